@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The one place that converts: bytes, KiB, pages, and sizes as people write and read them.
+
+A *page* in this project is Xen's, 4 KiB on every architecture (`XEN_PAGE_SIZE`,
+include/xen/page.h); the kernel's own page may be larger and is only needed where the kernel
+counts in it (/proc/zoneinfo, struct pages).  A *KiB* is what /proc/meminfo and the balloon's
+sysfs files call kB.
+"""
+
+import re
+from typing import Final
+
+PAGE_KIB: Final = 4
+PAGE_BYTES: Final = PAGE_KIB * 1024
+KIB: Final = 1024
+MIB_KIB: Final = 1024
+GIB_KIB: Final = 1024 * 1024
+
+_SUFFIX_BYTES: Final = {
+    "": 1,
+    "K": 1 << 10,
+    "M": 1 << 20,
+    "G": 1 << 30,
+    "T": 1 << 40,
+}
+_SIZE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([KMGT]?)(?:iB|B)?", re.ASCII)
+
+
+def pages_to_kib(pages: int) -> int:
+    """Xen pages as KiB."""
+    return pages * PAGE_KIB
+
+
+def kib_to_pages(kib: int) -> int:
+    """Whole Xen pages in `kib` KiB; what does not fill a page is cut, as the kernel does."""
+    return kib // PAGE_KIB
+
+
+def parse_size_kib(text: str, *, bare_unit: str = "") -> int:
+    """A size as a person writes it (`512M`, `1.5 GiB`, `4096K`), in KiB.
+
+    A bare number is in `bare_unit` (one of "", K, M, G, T; "" means bytes).
+
+    Raises:
+        ValueError: not a size, or not a whole number of KiB; the message says what would be one.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size; write for example 512M, 1.5G or 262144K")
+    whole, fraction, suffix = match.groups()
+    unit_bytes = _SUFFIX_BYTES[suffix or bare_unit]
+    size_bytes = int(whole) * unit_bytes
+    if fraction:
+        size_bytes += int(fraction) * unit_bytes // 10 ** len(fraction)
+    if size_bytes % KIB:
+        raise ValueError(
+            f"{text!r} is not a whole number of KiB; write for example 512M or 262144K"
+        )
+    return size_bytes // KIB
+
+
+def format_kib(kib: int) -> str:
+    """A size for a person: two or three digits and the unit, `1.5 GiB`; exact when it is short."""
+    sign, size = ("-", -kib) if kib < 0 else ("", kib)
+    for unit, unit_kib in (("TiB", 1 << 30), ("GiB", 1 << 20), ("MiB", 1 << 10)):
+        if size >= unit_kib:
+            number = size / unit_kib
+            digits = f"{number:.0f}" if number >= 100 or size % unit_kib == 0 else f"{number:.1f}"
+            return f"{sign}{digits} {unit}"
+    return f"{sign}{size} KiB"
