@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""xenstore's packets as they come out of a byte stream, with every length distrusted.
+
+A packet is `struct xsd_sockmsg` (xen/include/public/io/xs_wire.h), four native 32-bit words,
+and a payload. The answer "524288" to the READ that was sent as request 7:
+
+    02 00 00 00   07 00 00 00   00 00 00 00   06 00 00 00   35 32 34 32 38 38
+    type          request id    transaction   length        payload
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+HEADER: Final = struct.Struct("=IIII")
+MOST_PAYLOAD_BYTES: Final = 4096
+"""What a packet may carry (XENSTORE_PAYLOAD_MAX)."""
+MOST_REQUEST_BYTES: Final = MOST_PAYLOAD_BYTES - HEADER.size
+"""What a request may carry: the kernel's device takes header and payload in one 4 KiB buffer
+(drivers/xen/xenbus/xenbus_dev_frontend.c), and what a guest can send decides for all."""
+_LAST_TYPE: Final = 22  # XS_DIRECTORY_PART
+
+
+class Frame(NamedTuple):
+    """One packet received.
+
+    Attributes:
+        op: its type, 0 to 22.
+        rq_id: the request it answers.
+        tx_id: the transaction it belongs to, 0 for none.
+        payload: at most 4096 bytes.
+    """
+
+    op: int
+    rq_id: int
+    tx_id: int
+    payload: bytes
+
+
+class Framer:
+    """Cuts a byte stream into packets; holds at most one packet's worth of it."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    @property
+    def room(self) -> int:
+        """How many bytes `feed` takes now; never 0 once `next_frame` has returned None."""
+        return HEADER.size + MOST_PAYLOAD_BYTES - len(self._held)
+
+    def feed(self, data: bytes) -> None:
+        """Append what was received, at most `room` bytes."""
+        self._held += data
+
+    def next_frame(self) -> Frame | None:
+        """The next whole packet, None when more has to be fed first.
+
+        Raises:
+            ValueError: no packet begins here; where the next one would is unknown.
+        """
+        if len(self._held) < HEADER.size:
+            return None
+        op, rq_id, tx_id, payload_bytes = HEADER.unpack_from(self._held)
+        if op > _LAST_TYPE or payload_bytes > MOST_PAYLOAD_BYTES:
+            raise ValueError(f"a packet of type {op} and {payload_bytes} bytes")
+        end = HEADER.size + payload_bytes
+        if len(self._held) < end:
+            return None
+        frame = Frame(op, rq_id, tx_id, bytes(self._held[HEADER.size : end]))
+        del self._held[:end]
+        return frame
