@@ -139,13 +139,15 @@ class BootLog(NamedTuple):
     `physical_kib` and `reserved_kib` are of the line "Memory: .../PHYSICALK available (...,
     RESERVEDK reserved, ...)" (mm/mm_init.c, mem_init_print_info), `freed_later_kib` sums the
     "Freeing ... memory: NK" lines behind it.  `released_pages` are "Released N page(s)" to Xen
-    (arch/x86/xen/setup.c).
+    (arch/x86/xen/setup.c).  `ended_s`: uptime of the last of these lines, where the kernel's own
+    start is over.
     """
 
     physical_kib: int
     reserved_kib: int
     freed_later_kib: int
     released_pages: int = 0
+    ended_s: float | None = None
 
     @property
     def mem_total_kib(self) -> int:
@@ -185,3 +187,4 @@ class Snapshot(NamedTuple):
     boot_log: BootLog | None = None
     boot_record: BootRecord | None = None
     kernel_options: tuple[str, ...] = ()
+    uptime_s: float | None = None

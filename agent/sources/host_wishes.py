@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the host says of this domain in xenstore: memory/* and who it is.
+
+    memory/target 524288    memory/static-max 1048576    memory/videoram 0 (or -1)
+    name guest1             domid 5                      vm /vm/d4352faf-853e-...
+
+docs/misc/xenstore-paths.pandoc.  Values in decimal KiB.  In dom0 there is no memory/target until
+a toolstack writes one.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from agent.core.snapshot import HostWishes, Toolstack
+from agent.core.untrusted import excerpt, parse_decimal, parse_signed_decimal
+from agent.sources.key_store import KeyStore
+from agent.sources.outcome import ABSENT, OK, malformed
+
+_UUID = re.compile(r"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.ASCII)
+
+_NUMBERS: Final = {
+    "target": "target_kib",
+    "static-max": "static_max_kib",
+    "videoram": "videoram_kib",
+    "dynamic-min": "dynamic_min_kib",
+    "dynamic-max": "dynamic_max_kib",
+    "initial-target": "initial_target_kib",
+    "hotplug-max": "hotplug_max_kib",
+    "memory-offset": "memory_offset_kib",
+    "memory_static_max": "static_max_kib",  # xend's name for it
+}
+_SIGNED: Final = frozenset({"videoram", "memory-offset"})
+_ALWAYS_ASKED: Final = ("target", "static-max")
+_OPTIONAL: Final = tuple(name for name in _NUMBERS if name not in _ALWAYS_ASKED)
+
+
+class HostFacts(NamedTuple):
+    """Everything read from xenstore."""
+
+    wishes: HostWishes
+    toolstack: Toolstack | None
+    name: str | None
+    domid: int | None
+    uuid: str | None
+
+
+def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
+    """The host's wishes and what became of each key."""
+    present = store.names("memory")
+    statuses = {"xenstore": present.status if present.status != ABSENT else OK}
+    names = present.value or ()
+    numbers: dict[str, int] = {}
+    target_text: str | None = None
+    wanted = _ALWAYS_ASKED + tuple(name for name in _OPTIONAL if name in names)
+    for name in wanted:
+        raw = store.read(f"memory/{name}")
+        status = raw.status
+        if raw.value is not None:
+            judged = (parse_signed_decimal if name in _SIGNED else parse_decimal)(raw.value)
+            if judged.value is not None:
+                numbers.setdefault(_NUMBERS[name], judged.value)
+            else:
+                status = malformed(judged.why)
+                target_text = excerpt(raw.value) if name == "target" else target_text
+        statuses[f"xenstore.memory/{name}"] = status
+    wishes = HostWishes(**numbers, target_text=target_text, uncooperative="uncooperative" in names)
+    if "memory_static_max" in names and "static-max" not in names:
+        statuses.pop("xenstore.memory/static-max")
+    domid = store.read("domid")
+    if domid.status == ABSENT and present.status == ABSENT:
+        statuses["xenstore"] = ABSENT
+    facts = HostFacts(
+        wishes=wishes,
+        toolstack=_toolstack(names),
+        name=_text(store.read("name").value),
+        domid=parse_decimal(domid.value).value if domid.value is not None else None,
+        uuid=_vm_uuid(store.read("vm").value),
+    )
+    return facts, statuses
+
+
+def _toolstack(memory_names: tuple[str, ...]) -> Toolstack | None:
+    """Who wrote these keys; each toolstack has some that no other writes."""
+    names = frozenset(memory_names)
+    if names & {"hotplug-max", "meminfo"}:
+        return "qubes"
+    if names & {"dynamic-min", "dynamic-max", "initial-target", "memory-offset"}:
+        return "xapi"
+    if "memory_static_max" in names:
+        return "xend"
+    return "libxl" if names & {"static-max", "videoram"} else None
+
+
+def _text(raw: bytes | None) -> str | None:
+    """A name as printable text: a terminal must survive whatever the host put there."""
+    if raw is None:
+        return None
+    text = raw[:255].decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else excerpt(raw)
+
+
+def _vm_uuid(raw: bytes | None) -> str | None:
+    match = _UUID.fullmatch(_text(raw) or "")
+    return match.group(1) if match else None

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""/sys/devices/system/memory: memory blocks, and which of them are offline.
+
+    block_size_bytes 8000000 (hexadecimal)    auto_online_blocks offline
+    memory8/state offline                     memory8/phys_index 00000008
+
+drivers/base/memory.c.  Hot-added memory is invisible to the allocator until its blocks are
+online; whether that happens by itself is `auto_online_blocks`.
+"""
+
+import re
+from typing import Final
+
+from agent.core.snapshot import MemoryBlocks
+from agent.sources.numbers import parse_hex
+from agent.sources.outcome import OK, Outcome, malformed, parsed
+from agent.sources.system_root import SystemRoot
+
+DIRECTORY: Final = "sys/devices/system/memory"
+MOST_BLOCKS: Final = 65_536
+
+_BLOCK = re.compile(r"memory([0-9]{1,9})", re.ASCII)
+
+
+def state_file(block: int) -> str:
+    """Where the state of a block is read and written."""
+    return f"{DIRECTORY}/memory{block}/state"
+
+
+def read_memory_blocks(root: SystemRoot) -> Outcome[MemoryBlocks]:
+    """Which blocks are online and offline; a block on its way (`going-offline`) is online."""
+    size = parsed(root.read(f"{DIRECTORY}/block_size_bytes"), parse_hex)
+    names = root.names(DIRECTORY)
+    if size.value is None or names.value is None:
+        return Outcome(None, names.status if names.value is None else size.status)
+    if size.value == 0:
+        return Outcome(None, malformed("a block size of 0"))
+    numbers = sorted(int(found[1]) for name in names.value if (found := _BLOCK.fullmatch(name)))
+    if len(numbers) > MOST_BLOCKS:
+        return Outcome(None, malformed(f"{len(numbers)} blocks, more than {MOST_BLOCKS}"))
+    online: list[int] = []
+    offline: list[int] = []
+    for number in numbers:
+        state = (root.read(state_file(number)).value or "").strip()
+        (offline if state == "offline" else online).append(number)
+    auto = parsed(root.read(f"{DIRECTORY}/auto_online_blocks"), lambda text: text.strip()[:32])
+    return Outcome(MemoryBlocks(size.value, tuple(online), tuple(offline), auto.value), OK)

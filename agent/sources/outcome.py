@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What became of an attempt to read something: a value, or one of four kinds of "no".
+
+The words are those of `sources` in `status --json`: ok, absent, denied, hidden,
+"malformed: why".  Absence is ordinary (kernels differ); it is never an exception.
+"""
+
+from collections.abc import Callable
+from typing import Final, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+OK: Final = "ok"
+ABSENT: Final = "absent"
+DENIED: Final = "denied"
+HIDDEN: Final = "hidden"
+
+
+class MalformedError(ValueError):
+    """What was read is not what the kernel writes there; the text says why."""
+
+
+class HiddenError(Exception):
+    """The kernel shows a censored view to this user (addresses read as 0)."""
+
+
+class Outcome(NamedTuple, Generic[T]):
+    """A value and "ok", or None and why there is none."""
+
+    value: T | None
+    status: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a value."""
+        return self.status == OK
+
+
+def malformed(why: object) -> str:
+    """The status of something that was read but makes no sense; `why` on one line."""
+    return "malformed: " + " ".join(str(why).split())
+
+
+def parsed(text: Outcome[str], parse: Callable[[str], T]) -> Outcome[T]:
+    """`parse` applied to a text that was read, its complaints turned into a status."""
+    if text.value is None:
+        return Outcome(None, text.status)
+    try:
+        return Outcome(parse(text.value), OK)
+    except HiddenError:
+        return Outcome(None, HIDDEN)
+    except MalformedError as error:
+        return Outcome(None, malformed(error))

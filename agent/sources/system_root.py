@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The only opener of files: bounded reads and single writes below one root directory.
+
+`SystemRoot("/")` is this machine, `SystemRoot(DIR)` a capture or a published domain.  The very
+same sources run on both.  Reads never ask for a size first (sysfs and procfs lie about it), never
+block (a FIFO planted in a capture reads as empty), and never leave the root through a symlink.
+"""
+
+import errno
+import os
+from typing import Final
+
+from agent.sources.outcome import ABSENT, DENIED, OK, Outcome, malformed
+
+SMALL_LIMIT_BYTES: Final = 4096  # a sysfs attribute is at most one page
+LARGE_LIMIT_BYTES: Final = 4 * 1024 * 1024  # a map of 10,000 entries is half a MiB
+
+_ABSENT_ERRNOS: Final = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP}
+)
+_DENIED_ERRNOS: Final = frozenset({errno.EACCES, errno.EPERM})
+
+
+def status_of_error(error: OSError) -> str:
+    """The status word for an operating system error."""
+    if error.errno in _ABSENT_ERRNOS:
+        return ABSENT
+    if error.errno in _DENIED_ERRNOS:
+        return DENIED
+    return malformed(error.strerror or "input/output error")
+
+
+class SystemRoot:
+    """A directory that stands for `/`.  Paths are given relative to it, without leading slash."""
+
+    def __init__(self, path: str = "/") -> None:
+        self.path = os.path.abspath(path)
+        self.is_live = self.path == "/"
+        self._real_prefix = os.path.realpath(self.path).rstrip("/") + "/"
+
+    def absolute(self, relative: str) -> str:
+        """Where a file of this root is on the real machine."""
+        return os.path.join(self.path, relative)
+
+    def read(self, relative: str, limit_bytes: int = SMALL_LIMIT_BYTES) -> Outcome[str]:
+        """The text of a file; longer than `limit_bytes` is malformed, not cut."""
+        try:
+            descriptor = os.open(
+                self.absolute(relative), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+            )
+        except (OSError, ValueError) as error:
+            return Outcome(None, _status(error))
+        try:
+            if self._escapes(descriptor):
+                return Outcome(None, malformed("leads out of the capture"))
+            content = _read_up_to(descriptor, limit_bytes + 1)
+        except OSError as error:
+            return Outcome(None, status_of_error(error))
+        finally:
+            os.close(descriptor)
+        if len(content) > limit_bytes:
+            return Outcome(None, malformed(f"longer than {limit_bytes} bytes"))
+        return Outcome(content.decode("utf-8", "backslashreplace"), OK)
+
+    def names(self, relative: str) -> Outcome[tuple[str, ...]]:
+        """The names in a directory, sorted."""
+        try:
+            descriptor = os.open(
+                self.absolute(relative), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            )
+        except (OSError, ValueError) as error:
+            return Outcome(None, _status(error))
+        try:
+            if self._escapes(descriptor):
+                return Outcome(None, malformed("leads out of the capture"))
+            return Outcome(tuple(sorted(os.listdir(descriptor))), OK)
+        except OSError as error:
+            return Outcome(None, status_of_error(error))
+        finally:
+            os.close(descriptor)
+
+    def write(self, relative: str, text: str) -> None:
+        """Write a kernel attribute in one call, as sysfs wants it.
+
+        Raises:
+            OSError: the kernel's answer, also for a short write.
+        """
+        content = text.encode("ascii")
+        descriptor = os.open(self.absolute(relative), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            if self._escapes(descriptor):
+                raise OSError(errno.EPERM, "leads out of the capture", relative)
+            written = os.write(descriptor, content)
+            if written != len(content):
+                raise OSError(errno.EIO, f"took {written} of {len(content)} bytes", relative)
+        finally:
+            os.close(descriptor)
+
+    def _escapes(self, descriptor: int) -> bool:
+        """Whether an open file lies outside a root that is not `/`."""
+        if self.is_live:
+            return False
+        real = os.readlink(f"/proc/self/fd/{descriptor}")
+        return not (real + "/").startswith(self._real_prefix)
+
+
+def _status(error: OSError | ValueError) -> str:
+    """As `status_of_error`, also for a path with a NUL in it (ValueError)."""
+    return status_of_error(error) if isinstance(error, OSError) else malformed(error)
+
+
+def _read_up_to(descriptor: int, limit_bytes: int) -> bytes:
+    """Read until the end or the limit; procfs hands out less than asked for at a time."""
+    chunks = []
+    left = limit_bytes
+    while left > 0:
+        chunk = os.read(descriptor, min(left, 65536))
+        if not chunk:
+            break
+        chunks.append(chunk)
+        left -= len(chunk)
+    return b"".join(chunks)

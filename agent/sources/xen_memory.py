@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""/sys/devices/system/xen_memory/xen_memory0: the balloon driver's own numbers.
+
+    info/current_kb 524288    info/low_kb 524288       info/high_kb 0
+    target_kb 524288          target 536870912 (bytes) scrub_pages 1
+    retry_count 1             schedule_delay 1
+    max_retry_count 4         max_schedule_delay 20
+
+drivers/xen/xen-balloon.c.  Kernels differ in which attributes there are; an absent one is no
+error.  `target` reads in bytes although Documentation/ABI says pages.  There is no such
+directory without CONFIG_XEN_BALLOON (which is never a module) or outside Xen.
+"""
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+from agent.core.snapshot import BalloonReading
+from agent.sources.numbers import parse_decimal
+from agent.sources.outcome import ABSENT, Outcome, parsed
+from agent.sources.system_root import SystemRoot
+
+DIRECTORY: Final = "sys/devices/system/xen_memory/xen_memory0"
+TARGET_FILE: Final = f"{DIRECTORY}/target_kb"
+
+# The balloon moves in batches of at most 512 pages per hypercall; a quiet moment between two
+# batches is found within a few tries.
+TRIES_FOR_A_QUIET_MOMENT: Final = 8
+# The driver sleeps between attempts only after a failure, and then retry_count tells; a balloon
+# that is moving changes within this time.
+WATCH_FOR_MOTION_S: Final = 0.3
+
+_ATTRIBUTES: Final = (
+    "info/current_kb",
+    "target_kb",
+    "target",
+    "info/low_kb",
+    "info/high_kb",
+    "schedule_delay",
+    "max_schedule_delay",
+    "retry_count",
+    "max_retry_count",
+    "scrub_pages",
+)
+
+Numbers = dict[str, int | None]
+Motion = Literal["still", "moved", "unknown"]
+
+
+def read_xen_memory(
+    root: SystemRoot, sleep: Callable[[float], None] | None = None
+) -> tuple[BalloonReading | None, dict[str, str]]:
+    """The balloon's state, its parts read so that they belong together, and what became of each.
+
+    `sleep` (seconds) lets a balloon that is off its target be watched for a moment, to tell one
+    that moves from one that has stopped; None reads once, as from a capture.
+    """
+    numbers, statuses = _read_once(root)
+    if all(status == ABSENT for status in statuses.values()):
+        return None, {"balloon": ABSENT}
+    moving = False
+    for _ in range(TRIES_FOR_A_QUIET_MOMENT if root.is_live or sleep else 1):
+        again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_decimal).value
+        moving = again != numbers["info/current_kb"]
+        if not moving:
+            break
+        numbers, statuses = _read_once(root)
+    motion = _watch(root, numbers, sleep) if not moving else "moved"
+    return _reading(numbers, moving, motion), statuses
+
+
+def _read_once(root: SystemRoot) -> tuple[Numbers, dict[str, str]]:
+    """Every attribute, current_kb first."""
+    numbers: Numbers = {}
+    statuses: dict[str, str] = {}
+    for attribute in _ATTRIBUTES:
+        outcome: Outcome[int] = parsed(root.read(f"{DIRECTORY}/{attribute}"), parse_decimal)
+        numbers[attribute] = outcome.value
+        statuses[f"balloon.{attribute.rpartition('/')[2]}"] = outcome.status
+    return numbers, statuses
+
+
+def _watch(root: SystemRoot, numbers: Numbers, sleep: Callable[[float], None] | None) -> Motion:
+    """Whether a balloon off its target moves while it is looked at."""
+    current, target = numbers["info/current_kb"], numbers["target_kb"]
+    if current == target:
+        return "still"
+    if sleep is None:
+        return "unknown"
+    sleep(WATCH_FOR_MOTION_S)
+    again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_decimal).value
+    return "still" if again == current else "moved"
+
+
+def _reading(numbers: Numbers, moving: bool, motion: Motion) -> BalloonReading:
+    scrub = numbers["scrub_pages"]
+    return BalloonReading(
+        current_kib=numbers["info/current_kb"],
+        target_kib=numbers["target_kb"],
+        target_bytes=numbers["target"],
+        low_kib=numbers["info/low_kb"],
+        high_kib=numbers["info/high_kb"],
+        schedule_delay_s=numbers["schedule_delay"],
+        max_schedule_delay_s=numbers["max_schedule_delay"],
+        retry_count=numbers["retry_count"],
+        max_retry_count=numbers["max_retry_count"],
+        scrub_pages=None if scrub is None else bool(scrub),
+        read_while_moving=moving,
+        motion=motion,
+    )
