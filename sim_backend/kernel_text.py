@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How the kernel reads numbers that somebody writes into a file or into xenstore.
+
+Four readers with four tempers (lib/vsprintf.c, lib/cmdline.c, lib/kstrtox.c): two take anything,
+one is strict, one stops at what it does not know.
+"""
+
+from typing import Final
+
+ULONG_MASK: Final = (1 << 64) - 1
+_DIGITS: Final = "0123456789abcdef"
+_SHIFTS: Final = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
+
+
+def simple_strtoull(text: str) -> tuple[int, str]:
+    """The number at the start of `text` and what follows it; never fails.
+
+    0x is hexadecimal, a leading 0 octal; no sign and no blank is understood (`-1` and `abc` are
+    0), and what is too large wraps at 2**64.
+    """
+    base, body = _base_of(text)
+    length = 0
+    value = 0
+    for character in body.lower():
+        digit = _DIGITS.find(character)
+        if digit < 0 or digit >= base:
+            break
+        value = value * base + digit
+        length += 1
+    return value & ULONG_MASK, body[length:]
+
+
+def memparse(text: str) -> int:
+    """A size in bytes with a suffix K, M, G, T, P or E, as `target` takes it."""
+    value, rest = simple_strtoull(text)
+    return (value << _SHIFTS.get(rest[:1].lower(), 0)) & ULONG_MASK
+
+
+def kstrtoul(text: str) -> int:
+    """A number and nothing else but one line end, as the back-off attributes take it.
+
+    Raises:
+        ValueError: EINVAL, not a number.
+        OverflowError: ERANGE, more than 64 bits.
+    """
+    bare = text.removesuffix("\n").removeprefix("+")
+    base, body = _base_of(bare)
+    if not body or any(_DIGITS.find(c, 0, base) < 0 for c in body.lower()):
+        raise ValueError(f"{text!r} is no number")
+    value = int(body, base)
+    if value > ULONG_MASK:
+        raise OverflowError(f"{text!r} needs more than 64 bits")
+    return value
+
+
+def kstrtobool(text: str) -> bool:
+    """Yes or no, as `scrub_pages` takes it.
+
+    Raises:
+        ValueError: EINVAL.
+    """
+    word = text.strip().lower()
+    if word == "on" or word[:1] in tuple("1yt"):
+        return True
+    if word == "off" or word[:1] in tuple("0nf"):
+        return False
+    raise ValueError(f"{text!r} is neither yes nor no")
+
+
+def scan_u64(text: str) -> int | None:
+    """What `xenbus_scanf(..., "%llu")` finds: decimal digits after blanks, the rest ignored.
+
+    None when there is no digit, as in `abc` or `-5`; `0x10` is 0, and too much wraps.
+    """
+    body = text.lstrip(" \t\n\v\f\r")
+    length = 0
+    while length < len(body) and body[length] in "0123456789":
+        length += 1
+    return int(body[:length]) & ULONG_MASK if length else None
+
+
+def _base_of(text: str) -> tuple[int, str]:
+    """The base that a prefix asks for, and the digits behind the prefix."""
+    if text[:2].lower() == "0x" and text[2:3].lower() in tuple(_DIGITS):
+        return 16, text[2:]
+    if text[:1] == "0":
+        return 8, text
+    return 10, text
