@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The one exception that a person is meant to read."""
+
+
+class LabError(Exception):
+    """The lab cannot go on; the message says what is wrong and what would help."""
