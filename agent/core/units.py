@@ -60,11 +60,12 @@ def parse_size_kib(text: str, *, bare_unit: str = "") -> int:
 
 
 def format_kib(kib: int) -> str:
-    """A size for a person: two or three digits and the unit, `1.5 GiB`; exact when it is short."""
+    """A size for a person: at most three digits that matter and the unit, `1.25 GiB`."""
     sign, size = ("-", -kib) if kib < 0 else ("", kib)
     for unit, unit_kib in (("TiB", 1 << 30), ("GiB", 1 << 20), ("MiB", 1 << 10)):
-        if size >= unit_kib:
-            number = size / unit_kib
-            digits = f"{number:.0f}" if number >= 100 or size % unit_kib == 0 else f"{number:.1f}"
-            return f"{sign}{digits} {unit}"
+        number = size / unit_kib
+        if number >= 0.9995:  # what would round to 1000 of the smaller unit and more
+            decimals = 0 if number >= 99.95 else 1 if number >= 9.995 else 2
+            digits = f"{number:.{decimals}f}"
+            return f"{sign}{digits.rstrip('0').rstrip('.') if decimals else digits} {unit}"
     return f"{sign}{size} KiB"

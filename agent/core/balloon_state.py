@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the balloon is doing, from the driver's numbers.
+
+settled      current_kb is target_kb.
+moving       on its way.
+retrying     the last attempt failed; the driver tries again after schedule_delay.
+cancelled    the driver has given up (since 5.15, after max_retry_count attempts) and sleeps for an
+             hour or until the target changes: retry_count and schedule_delay read 1, nothing moves.
+unreachable  no retry can help: the target is above static-max, or needs memory that is hot-added
+             but offline, or that the kernel cannot add.
+absent       no driver.
+"""
+
+from typing import Literal
+
+from agent.core.kernel_regimes import regime_of
+from agent.core.snapshot import BalloonReading, Snapshot
+from agent.core.target_offset import TargetOffset
+
+State = Literal["settled", "moving", "retrying", "cancelled", "unreachable", "absent"]
+
+
+def balloon_state(snapshot: Snapshot, offset: TargetOffset | None) -> State:
+    """The state at the moment of the snapshot."""
+    balloon = snapshot.balloon
+    if balloon is None or balloon.current_kib is None or balloon.target_kib is None:
+        return "absent"
+    if balloon.current_kib == balloon.target_kib or is_lent(snapshot):
+        return "settled"
+    return _state_off_target(snapshot, balloon, offset)
+
+
+def _state_off_target(
+    snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | None
+) -> State:
+    if seen_moving(snapshot):
+        return "moving"
+    if _out_of_reach(snapshot, balloon, offset):
+        return "unreachable"
+    if (balloon.retry_count or 1) > 1 or (balloon.schedule_delay_s or 1) > 1:
+        return "retrying"
+    if _waits_for_hotplug(balloon) or not _gives_up(snapshot, balloon):
+        return "moving"
+    return "cancelled"
+
+
+def seen_moving(snapshot: Snapshot) -> bool:
+    """Whether the balloon was caught in motion, even by files that were read only once.
+
+    MemTotal and the zones' managed pages are the same number, read at two moments.  And
+    current_kb - MemTotal is a constant of the boot, which the log of an HVM or PVH guest tells.
+    """
+    balloon, memory, zones = snapshot.balloon, snapshot.memory, snapshot.zones
+    if balloon is None or balloon.motion == "still":
+        return False
+    if balloon.motion == "moved" or balloon.read_while_moving:
+        return True
+    if memory is None or zones is None or balloon.current_kib is None:
+        return False
+    if memory.total_kib != zones.managed_pages * snapshot.domain.page_kib:
+        return True
+    log, domain_type = snapshot.boot_log, snapshot.domain.domain_type
+    if log is None or domain_type not in ("pvh", "hvm"):
+        return False
+    return balloon.current_kib - memory.total_kib != log.physical_kib - log.mem_total_kib
+
+
+def is_lent(snapshot: Snapshot) -> bool:
+    """Whether dom0 is below its target because backends borrowed ballooned pages: normal there.
+
+    Without unpopulated-alloc, pages for foreign mappings are ballooned out and the target stays
+    (drivers/xen/balloon.c, xen_alloc_ballooned_pages).
+    """
+    balloon = snapshot.balloon
+    if balloon is None or snapshot.domain.domain_type not in ("dom0-pv", "dom0-pvh"):
+        return False
+    current_kib, target_kib = balloon.current_kib, balloon.target_kib
+    if current_kib is None or target_kib is None or current_kib >= target_kib:
+        return False
+    return (balloon.retry_count or 1) == 1 and (balloon.ballooned_kib or 0) > 0
+
+
+def _out_of_reach(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | None) -> bool:
+    """Whether a target above current_kb can never be reached as things stand."""
+    target_kib, static_max_kib = balloon.target_kib or 0, snapshot.host.static_max_kib
+    if target_kib <= (balloon.current_kib or 0):
+        return False
+    if static_max_kib is not None and target_kib + (offset.kib if offset else 0) > static_max_kib:
+        return True
+    if balloon.ballooned_kib:
+        return False
+    return bool(snapshot.blocks and snapshot.blocks.offline)
+
+
+def _waits_for_hotplug(balloon: BalloonReading) -> bool:
+    """Growing with an empty balloon: the driver pauses about 1.5 s around adding a section."""
+    grows = (balloon.target_kib or 0) > (balloon.current_kib or 0)
+    return grows and balloon.ballooned_kib == 0
+
+
+def _gives_up(snapshot: Snapshot, balloon: BalloonReading) -> bool:
+    """Whether this driver drops a target at all (max_retry_count 0: never)."""
+    if balloon.max_retry_count == 0:
+        return False
+    return regime_of(snapshot.domain.kernel).gives_up
