@@ -63,7 +63,7 @@ class LoopRouter:
     """Stands where `pyxs.Router` does: one connection, one request at a time, no thread."""
 
     def __init__(self, path: str, timeout_s: float, watches: Watches) -> None:
-        self._path = path
+        self.connection = path  # what pyxs.Client shows of itself
         self._timeout_s = timeout_s
         self._watches = watches
         self._transport: Transport | None = None
@@ -87,7 +87,7 @@ class LoopRouter:
         if self._transport is not None and self._owner_pid == os.getpid():
             return
         self.terminate()
-        transport = open_transport(self._path, self._timeout_s)
+        transport = open_transport(self.connection, self._timeout_s)
         self._readable = select.poll()  # select() stops at descriptor 1023
         self._readable.register(transport.fileno(), select.POLLIN)
         self._framer = Framer()
@@ -156,14 +156,14 @@ class LoopRouter:
 
     def _require(self) -> Transport:
         if self._transport is None:
-            raise XenstoreLost(f"{self._path}: not connected")
+            raise XenstoreLost(f"{self.connection}: not connected")
         if self._owner_pid != os.getpid():
             raise self._lost("the connection belongs to the parent process")
         return self._transport
 
     def _lost(self, reason: str) -> XenstoreLost:
         self.terminate()
-        return XenstoreLost(f"{self._path}: {reason}")
+        return XenstoreLost(f"{self.connection}: {reason}")
 
     def _send_all(
         self, transport: Transport, message: bytes, deadline_s: float, packet: Packet

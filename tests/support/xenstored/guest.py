@@ -161,6 +161,7 @@ class Guest:
         self.pty_path = os.ttyname(slave)
         os.close(slave)
         self._stop_read, self._stop_write = os.pipe()
+        self._idle = threading.Event()
         dom0.introduce(domid)
         self._thread = threading.Thread(target=self._serve, name=f"dom{domid}", daemon=True)
         self._thread.start()
@@ -178,15 +179,25 @@ class Guest:
         for fd in (self._kick, self._evtchn, self._master, self._stop_read):
             os.close(fd)
 
+    def wait_until_closed(self) -> None:
+        """Wait until the last client's end has been noticed and its watches are dropped.
+
+        A pseudo-terminal does not count its opens: closed and opened again at once, it may
+        look as if it had been open all the time.
+        """
+        assert self._idle.wait(10.0)
+
     def _notify(self, port: int) -> None:
         os.write(self._evtchn, struct.pack("=I", port))
 
     def _serve(self) -> None:
         while (client := self._next_client()) is not None:
+            self._idle.clear()
             try:
                 self._relay(client)
             finally:
                 client.close()
+                self._idle.set()
 
     def _next_client(self) -> _Client | None:
         """Wait until somebody opens the socket or the terminal; None when it is time to end.
