@@ -44,7 +44,7 @@ def maxmem_unreachable(situation: Situation) -> Finding | None:
     can_hotplug = snapshot.hotplug_unpopulated is not None
     how = "the kernel must hot-add the rest" if can_hotplug else "this kernel cannot get beyond it"
     return Finding(
-        "maxmem-unreachable", "warning",
+        "maxmem-unreachable", "info" if can_hotplug else "warning",
         f"The boot's map reaches {format_kib(reach_kib)}, {format_kib(missing_kib)} less than "
         f"static-max ({format_kib(static_max_kib)}): {how}.",
         {
@@ -67,7 +67,7 @@ def page_struct_overhead(situation: Situation) -> Finding | None:
     if share <= _STRUCT_SHARE_TOLD_PERCENT:
         return None
     return Finding(
-        "page-struct-overhead", "warning",
+        "page-struct-overhead", "warning" if share > _STRUCT_SHARE_BAD_PERCENT else "info",
         f"Page structures for the whole map take {format_kib(structs_kib)}, {share:.0f} % of what "
         "the guest has now.",
         {
