@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The errors of xenstore: errno names, as they go over the wire (xs_wire.h, `xsd_errors`)."""
+
+from typing import Final, Literal, get_args
+
+ErrorName = Literal[
+    "EINVAL",
+    "EACCES",
+    "EEXIST",
+    "EISDIR",
+    "ENOENT",
+    "ENOMEM",
+    "ENOSPC",
+    "EIO",
+    "ENOTEMPTY",
+    "ENOSYS",
+    "EROFS",
+    "EBUSY",
+    "EAGAIN",
+    "EISCONN",
+    "E2BIG",
+    "EPERM",
+]
+
+ERROR_NAMES: Final[tuple[str, ...]] = get_args(ErrorName)
+
+
+class XenstoreError(Exception):
+    """A request that the store refuses; `name` is the errno's name, `EACCES` for example."""
+
+    def __init__(self, name: ErrorName) -> None:
+        super().__init__(name)
+        self.name: Final = name

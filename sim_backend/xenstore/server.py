@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Serves a store on unix sockets and ptys, in the one thread that calls `step`.
+
+    server = Server(store)
+    server.listen("/run/x/dom0.sock", 0)       # speaks as dom0, as xenstored's own socket does
+    server.listen("/run/x/dom5.sock", 5)       # speaks as domain 5
+    device = server.open_pty(5)                # a stand-in for domain 5's /dev/xen/xenbus
+    while True:
+        server.step(timeout_s=None)
+
+`fileno` is readable whenever `step` has something to do, so that a server fits into a larger
+loop; `threaded.ServerThread` is for those who have none.
+"""
+
+import contextlib
+import os
+import selectors
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from sim_backend.xenstore.endpoints import Endpoint, PtyEndpoint, SocketEndpoint
+from sim_backend.xenstore.store import Store
+from sim_backend.xenstore.wire import Connection
+
+_BACKLOG: Final = 16
+_READ_BYTES: Final = 65536
+
+
+class _Listener:
+    def __init__(self, path: str, domid: int) -> None:
+        self.path = path
+        self.domid = domid
+        self.socket: socket.socket | None = None
+
+    def open(self) -> socket.socket:
+        """Bind the path anew; only its owner may connect."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(self.path)
+        os.chmod(self.path, 0o600)
+        listening.listen(_BACKLOG)
+        listening.setblocking(False)
+        self.socket = listening
+        return listening
+
+    def close(self) -> None:
+        """Refuse connections; the path stays, as that of a daemon that died."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+
+class Server:
+    """A xenstored for one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._selector = selectors.EpollSelector()
+        self._listeners: list[_Listener] = []
+        self._ptys: list[PtyEndpoint] = []
+        self._clients: dict[Connection, Endpoint] = {}
+        self._ready: dict[Connection, None] = {}
+        self._running = True
+        self._stalled = False
+        self._posted: deque[Callable[[], None]] = deque()
+        self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector.register(self._wake_r, selectors.EVENT_READ)
+
+    # Ways in.
+
+    def listen(self, path: str, domid: int) -> str:
+        """Serve a unix socket that speaks as a domain; its path for convenience."""
+        listener = _Listener(path, domid)
+        self._listeners.append(listener)
+        if self._running:
+            self._open(listener)
+        return path
+
+    def unlisten(self, path: str) -> None:
+        """Close a socket that `listen` opened; its connections stay."""
+        for listener in self._listeners:
+            if listener.path == path:
+                self._shut(listener)
+                self._listeners.remove(listener)
+                os.unlink(path)
+                return
+
+    def open_pty(self, domid: int) -> str:
+        """The path of a pty that stands for a domain's /dev/xen/xenbus.
+
+        As that device, it never says that the daemon is gone: requests are just not answered.
+        """
+        pty = PtyEndpoint(domid)
+        self._ptys.append(pty)
+        if self._running:
+            self._attach(pty)
+        return pty.path
+
+    # The loop.
+
+    def fileno(self) -> int:
+        """For a poll: readable when there is something to do."""
+        return self._selector.fileno()
+
+    def step(self, timeout_s: float | None = 0) -> None:
+        """Serve what is ready, waiting up to `timeout_s` seconds (None: as long as it takes)."""
+        if self._stalled:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._wake_r, selectors.EVENT_READ)
+                selector.select(timeout_s)
+            self._run_posted()
+            return
+        for key, _mask in self._selector.select(timeout_s):
+            self._serve(key.data)
+        self._run_posted()
+        self._flush()
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Have `action` done by the thread that calls `step`; may be called from any other."""
+        self._posted.append(action)
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_w, b"\0")
+
+    def _run_posted(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_r, 4096)
+        while self._posted:
+            self._posted.popleft()()
+
+    def _serve(self, what: "_Listener | Connection | None") -> None:
+        if isinstance(what, _Listener):
+            self._accept(what)
+        elif what in self._clients:
+            self._receive(what)
+
+    def flush(self) -> None:
+        """Send what changes of the store from outside of `step` have caused."""
+        if not self._stalled:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._ready:
+            connection = next(iter(self._ready))
+            del self._ready[connection]
+            connection.go_on()
+            self._send(connection)
+
+    def _accept(self, listener: _Listener) -> None:
+        assert listener.socket is not None
+        with contextlib.suppress(BlockingIOError):
+            client, _address = listener.socket.accept()
+            self._attach(SocketEndpoint(client, listener.domid))
+
+    def _attach(self, endpoint: Endpoint) -> None:
+        if endpoint.domid not in self.store.domains:
+            endpoint.close()
+            return
+        connection = Connection(self.store, endpoint.domid, self._notice)
+        self._clients[connection] = endpoint
+        self._selector.register(endpoint.fd, selectors.EVENT_READ, connection)
+        endpoint.mask = selectors.EVENT_READ
+
+    def _notice(self, connection: Connection) -> None:
+        self._ready[connection] = None
+
+    def _receive(self, connection: Connection) -> None:
+        endpoint = self._clients[connection]
+        if endpoint.mask & selectors.EVENT_READ:
+            data = endpoint.receive(_READ_BYTES)
+            if data == b"":
+                self._drop(connection)
+                return
+            if data is not None:
+                connection.receive(data)
+        self._notice(connection)
+
+    def _send(self, connection: Connection) -> None:
+        endpoint = self._clients.get(connection)
+        if endpoint is None:
+            return
+        while connection.has_output:
+            count = endpoint.send(connection.data_to_send())
+            if count is None:
+                break
+            if count < 0:
+                self._drop(connection)
+                return
+            connection.sent(count)
+        if connection.broken:
+            self._drop(connection)
+            return
+        self._want(connection, endpoint)
+
+    def _want(self, connection: Connection, endpoint: Endpoint) -> None:
+        mask = selectors.EVENT_READ if connection.wants_input else 0
+        if connection.has_output:
+            mask |= selectors.EVENT_WRITE
+        if mask == endpoint.mask:
+            return
+        if not mask:
+            self._selector.unregister(endpoint.fd)
+        elif not endpoint.mask:
+            self._selector.register(endpoint.fd, mask, connection)
+        else:
+            self._selector.modify(endpoint.fd, mask, connection)
+        endpoint.mask = mask
+
+    def _drop(self, connection: Connection) -> None:
+        """Close a connection; a pty begins anew, for that is what its device does."""
+        endpoint = self._clients.pop(connection)
+        self._ready.pop(connection, None)
+        if endpoint.mask:
+            self._selector.unregister(endpoint.fd)
+            endpoint.mask = 0
+        connection.close()
+        if not isinstance(endpoint, PtyEndpoint):
+            endpoint.close()
+        elif self._running:
+            self._attach(endpoint)
+
+    # Faults.
+
+    def stall(self) -> None:
+        """Answer nobody and accept nobody, as a stopped process does, until `resume`."""
+        self._stalled = True
+
+    def resume(self) -> None:
+        """End a stall."""
+        self._stalled = False
+
+    def drop_connections(self, domid: int | None = None) -> None:
+        """Close every connection, or those of one domain."""
+        for connection in tuple(self._clients):
+            if domid is None or connection.session.domid == domid:
+                self._drop(connection)
+
+    def stop(self) -> None:
+        """Die: connections close, nobody listens; ptys stay and answer no more."""
+        self._running = False
+        self.drop_connections()
+        for listener in self._listeners:
+            self._shut(listener)
+
+    def start(self, store: Store | None = None) -> None:
+        """Come back after `stop`, with the same store or an empty one."""
+        self.store = store if store is not None else self.store
+        self._running = True
+        for listener in self._listeners:
+            self._open(listener)
+        for pty in self._ptys:
+            self._attach(pty)
+
+    def close(self) -> None:
+        """End for good and remove the sockets."""
+        self.stop()
+        for listener in self._listeners:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(listener.path)
+        for pty in self._ptys:
+            pty.close()
+        self._selector.close()
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+
+    def _open(self, listener: _Listener) -> None:
+        self._selector.register(listener.open(), selectors.EVENT_READ, listener)
+
+    def _shut(self, listener: _Listener) -> None:
+        if listener.socket is not None:
+            self._selector.unregister(listener.socket)
+            listener.close()

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tree of nodes, the domains that own them, and the watches on them; no I/O, no clock.
+
+Nothing here knows a wire.  A client of the store is a `Session`; the store keeps what they
+share.  The behaviour is that of the C xenstored of Xen 4.17.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from sim_backend.xenstore.errors import XenstoreError
+from sim_backend.xenstore.names import ancestry, child_of, domain_path, parent_of
+from sim_backend.xenstore.node import Node
+from sim_backend.xenstore.permissions import (
+    EVERYTHING,
+    READ,
+    Permission,
+    Permissions,
+    access_of,
+)
+from sim_backend.xenstore.session import Deliver, Session
+from sim_backend.xenstore.views import Direct, remove_subtree
+from sim_backend.xenstore.watches import Watch, WatchTable
+
+SPECIAL_PATHS = ("@introduceDomain", "@releaseDomain")
+
+
+class Quotas(NamedTuple):
+    """What an unprivileged domain may have (xenstored's defaults, Xen 4.17).
+
+    `watches` and `transactions` are one less than what a domain really gets: the daemon compares
+    before it counts.
+    """
+
+    nodes: int = 1000
+    watches: int = 128
+    transactions: int = 10
+    outstanding: int = 20
+    transaction_nodes: int = 1024
+    node_bytes: int = 2048
+    permissions: int = 5
+
+
+class DomainRecord:
+    """What the store knows of one domain: how long it knows it and what it uses."""
+
+    def __init__(self, domid: int, generation: int) -> None:
+        self.domid = domid
+        self.generation = generation
+        self.introduced = False
+        self.target: int | None = None
+        self.nodes = 0
+        self.watches = 0
+        self.transactions = 0
+
+
+class Store:
+    """One xenstore.  `cause` is for the wire: the request being served, if any."""
+
+    def __init__(self, quotas: Quotas = Quotas()) -> None:  # noqa: B008 - immutable
+        self.quotas = quotas
+        self.generation = 0
+        self.nodes: dict[str, Node] = {}
+        self.domains: dict[int, DomainRecord] = {0: DomainRecord(0, 0)}
+        self.watches = WatchTable()
+        self.cause: Any = None
+        self._sessions: list[Session] = []
+        self._serial = 0
+        self._special: dict[str, Permissions] = {
+            path: (Permission(0, 0),) for path in SPECIAL_PATHS
+        }
+        self.domains[0].introduced = True
+        self._put_initial_nodes()
+
+    def _put_initial_nodes(self) -> None:
+        initial = (("/", ("tool",)), ("/tool", ("xenstored",)), ("/tool/xenstored", ()))
+        for path, children in initial:
+            self.put(path, Node(children=children))
+            self.domains[0].nodes += 1
+
+    # Nodes, as every view of the store reaches them.
+
+    def next_generation(self) -> int:
+        """A number that no node and no transaction has had."""
+        self.generation += 1
+        return self.generation
+
+    def get(self, path: str) -> Node | None:
+        """A node as it counts now; entries for a domain younger than it, or gone, are ignored."""
+        node = self.nodes.get(path)
+        if node is None or len(node.permissions) == 1:
+            return node
+        permissions = self._current(node.permissions, node.generation)
+        return node if permissions == node.permissions else node._replace(permissions=permissions)
+
+    def put(self, path: str, node: Node) -> Node:
+        """Set a node, stamped with a generation of its own."""
+        generation = self.next_generation()
+        stamped = node._replace(
+            permissions=self._current(node.permissions, generation), generation=generation
+        )
+        self.nodes[path] = stamped
+        return stamped
+
+    def _current(self, permissions: Permissions, generation: int) -> Permissions:
+        if len(permissions) == 1:
+            return permissions
+        return (
+            permissions[0],
+            *(
+                entry
+                if entry.ignored or self._knew(entry.domid, generation)
+                else entry._replace(ignored=True)
+                for entry in permissions[1:]
+            ),
+        )
+
+    def _knew(self, domid: int, generation: int) -> bool:
+        domain = self.domains.get(domid)
+        return domain is not None and domain.generation <= generation
+
+    def access(self, session: "Session", permissions: Permissions) -> int:
+        """What a session may do where these entries stand."""
+        if session.privileged:
+            return EVERYTHING
+        target = self.domains[session.domid].target
+        domids = (session.domid,) if target is None else (session.domid, target)
+        return access_of(permissions, domids)
+
+    # Domains.
+
+    def create_domain(self, domid: int) -> None:
+        """Let the hypervisor have a domain; the store serves it once it is introduced."""
+        if domid not in self.domains:
+            self.domains[domid] = DomainRecord(domid, self.generation)
+
+    def introduce(self, domid: int) -> None:
+        """Serve a domain; again: start its connection afresh.
+
+        Raises:
+            XenstoreError: ENOENT, no such domain.
+        """
+        domain = self.domains.get(domid)
+        if domain is None:
+            raise XenstoreError("ENOENT")
+        if domain.introduced:
+            for session in self.sessions_of(domid):
+                session.reset()
+            return
+        domain.introduced = True
+        self._fire_special("@introduceDomain")
+
+    def is_introduced(self, domid: int) -> bool:
+        """Whether the store serves a domain."""
+        return domid in self.domains and self.domains[domid].introduced
+
+    def remove_domain(self, domid: int) -> None:
+        """A domain ends: its sessions and the nodes it owns go, @releaseDomain fires."""
+        domain = self.domains.get(domid)
+        if domain is None or domid == 0:
+            return
+        for session in self.sessions_of(domid):
+            session.close()
+        self._remove_owned("/", domid)
+        for path, entries in self._special.items():
+            self._special[path] = _without_domain(entries, domid)
+        del self.domains[domid]
+        for other in self.domains.values():
+            if other.target == domid:
+                other.target = None
+        if domain.introduced:
+            self._fire_special("@releaseDomain")
+
+    def _remove_owned(self, path: str, domid: int) -> None:
+        node = self.nodes[path]
+        if node.owner == domid:
+            remove_subtree(Direct(self), path)
+            return
+        for name in node.children:
+            self._remove_owned(child_of(path, name), domid)
+
+    def count_nodes(self, domid: int, change: int) -> None:
+        """Account for nodes of a domain that came or went."""
+        if domid in self.domains:
+            self.domains[domid].nodes += change
+
+    # Clients.
+
+    def session(self, domid: int = 0, deliver: Deliver | None = None) -> Session:
+        """A client that speaks as a domain; it tells `deliver` its watch events.
+
+        Raises:
+            XenstoreError: ENOENT, no such domain.
+        """
+        if domid not in self.domains:
+            raise XenstoreError("ENOENT")
+        session = Session(self, domid, self.next_serial(), deliver)
+        self._sessions.append(session)
+        return session
+
+    def forget(self, session: Session) -> None:
+        """A session has closed."""
+        if session in self._sessions:
+            self._sessions.remove(session)
+
+    def sessions_of(self, domid: int) -> list[Session]:
+        """The open sessions of a domain."""
+        return [session for session in self._sessions if session.domid == domid]
+
+    def next_serial(self) -> int:
+        """A number that grows, for the age of sessions and watches."""
+        self._serial += 1
+        return self._serial
+
+    # Watches.
+
+    def fire(
+        self,
+        path: str,
+        node: Node | None,
+        *,
+        exact: bool = False,
+        old_permissions: Permissions | None = None,
+    ) -> None:
+        """Tell the watchers that may know of it that `path` changed.
+
+        A watcher may know when it may read the node, could read it before, or may read the
+        directory above.
+        """
+        for watch in self.watches.concerned(path, exact=exact):
+            if self._may_know(watch, path, node, old_permissions):
+                watch.session.deliver(watch.path_as_seen(path), watch.token)
+
+    def _may_know(
+        self, watch: Watch, path: str, node: Node | None, old: Permissions | None
+    ) -> bool:
+        if watch.session.privileged:
+            return node is not None or old is not None or path in self.nodes
+        if old is not None and self.access(watch.session, old) & READ:
+            return True
+        node = node or self.get(path)
+        above = self.get(parent_of(path))
+        return node is not None and any(
+            self.access(watch.session, place.permissions) & READ
+            for place in (node, above)
+            if place is not None
+        )
+
+    def _fire_special(self, path: str) -> None:
+        for watch in self.watches.concerned(path, exact=True):
+            if self.access(watch.session, self._special[path]) & READ:
+                watch.session.deliver(path, watch.token)
+
+    def set_special_permissions(
+        self, session: Session, path: str, permissions: Permissions
+    ) -> None:
+        """Let domains other than dom0 watch @introduceDomain or @releaseDomain.
+
+        Raises:
+            XenstoreError: EINVAL, no such name; EACCES.
+        """
+        if path not in self._special:
+            raise XenstoreError("EINVAL")
+        if self.access(session, self._special[path]) != EVERYTHING:
+            raise XenstoreError("EACCES")
+        self._special[path] = permissions
+
+    # For the world around a guest and for tests.
+
+    def peek(self, path: str) -> bytes | None:
+        """A value regardless of permissions; None when there is no such node."""
+        node = self.nodes.get(path)
+        return None if node is None else node.value
+
+    def below(self, path: str) -> dict[str, bytes]:
+        """Every node below `path` with its value, by the path relative to it."""
+        return dict(self._walk(path, ""))
+
+    def below_domain(self, domid: int) -> dict[str, bytes]:
+        """Every node of a domain's own directory with its value, by relative path."""
+        return self.below(domain_path(domid))
+
+    def _walk(self, path: str, seen_as: str) -> Iterable[tuple[str, bytes]]:
+        node = self.nodes.get(path)
+        for name in node.children if node else ():
+            place, relative = child_of(path, name), f"{seen_as}/{name}".lstrip("/")
+            yield relative, self.nodes[place].value
+            yield from self._walk(place, relative)
+
+    def check(self) -> None:
+        """Raise AssertionError unless tree and accounts fit together."""
+        owned: dict[int, int] = {}
+        for path, node in self.nodes.items():
+            owned[node.owner] = owned.get(node.owner, 0) + 1
+            assert all(place in self.nodes for place in ancestry(path)), path
+            assert len(set(node.children)) == len(node.children), path
+            assert all(child_of(path, name) in self.nodes for name in node.children), path
+        assert sum(len(node.children) for node in self.nodes.values()) == len(self.nodes) - 1
+        for domid, domain in self.domains.items():
+            assert domain.nodes == owned.get(domid, 0), domid
+
+
+def _without_domain(permissions: Permissions, domid: int) -> Permissions:
+    owner = permissions[0]._replace(domid=0) if permissions[0].domid == domid else permissions[0]
+    return (owner, *(entry for entry in permissions[1:] if entry.domid != domid))

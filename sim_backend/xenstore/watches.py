@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Watches: who wants to hear of which path, found by the path that changed."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from sim_backend.xenstore.names import ancestry
+
+if TYPE_CHECKING:
+    from sim_backend.xenstore.session import Session
+
+
+class Watch(NamedTuple):
+    """One watch of one session.  `prefix_chars`: how much of a path its owner never wrote."""
+
+    serial: int
+    session: "Session"
+    path: str
+    token: str
+    prefix_chars: int
+
+    def path_as_seen(self, path: str) -> str:
+        """A changed path as the owner is told it: relative when the watch is."""
+        return path[self.prefix_chars :]
+
+
+class WatchTable:
+    """All watches of a store, by path, so that a change costs its depth and not their number."""
+
+    def __init__(self) -> None:
+        self._by_path: dict[str, list[Watch]] = {}
+
+    def add(self, watch: Watch) -> None:
+        """Enter a watch."""
+        self._by_path.setdefault(watch.path, []).append(watch)
+
+    def remove(self, watch: Watch) -> None:
+        """Take a watch out again."""
+        beside = self._by_path[watch.path]
+        beside.remove(watch)
+        if not beside:
+            del self._by_path[watch.path]
+
+    def concerned(self, path: str, *, exact: bool) -> Iterator[Watch]:
+        """Watches on `path`, and unless `exact` on any directory above; oldest session first."""
+        if exact or path.startswith("@"):
+            found = list(self._by_path.get(path, ()))
+        else:
+            found = [watch for place in ancestry(path) for watch in self._by_path.get(place, ())]
+        found.sort(key=_age)
+        return iter(found)
+
+
+def _age(watch: Watch) -> tuple[int, int]:
+    return watch.session.serial, watch.serial

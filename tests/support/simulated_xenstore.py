@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The simulated xenstored with the handles of the real one in `tests.support.xenstored`."""
+
+import os
+import shutil
+import tempfile
+from types import TracebackType
+from typing import Self
+
+from sim_backend.xenstore.store import Store
+from sim_backend.xenstore.threaded import ServerThread
+from tests.support.xenstored.raw_client import RawClient
+
+
+class SimulatedGuest:
+    """A domain of the simulated store; `path` and `pty_path` speak as it."""
+
+    def __init__(self, thread: ServerThread, rundir: str, domid: int) -> None:
+        self.domid = domid
+        self.path = os.path.join(rundir, f"dom{domid}.socket")
+        self._thread = thread
+        store, server = thread.server.store, thread.server
+        store.create_domain(domid)
+        store.introduce(domid)
+        server.listen(self.path, domid)
+        self.pty_path = server.open_pty(domid)
+
+    def close(self) -> None:
+        """Let the domain die."""
+        server = self._thread.server
+
+        def end() -> None:
+            server.drop_connections(self.domid)
+            server.unlisten(self.path)
+            server.store.remove_domain(self.domid)
+
+        self._thread.call(end)
+
+
+class SimulatedXenstored:
+    """A server thread with a run directory of its own."""
+
+    def __init__(self) -> None:
+        self.rundir = tempfile.mkdtemp(prefix="xenstore-")
+        self.path = os.path.join(self.rundir, "socket")
+        self.thread = ServerThread(Store())
+        self.thread.server.listen(self.path, 0)
+
+    def __enter__(self) -> Self:
+        self.thread.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.thread.__exit__(kind, error, trace)
+        shutil.rmtree(self.rundir)
+
+    def connect(self) -> RawClient:
+        """A connection of dom0's."""
+        return RawClient(self.path)
+
+    def introduce(self, domid: int) -> SimulatedGuest:
+        """Make a domain."""
+        return self.thread.call(lambda: SimulatedGuest(self.thread, self.rundir, domid))
