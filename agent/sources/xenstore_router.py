@@ -130,14 +130,17 @@ class LoopRouter:
 
     def receive(self, sent: Packet, deadline_s: float) -> Packet:
         """The answer to `sent`; events on the way are kept, answers to others are dropped."""
+        expired = False
         while True:
             while (frame := self._next_reply()) is not None:
                 if self._is_answer(frame, sent):
                     return Packet(frame.op, frame.payload, frame.rq_id, frame.tx_id)  # type: ignore[no-untyped-call]
-            wait_s = deadline_s - time.monotonic()
-            if wait_s <= 0:
+            if expired:
                 raise self._lost(f"no answer to {describe(sent)} within {self._timeout_s:g} s")
-            if self._readable.poll(wait_s * 1000):
+            wait_s = deadline_s - time.monotonic()
+            # One look more: it may be this process that has not run, and the answer is there.
+            expired = wait_s <= 0
+            if self._readable.poll(max(0.0, wait_s) * 1000):
                 self._read()
 
     def collect(self) -> None:

@@ -156,6 +156,17 @@ def test_an_endless_flood_of_stray_answers_ends_at_the_deadline(socket_peer: Scr
         flooder.join()
 
 
+def test_an_answer_that_was_there_in_time_counts_even_if_we_come_late(
+    session: XenstoreSession, peer: ScriptedPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the domain was paused, or this process starved, in the middle of a request."""
+    peer.packet(READ, b"right", 1)
+    clock_s = iter([0.0, 1000.0])
+    monkeypatch.setattr("agent.sources.xenstore_router.time.monotonic", lambda: next(clock_s))
+
+    assert session.read("name") == b"right"
+
+
 # Answers that make no sense.
 
 MALFORMED: dict[str, bytes] = {
