@@ -86,6 +86,7 @@ class BalloonDriver:
         self._pace = pace
         self._resolution_s = resolution_s
         self._event: Event | None = None
+        self._wake: Event | None = None
         self._state: State = "done"
         self._slept_on_credit = 0
         self._slept_since_s = 0.0
@@ -128,15 +129,14 @@ class BalloonDriver:
     @property
     def at_rest(self) -> bool:
         """Nothing will happen for the time being: settled, waiting for blocks, or given up."""
-        return self._state in ("wait", "cancelled") or (self._state == "done" and not self.credit)
+        if self._state == "wait":
+            return not (self.credit > 0 and self.ballooned_pages)
+        return self._state == "cancelled" or (self._state == "done" and not self.credit)
 
     def set_target_pages(self, pages: int) -> None:
         """balloon_set_new_target: any number is taken, modulo 2**64."""
         self.target_pages = pages & ULONG_MASK
-        if self._regime.engine == "thread":
-            self._wake_if_credit_changed()
-        else:
-            self._plan(0.0)
+        self._wake_up()
 
     def host_wrote_target(
         self, target: str | None, static_max: str | None, xend_static_max: str | None = None
@@ -149,6 +149,10 @@ class BalloonDriver:
             self._watch_fired = True
             self.target_offset_pages = self._offset(static_max, xend_static_max)
         self.set_target_pages(target_kib // PAGE_KIB - self.target_offset_pages)
+
+    def attach(self, xen: Reservation) -> None:
+        """The domain goes on with another reservation, on another host or under another domid."""
+        self._xen = xen
 
     def forget_first_watch(self) -> None:
         """A fresh kernel (kexec) reads static-max anew."""
@@ -173,7 +177,7 @@ class BalloonDriver:
         self._xen.release(taken)
         self.current_pages -= taken
         self.target_unpopulated_pages += taken
-        self._wake_if_credit_changed()
+        self._wake_up()
         return taken
 
     def _offset(self, static_max: str | None, xend_static_max: str | None) -> int:
@@ -197,10 +201,22 @@ class BalloonDriver:
         self.low_pages -= low
         self.high_pages -= pages - low
 
-    def _wake_if_credit_changed(self) -> None:
-        """balloon_thread_cond: a thread that is not done sleeps on an unchanged credit."""
+    def _wake_up(self) -> None:
+        """Wake the worker; a thread looks at the credit once more before it works.
+
+        balloon_thread_cond: a thread that is not done sleeps on while the credit is what it was.
+        So the same target written again wakes nobody, nor do two writes that cancel out before
+        the thread runs.
+        """
+        if self._regime.engine != "thread":
+            self._plan(0.0)
+        elif self._wake is None or not self._wake.pending:
+            self._wake = self._clock.after(0.0, self._woken)
+
+    def _woken(self) -> None:
         asleep_on = 0 if self._state == "done" else self._slept_on_credit
-        if self.credit != asleep_on:
+        between_batches = self._state == "done" and self._event is not None and self._event.pending
+        if self.credit != asleep_on and not between_batches:
             self._plan(0.0)
 
     def _plan(self, delay_s: float) -> None:

@@ -30,6 +30,11 @@ def simple_strtoull(text: str) -> tuple[int, str]:
     return value & ULONG_MASK, body[length:]
 
 
+def pages_as_kib(pages: int) -> int:
+    """PAGES2KB of an unsigned long: wraps at 2**64."""
+    return pages * 4 & ULONG_MASK
+
+
 def memparse(text: str) -> int:
     """A size in bytes with a suffix K, M, G, T, P or E, as `target` takes it."""
     value, rest = simple_strtoull(text)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A simulated domain: kernel, driver, memory and xenstore of one guest under one clock.
+
+`SimulatedDomain` implements the seam `agent.sources.domain.Domain`.  For publishing it outside
+the process it also shows its kernel files (`files`), takes what is written to them (`write_file`),
+and shares its part of xenstore (`store`).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from agent.core.memory_map import Region
+from agent.core.snapshot import Origin, Snapshot, Toolstack
+from agent.core.units import PAGE_KIB
+from agent.sources.domain import ActRefusedError
+from sim_backend import files as kernel_files
+from sim_backend.blocks import BlockTable
+from sim_backend.boot import Boot, boot
+from sim_backend.clock import Clock
+from sim_backend.driver import PACES, BalloonDriver
+from sim_backend.guest_config import GuestConfig
+from sim_backend.guest_memory import GuestMemory
+from sim_backend.host import Host, OutOfPodMemoryError, Reservation
+from sim_backend.kernel_text import pages_as_kib
+from sim_backend.readings import snapshot_of
+from sim_backend.store import DomainStore
+
+WATCH_LATENCY_S: Final = 0.03
+SETTLE_LIMIT_S: Final = 300.0
+USER_SPACE_AFTER_S: Final = 10.0
+
+
+class Happening(NamedTuple):
+    """Something worth telling: when, what kind, in words."""
+
+    when_s: float
+    kind: str
+    text: str
+
+
+class SimulatedDomain:
+    """One guest.  Toolstacks make it; see `sim_backend.toolstacks`."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        host: Host,
+        config: GuestConfig,
+        store: DomainStore,
+        *,
+        domid: int,
+        toolstack: Toolstack = "libxl",
+        scenario: str = "unnamed",
+        resolution_s: float = 0.05,
+        settle_watch: bool = True,
+    ) -> None:
+        self.clock = clock
+        self.host = host
+        self.config = config
+        self.store = store
+        self.domid = domid
+        self.toolstack: Toolstack = toolstack
+        self.origin = Origin("simulation", scenario)
+        self.boot: Boot = boot(config)
+        self.booted_at_s = clock.now_s - USER_SPACE_AFTER_S
+        self.alive = self.boot.verdict != "no"
+        self.happenings: list[Happening] = []
+        self.on_happening: Callable[[Happening], None] | None = None
+        self.write_refusal: str | None = None
+        self.target_writes: list[tuple[float, int]] = []
+        self.listeners: list[Callable[[], None]] = []
+        self._resolution_s = resolution_s
+        self._host_changes = 0
+        self._host_changes_seen = 0
+        self._next_watch_s = clock.now_s
+        self.reservation: Reservation = host.create(
+            domid, self.boot.xen_pages, self.boot.max_pages, self.boot.on_demand_pages
+        )
+        self._build_kernel()
+        self._unwatch = store.watch("memory", self._store_changed)
+        if not self.alive:
+            self.tell("boot-failed", self.boot.reason)
+        elif settle_watch:
+            self._store_changed("memory/target")
+
+    # -- the seam -----------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Everything as the agent would read it now."""
+        return snapshot_of(self)
+
+    def set_target_kib(self, target_kib: int) -> None:
+        """Write target_kb, as the agent does.
+
+        Raises:
+            ActRefusedError: the domain refuses (`write_refusal`), or is gone.
+        """
+        if self.write_refusal is not None or not self.alive:
+            raise ActRefusedError(self.write_refusal or "the domain is gone")
+        self.target_writes.append((self.clock.now_s, target_kib))
+        self.tell("guest-target", f"target_kb set to {target_kib} KiB in the guest")
+        self.driver.set_target_pages(target_kib // PAGE_KIB)
+
+    def online_block(self, block: int) -> None:
+        """Put an offline block online.
+
+        Raises:
+            ActRefusedError: there is no such block.
+        """
+        try:
+            self.bring_online(block)
+        except KeyError:
+            raise ActRefusedError(f"there is no memory block {block}") from None
+
+    def wait_for_host(self, timeout_s: float) -> bool:
+        """Let virtual time pass until memory/target may have changed, at most `timeout_s`."""
+        if self._host_changes == self._host_changes_seen:
+            self.clock.run_until(
+                self.clock.now_s + timeout_s,
+                stop=lambda: self._host_changes != self._host_changes_seen,
+            )
+        changed = self._host_changes != self._host_changes_seen
+        self._host_changes_seen = self._host_changes
+        return changed
+
+    def now_s(self) -> float:
+        """The virtual clock."""
+        return self.clock.now_s
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+    # -- for publishing -----------------------------------------------------------------------
+
+    def files(self) -> Mapping[str, str]:
+        """The kernel's files, by path relative to the root, as root would read them."""
+        return kernel_files.render(self)
+
+    def write_file(self, path: str, text: str) -> None:
+        """Somebody writes a kernel file.
+
+        Raises:
+            OSError: with the errno the kernel would give.
+        """
+        kernel_files.write(self, path, text)
+
+    def advance_to(self, time_s: float) -> None:
+        """Let virtual time pass up to `time_s`."""
+        self.clock.run_until(time_s)
+
+    def next_event_s(self) -> float | None:
+        """When something will happen next; None when nothing is planned."""
+        return self.clock.next_event_s()
+
+    # -- the world around it ------------------------------------------------------------------
+
+    @property
+    def current_kib(self) -> int:
+        """info/current_kb."""
+        return self.driver.current_pages * PAGE_KIB
+
+    @property
+    def target_kib(self) -> int:
+        """The kernel's target as a plain number; beyond 64 bits it shows modulo."""
+        return pages_as_kib(self.driver.target_pages)
+
+    @property
+    def uptime_s(self) -> float:
+        """Since the kernel started."""
+        return self.clock.now_s - self.booted_at_s
+
+    def tell(self, kind: str, text: str) -> None:
+        """Note something that happened."""
+        happening = Happening(self.clock.now_s, kind, text)
+        self.happenings.append(happening)
+        if self.on_happening is not None:
+            self.on_happening(happening)
+
+    def settle(self, limit_s: float = SETTLE_LIMIT_S) -> None:
+        """Let time pass until the driver rests and every watch has been delivered."""
+        until_s = self.clock.now_s + limit_s
+        while self.clock.now_s < until_s:
+            pending = self.clock.now_s < self._next_watch_s
+            if not pending and self.driver.at_rest:
+                return
+            due_s = self.clock.next_event_s()
+            if due_s is None or due_s > until_s:
+                return
+            self.clock.step()
+
+    def bring_online(self, block: int) -> None:
+        """Put a block online; nothing if it is.
+
+        Raises:
+            KeyError: there is no such block.
+        """
+        pages = self.blocks.online(block)
+        if pages:
+            self.tell("online", f"memory block {block} is online")
+            self.driver.onlined(pages)
+
+    def change_workload(self, **amounts_kib: int) -> None:
+        """The guest's programs want something else (fields of `Workload`)."""
+        self.memory.change_workload(**amounts_kib)
+        used_pages = (self.memory.used_kib + self.boot.overhead_kib) // PAGE_KIB
+        try:
+            self.reservation.touch(used_pages)
+        except OutOfPodMemoryError as error:
+            self.die(str(error))
+
+    def die(self, why: str) -> None:
+        """Xen ends the domain."""
+        self.alive = False
+        self.tell("killed", why)
+
+    def hidden_kib(self) -> int:
+        """E820 RAM that unpopulated-alloc holds for the life of the guest."""
+        return self.boot.unpopulated_pages * PAGE_KIB
+
+    def moved(self, host: Host, domid: int) -> None:
+        """Suspended here, resumed there: another host, another domid, every watch fires."""
+        before = self.reservation
+        pages, limit, on_demand = before.pages, before.max_pages, before.on_demand_pages
+        self.host.destroy(self.domid)
+        self.host, self.domid = host, domid
+        self.reservation = host.create(domid, pages, limit, on_demand)
+        self.driver.attach(self.reservation)
+        self.store.write("domid", str(domid))
+        self.tell("moved", f"resumed as domain {domid}")
+        self.store.fire_all()
+
+    def _build_kernel(self) -> None:
+        regime = self.config.image.regime
+        current_kib = self.boot.nr_pages * PAGE_KIB
+        if not self.config.is_pv:
+            current_kib = self.boot.present_pages * PAGE_KIB
+        managed_kib = current_kib - self.boot.overhead_kib
+        if self.config.is_pv:
+            managed_kib = self.boot.mem_total_kib
+        self.memory = GuestMemory(
+            self.clock, managed_kib, self.config.with_workload(), self.config.swap_kib, self.tell
+        )
+        self.blocks = BlockTable(
+            self.boot.map,
+            self.config.image.auto_online,
+            regime.first_hot_add,
+            self.boot.scratch_pages * PAGE_KIB * 1024,
+        )
+        self.driver = BalloonDriver(
+            self.clock,
+            regime,
+            start=self.boot.driver,
+            xen=self.reservation,
+            memory=self.memory,
+            add_sections=self._hot_add if self.config.image.hotplug else None,
+            pace=PACES[self.config.domain_type],
+            resolution_s=self._resolution_s,
+        )
+
+    def _hot_add(self, pages: int) -> bool:
+        region: Region | None = self.blocks.add(pages)
+        if region is None:
+            self.tell("hot-add", "no room for hot-added memory")
+            return False
+        self.tell("hot-add", f"{pages * PAGE_KIB} KiB added at {region.start:#x}")
+        if self.blocks.auto_online.startswith("online"):
+            for block in self.blocks.reading().offline:
+                self.bring_online(block)
+        return True
+
+    def _store_changed(self, path: str) -> None:
+        """Something below memory/ changed; kernel and agent hear of it a moment later."""
+        due_s = self.clock.now_s + WATCH_LATENCY_S * (0.5 + self.clock.rng.random())
+        self._next_watch_s = max(self._next_watch_s, due_s)
+        self.clock.at(due_s, lambda: self._watch_fires(path))
+
+    def _watch_fires(self, path: str) -> None:
+        if not self.alive:
+            return
+        if path in ("memory", "memory/target"):
+            self.driver.host_wrote_target(
+                self.store.read("memory/target"),
+                self.store.read("memory/static-max"),
+                self.store.read("memory/memory_static_max"),
+            )
+        self._host_changes += 1
+        for listener in tuple(self.listeners):
+            listener()

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The snapshot of a simulated domain, built directly from the model.
+
+It equals what the sources read from the same domain's files, but for the origin and for what a
+capture cannot tell (whether the balloon moves); a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from agent.core.kernel_release import KernelRelease
+from agent.core.memory_map import SYSTEM_RAM, MemoryMap, Region, memory_map
+from agent.core.snapshot import BalloonReading, DomainFacts, HostWishes, Snapshot, Zones
+from agent.core.units import PAGE_BYTES, PAGE_KIB
+from sim_backend.kernel_text import pages_as_kib
+
+if TYPE_CHECKING:
+    from sim_backend.domain import SimulatedDomain
+
+XEN_VERSION: Final = ("4", "17", ".7")
+GUEST_TYPE_SINCE: Final = KernelRelease(4, 13)
+_MEMORY_OPTIONS: Final = ("mem=", "memhp_default_state=", "psi=", "xen.", "crashkernel=")
+_KEYS: Final = {
+    "target": "target_kib",
+    "static-max": "static_max_kib",
+    "videoram": "videoram_kib",
+    "dynamic-min": "dynamic_min_kib",
+    "dynamic-max": "dynamic_max_kib",
+    "initial-target": "initial_target_kib",
+    "hotplug-max": "hotplug_max_kib",
+    "memory-offset": "memory_offset_kib",
+    "memory_static_max": "static_max_kib",
+}
+_SIGNED: Final = ("videoram", "memory-offset")
+_ALWAYS_THERE: Final = (
+    "hypervisor.type",
+    "hypervisor.uuid",
+    "hypervisor.features",
+    "capabilities",
+    "firmware-map",
+    "iomem",
+    "meminfo",
+    "zoneinfo",
+    "memory-blocks",
+    "kernel-release",
+    "kernel-options",
+    "uptime",
+    "kernel-log",
+)
+
+
+def snapshot_of(domain: SimulatedDomain) -> Snapshot:
+    """Everything at this moment."""
+    image = domain.config.image
+    wishes, host_statuses = host_wishes(domain)
+    balloon, balloon_statuses = balloon_reading(domain)
+    statuses = dict.fromkeys(_ALWAYS_THERE, "ok")
+    statuses["hypervisor.guest_type"] = "ok" if image.release >= GUEST_TYPE_SINCE else "absent"
+    statuses["pressure"] = "ok" if image.pressure else "absent"
+    statuses["hotplug-unpopulated"] = "ok" if image.hotplug else "absent"
+    statuses["boot-record"] = "absent"
+    facts = DomainFacts(
+        domain_type=domain.config.domain_type,
+        kernel=image.release,
+        kernel_text=image.release_text,
+        xen_version="{}.{}{}".format(*XEN_VERSION),
+        name=domain.config.name,
+        uuid=domain.config.uuid,
+        domid=domain.domid,
+        toolstack=domain.toolstack if "memory/static-max" in domain.store.items() else None,
+    )
+    return Snapshot(
+        origin=domain.origin,
+        domain=facts,
+        sources=statuses | balloon_statuses | host_statuses,
+        firmware_map=domain.blocks.firmware,
+        iomem=iomem_of(domain.blocks.firmware, domain.boot.map.top, domain.boot.scratch_pages),
+        balloon=balloon,
+        host=wishes,
+        memory=domain.memory.reading(),
+        zones=zones_of(domain),
+        pressure=domain.memory.pressure() if image.pressure else None,
+        blocks=domain.blocks.reading(),
+        hotplug_unpopulated=False if image.hotplug else None,
+        boot_log=domain.boot.log,
+        kernel_options=tuple(
+            word for word in domain.config.cmdline.split() if word.startswith(_MEMORY_OPTIONS)
+        ),
+        uptime_s=round(domain.uptime_s, 2),
+    )
+
+
+def balloon_reading(domain: SimulatedDomain) -> tuple[BalloonReading, dict[str, str]]:
+    """The driver's attributes, and which of them this kernel has."""
+    driver, regime = domain.driver, domain.config.image.regime
+    names = ["current_kb", "target_kb", "target", "low_kb", "high_kb"]
+    statuses = {f"balloon.{name}": "ok" for name in names}
+    backoff = ("schedule_delay", "max_schedule_delay", "retry_count", "max_retry_count")
+    for name in backoff:
+        statuses[f"balloon.{name}"] = "ok" if regime.backoff_files else "absent"
+    statuses["balloon.scrub_pages"] = "ok" if regime.scrub_file else "absent"
+    moves = driver.state == "done" and driver.credit
+    has = regime.backoff_files
+    return (
+        BalloonReading(
+            current_kib=pages_as_kib(driver.current_pages),
+            target_kib=pages_as_kib(driver.target_pages),
+            target_bytes=driver.target_pages * PAGE_BYTES & (1 << 64) - 1,
+            low_kib=pages_as_kib(driver.low_pages),
+            high_kib=pages_as_kib(driver.high_pages),
+            schedule_delay_s=driver.schedule_delay_s if has else None,
+            max_schedule_delay_s=driver.max_schedule_delay_s if has else None,
+            retry_count=driver.retry_count if has else None,
+            max_retry_count=driver.max_retry_count if has else None,
+            scrub_pages=True if regime.scrub_file else None,
+            motion="moved" if moves else "still",
+        ),
+        statuses,
+    )
+
+
+def host_wishes(domain: SimulatedDomain) -> tuple[HostWishes, dict[str, str]]:
+    """memory/* of the domain's xenstore, as far as it is numbers."""
+    numbers: dict[str, int] = {}
+    statuses = {"xenstore": "ok"}
+    target_text: str | None = None
+    store = domain.store
+    for name, field in _KEYS.items():
+        text = store.read(f"memory/{name}")
+        if text is None:
+            if name in ("target", "static-max"):
+                statuses[f"xenstore.memory/{name}"] = "absent"
+            continue
+        digits = text.removeprefix("-") if name in _SIGNED else text
+        if digits.isascii() and digits.isdigit() and len(digits) <= 15:
+            numbers.setdefault(field, int(text))
+            statuses[f"xenstore.memory/{name}"] = "ok"
+        else:
+            statuses[f"xenstore.memory/{name}"] = "malformed: not a decimal number"
+            target_text = repr(text) if name == "target" else target_text
+    uncooperative = store.read("memory/uncooperative") is not None
+    wishes = HostWishes(**numbers, target_text=target_text, uncooperative=uncooperative)
+    return wishes, statuses
+
+
+def zones_of(domain: SimulatedDomain) -> Zones:
+    """/proc/zoneinfo, summed."""
+    hot_added = domain.blocks.online_hot_added_pages
+    return Zones(
+        spanned_pages=domain.boot.spanned_pages + hot_added,
+        present_pages=domain.boot.present_pages + hot_added,
+        managed_pages=domain.memory.managed_kib // PAGE_KIB,
+    )
+
+
+@lru_cache(maxsize=256)
+def iomem_of(firmware: MemoryMap, boot_top: int, scratch_pages: int) -> MemoryMap:
+    """/proc/iomem: page zero taken out, touching hot-added ranges merged, the scratch range."""
+    regions = [Region(0, PAGE_BYTES - 1, "Reserved")]
+    for region in sorted(firmware.in_order_read):
+        start = max(region.start, PAGE_BYTES)
+        last = regions[-1]
+        both_hot_added = last.kind == region.kind == SYSTEM_RAM and last.start >= boot_top
+        if both_hot_added and last.end + 1 == start:
+            regions[-1] = Region(last.start, region.end, SYSTEM_RAM)
+        else:
+            regions.append(Region(start, region.end, region.kind))
+    if scratch_pages:
+        section = 128 << 20
+        start = -(-boot_top // section) * section
+        regions.append(Region(start, start + scratch_pages * PAGE_BYTES - 1, "Xen scratch"))
+    return memory_map(sorted(regions))
