@@ -18,23 +18,11 @@ class SimulatedGuest:
     def __init__(self, thread: ServerThread, rundir: str, domid: int) -> None:
         self.domid = domid
         self.path = os.path.join(rundir, f"dom{domid}.socket")
-        self._thread = thread
         store, server = thread.server.store, thread.server
         store.create_domain(domid)
         store.introduce(domid)
         server.listen(self.path, domid)
         self.pty_path = server.open_pty(domid)
-
-    def close(self) -> None:
-        """Let the domain die."""
-        server = self._thread.server
-
-        def end() -> None:
-            server.drop_connections(self.domid)
-            server.unlisten(self.path)
-            server.store.remove_domain(self.domid)
-
-        self._thread.call(end)
 
 
 class SimulatedXenstored:

@@ -1,0 +1,493 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import os
+import tty
+
+import pytest
+
+from tests.contract.conftest import Host
+from tests.contract.xenstore_requests import (
+    DIRECTORY_PART,
+    GET_DOMAIN_PATH,
+    IS_DOMAIN_INTRODUCED,
+    RELEASE,
+    ask,
+    begin,
+    end,
+    events_so_far,
+    get_perms,
+    mkdir,
+    read,
+    rm,
+    set_perms,
+    unwatch,
+    watch,
+    write,
+)
+from tests.support.xenstored import raw_client
+from tests.support.xenstored.raw_client import HEADER, RawClient, RawPacket
+
+OK = b"OK\0"
+
+
+@pytest.mark.parametrize("key", ["memory/target", "memory/static-max", "name", "vm", "domid"])
+def test_a_guest_reads_what_the_toolstack_tells_it(host: Host, key: str) -> None:
+    assert read(host.guest, key) == host.dom0.read(f"{host.base}/{key}") != b""
+
+
+@pytest.mark.parametrize("path", ["/local/domain/0", "/libxl/5", "/tool", "/vm", "/local"])
+def test_a_guest_does_not_read_what_is_not_its_own(host: Host, path: str) -> None:
+    assert read(host.guest, path) == "EACCES"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "data/balloon/state",
+        "attr/PVAddons/MajorVersion",
+        "drivers/0",
+        "feature/x",
+        "error/x",
+        "data",
+        "control/shutdown",
+        "control/sysrq",
+        "control/feature-suspend",
+    ],
+)
+def test_a_guest_writes_where_libxl_lets_it(host: Host, key: str) -> None:
+    assert write(host.guest, key, b"7") == OK
+    assert host.dom0.read(f"{host.base}/{key}") == b"7"
+    assert get_perms(host.guest, key) == b"n5\0"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "memory/target",
+        "memory/meminfo",
+        "memory/uncooperative",
+        "control/feature-balloon",
+        "control/x",
+        "name",
+        "device/vif",
+        "x",
+        "/local/domain/0/x",
+        "/x",
+    ],
+)
+def test_a_guest_is_refused_elsewhere(host: Host, key: str) -> None:
+    assert write(host.guest, key) == "EACCES"
+    assert mkdir(host.guest, key) == "EACCES"
+    assert rm(host.guest, key) == "EACCES"
+    assert set_perms(host.guest, key, "n5") == "EACCES"
+
+
+def test_a_missing_key_is_told_only_to_who_may_read_its_directory(host: Host) -> None:
+    assert read(host.guest, "memory/nothing") == "ENOENT"
+    assert read(host.guest, "data/not/there") == "ENOENT"
+    assert read(host.guest, "/local/domain/0/nothing") == "EACCES"
+
+
+def test_relative_paths_mean_the_domains_own_directory(host: Host) -> None:
+    assert read(host.guest, "memory/target") == read(host.guest, f"{host.base}/memory/target")
+    host.dom0.write("/local/domain/0/x", b"1")
+    assert read(host.dom0, "x") == b"1"
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "//x", "/x/", "a//b", "data/.", "data/a b", "data/ä", "data/" + "p" * 2044]
+)
+def test_what_is_no_path_is_invalid(host: Host, path: str) -> None:
+    expected = "EACCES" if path == "/" else "EINVAL"
+    assert read(host.guest, path) == expected
+    assert write(host.guest, path) == expected
+
+
+def test_a_value_is_bytes_and_may_be_empty(host: Host) -> None:
+    for value in (b"", b"\0", b"a\0b\n\xff", b"v" * 2015):
+        assert write(host.guest, "data/v", value) == OK
+        assert read(host.guest, "data/v") == value
+
+
+def test_missing_directories_are_made(host: Host) -> None:
+    assert write(host.guest, "data/a/b/c", b"x") == OK
+    assert read(host.guest, "data/a/b") == b""
+    assert ask(host.guest, raw_client.DIRECTORY, "data/a") == b"b\0"
+
+
+def test_a_node_made_by_dom0_below_a_guests_directory_is_the_guests(host: Host) -> None:
+    host.dom0.write(f"{host.base}/data/from-dom0", b"1")
+    assert get_perms(host.guest, "data/from-dom0") == b"n5\0"
+    assert write(host.guest, "data/from-dom0", b"2") == OK
+
+
+def test_names_are_listed_in_the_order_they_were_made(host: Host) -> None:
+    for name in ("z", "a", "m"):
+        write(host.guest, f"data/{name}")
+    rm(host.guest, "data/z")
+    write(host.guest, "data/z")
+    assert ask(host.guest, raw_client.DIRECTORY, "data") == b"a\0m\0z\0"
+
+
+def test_removing_takes_everything_below_and_is_done_when_there_is_nothing(host: Host) -> None:
+    write(host.guest, "data/a/b/c")
+    assert rm(host.guest, "data/a") == OK
+    assert read(host.guest, "data/a/b/c") == "ENOENT"
+    assert rm(host.guest, "data/a") == OK
+    assert rm(host.guest, "data/a/b/c") == "ENOENT"
+    assert ask(host.dom0, raw_client.RM, "/") == "EINVAL"
+
+
+def test_an_owner_shares_his_node_and_cannot_give_it_away(host: Host) -> None:
+    write(host.guest, "data/x")
+    assert set_perms(host.guest, "data/x", "n5", "r0", "b0") == OK
+    assert get_perms(host.guest, "data/x") == b"n5\0r0\0b0\0"
+    assert set_perms(host.guest, "data/x", "n0", "r5") == "EPERM"
+    assert set_perms(host.guest, "data/x", "q5") == "EINVAL"
+    assert set_perms(host.guest, "data/x", *["n5"] * 6) == "ENOSPC"
+    assert set_perms(host.dom0, f"{host.base}/data/x", "n99") == "ENOENT"
+
+
+@pytest.mark.parametrize(
+    ("entries", "may_read", "may_write"),
+    [
+        (("n0",), False, False),
+        (("r0",), True, False),
+        (("w0",), False, True),
+        (("b0",), True, True),
+        (("n0", "r5"), True, False),
+        (("n0", "w5"), False, True),
+        (("n0", "b5"), True, True),
+        (("b0", "n5"), False, False),
+        (("n5",), True, True),
+    ],
+)
+def test_permissions_say_who_may(
+    host: Host, entries: tuple[str, ...], may_read: bool, may_write: bool
+) -> None:
+    host.dom0.write("/shared/x", b"1")
+    host.dom0.set_permissions("/shared/x", *entries)
+    assert read(host.guest, "/shared/x") == (b"1" if may_read else "EACCES")
+    assert write(host.guest, "/shared/x", b"2") == (OK if may_write else "EACCES")
+
+
+def test_a_permission_does_not_pass_to_a_later_domain_of_that_number(host: Host) -> None:
+    host.dom0.write("/shared/x", b"1")
+    host.dom0.set_permissions("/shared/x", "n0", "r7")
+    seventh = host.xenstore.introduce(7)
+    with RawClient(seventh.path) as client:
+        assert read(client, "/shared/x") == "EACCES"
+        host.dom0.set_permissions("/shared/x", "n0", "r7")
+        assert read(client, "/shared/x") == b"1"
+
+
+# Quotas.
+
+
+def test_the_130th_watch_is_too_many(host: Host) -> None:
+    answers = [watch(host.guest, "data", f"t{number}") for number in range(130)]
+    assert answers == [OK] * 129 + ["E2BIG"]
+    assert unwatch(host.guest, "data", "t0") == OK
+    assert watch(host.guest, "data", "again") == OK
+
+
+def test_the_12th_transaction_is_too_many(host: Host) -> None:
+    answers = [begin(host.guest) for _ in range(12)]
+    assert all(isinstance(answer, bytes) for answer in answers[:11])
+    assert answers[11] == "ENOSPC"
+    assert isinstance(begin(host.dom0), bytes)
+
+
+@pytest.mark.parametrize(("size", "answer"), [(2015, OK), (2016, "ENOSPC"), (4000, "ENOSPC")])
+def test_a_node_of_a_guest_is_below_2048_bytes_in_all(
+    host: Host, size: int, answer: bytes | str
+) -> None:
+    assert write(host.guest, "attr/v", b"v" * size) == answer
+    assert write(host.dom0, "/v", b"v" * size) == OK
+
+
+def test_the_names_in_a_directory_count_for_its_size(host: Host) -> None:
+    answers = [write(host.guest, f"data/q{number:03}") for number in range(404)]
+    assert answers == [OK] * 403 + ["ENOSPC"]
+
+
+def test_a_guest_owns_no_more_than_1000_nodes(host: Host) -> None:
+    owned = 11  # what libxl made for it
+    paths = [f"data/{number // 100}/{number}" for number in range(1000)]
+    answers = [write(host.guest, path) for path in paths]
+    fitting = answers.index("ENOSPC")
+    assert fitting + (fitting + 99) // 100 + owned == 1000
+    assert write(host.guest, paths[0], b"an old node still takes a value") == OK
+    assert rm(host.guest, paths[0]) == OK
+    assert write(host.guest, "attr/one-more") == OK
+    assert write(host.guest, "attr/and-one") == "ENOSPC"
+
+
+def test_a_transaction_that_would_exceed_the_nodes_fails_at_its_end(host: Host) -> None:
+    for number in range(975):
+        assert write(host.guest, f"data/{number // 100}/{number}") == OK
+    tx = _number(begin(host.guest))
+    assert [write(host.guest, f"attr/{number}", b"", tx) for number in range(9)] == [OK] * 9
+    assert end(host.guest, tx) == "ENOSPC"
+    assert read(host.guest, "attr/0") == "ENOENT"
+
+
+def _number(answer: bytes | str) -> int:
+    assert isinstance(answer, bytes), answer
+    return int(answer.rstrip(b"\0"))
+
+
+# Watches.
+
+
+def test_a_watch_tells_its_path_at_once(host: Host) -> None:
+    assert watch(host.guest, "memory/target", "t") == OK
+    assert events_so_far(host.guest) == [("memory/target", "t")]
+
+
+def test_the_hosts_wish_reaches_the_guest(host: Host) -> None:
+    watch(host.guest, "memory/target", "t")
+    watch(host.guest, f"{host.base}/memory", "u")
+    events_so_far(host.guest)
+    host.dom0.write(f"{host.base}/memory/target", b"262144")
+    assert events_so_far(host.guest) == [
+        ("memory/target", "t"),
+        (f"{host.base}/memory/target", "u"),
+    ]
+    assert read(host.guest, "memory/target") == b"262144"
+
+
+def test_the_same_value_again_is_a_change(host: Host) -> None:
+    watch(host.guest, "memory/target", "t")
+    events_so_far(host.guest)
+    host.dom0.write(f"{host.base}/memory/target", b"524288")
+    assert events_so_far(host.guest) == [("memory/target", "t")]
+
+
+def test_a_watch_hears_what_happens_below_it_and_not_beside_it(host: Host) -> None:
+    watch(host.guest, "data", "t")
+    watch(host.guest, "data/a", "u")
+    events_so_far(host.guest)
+    write(host.guest, "data/ab")
+    write(host.guest, "attr/x")
+    assert events_so_far(host.guest) == [("data/ab", "t")]
+    write(host.guest, "data/a/b/c")
+    assert events_so_far(host.guest) == [("data/a/b/c", "t"), ("data/a/b/c", "u")]
+
+
+def test_a_watch_hears_the_end_of_its_node_and_of_a_directory_above(host: Host) -> None:
+    write(host.guest, "data/a/b")
+    for path, token in (("data", "1"), ("data/a", "2"), ("data/a/b", "3")):
+        watch(host.guest, path, token)
+    events_so_far(host.guest)
+    rm(host.guest, "data/a")
+    assert events_so_far(host.guest) == [("data/a/b", "3"), ("data/a", "1"), ("data/a", "2")]
+
+
+def test_a_watch_waits_for_a_node_that_is_not_there_yet(host: Host) -> None:
+    assert watch(host.guest, "memory/uncooperative", "t") == OK
+    events_so_far(host.guest)
+    host.dom0.write(f"{host.base}/memory/uncooperative", b"")
+    assert events_so_far(host.guest) == [("memory/uncooperative", "t")]
+
+
+def test_a_guest_hears_nothing_of_what_it_may_not_read(host: Host) -> None:
+    assert watch(host.guest, "/local/domain/0", "t") == OK
+    assert watch(host.guest, "@releaseDomain", "r") == OK
+    assert events_so_far(host.guest) == [("/local/domain/0", "t"), ("@releaseDomain", "r")]
+    host.dom0.write("/local/domain/0/x", b"1")
+    assert events_so_far(host.guest) == []
+
+
+def test_new_permissions_are_a_change_to_who_could_and_to_who_can_read(host: Host) -> None:
+    host.dom0.write("/shared/x", b"1")
+    watch(host.guest, "/shared/x", "t")
+    events_so_far(host.guest)
+    host.dom0.set_permissions("/shared/x", "n0", "r5")
+    host.dom0.set_permissions("/shared/x", "n0")
+    assert events_so_far(host.guest) == [("/shared/x", "t"), ("/shared/x", "t")]
+    host.dom0.set_permissions("/shared/x", "n0")
+    assert events_so_far(host.guest) == []
+
+
+def test_a_watch_is_set_once_for_each_token_and_can_be_taken_back_once(host: Host) -> None:
+    assert [watch(host.guest, "data", token) for token in "aab"] == [OK, "EEXIST", OK]
+    assert [unwatch(host.guest, "data", "a") for _ in range(2)] == [OK, "ENOENT"]
+    assert ask(host.guest, raw_client.WATCH, "data", "t", "more") == "EINVAL"
+    assert ask(host.guest, raw_client.WATCH, "data") == "EINVAL"
+
+
+def test_reset_drops_watches_and_transactions(host: Host) -> None:
+    watch(host.guest, "data", "t")
+    tx = _number(begin(host.guest))
+    assert ask(host.guest, raw_client.RESET_WATCHES, "") == OK
+    events_so_far(host.guest)
+    write(host.guest, "data/x")
+    assert events_so_far(host.guest) == []
+    assert end(host.guest, tx) == "ENOENT"
+
+
+def test_a_client_that_went_leaves_no_watch(host: Host) -> None:
+    path = host.xenstore.introduce(6).path
+    for _ in range(3):
+        with RawClient(path) as client:
+            answers = [watch(client, "data", f"t{number}") for number in range(100)]
+            assert answers == [OK] * 100
+
+
+# Transactions.
+
+
+def test_a_transaction_is_seen_at_its_end_as_a_whole(host: Host) -> None:
+    watch(host.guest, "data", "t")
+    events_so_far(host.guest)
+    tx = _number(begin(host.guest))
+    write(host.guest, "data/a", b"1", tx)
+    write(host.guest, "data/b", b"2", tx)
+    assert read(host.guest, "data/a", tx) == b"1"
+    assert read(host.guest, "data/a") == "ENOENT"
+    assert events_so_far(host.guest) == []
+    assert end(host.guest, tx) == OK
+    assert (read(host.guest, "data/a"), read(host.guest, "data/b")) == (b"1", b"2")
+    assert events_so_far(host.guest) == [("data/a", "t"), ("data/b", "t")]
+
+
+def test_a_transaction_can_be_called_off(host: Host) -> None:
+    tx = _number(begin(host.guest))
+    write(host.guest, "data/a", b"1", tx)
+    rm(host.guest, "attr", tx)
+    assert end(host.guest, tx, "F") == OK
+    assert read(host.guest, "data/a") == "ENOENT"
+    assert read(host.guest, "attr") == b""
+
+
+@pytest.mark.parametrize("path", ["memory/target", "memory/nothing"])
+def test_a_transaction_that_read_what_then_changed_must_be_repeated(host: Host, path: str) -> None:
+    tx = _number(begin(host.guest))
+    read(host.guest, path, tx)
+    write(host.guest, "data/a", b"1", tx)
+    host.dom0.write(f"{host.base}/{path}", b"524288")
+    assert end(host.guest, tx) == "EAGAIN"
+    assert read(host.guest, "data/a") == "ENOENT"
+    assert end(host.guest, tx) == "ENOENT"
+
+
+def test_a_transaction_does_not_mind_what_it_never_looked_at(host: Host) -> None:
+    tx = _number(begin(host.guest))
+    write(host.guest, "data/a", b"1", tx)
+    host.dom0.write(f"{host.base}/memory/target", b"1")
+    host.dom0.write(f"{host.base}/attr/x", b"1")
+    assert end(host.guest, tx) == OK
+
+
+def test_a_transaction_sees_the_store_as_it_is_when_it_first_looks(host: Host) -> None:
+    tx = _number(begin(host.guest))
+    host.dom0.write(f"{host.base}/memory/target", b"1")
+    assert read(host.guest, "memory/target", tx) == b"1"
+    host.dom0.write(f"{host.base}/memory/target", b"2")
+    assert read(host.guest, "memory/target", tx) == b"1"
+
+
+def test_only_an_open_transaction_can_be_used(host: Host) -> None:
+    assert read(host.guest, "memory/target", 77) == "ENOENT"
+    assert end(host.guest, 0) == "ENOENT"
+    tx = _number(begin(host.guest))
+    assert end(host.guest, tx, "X") == "EINVAL"
+    assert ask(host.guest, raw_client.TRANSACTION_START, "", tx=tx) == "EBUSY"
+    assert write(host.dom0, "/x", b"", tx + 1000) == "ENOENT"
+    assert end(host.guest, tx) == OK
+
+
+# Domains.
+
+
+def test_a_guest_learns_its_path_and_may_not_manage_domains(host: Host) -> None:
+    assert ask(host.guest, GET_DOMAIN_PATH, "5") == b"/local/domain/5\0"
+    assert ask(host.guest, IS_DOMAIN_INTRODUCED, "5") == "EACCES"
+    assert ask(host.guest, RELEASE, "5") == "EACCES"
+    assert ask(host.guest, raw_client.INTRODUCE, "6", "1", "1") == "EACCES"
+    assert ask(host.guest, raw_client.CONTROL, "check") == "EACCES"
+    assert ask(host.dom0, IS_DOMAIN_INTRODUCED, "5") == b"T\0"
+    assert ask(host.dom0, IS_DOMAIN_INTRODUCED, "99") == b"F\0"
+    assert ask(host.dom0, RELEASE, "99") == "ENOENT"
+    assert ask(host.dom0, RELEASE, "0") == "EINVAL"
+
+
+def test_what_a_domain_owned_ends_with_it(host: Host) -> None:
+    host.xenstore.introduce(6)
+    host.dom0.write("/shared/of-six", b"1")
+    host.dom0.set_permissions("/shared/of-six", "n6")
+    host.dom0.watch("@releaseDomain", "gone")
+    host.dom0.watch("/shared", "shared")
+    events_so_far(host.dom0)
+    assert ask(host.dom0, RELEASE, "6") == OK
+    assert events_so_far(host.dom0) == [("/shared/of-six", "shared"), ("@releaseDomain", "gone")]
+    assert read(host.dom0, "/shared/of-six") == "ENOENT"
+    assert ask(host.dom0, IS_DOMAIN_INTRODUCED, "6") == b"F\0"
+
+
+def test_a_new_domain_is_announced_to_dom0(host: Host) -> None:
+    host.dom0.watch("@introduceDomain", "new")
+    events_so_far(host.dom0)
+    host.xenstore.introduce(6)
+    assert host.dom0.next_event() == ("@introduceDomain", "new")
+
+
+# The wire.
+
+
+def test_an_unknown_request_is_refused_and_the_connection_lives(host: Host) -> None:
+    for op in (raw_client.WATCH_EVENT, raw_client.ERROR, 20, 23, 128, 0xFFFFFFFF):
+        assert ask(host.guest, op, "data") == "ENOSYS"
+    assert read(host.guest, "memory/target") == b"524288"
+
+
+def test_a_directory_too_long_for_one_answer_comes_in_parts(host: Host) -> None:
+    names = [f"{'n' * 20}{number}" for number in range(300)]
+    for name in names:
+        host.dom0.write(f"/long/{name}", b"")
+    assert ask(host.dom0, raw_client.DIRECTORY, "/long") == "E2BIG"
+    listed = b""
+    while True:
+        part = ask(host.dom0, DIRECTORY_PART, "/long", str(len(listed)))
+        assert isinstance(part, bytes)
+        assert len(part) <= 4096
+        _generation, _nul, rest = part.partition(b"\0")
+        listed += rest
+        if rest.endswith(b"\0\0") or rest == b"\0":
+            break
+    assert listed == b"".join(name.encode() + b"\0" for name in names) + b"\0"
+
+
+def test_many_requests_at_once_are_answered_in_order(host: Host) -> None:
+    asked = [RawPacket(raw_client.READ, number, 0, b"memory/target\0") for number in range(64)]
+    host.guest._socket.sendall(b"".join(packet.encode() for packet in asked))
+    answers = [host.guest._receive() for _ in asked]
+    assert [answer.rq_id for answer in answers] == [packet.rq_id for packet in asked]
+    assert {answer.payload for answer in answers} == {b"524288"}
+
+
+def test_a_request_may_come_a_byte_at_a_time(host: Host) -> None:
+    for byte in RawPacket(raw_client.READ, 9, 0, b"memory/target\0").encode():
+        host.guest._socket.sendall(bytes([byte]))
+    assert host.guest._receive().payload == b"524288"
+
+
+def test_too_long_a_payload_ends_the_connection(host: Host) -> None:
+    with host.xenstore.connect() as client:
+        client._socket.sendall(HEADER.pack(raw_client.READ, 1, 0, 4097) + b"x")
+        with pytest.raises(ConnectionResetError):
+            client._receive()
+    assert read(host.dom0, "/tool") == b""
+
+
+def test_the_xenbus_device_speaks_as_the_guest(host: Host) -> None:
+    host.guest.close()
+    device = os.open(host.guest_domain.pty_path, os.O_RDWR | os.O_NOCTTY)
+    tty.setraw(device)
+    request = RawPacket(raw_client.READ, 3, 0, b"memory/target\0").encode()
+    os.write(device, request)
+    answer = b""
+    while len(answer) < HEADER.size + 6:
+        answer += os.read(device, 4096)
+    os.close(device)
+    assert answer == RawPacket(raw_client.READ, 3, 0, b"524288").encode()
