@@ -146,7 +146,7 @@ def _hypervisor(domain: SimulatedDomain) -> dict[str, str]:
     kind = config.domain_type.removeprefix("dom0-").upper()
     shown = {
         "type": "xen\n",
-        "uuid": f"{config.uuid}\n",
+        "uuid": f"{config.hypervisor_uuid}\n",
         "version/major": "4\n",
         "version/minor": "17\n",
         "version/extra": ".7\n",

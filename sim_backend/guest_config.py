@@ -55,6 +55,11 @@ class GuestConfig:
         """The privileged domain."""
         return self.domain_type in ("dom0-pv", "dom0-pvh")
 
+    @property
+    def hypervisor_uuid(self) -> str:
+        """The uuid as the guest sees it; dom0 has none."""
+        return "00000000-0000-0000-0000-000000000000" if self.is_dom0 else self.uuid
+
     def with_workload(self) -> Workload:
         """A workload of the guest's own, free to change."""
         return replace(self.workload)

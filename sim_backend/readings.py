@@ -66,8 +66,8 @@ def snapshot_of(domain: SimulatedDomain) -> Snapshot:
         kernel=image.release,
         kernel_text=image.release_text,
         xen_version="{}.{}{}".format(*XEN_VERSION),
-        name=domain.config.name,
-        uuid=domain.config.uuid,
+        name=domain.store.read("name"),
+        uuid=domain.config.hypervisor_uuid,
         domid=domain.domid,
         toolstack=domain.toolstack if "memory/static-max" in domain.store.items() else None,
     )
