@@ -149,7 +149,10 @@ class XenstoreSession:
         return self._watches.take()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s` seconds for an event; True when `events()` has one to tell."""
+        """Wait up to `timeout_s` seconds for an event; True when `events()` has one to tell.
+
+        Traffic that is no event of a live watch ends the wait early, with False.
+        """
         self._router.collect()
         if not self._watches.any_due:
             self._router.wait(timeout_s)

@@ -335,9 +335,10 @@ def test_a_stopped_xenstored_does_not_hold_up_a_watch_on_the_device(
 
 
 def test_a_restarted_xenstored_is_found_again(xenstored: Xenstored, dom0: RawClient) -> None:
-    dom0.write("/memory/target", "1")
+    dom0.write("/local/domain/0/memory/target", "1")
     session = XenstoreSession(xenstored.path)
     session.connect()
+    assert session.read("memory/target") == b"1"
     watch_quietly(session, "memory/target", "t")
 
     xenstored.kill()

@@ -23,12 +23,15 @@ def xenstored() -> Iterator[Xenstored]:
     """A running daemon of the test's own."""
     try:
         daemon = Xenstored()
-    except XenstoredMissing as missing:
-        if os.environ.get("BALLOON_AGENT_REQUIRE_XENSTORED") == "1":
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    with daemon:
-        yield daemon
+    except XenstoredMissing as error:
+        missing = str(error)
+    else:
+        with daemon:
+            yield daemon
+        return
+    if os.environ.get("BALLOON_AGENT_REQUIRE_XENSTORED") == "1":
+        pytest.fail(missing, pytrace=False)
+    pytest.skip(missing)
 
 
 @pytest.fixture
