@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`python3 -m agent`: the same as the command `balloon-agent`."""
+
+import sys
+
+from agent.cli import main
+
+sys.exit(main())

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Capture: the files behind a snapshot, as text by path, without what identifies a guest.
+
+The result has the layout that `--root` reads: the kernel's own paths, `xenstore/<key>` for the
+guest's keys, `kernel.log` for the lines of the boot that concern memory.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from agent import __version__
+from agent.sources import (
+    boot_record,
+    firmware_memmap,
+    hypervisor,
+    iomem,
+    kernel,
+    kernel_log,
+    meminfo,
+    memory_blocks,
+    pressure,
+    xen_memory,
+    zoneinfo,
+)
+from agent.sources.hypervisor import NIL_UUID
+from agent.sources.key_store import KeyStore
+from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
+
+# Directories of the kernel that are copied, with all files directly in them or one level below.
+_DIRECTORIES: Final = (
+    firmware_memmap.DIRECTORY,
+    xen_memory.DIRECTORY,
+)
+_FILES: Final = (
+    f"{hypervisor.DIRECTORY}/type",
+    f"{hypervisor.DIRECTORY}/guest_type",
+    f"{hypervisor.DIRECTORY}/version/major",
+    f"{hypervisor.DIRECTORY}/version/minor",
+    f"{hypervisor.DIRECTORY}/version/extra",
+    f"{hypervisor.DIRECTORY}/properties/features",
+    f"{memory_blocks.DIRECTORY}/block_size_bytes",
+    f"{memory_blocks.DIRECTORY}/auto_online_blocks",
+    hypervisor.CAPABILITIES_FILE,
+    kernel.RELEASE_FILE,
+    kernel.UPTIME_FILE,
+    kernel.HOTPLUG_FILE,
+    meminfo.FILE,
+    zoneinfo.FILE,
+    pressure.FILE,
+    iomem.FILE,
+    boot_record.FILE,
+    "proc/vmstat",
+)
+_KEYS: Final = (
+    "domid",
+    "control/feature-balloon",
+    "data/balloon/state",
+    "data/balloon/seq",
+)
+_WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+def captured_files(root: SystemRoot, store: KeyStore) -> dict[str, str]:
+    """Path below the capture -> text.  What cannot be read is left out."""
+    files: dict[str, str] = {}
+    for path in (*_FILES, *_below(root, _DIRECTORIES), *_block_files(root)):
+        text = root.read(path, LARGE_LIMIT_BYTES).value
+        if text is not None:
+            files[path] = text
+    options = kernel.read_memory_options(root).value
+    if options is not None:
+        files[kernel.CMDLINE_FILE] = " ".join(options) + "\n"
+    if root.read(f"{hypervisor.DIRECTORY}/uuid").value == f"{NIL_UUID}\n":
+        files[f"{hypervisor.DIRECTORY}/uuid"] = f"{NIL_UUID}\n"  # that of dom0 names nobody
+    log = kernel_log.read_kernel_log_text(root).value
+    if log is not None:
+        lines = [line for line in log.split("\n") if kernel_log.RELEVANT.search(line)]
+        files[kernel_log.CAPTURED_FILE] = "\n".join(lines) + "\n"
+    files |= _key_files(store)
+    files["capture.txt"] = f"balloon-agent {__version__}\n"
+    return files
+
+
+def _below(root: SystemRoot, directories: Iterable[str]) -> list[str]:
+    """The files of some directories and of the directories in them."""
+    found: list[str] = []
+    for directory in directories:
+        for name in root.names(directory).value or ():
+            if not _WORD.fullmatch(name) or name in ("uevent", "power", "subsystem"):
+                continue
+            path = f"{directory}/{name}"
+            inner = root.names(path).value
+            found += [path] if inner is None else [f"{path}/{part}" for part in inner]
+    return found
+
+
+def _block_files(root: SystemRoot) -> list[str]:
+    """The state of every memory block."""
+    blocks = memory_blocks.read_memory_blocks(root).value
+    if blocks is None:
+        return []
+    return [memory_blocks.state_file(block) for block in (*blocks.online, *blocks.offline)]
+
+
+def _key_files(store: KeyStore) -> dict[str, str]:
+    """The guest's memory keys, and a few that tell how far an agent came."""
+    keys = [*(f"memory/{name}" for name in store.names("memory").value or ()), *_KEYS]
+    found: dict[str, str] = {}
+    for key in keys:
+        value = store.read(key).value
+        if value is not None and all(_WORD.fullmatch(part) for part in key.split("/")):
+            found[f"xenstore/{key}"] = value[:4096].decode("utf-8", "backslashreplace")
+    return found

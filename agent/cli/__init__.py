@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command `balloon-agent`."""
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+# Options that say which domain; they are accepted before and after the command.
+_DOMAIN_OPTIONS: Final = ("--root", "--xenstore", "--sim")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is documented in `balloon-agent --help`."""
+    words = domain_options_first(sys.argv[1:] if arguments is None else arguments)
+    from agent.cli.application import run_command  # noqa: PLC0415 - click is heavy
+
+    return run_command(words)
+
+
+def domain_options_first(words: Sequence[str]) -> list[str]:
+    """Move --root, --xenstore and --sim with their values before the command.
+
+    People write them where they think of them; click wants them before the command.
+    """
+    moved: list[str] = []
+    rest: list[str] = []
+    position = 0
+    while position < len(words):
+        word = words[position]
+        if word == "--":
+            rest += words[position:]
+            break
+        if word in _DOMAIN_OPTIONS:
+            moved += words[position : position + 2]
+            position += 2
+        elif word.startswith(tuple(f"{option}=" for option in _DOMAIN_OPTIONS)):
+            moved.append(word)
+            position += 1
+        else:
+            rest.append(word)
+            position += 1
+    return moved + rest

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The click application: the table of commands, loaded one at a time, and how errors end."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from agent import __version__
+from agent.cli import exit_codes
+from agent.cli.which_domain import CommandError, WhichDomain
+
+# Command -> where it is, and its line in --help.  A module is imported when its command runs.
+COMMANDS: Final = {
+    "status": ("agent.cli.status:status", "The memory of this guest: picture, sum, findings."),
+    "memmap": ("agent.cli.memmap:memmap", "Firmware map and iomem side by side, with the holes."),
+    "capture": ("agent.cli.capture:capture", "Write a capture of this guest for a bug report."),
+    "simulate": ("agent.cli.simulate:simulate", "Run a scenario in virtual time."),
+}
+
+EPILOG: Final = """\b
+Examples:
+  balloon-agent status                    this guest
+  balloon-agent --sim balloon-up status   a simulated guest, on any machine
+  balloon-agent --root CAPTURE status     somebody else's guest
+
+\b
+Exit status:
+  0 ok   1 warning   2 critical   4 unknown
+  64 wrong usage   69 not a Xen domain   77 no permission   78 wrong configuration
+"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        where, _ = COMMANDS.get(cmd_name, ("", ""))
+        if not where:
+            return None
+        module, _, name = where.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a hint when a word is close to a command."""
+        if args and args[0] not in COMMANDS:
+            import difflib  # noqa: PLC0415 - only to help after a typing error
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            ctx.fail(f"There is no command '{args[0]}'.{hint} See balloon-agent --help.")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
+@click.option(
+    "--root",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="Read the files below DIR (a capture) instead of this machine's.",
+)
+@click.option(
+    "--xenstore",
+    metavar="PATH",
+    type=click.Path(),
+    help="With --root: speak xenstore over PATH, a unix socket or a xenbus device.",
+)
+@click.option("--sim", metavar="SCENARIO", help="A simulated domain instead of this machine.")
+@click.version_option(__version__, prog_name="balloon-agent")
+@click.pass_context
+def application(
+    ctx: click.Context, root: str | None, xenstore: str | None, sim: str | None
+) -> None:
+    """Show, explain and follow the memory balloon of a Linux guest on Xen."""
+    if root and sim:
+        ctx.fail("--root and --sim exclude each other: a capture or a simulation.")
+    if xenstore and not root:
+        ctx.fail("--xenstore goes with --root: it says how to speak to that domain's xenstore.")
+    ctx.obj = WhichDomain(root, xenstore, sim)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run the application on `words`; every way to end is an exit status and one sentence."""
+    try:
+        result: Any = application.main(
+            args=list(words), prog_name="balloon-agent", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.OK
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("BALLOON_AGENT_DEBUG"):
+            raise
+        return _explain(error)
+    return result if isinstance(result, int) else exit_codes.OK
+
+
+def _explain(error: BaseException) -> int:
+    """One sentence about what ended the command, and the exit status for it."""
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return exit_codes.INTERRUPTED
+    if isinstance(error, CommandError):
+        _complain(error.message)
+        return error.status
+    if isinstance(error, click.ClickException):
+        _complain(error.format_message())
+        return exit_codes.USAGE
+    _complain(
+        f"internal error: {type(error).__name__}: {error}. Please report it with what "
+        "BALLOON_AGENT_DEBUG=1 balloon-agent ... prints."
+    )
+    return exit_codes.INTERNAL
+
+
+def _complain(sentence: str) -> None:
+    """One line on standard error."""
+    click.echo(f"balloon-agent: {sentence}", err=True)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`balloon-agent capture`."""
+
+import os
+
+import click
+
+from agent.cli import exit_codes
+from agent.cli.which_domain import CommandError, WhichDomain
+
+
+@click.command(
+    epilog="""\b
+Example:
+  balloon-agent capture guest.tar.gz
+  mkdir guest && tar -C guest -xzf guest.tar.gz && balloon-agent --root guest status
+"""
+)
+@click.argument("file", metavar="FILE.tar.gz", type=click.Path(dir_okay=False))
+@click.option("--force", is_flag=True, help="Overwrite FILE.tar.gz if it exists.")
+@click.pass_obj
+def capture(which: WhichDomain, *, file: str, force: bool) -> int:
+    """Write what was read of this guest to FILE.tar.gz, for a bug report.
+
+    It holds memory figures and nothing that identifies you: no names, no UUID, of the kernel's
+    log and command line only what concerns memory.  `--root` reads it back once unpacked.
+    """
+    from agent.capture import captured_files  # noqa: PLC0415
+    from agent.report.capture_archive import archive  # noqa: PLC0415
+
+    which.snapshot()  # ends here, with a sentence, where there is no Xen domain
+    if os.path.exists(file) and not force:
+        raise CommandError(f"{file} exists; add --force to overwrite it.", exit_codes.CANNOT_CREATE)
+    files = captured_files(which.system_root(), which.keys())
+    try:
+        archive(files, file)
+    except OSError as error:
+        raise CommandError(
+            f"{file} could not be written: {error.strerror}.", exit_codes.CANNOT_CREATE
+        ) from error
+    click.echo(f"Wrote {len(files)} files to {file}.")
+    return exit_codes.OK

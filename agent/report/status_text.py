@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The status screen: one sentence, the picture, the sum term by term, both sides, the findings."""
+
+from typing import Final
+
+from agent.core.assessment import Assessment
+from agent.core.reconcile import Term
+from agent.core.situation import Situation
+from agent.core.units import format_kib
+from agent.report.picture import addresses_picture, amounts_picture
+from agent.report.styled import Line, Span, heading, line, wrapped
+
+_KINDS: Final = {
+    "pv": "PV guest",
+    "pvh": "PVH guest",
+    "hvm": "HVM guest",
+    "dom0-pv": "dom0 (PV)",
+    "dom0-pvh": "dom0 (PVH)",
+}
+_MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"}
+_TOOLSTACKS: Final = {"libxl": "xl/libxl", "xapi": "XAPI", "qubes": "Qubes", "xend": "xend"}
+
+
+def status_lines(assessment: Assessment, width: int) -> list[Line]:
+    """The whole screen for a terminal of `width` columns."""
+    situation = assessment.situation
+    lines = [*banner_lines(situation, width)]
+    sentence = wrapped(assessment.headline, width, indent="  ")
+    first = Span(_MARKS[assessment.verdict], assessment.verdict)
+    lines.append((first, Span(sentence[0][0].text[1:], "heading")))
+    lines += [line(Span(part[0].text, "heading")) for part in sentence[1:]]
+    lines += wrapped(_who(situation), width, indent="  ", style="dim")
+    lines.append(())
+    lines += _picture(situation, width)
+    lines += _reconciliation(situation, width)
+    lines += _sides(situation, width)
+    lines += _findings(assessment, width)
+    lines += _privileges(situation, width)
+    return lines
+
+
+def banner_lines(situation: Situation, width: int) -> list[Line]:
+    """What cannot be missed when this is not the machine it runs on."""
+    kind, detail = situation.snapshot.origin
+    if kind == "live":
+        return []
+    if kind == "capture":
+        return [*wrapped(f"Capture {detail}: not this machine.", width, style="info"), ()]
+    edge = line(Span(" " * width, "banner"))
+    text = f"SIMULATED DOMAIN '{detail}' - nothing here is this machine"
+    rule = line(Span("━" * width, "banner"))
+    body = [
+        line(Span(part[0].text.ljust(width), "banner")) for part in wrapped(text, width, indent=" ")
+    ]
+    return [rule, *body, rule] if width else [edge]
+
+
+def _who(situation: Situation) -> str:
+    """Kind, name, kernel, hypervisor and toolstack, as far as known."""
+    domain = situation.snapshot.domain
+    kind = _KINDS.get(domain.domain_type or "", "Xen domain of unknown type")
+    words = [kind]
+    if domain.name:
+        words.append(f"'{domain.name}'")
+    if domain.domid is not None:
+        words.append(f"(domid {domain.domid})")
+    text = " ".join(words)
+    if domain.kernel_text:
+        text += f", Linux {domain.kernel_text}"
+    if domain.xen_version:
+        text += f", Xen {domain.xen_version}"
+    if domain.toolstack:
+        text += f", {_TOOLSTACKS[domain.toolstack]}"
+    return text
+
+
+def _picture(situation: Situation, width: int) -> list[Line]:
+    lines = amounts_picture(situation, width)
+    firmware_map = situation.snapshot.firmware_map
+    if firmware_map is not None:
+        strip = addresses_picture(firmware_map, width)
+        if strip:
+            holes = firmware_map.holes()
+            holes_kib = sum(hole.stop - hole.start for hole in holes) // 1024
+            lines += [(), *strip]
+            words = "one hole" if len(holes) == 1 else f"{len(holes)} holes"
+            note = f"E820 RAM by address, {words} of {format_kib(holes_kib)} in all"
+            lines += wrapped(note, width, style="dim")
+    return [*lines, ()] if lines else []
+
+
+def _reconciliation(situation: Situation, width: int) -> list[Line]:
+    result = situation.reconciliation
+    if result.unexplained_kib is None:
+        obstacle = f"Not possible: {result.obstacle}."
+        return [heading("Reconciliation"), *wrapped(obstacle, width, indent="  "), ()]
+    proof = {
+        "checked": "every term was read or follows from the boot",
+        "inferred": "a term is only what was left over, so nothing is proved",
+    }[result.proof or "checked"]
+    lines = [*_titled("Reconciliation", proof, width)]
+    for term in result.terms:
+        lines += _term_lines(term, width)
+    left_kib = result.unexplained_kib
+    style = "ok" if left_kib == 0 and result.proof == "checked" else "heading"
+    lines.append(_sum_line("unexplained", left_kib, width, style if left_kib == 0 else "warning"))
+    return [*lines, ()]
+
+
+def _titled(title: str, note: str, width: int) -> list[Line]:
+    """A heading with a remark, beside it or below it."""
+    if len(title) + len(note) + 3 <= width:
+        return [line(Span(title, "heading"), "  ", Span(note, "dim"))]
+    return [heading(title), *wrapped(note, width, indent="  ", style="dim")]
+
+
+def _term_lines(term: Term, width: int) -> list[Line]:
+    """Name, size and source on one line where they fit; the reason when there is room for it."""
+    name = term.name + (" (inferred)" if term.inferred else "")
+    size = f"{term.kib:+,d}".replace(",", " ") if term.kib else "0"
+    head = f"  {name:<20} {size:>15} KiB"
+    reason = f"{term.why} [{term.source}]"
+    return [line(head), *wrapped(reason, width, indent="    ", style="dim")]
+
+
+def _sum_line(name: str, kib: int, width: int, style: str) -> Line:
+    size = f"{kib:,d}".replace(",", " ")
+    pages = f"= {kib // 4} pages" if kib else ""
+    text = f"  {name:<20} {size:>15} KiB  {pages}".rstrip()
+    return line(Span(text[:width], style))
+
+
+def _sides(situation: Situation, width: int) -> list[Line]:
+    """The kernel's balloon, the host's wishes, the boot, the allocator, the room left."""
+    rows = [
+        ("Balloon", _balloon_words(situation)),
+        ("Host", _host_words(situation)),
+        ("Boot", _boot_words(situation)),
+        ("Memory", _memory_words(situation)),
+        ("Room", _room_words(situation)),
+    ]
+    lines: list[Line] = []
+    for name, words in rows:
+        if words:
+            body = wrapped(words, width, indent=" " * 9)
+            lines.append((Span(f"{name:<9}", "heading"), Span(body[0][0].text[9:])))
+            lines += body[1:]
+    return [*lines, ()]
+
+
+def _balloon_words(situation: Situation) -> str:
+    balloon = situation.snapshot.balloon
+    if balloon is None or balloon.current_kib is None or balloon.target_kib is None:
+        return "no driver"
+    words = f"{situation.state}: current {_both(balloon.current_kib)}"
+    if balloon.target_kib == balloon.current_kib:
+        words += ", which is its target"
+    else:
+        words += f", target {_both(balloon.target_kib)}"
+    if balloon.retry_count is not None and balloon.retry_count > 1:
+        attempts = f" of {balloon.max_retry_count}" if balloon.max_retry_count else ""
+        words += f"; attempt {balloon.retry_count}{attempts}, next in {balloon.schedule_delay_s} s"
+    return words
+
+
+def _host_words(situation: Situation) -> str:
+    host, sources = situation.snapshot.host, situation.snapshot.sources
+    if host.target_text is not None:
+        words = f"memory/target is no number: {host.target_text}"
+    elif host.target_kib is None:
+        status = sources.get("xenstore.memory/target", sources.get("xenstore", "absent"))
+        words = f"memory/target is {status}"
+        if status == "absent" and (situation.snapshot.domain.domain_type or "").startswith("dom0"):
+            words += " (normal in dom0 until a toolstack writes one)"
+    else:
+        words = f"asks for {_both(host.target_kib)}"
+    if host.static_max_kib is not None:
+        words += f"; static-max {format_kib(host.static_max_kib)}"
+    if situation.offset is not None and situation.offset.kib:
+        words += f"; the kernel aims {situation.offset.kib} KiB below it, by design"
+    return words
+
+
+def _boot_words(situation: Situation) -> str:
+    boot = situation.boot
+    if boot.nr_pages is None:
+        return "nr_pages is not known: nothing that can be read now tells it for this guest"
+    exact = "exact" if boot.nr_pages.exact else "not exact"
+    words = f"nr_pages {boot.nr_pages.pages} (from {boot.nr_pages.method}, {exact})"
+    if boot.beyond_kib is not None:
+        words += f"; {format_kib(boot.beyond_kib)} of the map's RAM lay beyond"
+    return words
+
+
+def _memory_words(situation: Situation) -> str:
+    memory, parts = situation.snapshot.memory, situation.overhead
+    if memory is None:
+        return f"/proc/meminfo is {situation.snapshot.sources.get('meminfo', 'absent')}"
+    words = f"MemTotal {format_kib(memory.total_kib)}, available {format_kib(memory.available_kib)}"
+    if parts is not None:
+        named = ", ".join(f"{term.name} {format_kib(term.kib)}" for term in parts.terms)
+        words += f"; Linux keeps {format_kib(parts.kib)} ({named})"
+    return words
+
+
+def _room_words(situation: Situation) -> str:
+    room = situation.headroom
+    words = []
+    if room.up_kib is not None:
+        words.append(f"up {format_kib(room.up_kib)}")
+    if room.down_kib is not None and room.floor_kib is not None:
+        words.append(
+            f"down {format_kib(room.down_kib)} before it hurts (floor {format_kib(room.floor_kib)})"
+        )
+    return ", ".join(words)
+
+
+def _findings(assessment: Assessment, width: int) -> list[Line]:
+    if not assessment.findings:
+        return [line(Span("Findings ", "heading"), "none")]
+    lines = [heading("Findings")]
+    for finding in assessment.findings:
+        lines.append(
+            line(
+                "  ", Span(finding.severity, finding.severity), "  ", Span(finding.code, "heading")
+            )
+        )
+        lines += wrapped(finding.summary, width, indent="    ")
+        lines.append(line(Span(f"    Fix: {finding.fix}", "dim")))  # one line, to be pasted
+    return lines
+
+
+def _privileges(situation: Situation, width: int) -> list[Line]:
+    """What root could read in addition."""
+    closed = [
+        name
+        for name, status in situation.snapshot.sources.items()
+        if status in ("denied", "hidden") and not name.startswith("xenstore.")
+    ]
+    if not closed or situation.snapshot.origin.kind != "live":
+        return []
+    text = f"As root, status would also read: {', '.join(closed)}."
+    return [(), *wrapped(text, width, style="dim")]
+
+
+def _both(kib: int) -> str:
+    """A size to read and the exact number."""
+    return f"{format_kib(kib)} ({kib} KiB)"

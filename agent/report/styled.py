@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lines of text with styles, independent of any terminal: made by reports, shown by `terminal`."""
+
+import textwrap
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+# What to write where the terminal has no such character.
+_ASCII: Final = str.maketrans(
+    {
+        "█": "#", "▒": "+", "░": ".", "·": " ", "▼": "v", "▲": "^", "│": "|", "●": "*",
+        "━": "=", "─": "-", "—": "-", "…": "~", "≈": "~", "×": "x", "−": "-", "╳": "x",
+        "▁": "_", "▂": "_", "▃": "-", "▄": "-", "▅": "=", "▆": "=", "▇": "#",
+    }
+)  # fmt: skip
+
+
+class Span(NamedTuple):
+    """A piece of a line; `style` is one of the names in `terminal.THEME`, "" is plain."""
+
+    text: str
+    style: str = ""
+
+
+Line = tuple[Span, ...]
+
+
+def line(*spans: Span | str) -> Line:
+    """A line of spans; a bare string is a plain one."""
+    return tuple(Span(span) if isinstance(span, str) else span for span in spans)
+
+
+def heading(text: str) -> Line:
+    """The name of a section."""
+    return line(Span(text, "heading"))
+
+
+def wrapped(text: str, width: int, *, indent: str = "", style: str = "") -> list[Line]:
+    """A sentence over as many lines as it needs; `indent` before each."""
+    pieces = textwrap.wrap(
+        text,
+        max(width, len(indent) + 20),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return [line(Span(piece, style)) for piece in pieces]
+
+
+def plain(lines: Iterable[Line], *, ascii_only: bool = False) -> str:
+    """The text alone, one line each."""
+    text = "".join("".join(span.text for span in spans).rstrip() + "\n" for spans in lines)
+    return to_ascii(text) if ascii_only else text
+
+
+def to_ascii(text: str) -> str:
+    """The same for a terminal that only has ASCII."""
+    return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
