@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lab's pure parts, tested without Xen."""
+
+import json
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.xenlab import scenarios
+from tests.xenlab.build import cpio
+from tests.xenlab.build.artifact import Artifact
+from tests.xenlab.build.modules import ModuleTree
+from tests.xenlab.dom0.judge import View, complaints
+from tests.xenlab.errors import LabError
+from tests.xenlab.guest import channel, frames
+from tests.xenlab.results import Results, table
+
+
+def assemble(lines: list[bytes]) -> bytes | None:
+    assembler = frames.Assembler()
+    content = None
+    for line in lines:
+        frame = frames.parse(line.rstrip(b"\n"))
+        content = (assembler.add(frame) if frame else None) or content
+    return content
+
+
+def random_bytes(count: int) -> bytes:
+    state, found = 1, bytearray()
+    for _ in range(count):
+        state = state * 48271 % 0x7FFFFFFF
+        found.append(state & 0xFF)
+    return bytes(found)
+
+
+def test_a_message_survives_the_console_in_any_order() -> None:
+    content = random_bytes(5000)
+    lines = list(frames.split(7, content))
+    assert len(lines) > 3
+    assert assemble(lines[::-1]) == content
+
+
+def test_kernel_messages_before_a_frame_do_not_matter() -> None:
+    (line,) = frames.split(1, b"hello")
+    assert assemble([b"[   12.345678] xen:balloon: something" + line]) == b"hello"
+
+
+def test_a_frame_that_a_kernel_message_broke_is_no_frame() -> None:
+    (line,) = frames.split(1, b"hello")
+    for broken in (line[:-6], line[:15] + b"[ 1.0] oom" + line[15:], line.replace(b" 1 ", b" 2 ")):
+        assert frames.parse(broken.rstrip(b"\n")) is None or broken.startswith(b">>1 0 2")
+    assert assemble([line[:15] + b"[ 1.0] oom" + line[15:]]) is None
+
+
+def test_the_channel_tells_status_output_and_errors_apart() -> None:
+    answer = channel.run(["sh", "-c", "echo out; echo err >&2; exit 3"], None, 10)
+    header, _, rest = answer.partition(b"\n")
+    assert json.loads(header) == {"status": 3, "out": 4, "err": 4}
+    assert rest == b"out\nerr\n"
+
+
+def test_the_channel_reports_a_program_that_is_not_there() -> None:
+    header, _, _ = channel.run(["/nonexistent/program"], None, 10).partition(b"\n")
+    assert json.loads(header)["status"] == 127
+
+
+def test_an_initramfs_is_readable_by_cpio(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/script").write_text("#!/bin/sh\n")
+    (tmp_path / "tree/script").chmod(0o755)
+    archive = cpio.archive([*cpio.tree(tmp_path / "tree", "top"), cpio.file("odd", b"12345")])
+    try:
+        listed = subprocess.run(["cpio", "-it"], input=archive, capture_output=True, check=True)
+    except FileNotFoundError:
+        pytest.skip("cpio is not installed")
+    assert listed.stdout.decode().split() == ["top", "top/script", "odd"]
+    assert len(archive) % 4 == 0
+    assert b"%08x" % (stat.S_IFREG | 0o755) in archive
+
+
+def module(path: Path, info: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x7fELF...\0license=GPL\0" + info + b"\0name=x\0")
+
+
+def test_modules_are_loaded_after_what_they_need(tmp_path: Path) -> None:
+    module(tmp_path / "fs/ext4.ko", b"depends=jbd2,mbcache\0softdep=pre: crc32c")
+    module(tmp_path / "fs/jbd2.ko", b"depends=")
+    module(tmp_path / "fs/mbcache.ko", b"depends=")
+    module(tmp_path / "xen/xen-blkfront.ko", b"depends=virtio-thing")
+    (tmp_path / "modules.builtin").write_text("kernel/drivers/virtio-thing.ko\n")
+    order = ModuleTree(tmp_path).load_order(["xen_blkfront", "ext4"])
+    assert order == ["xen_blkfront", "jbd2", "mbcache", "ext4"]
+
+
+def test_a_module_that_a_kernel_lacks_is_named(tmp_path: Path) -> None:
+    (tmp_path / "modules.builtin").write_text("")
+    with pytest.raises(LabError, match="no module overlay"):
+        ModuleTree(tmp_path).load_order(["overlay"])
+
+
+def test_an_artifact_is_made_once_and_again_when_an_input_changes(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def artifact(version: str) -> Artifact:
+        return Artifact(
+            "thing",
+            tmp_path,
+            packages=[f"p={version}"],
+            sources=["build/recipe.py"],
+            make=lambda folder: made.append(folder.name),
+        )
+
+    assert not artifact("1").is_made()
+    artifact("1").make()
+    assert artifact("1").is_made()
+    assert not artifact("2").is_made()
+    artifact("2").make()
+    assert not artifact("1").folder.exists()
+
+
+TRUTH: dict[str, Any] = {
+    "kernel": "6.1.0-56-amd64",
+    "ram_kib": 1048192,
+    "current_kib": 524288,
+    "target_kib": 524288,
+    "ballooned_kib": 524288,
+    "mem_total_kib": 456048,
+}
+
+
+def status(**changes: object) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "source": {"kind": "live"},
+        "domain": {"type": "pv", "kernel": TRUTH["kernel"]},
+        "e820": {"ram_kib": 1048192},
+        "balloon": {"current_kib": 524288, "target_kib": 524288, "ballooned_kib": 524288},
+        "host": {"target_kib": 524288, "static_max_kib": 1048576},
+        "memory": {"total_kib": 456048},
+        "reconciliation": {"unexplained_kib": 0, "terms": []},
+    }
+    for path, value in changes.items():
+        section, _, key = path.partition("__")
+        found[section][key] = value
+    return found
+
+
+def view(said: dict[str, Any], **changes: Any) -> View:
+    seen = View("pv", said, TRUTH, 512, "524288", "1048576", xenstore_readable=True)
+    return seen._replace(**changes)
+
+
+def test_an_agent_that_tells_the_truth_is_not_complained_about() -> None:
+    assert complaints(view(status())) == []
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"balloon__current_kib": 524284},
+        {"host__target_kib": None},
+        {"reconciliation__unexplained_kib": 4},
+        {"memory__total_kib": 456048.0},
+        {"source__kind": "capture"},
+    ],
+)
+def test_an_agent_that_is_off_by_a_page_is_complained_about(lie: dict[str, object]) -> None:
+    assert complaints(view(status(**lie)))
+
+
+def test_a_target_that_is_no_number_must_be_null() -> None:
+    said = status(host__target_kib=None)
+    assert complaints(view(said, xenstore_target="abc")) == []
+    assert complaints(view(said, xenstore_target=None)) == []
+
+
+def test_an_ordinary_user_must_not_pretend_to_know_xenstore() -> None:
+    said = status(host__target_kib=None, host__static_max_kib=None)
+    assert complaints(view(said, xenstore_readable=False)) == []
+    assert complaints(view(status(), xenstore_readable=False))
+
+
+def test_scenarios_and_their_cases_have_names_of_their_own() -> None:
+    for scenario in scenarios.ALL.values():
+        names = [case.name for case in scenario.cases]
+        assert len(set(names)) == len(names), scenario.name
+    assert sum(len(module.SCENARIOS) for module in scenarios.MODULES) == len(scenarios.ALL)
+
+
+def test_a_case_that_was_never_played_has_not_passed(tmp_path: Path) -> None:
+    scenario = scenarios.ALL["dom0"]
+    results = Results([scenario], {"bookworm": "6.1.0"})
+    first = {"event": "case", "scenario": "dom0", "case": "boot", "seconds": 1.0}
+    results.take(first | {"outcome": "passed", "detail": None})
+    assert results.counts() == (1, len(scenario.cases))
+    report = json.loads(results.write(tmp_path, agent="w.whl").read_text())
+    rows = table(report).splitlines()
+    assert sum(row.endswith("| passed |") for row in rows) == 1
+    assert sum(row.endswith("| not played |") for row in rows) == len(scenario.cases) - 1

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`python3 -m tests.xenlab`: build, run, list, shell, table.
+
+Exit status of `run`: 0 if every case passed, 1 if one did not, 2 if the lab could not work.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.xenlab import runner, scenarios
+from tests.xenlab.build.builder import build
+from tests.xenlab.build.recipe import BASE_SUITE, KERNELS
+from tests.xenlab.errors import LabError
+from tests.xenlab.results import table
+
+_started = time.monotonic()
+
+
+def say(line: str) -> None:
+    """Print a line of progress with the seconds so far."""
+    print(f"[{time.monotonic() - _started:6.1f} s] {line}", flush=True)
+
+
+def describe(event: dict[str, Any]) -> str:
+    """Return a line for a person about an event of dom0."""
+    kind = event["event"]
+    if kind == "case":
+        line = f"  {event['outcome']}: {event['case']} ({event['seconds']} s)"
+        return line if event["detail"] is None else f"{line}\n{event['detail']}"
+    return {
+        "ready": f"Xen {event.get('xen')} and dom0 are up",
+        "scenario": f"scenario {event.get('scenario')}",
+        "up": f"  up after {event.get('seconds')} s",
+        "again": f"  once more from the start: {event.get('why')}",
+        "broken": f"  broken: {event.get('why')}",
+        "scenario-done": f"  done in {event.get('seconds')} s",
+        "end": "powering off",
+    }[kind]
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    build(arguments.kernels or [BASE_SUITE], say, update=arguments.update)
+    say("everything is up to date")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        chosen = scenarios.select(arguments.scenarios)
+    except KeyError as error:
+        raise LabError(f"no such scenario: {error.args[0]}; see the list command") from None
+    run = runner.prepare(chosen, say, wheel=arguments.wheel)
+    for event in run.follow():
+        say(describe(event))
+    passed, total = run.results.counts()
+    say(f"{passed} of {total} cases passed; results, logs and evidence: {run.folder}")
+    return 0 if passed == total else 1
+
+
+def _shell(arguments: argparse.Namespace) -> int:
+    return runner.shell(arguments.kernels or [BASE_SUITE], say, arguments.wheel)
+
+
+def _list(_: argparse.Namespace) -> int:
+    for scenario in scenarios.ALL.values():
+        print(f"{scenario.name}{' (quick)' if scenario.quick else ''}: {scenario.summary}")
+        for case in scenario.cases:
+            print(f"    {case.name}: {case.verifies}")
+    return 0
+
+
+def _table(arguments: argparse.Namespace) -> int:
+    print(table(json.loads(arguments.results.read_text())), end="")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="python3 -m tests.xenlab", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("build", help="make what a run needs, if an input changed")
+    command.add_argument("kernels", nargs="*", choices=sorted(KERNELS), metavar="SUITE")
+    command.add_argument("--update", action="store_true", help="look for newer packages first")
+    command.set_defaults(act=_build)
+
+    command = commands.add_parser("run", help="play scenarios: names, `quick` or `all`")
+    command.add_argument("scenarios", nargs="+", metavar="SCENARIO")
+    command.add_argument("--wheel", type=Path, help="the agent to test, else built from here")
+    command.set_defaults(act=_run)
+
+    command = commands.add_parser("shell", help="boot and give a shell in dom0")
+    command.add_argument("kernels", nargs="*", choices=sorted(KERNELS), metavar="SUITE")
+    command.add_argument("--wheel", type=Path, help="the agent to have there")
+    command.set_defaults(act=_shell)
+
+    command = commands.add_parser("list", help="show all scenarios and their cases")
+    command.set_defaults(act=_list)
+
+    command = commands.add_parser("table", help="show a results.json as a Markdown table")
+    command.add_argument("results", type=Path)
+    command.set_defaults(act=_table)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command."""
+    arguments = parser().parse_args(argv)
+    try:
+        status: int = arguments.act(arguments)
+    except LabError as error:
+        print(f"xenlab: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A domain to observe: a guest that is started here, or dom0 itself."""
+
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Final, Protocol
+
+from tests.xenlab.dom0 import toolstack
+from tests.xenlab.dom0.console import Console, GoneError
+from tests.xenlab.dom0.toolstack import Done
+from tests.xenlab.scenarios.model import GuestSpec, Kind
+
+SHARE: Final = Path("/lab")
+BOOT_DISKS: Final = Path("/run/lab-boot")
+ROOT_DEVICE: Final = "/dev/vda"
+UP_WITHIN_S: Final[dict[Kind, float]] = {"pv": 150, "pvh": 200, "hvm": 420, "dom0": 0}
+LOOK_AFTER_S: Final = 10.0
+SYSTEMD_WORDS: Final = ("systemd.show_status=0", "systemd.wants=lab-channel.service")
+HVM_CONFIG: Final = ('vga = "none"', "vnc = 0", "sdl = 0", "nographic = 1", "usb = 0")
+
+
+class Domain(Protocol):
+    """What a scenario needs of a domain."""
+
+    kind: Kind
+    domid: int
+
+    def run(self, argv: list[str], *, user: int | None = None, timeout_s: float = 120) -> Done:
+        """Run a command inside."""
+        ...
+
+    def start(self, argv: list[str], timeout_s: float = 120) -> int:
+        """Start a command inside; return what `finish` wants."""
+        ...
+
+    def finish(self, number: int, timeout_s: float = 120) -> Done:
+        """Wait for a command that was started."""
+        ...
+
+    def console_log(self) -> bytes:
+        """Return what came over its console."""
+        ...
+
+    def destroy(self) -> None:
+        """End it, if that is possible."""
+        ...
+
+
+class Guest:
+    """A guest made by xl, spoken to over its console."""
+
+    def __init__(self, name: str, spec: GuestSpec) -> None:
+        self.kind: Kind = spec.kind
+        self.name = name
+        self.spec = spec
+        self.domid = -1
+        self._console: Console | None = None
+
+    def boot(self) -> None:
+        """Create the guest and wait until its channel speaks.
+
+        Raises:
+            GoneError: it did not come up.
+        """
+        config = Path(f"/tmp/{self.name}.cfg")
+        config.write_text(self._config())
+        toolstack.must(["xl", "create", str(config)], timeout_s=180)
+        self.domid = int(toolstack.must(["xl", "domid", self.name]))
+        self._console = Console(self._console_path())
+        if not self._console.wait_until_up(UP_WITHIN_S[self.kind]):
+            raise GoneError(f"the guest is not up after {UP_WITHIN_S[self.kind]:.0f} s")
+
+    def run(self, argv: list[str], *, user: int | None = None, timeout_s: float = 120) -> Done:
+        """Run a command in the guest."""
+        return self.finish(self._open().send(argv, user, timeout_s), timeout_s + LOOK_AFTER_S)
+
+    def start(self, argv: list[str], timeout_s: float = 120) -> int:
+        """Start a command in the guest."""
+        return self._open().send(argv, None, timeout_s)
+
+    def finish(self, number: int, timeout_s: float = 120) -> Done:
+        """Wait for a command; notice early when the guest is gone."""
+        end = time.monotonic() + timeout_s
+        while True:
+            left_s = end - time.monotonic()
+            try:
+                return self._open().wait(number, min(LOOK_AFTER_S, max(left_s, 0)))
+            except GoneError:
+                if left_s <= 0:
+                    raise
+                if not self.alive():
+                    raise GoneError("the guest crashed, see xl-dmesg.txt") from None
+
+    def alive(self) -> bool:
+        """Tell whether the domain is there and has not crashed."""
+        listed = toolstack.run(["xl", "list", str(self.domid)])
+        if listed.status:
+            return False
+        state = listed.text.splitlines()[-1].split()[4]
+        return not set(state) & set("sdc")
+
+    def console_log(self) -> bytes:
+        """Return what came over its console."""
+        return self._console.log() if self._console else b""
+
+    def destroy(self) -> None:
+        """End the guest."""
+        if self._console:
+            self._console.close()
+        with contextlib.suppress(RuntimeError):
+            toolstack.must(["xl", "destroy", str(self.domid)])
+
+    def _open(self) -> Console:
+        if self._console is None:
+            raise GoneError("the guest was never created")
+        return self._console
+
+    def _console_path(self) -> str:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            path = toolstack.xenstore_read(f"/local/domain/{self.domid}/console/tty")
+            if path:
+                return path
+            time.sleep(0.1)
+        raise GoneError("xenconsoled gave the guest no console")
+
+    def _config(self) -> str:
+        spec = self.spec
+        kernel = boot_folder(spec.kernel) / ("vmlinuz" if spec.kind == "hvm" else "vmlinux")
+        # qemu-xen has no read-only IDE disks; from xvde on nothing is emulated.
+        command_line = [
+            "console=hvc0", "quiet", "loglevel=4", "mitigations=off",
+            "lab.role=guest", "lab.root=/dev/xvde",
+            "lab.init=" + ("/sbin/init" if spec.systemd else "/lab/tests/xenlab/guest/init"),
+            *(SYSTEMD_WORDS if spec.systemd else ()),
+            *spec.command_line,
+        ]  # fmt: skip
+        return "\n".join(
+            (
+                f"name = {json.dumps(self.name)}",
+                f"type = {json.dumps(spec.kind)}",
+                f"kernel = {json.dumps(str(kernel))}",
+                f"ramdisk = {json.dumps(str(initramfs(spec.kernel)))}",
+                f"extra = {json.dumps(' '.join(command_line))}",
+                f"memory = {spec.memory_mib}",
+                f"maxmem = {spec.maxmem_mib}",
+                "vcpus = 1",
+                f"disk = ['phy:{ROOT_DEVICE},xvde,r']",
+                'on_crash = "preserve"',
+                'on_poweroff = "destroy"',
+                'on_reboot = "destroy"',
+                *(HVM_CONFIG if spec.kind == "hvm" else ()),
+                *spec.config,
+                "",
+            )
+        )
+
+
+class Dom0:
+    """dom0 as a domain to observe."""
+
+    kind: Kind = "dom0"
+    domid = 0
+
+    def __init__(self) -> None:
+        self._finished: list[Done] = []
+
+    def run(self, argv: list[str], *, user: int | None = None, timeout_s: float = 120) -> Done:
+        """Run a command in dom0."""
+        return toolstack.run(argv, timeout_s, user)
+
+    def start(self, argv: list[str], timeout_s: float = 120) -> int:
+        """Run a command in dom0; only a guest can do so in the background."""
+        self._finished.append(self.run(argv, timeout_s=timeout_s))
+        return len(self._finished) - 1
+
+    def finish(self, number: int, timeout_s: float = 120) -> Done:
+        """Return what came of a command."""
+        return self._finished[number]
+
+    def console_log(self) -> bytes:
+        """Return nothing: dom0's console is the machine's serial log."""
+        return b""
+
+    def destroy(self) -> None:
+        """Do nothing."""
+
+
+def boot_folder(suite: str) -> Path:
+    """Mount the disk with the kernel of a suite, once."""
+    folder = BOOT_DISKS / suite
+    if not folder.is_dir():
+        device = json.loads((SHARE / "run.json").read_text())["boot_disks"][suite]
+        folder.mkdir(parents=True)
+        toolstack.must(["mount", "-o", "ro", device, str(folder)])
+    return folder
+
+
+def initramfs(suite: str) -> Path:
+    """Lay the lab's files for guests behind the initramfs of a suite, once."""
+    whole = Path(f"/tmp/initramfs-{suite}.cpio")
+    if not whole.exists():
+        first = (boot_folder(suite) / "initramfs.cpio").read_bytes()
+        whole.write_bytes(first + (SHARE / "payload.cpio").read_bytes())
+    return whole

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Keeps the evidence of a moment: for a failed case, and for the fixtures of other tests."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tests.xenlab.dom0 import toolstack
+from tests.xenlab.dom0.console import GoneError
+from tests.xenlab.dom0.guest import Domain
+from tests.xenlab.scenarios.model import GuestSpec
+
+CAPTURE: Final = ["python3", "-m", "tests.xenlab.guest.capture"]
+DOM0_VIEWS: Final = {
+    "xl-list.txt": ["xl", "list"],
+    "xl-dmesg.txt": ["xl", "dmesg"],
+    "xenstore.txt": ["xenstore-ls", "-fp", "/local/domain"],
+}
+GUEST_VIEWS: Final = {
+    "kernel.log": ["dmesg"],
+    "journal.txt": ["journalctl", "--boot", "--no-pager"],
+    "status.txt": ["balloon-agent", "status"],
+    "doctor.json": ["balloon-agent", "doctor", "--json"],
+    "processes.txt": ["ps", "axo", "pid,rss,stat,args"],
+}
+
+
+def keep_failure(domain: Domain, folder: Path, complaint: str) -> None:
+    """Write all that helps to understand a failure; a dead guest cannot prevent it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "failure.txt").write_text(complaint + "\n")
+    for name, argv in DOM0_VIEWS.items():
+        (folder / name).write_bytes(toolstack.run(argv).out)
+    with contextlib.suppress(GoneError, RuntimeError):
+        for name, argv in GUEST_VIEWS.items():
+            done = domain.run(argv, timeout_s=60)
+            (folder / name).write_bytes(done.out + done.err)
+        (folder / "capture.tar.gz").write_bytes(domain.run(CAPTURE).out)
+    (folder / "console.log").write_bytes(domain.console_log())
+
+
+def keep_capture(
+    domain: Domain,
+    spec: GuestSpec,
+    folder: Path,
+    *,
+    done_before: str,
+    move: Callable[[], object] | None = None,
+) -> None:
+    """Capture a domain from inside and from outside.
+
+    Args:
+        domain: what to capture.
+        spec: how it was made.
+        folder: where capture.tar.gz, meta.json and xl-list.txt go.
+        done_before: what was done just before, in words.
+        move: sets the balloon moving; the capture is then taken while it moves.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if move is None:
+        done = domain.run(CAPTURE)
+    else:
+        number = domain.start([*CAPTURE, "--once-moving", "30"])
+        move()
+        done = domain.finish(number)
+    assert done.status == 0, f"capturing failed: {done}"
+    (folder / "capture.tar.gz").write_bytes(done.out)
+    (folder / "xl-list.txt").write_text(toolstack.must(["xl", "list"]) + "\n")
+    meta = {
+        "domain_type": domain.kind,
+        "memory_mib": spec.memory_mib,
+        "maxmem_mib": spec.maxmem_mib,
+        "kernel_from": spec.kernel,
+        "config": list(spec.config),
+        "command_line": list(spec.command_line),
+        "done_before": done_before,
+        "moving": move is not None,
+    }
+    (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")

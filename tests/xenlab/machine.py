@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The emulated machine: QEMU without KVM, Xen, dom0.
+
+The processor is QEMU's plain 64-bit one with AMD's virtualisation switched on, which is what Xen
+needs for PVH and HVM guests; fuller models either panic Xen (it trusts their MONITOR
+instruction) or crash dom0. Nothing here needs root, and the machine has no network.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tests.xenlab.build import recipe
+from tests.xenlab.build.builder import Artifacts
+from tests.xenlab.errors import LabError
+from tests.xenlab.share import EVENTS
+
+MEMORY: Final = "4G"
+DOM0_MEMORY: Final = "1G,max:1536M"
+XEN_WORDS: Final = (
+    "console=com1", "com1=115200,8n1", f"dom0_mem={DOM0_MEMORY}", "dom0_max_vcpus=2",
+    "spec-ctrl=no", "loglvl=all", "guest_loglvl=all",
+)  # fmt: skip
+DOM0_WORDS: Final = (
+    "console=hvc0", "mitigations=off", "lab.role=dom0", "lab.root=/dev/vda",
+    "lab.init=/lab/tests/xenlab/dom0/init",
+)  # fmt: skip
+FIRST_BOOT_DISK: Final = ord("b")
+
+BOOT_WITHIN_S: Final = 240.0
+SILENT_AT_MOST_S: Final = 900.0
+"""Longer than any case may take, restarts included."""
+POLL_S: Final = 0.2
+STOP_WITHIN_S: Final = 40.0
+
+
+def boot_disks(artifacts: Artifacts) -> dict[str, str]:
+    """Return the device in dom0 that holds the kernel of each suite."""
+    return {
+        suite: f"/dev/vd{chr(FIRST_BOOT_DISK + number)}"
+        for number, suite in enumerate(artifacts.kernels)
+    }
+
+
+class Machine:
+    """One boot of the emulated machine; a context manager that ends it."""
+
+    def __init__(self, artifacts: Artifacts, share: Path, serial_log: Path) -> None:
+        self._artifacts = artifacts
+        self._share = share
+        self._serial_log = serial_log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        command = self.command(f"file:{self._serial_log}")
+        with self._serial_log.with_suffix(".qemu").open("wb") as errors:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is None:
+            return
+        if kind is None:
+            try:
+                self._process.wait(STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        else:
+            self._process.kill()
+        self._process.wait()
+
+    def interactive(self) -> int:
+        """Boot with dom0's console on this terminal; return QEMU's exit status."""
+        command = self.command("stdio", extra_dom0_words=("lab.shell",))
+        return subprocess.run(command, check=False).returncode
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield what dom0 reports until it says that it is at the end.
+
+        Raises:
+            LabError: the machine died, did not come up or fell silent.
+        """
+        limit_s = BOOT_WITHIN_S
+        heard = time.monotonic()
+        with (self._share / EVENTS).open() as file:
+            partial = ""
+            while True:
+                partial += file.readline()
+                if partial.endswith("\n"):
+                    event = json.loads(partial)
+                    partial, heard, limit_s = "", time.monotonic(), SILENT_AT_MOST_S
+                    yield event
+                    if event["event"] == "end":
+                        return
+                    continue
+                if self._process is None or self._process.poll() is not None:
+                    raise LabError(f"the machine ended by itself\n{self._last_words()}")
+                if time.monotonic() - heard > limit_s:
+                    raise LabError(f"no word from dom0 for {limit_s:.0f} s\n{self._last_words()}")
+                time.sleep(POLL_S)
+
+    def command(self, serial: str, extra_dom0_words: tuple[str, ...] = ()) -> list[str]:
+        """Return QEMU's command line."""
+        dom0 = self._artifacts.kernels[recipe.BASE_SUITE]
+        # QEMU splits this value at commas, which these words therefore must not contain.
+        modules = f"{dom0 / 'vmlinuz'} {' '.join((*DOM0_WORDS, *extra_dom0_words))}"
+        disks = [self._artifacts.rootfs / "root.ext4"]
+        disks += [folder / "boot.ext4" for folder in self._artifacts.kernels.values()]
+        command = [
+            "qemu-system-x86_64",
+            "-accel", "tcg,thread=multi,tb-size=512",
+            "-cpu", "qemu64,+svm,+npt",
+            "-smp", "2",
+            "-m", MEMORY,
+            "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
+            "-serial", serial,
+            "-kernel", str(self._artifacts.hypervisor / "xen"),
+            "-append", " ".join(XEN_WORDS),
+            "-initrd", f"{modules},{dom0 / 'initramfs.cpio'}",
+            "-fsdev", f"local,id=lab,path={self._share},security_model=none",
+            "-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab",
+        ]  # fmt: skip
+        for disk in disks:
+            command += ["-drive", f"file={disk},if=virtio,format=raw,snapshot=on"]
+        return command
+
+    def _last_words(self) -> str:
+        words = ""
+        for path in (self._serial_log, self._serial_log.with_suffix(".qemu")):
+            if path.exists():
+                lines = path.read_text(errors="replace").splitlines()[-25:]
+                words += "\n".join((f"--- the end of {path}", *lines, ""))
+        return words

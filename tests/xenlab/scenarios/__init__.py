@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All scenarios by name, in the order in which they are played."""
+
+from typing import Final
+
+from tests.xenlab.scenarios import guest_types, kernels, shapes
+from tests.xenlab.scenarios.model import Scenario
+
+MODULES: Final = (guest_types, shapes, kernels)
+ALL: Final[dict[str, Scenario]] = {
+    scenario.name: scenario for module in MODULES for scenario in module.SCENARIOS
+}
+
+
+def select(words: list[str]) -> list[Scenario]:
+    """Return the scenarios that words name, each once and in order.
+
+    A word is a scenario's name, `quick` or `all`.
+
+    Raises:
+        KeyError: a word is none of these.
+    """
+    wanted: set[str] = set()
+    for word in words:
+        if word == "all":
+            wanted.update(ALL)
+        elif word == "quick":
+            wanted.update(name for name, scenario in ALL.items() if scenario.quick)
+        else:
+            wanted.add(ALL[word].name)
+    return [scenario for name, scenario in ALL.items() if name in wanted]

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a scenario is: a guest, and cases in the order in which they build on each other.
+
+Scenarios are data, so that the host can list them and name each case before anything has booted.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from tests.xenlab.dom0.scene import Scene
+
+Kind = Literal["pv", "pvh", "hvm", "dom0"]
+
+
+class GuestSpec(NamedTuple):
+    """How to make a guest."""
+
+    kind: Kind
+    memory_mib: int = 512
+    maxmem_mib: int = 1024
+    kernel: str = "bookworm"
+    """The Debian suite of its kernel."""
+    systemd: bool = False
+    command_line: tuple[str, ...] = ()
+    """Words to add to the kernel's command line."""
+    config: tuple[str, ...] = ()
+    """Lines to add to the configuration of the guest."""
+
+
+class Case(NamedTuple):
+    """One thing that is done and what is verified after it."""
+
+    name: str
+    verifies: str
+    """A clause for the table of results: what holds when the case passes."""
+    act: Callable[["Scene"], None]
+    """Does it and judges; raises AssertionError with what was wrong."""
+
+
+class Scenario(NamedTuple):
+    """Cases that follow each other on one domain."""
+
+    name: str
+    summary: str
+    guest: GuestSpec
+    cases: tuple[Case, ...]
+    quick: bool = False
+    """Part of the subset that every change is tested with."""

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The cases that several scenarios share, made by functions with what they depend on.
+
+Each does one thing from dom0 and then has the agent agree with the kernel's files, with xenstore
+as dom0 sees it and with `xl list`.
+"""
+
+from tests.xenlab.dom0 import toolstack
+from tests.xenlab.dom0.judge import look_up
+from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.guest.channel import NOBODY
+from tests.xenlab.scenarios.model import Case
+
+AGREE = "unexplained is 0; current, target, E820 RAM, MemTotal, host target agree from outside"
+KIB = 1024
+ONLINE_ALL = """
+for state in /sys/devices/system/memory/memory[0-9]*/state; do
+    grep -q offline "$state" && echo online >"$state"
+done
+true
+"""
+
+
+def booted(**expected: int) -> Case:
+    """The guest as it comes up."""
+
+    def act(scene: Scene) -> None:
+        status, _ = scene.agreed(expected)
+        state = look_up(status, "balloon.state")
+        assert state == "settled", f"the balloon is {state}"
+
+    return Case("boot", AGREE, act)
+
+
+def as_ordinary_user() -> Case:
+    """The agent without any privilege."""
+
+    def act(scene: Scene) -> None:
+        status, truth = scene.agreed(user=NOBODY)
+        denied = {name for name, state in status["sources"].items() if state == "denied"}
+        assert denied, f"nothing was denied to an ordinary user: {status['sources']}"
+        shown = scene.agent("status", user=NOBODY)
+        assert shown.status in {0, 1}, f"balloon-agent status: {shown}"
+        assert b"Traceback" not in shown.out + shown.err, str(shown)
+        assert truth["current_kib"] == look_up(status, "balloon.current_kib")
+
+    return Case("as an ordinary user", f"{AGREE}, with xenstore and iomem denied", act)
+
+
+def mem_set(mib: int, label: str = "", *, offset_kib: int = 0) -> Case:
+    """`xl mem-set` that the guest can follow.
+
+    Args:
+        mib: the new target.
+        label: to tell apart the same target set twice.
+        offset_kib: by how much the kernel's target lies below the host's (PVH and HVM).
+    """
+
+    def act(scene: Scene) -> None:
+        done = scene.mem_set(mib)
+        assert done.status == 0, f"xl mem-set: {done}"
+        kernel_kib = mib * KIB - offset_kib
+        status, _ = scene.agreed(
+            {
+                "current_kib": kernel_kib,
+                "target_kib": kernel_kib,
+                "xenstore_target": str(mib * KIB),
+            }
+        )
+        state = look_up(status, "balloon.state")
+        assert state == "settled", f"the balloon is {state}"
+
+    return Case(f"mem-set {mib}{label}", f"current = target = {mib} MiB; {AGREE}", act)
+
+
+def refused(mib: int) -> Case:
+    """`xl mem-set` above static-max, which xl refuses."""
+
+    def act(scene: Scene) -> None:
+        before = scene.truth()
+        done = scene.mem_set(mib)
+        assert done.status != 0, "xl did not refuse"
+        names = ("current_kib", "target_kib", "xenstore_target")
+        scene.agreed({name: before[name] for name in names})
+
+    return Case(f"mem-set {mib} refused", f"nothing changes; {AGREE}", act)
+
+
+def raw_target_beyond_the_map(kib: int) -> Case:
+    """A target that Xen will not let the domain reach, written past the toolstack."""
+
+    def act(scene: Scene) -> None:
+        before = scene.truth()
+        scene.write_target(str(kib))
+        status, truth = scene.agreed({"xenstore_target": str(kib)})
+        assert truth["target_kib"] > truth["current_kib"], f"the target was reached: {truth}"
+        assert truth["current_kib"] <= before["current_kib"] + 1024, "more than Xen's slack"
+        state = look_up(status, "balloon.state")
+        assert state in {"retrying", "cancelled", "unreachable"}, f"the balloon is {state}"
+        assert look_up(status, "verdict") != "ok", "the agent finds that all is well"
+
+    return Case("raw target beyond the map", f"said to be out of reach; {AGREE}", act)
+
+
+def garbage_target() -> Case:
+    """A target that is no number."""
+
+    def act(scene: Scene) -> None:
+        before = scene.truth()
+        scene.write_target("abc")
+        status, _ = scene.agreed({"target_kib": before["target_kib"], "xenstore_target": "abc"})
+        words = [state for state in status["sources"].values() if state.startswith("malformed")]
+        assert words, f"no source is called malformed: {status['sources']}"
+
+    return Case("garbage target", f"the kernel keeps its target, malformed is said; {AGREE}", act)
+
+
+def target_removed() -> Case:
+    """`memory/target` taken away."""
+
+    def act(scene: Scene) -> None:
+        before = scene.truth()
+        key = f"/local/domain/{scene.domain.domid}/memory/target"
+        toolstack.must(["xenstore-rm", key])
+        scene.agreed({"target_kib": before["target_kib"], "xenstore_target": None})
+
+    return Case("target removed", f"the kernel keeps its target; {AGREE}", act)
+
+
+def target_restored(kib: int, *, offset_kib: int = 0) -> Case:
+    """`memory/target` written again, after which xl works again."""
+
+    def act(scene: Scene) -> None:
+        scene.write_target(str(kib))
+        kernel_kib = kib - offset_kib
+        scene.agreed({"current_kib": kernel_kib, "target_kib": kernel_kib})
+
+    return Case("target written again", f"current = target = {kib} KiB; {AGREE}", act)
+
+
+def mem_max(mib: int) -> Case:
+    """`xl mem-max`, which moves static-max and nothing else."""
+
+    def act(scene: Scene) -> None:
+        before = scene.truth()
+        done = toolstack.run(["xl", "mem-max", str(scene.domain.domid), str(mib)])
+        assert done.status == 0, f"xl mem-max: {done}"
+        scene.agreed(
+            {
+                "current_kib": before["current_kib"],
+                "target_kib": before["target_kib"],
+                "xenstore_static_max": str(mib * KIB),
+            }
+        )
+
+    return Case(f"mem-max {mib}", f"static-max = {mib} MiB; {AGREE}", act)
+
+
+def blocks_left_offline(mib: int, *, current_kib: int, offline_kib: int) -> Case:
+    """`xl mem-set` that ends with hot-added memory nobody put online."""
+
+    def act(scene: Scene) -> None:
+        done = scene.mem_set(mib)
+        assert done.status == 0, f"xl mem-set: {done}"
+        status, _ = scene.agreed(
+            {"current_kib": current_kib, "target_kib": mib * KIB, "offline_kib": offline_kib}
+        )
+        assert look_up(status, "findings"), "the agent finds nothing worth saying"
+        assert look_up(status, "verdict") != "ok", "the agent finds that all is well"
+
+    return Case(
+        f"mem-set {mib} leaves blocks offline", f"the offline blocks are a term; {AGREE}", act
+    )
+
+
+def blocks_put_online(mib: int) -> Case:
+    """The blocks put online by hand; the balloon driver then goes on by itself."""
+
+    def act(scene: Scene) -> None:
+        scene.domain.run(["sh", "-c", ONLINE_ALL])
+        scene.agreed({"current_kib": mib * KIB, "target_kib": mib * KIB, "offline_kib": 0})
+
+    return Case(f"blocks put online by hand at {mib}", f"current = {mib} MiB; {AGREE}", act)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The folder that dom0 sees as /lab, and what guests find there.
+
+tests/xenlab/...   the lab's own sources, imported under the same names as here
+agent.whl          the agent to test
+payload.cpio       the same two for guests, laid behind their initramfs
+run.json           what to do
+events.jsonl       written by dom0: what happened, line by line
+kept/              written by dom0: evidence of failures, timelines, captures
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from tests.xenlab.build import cpio
+from tests.xenlab.paths import LAB_SOURCES
+
+WHEEL: Final = "agent.whl"
+EVENTS: Final = "events.jsonl"
+KEPT: Final = "kept"
+NOT_SHARED: Final = shutil.ignore_patterns("__pycache__", "*.pyc")
+
+
+def prepare(share: Path, wheel: Path, run: dict[str, Any]) -> None:
+    """Fill an empty folder for a run."""
+    package = share / "tests"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    shutil.copytree(LAB_SOURCES, package / "xenlab", ignore=NOT_SHARED)
+    shutil.copy(wheel, share / WHEEL)
+    (share / "payload.cpio").write_bytes(_payload(package, wheel))
+    (share / "run.json").write_text(json.dumps(run, indent=1) + "\n")
+    (share / EVENTS).touch()
+
+
+def _payload(package: Path, wheel: Path) -> bytes:
+    lab = package / "xenlab"
+    top = "payload"
+    return cpio.archive(
+        [
+            cpio.folder(top),
+            cpio.file(f"{top}/{WHEEL}", wheel.read_bytes()),
+            cpio.folder(f"{top}/tests"),
+            cpio.file(f"{top}/tests/__init__.py", b""),
+            cpio.folder(f"{top}/tests/xenlab"),
+            cpio.file(f"{top}/tests/xenlab/__init__.py", b""),
+            *cpio.tree(lab / "guest", f"{top}/tests/xenlab/guest"),
+            *cpio.tree(lab / "guest/units", f"{top}/units"),
+        ]
+    )
