@@ -149,6 +149,7 @@ def image_of(release_text: str, **changes: object) -> KernelImage:
         version_text="#1 SMP",
         regime=regime_of(release),
         auto_online="offline",
+        hotplug=release >= KernelRelease(3, 1),
         pressure=release >= KernelRelease(4, 20),
     )
     return image._replace(**changes)  # type: ignore[arg-type]
