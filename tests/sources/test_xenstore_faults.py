@@ -384,6 +384,16 @@ def test_an_older_kernels_answer_to_a_watch_has_no_request_id(device_peer: Scrip
     session.close()
 
 
+def test_over_a_socket_an_answer_without_our_id_is_never_ours(socket_peer: ScriptedPeer) -> None:
+    session = connected(socket_peer)
+    socket_peer.packet(WATCH, b"OK\0", 0)
+    socket_peer.packet(ERROR, b"EACCES\0", 1)
+
+    with pytest.raises(KeyDenied):
+        session.watch("memory/target", "t")
+    session.close()
+
+
 def test_an_older_kernels_events_carry_whatever_request_id(peer: ScriptedPeer) -> None:
     """Its header is not initialised (watch_fired(), Linux 4.4), so it may even be ours."""
     session = watching(peer)
@@ -444,6 +454,24 @@ def test_a_storm_of_events_is_taken_in_bounded_parts_and_held_in_bounded_memory(
     session.close()
 
 
+def test_a_storm_that_never_ends_does_not_keep_the_caller(
+    socket_peer: ScriptedPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = watching(socket_peer)
+    event = HEADER.pack(WATCH_EVENT, 0, 0, 16) + b"memory/target\0t\0"
+    reads = iter(range(1000))
+
+    def more(most_bytes: int) -> bytes:
+        next(reads)  # ends the test when it is asked for ever
+        return event * (most_bytes // len(event))
+
+    monkeypatch.setattr(session._router._transport, "read", more)
+
+    assert session.events() == [TARGET]
+    assert session.wait(0)
+    session.close()
+
+
 def test_an_answer_behind_a_storm_of_events_is_found(socket_peer: ScriptedPeer) -> None:
     session = watching(socket_peer)
     rq_id = next_rq_id(socket_peer)
@@ -469,6 +497,20 @@ def test_a_request_is_one_packet_with_a_fresh_id_and_no_transaction(
     assert [tuple(packet) for packet in peer.received()] == [
         (WRITE, rq_id, 0, b"data/x\0\xff\0") for rq_id in (1, 2, 3)
     ]
+
+
+def test_a_request_too_large_for_the_device_is_refused_unsent(
+    session: XenstoreSession, peer: ScriptedPeer
+) -> None:
+    largest = 4096 - 16 - len("data/x\0")
+    with pytest.raises(QuotaExceeded) as refused:
+        session.write("data/x", b"x" * (largest + 1))
+    assert refused.value.errno_name == "E2BIG"
+    assert peer.received() == []
+
+    peer.packet(WRITE, b"OK\0", 2)
+    session.write("data/x", b"x" * largest)
+    assert len(peer.received()[0].payload) == 4080
 
 
 def test_request_ids_begin_again_after_the_last_without_a_zero(
