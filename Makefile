@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# `make help` lists what can be done.  Nothing here needs root but what says so.
+
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+SOURCE := agent sim_backend tests
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types format xenstored test-xen test-xen-all bench wheel clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/runs ## show this guest's memory; not on Xen: that of the built-in simulated guest
+	@$(BIN)/balloon-agent status || { code=$$?; \
+	  if [ $$code -eq 69 ]; then echo; $(BIN)/balloon-agent --sim balloon-up status; \
+	  else [ $$code -lt 64 ]; fi; }
+
+test: $(VENV)/develops ## all tests but those that boot a real Xen
+	$(BIN)/pytest
+
+check: lint types test ## lint, types and tests: what a change must pass
+
+lint: $(VENV)/develops ## style and likely mistakes (ruff)
+	$(BIN)/ruff check $(SOURCE)
+	$(BIN)/ruff format --check $(SOURCE)
+
+types: $(VENV)/develops ## static types (mypy --strict)
+	$(BIN)/mypy
+
+format: $(VENV)/develops ## bring the source into shape
+	$(BIN)/ruff check --fix $(SOURCE)
+	$(BIN)/ruff format $(SOURCE)
+
+xenstored: ## fetch Debian's real xenstored, for the tests that want it (needs apt and cc, no root)
+	tests/support/xenstored/fetch.sh .cache/xenstored
+
+test-xen: $(VENV)/develops ## boot a real Xen and test in its guests: the main line, minutes
+	$(BIN)/pytest -m "xen and quick" tests/xen
+
+test-xen-all: $(VENV)/develops ## ... every scenario and guest kernel: before a release
+	$(BIN)/pytest -m xen tests/xen
+
+bench: $(VENV)/develops ## what it costs, as ratios measured in one run
+	$(BIN)/python -m tests.bench.status_speed
+
+wheel: $(VENV)/develops ## the wheel and the source archive, in dist/
+	$(BIN)/python -m build --outdir dist
+
+clean: ## remove everything that was made, but the cache of downloads
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/runs: pyproject.toml
+	@packaging/make-venv.sh $(VENV)
+	@echo "Installing balloon-agent into $(VENV) ..."
+	@$(PIP) install -e .
+	@touch $@
+
+$(VENV)/develops: $(VENV)/runs
+	@echo "Installing the tools for development into $(VENV) ..."
+	@$(PIP) install -e '.[dev]'
+	@touch $@
