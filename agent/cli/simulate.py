@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`balloon-agent simulate`: a scenario in virtual time, and what the agent made of it."""
+
+import difflib
+import json
+import os
+
+import click
+
+from agent.cli import exit_codes
+from agent.cli.which_domain import CommandError
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  balloon-agent simulate --list
+  balloon-agent simulate down-below-working-set --agent none
+  balloon-agent simulate leak --plot leak.svg
+  balloon-agent simulate burst --json | jq .checks
+
+\b
+Exit status: 0 every check passed, 1 one failed.
+"""
+)
+@click.argument("scenario", required=False)
+@click.option("--list", "list_them", is_flag=True, help="List the scenarios and leave.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in KiB.")
+@click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw it as SVG.")
+@click.option("--agent", metavar="NAME", default="follower", show_default=True, help="Who acts.")
+@click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="Of chance.")
+def simulate(
+    scenario: str | None,
+    *,
+    list_them: bool,
+    as_json: bool,
+    plot: str | None,
+    agent: str,
+    seed: int,
+) -> int:
+    """Run a SCENARIO in virtual time and show what happened.
+
+    The guest, its kernel and the host are simulated; nothing on this machine is read or changed.
+    """
+    if list_them:
+        return _list(as_json)
+    if scenario is None:
+        raise click.UsageError("Which scenario? See balloon-agent simulate --list.")
+    return _run(scenario, agent, seed, as_json=as_json, plot=plot)
+
+
+def _list(as_json: bool) -> int:
+    from sim_backend import report_text, scenarios  # noqa: PLC0415 - not needed on a real guest
+
+    found = [scenarios.load(name) for name in scenarios.scenario_names()]
+    if as_json:
+        click.echo(json.dumps([report_text.scenario_object(one) for one in found], indent=2))
+        return exit_codes.OK
+    width = max(len(one.name) for one in found)
+    for one in found:
+        click.echo(f"{one.name:<{width}}  {one.summary}")
+    return exit_codes.OK
+
+
+def _run(name: str, agent_name: str, seed: int, *, as_json: bool, plot: str | None) -> int:
+    from sim_backend import report_text, scenarios  # noqa: PLC0415 - not needed on a real guest
+    from sim_backend.agents import AGENTS  # noqa: PLC0415
+
+    _must_be_one_of("scenario", name, scenarios.scenario_names())
+    _must_be_one_of("agent", agent_name, tuple(AGENTS))
+    scenario = scenarios.load(name)
+    report = scenario.run(seed, AGENTS[agent_name]())
+    if plot is not None:
+        from sim_backend.plot import plot_svg  # noqa: PLC0415
+
+        _write(plot, plot_svg(report))
+    if as_json:
+        click.echo(json.dumps(report_text.report_object(scenario, report), indent=2))
+    else:
+        click.echo("\n".join(report_text.report_lines(scenario, report)))
+    return exit_codes.OK if report.passed else exit_codes.WARNING
+
+
+def _must_be_one_of(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(known)}."
+    raise click.UsageError(f"There is no {what} '{name}'. {hint}")
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise CommandError(
+            f"Cannot write {path}: {os.strerror(error.errno or 0)}.", exit_codes.CANNOT_CREATE
+        ) from error
