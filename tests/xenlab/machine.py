@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 from tests.xenlab.build import recipe
 from tests.xenlab.build.builder import Artifacts
 from tests.xenlab.errors import LabError
-from tests.xenlab.share import EVENTS
+from tests.xenlab.share import DRIVER_LOG, EVENTS
 
 MEMORY: Final = "4G"
 DOM0_MEMORY: Final = "1G,max:1536M"
@@ -137,8 +137,12 @@ class Machine:
 
     def _last_words(self) -> str:
         words = ""
-        for path in (self._serial_log, self._serial_log.with_suffix(".qemu")):
+        for path in self._logs():
             if path.exists():
                 lines = path.read_text(errors="replace").splitlines()[-25:]
                 words += "\n".join((f"--- the end of {path}", *lines, ""))
         return words
+
+    def _logs(self) -> tuple[Path, ...]:
+        driver = self._share / DRIVER_LOG
+        return self._serial_log, self._serial_log.with_suffix(".qemu"), driver

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tests.xenlab.scenarios.model import Scenario
+from tests.xenlab.model import Scenario
 
 SCHEMA: Final = 1
 FILE: Final = "results.json"

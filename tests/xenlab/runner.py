@@ -14,8 +14,8 @@ from tests.xenlab.build import requirements
 from tests.xenlab.build.builder import Artifacts, build
 from tests.xenlab.errors import LabError
 from tests.xenlab.machine import Machine, boot_disks
+from tests.xenlab.model import Scenario
 from tests.xenlab.results import Results
-from tests.xenlab.scenarios.model import Scenario
 
 RUNS_KEPT: Final = 5
 

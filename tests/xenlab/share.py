@@ -19,6 +19,7 @@ from tests.xenlab.paths import LAB_SOURCES
 
 WHEEL: Final = "agent.whl"
 EVENTS: Final = "events.jsonl"
+DRIVER_LOG: Final = "driver.log"
 KEPT: Final = "kept"
 NOT_SHARED: Final = shutil.ignore_patterns("__pycache__", "*.pyc")
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.console import Console, GoneError
 from tests.xenlab.dom0.toolstack import Done
-from tests.xenlab.scenarios.model import GuestSpec, Kind
+from tests.xenlab.model import GuestSpec, Kind
 
 SHARE: Final = Path("/lab")
 BOOT_DISKS: Final = Path("/run/lab-boot")

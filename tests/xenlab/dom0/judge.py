@@ -7,7 +7,7 @@ Pure: from three views of one domain at one moment to a list of complaints.
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from tests.xenlab.scenarios.model import Kind
+from tests.xenlab.model import Kind
 
 LISTED_TOLERANCE_KIB: Final = 1024
 """`xl list` shows whole MiB, of the domain's pages rather than of what its kernel counts."""

@@ -10,7 +10,7 @@ from typing import Final
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.console import GoneError
 from tests.xenlab.dom0.guest import Domain
-from tests.xenlab.scenarios.model import GuestSpec
+from tests.xenlab.model import GuestSpec
 
 CAPTURE: Final = ["python3", "-m", "tests.xenlab.guest.capture"]
 DOM0_VIEWS: Final = {

@@ -18,8 +18,8 @@ from tests.xenlab.dom0.guest import SHARE, Dom0, Domain, Guest
 from tests.xenlab.dom0.keep import keep_failure
 from tests.xenlab.dom0.scene import Scene
 from tests.xenlab.guest.install import install
+from tests.xenlab.model import Case, Scenario
 from tests.xenlab.scenarios import ALL
-from tests.xenlab.scenarios.model import Case, Scenario
 
 EVENTS: Final = SHARE / "events.jsonl"
 KEPT: Final = SHARE / "kept"

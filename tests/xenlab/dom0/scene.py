@@ -12,7 +12,7 @@ from tests.xenlab.dom0.guest import Domain
 from tests.xenlab.dom0.judge import View, complaints, look_up
 from tests.xenlab.dom0.toolstack import Done
 from tests.xenlab.guest.channel import NOBODY
-from tests.xenlab.scenarios.model import Scenario
+from tests.xenlab.model import Scenario
 
 REST_WITHIN_S: Final = 90.0
 VERDICT_STATUSES: Final = (0, 1, 2, 4)

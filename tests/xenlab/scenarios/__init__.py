@@ -3,8 +3,8 @@
 
 from typing import Final
 
+from tests.xenlab.model import Scenario
 from tests.xenlab.scenarios import guest_types, kernels, shapes
-from tests.xenlab.scenarios.model import Scenario
 
 MODULES: Final = (guest_types, shapes, kernels)
 ALL: Final[dict[str, Scenario]] = {

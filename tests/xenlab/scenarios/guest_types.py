@@ -7,8 +7,8 @@ on Xen 4.17 and Linux 6.1: 388 KiB in PVH, 396 KiB in HVM.
 
 from typing import Final
 
+from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
-from tests.xenlab.scenarios.model import Case, GuestSpec, Scenario
 
 PVH_OFFSET_KIB: Final = 388
 HVM_OFFSET_KIB: Final = 396

@@ -7,8 +7,8 @@ that growing hot-adds memory blocks: left offline by 5.10, put online at once by
 
 from typing import Final
 
+from tests.xenlab.model import GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
-from tests.xenlab.scenarios.model import GuestSpec, Scenario
 
 PVH_OFFSET_KIB: Final = 388
 

@@ -3,8 +3,8 @@
 
 from typing import Final
 
+from tests.xenlab.model import GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
-from tests.xenlab.scenarios.model import GuestSpec, Scenario
 
 SCENARIOS: Final = (
     Scenario(

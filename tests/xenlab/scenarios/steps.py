@@ -9,7 +9,7 @@ from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.judge import look_up
 from tests.xenlab.dom0.scene import Scene
 from tests.xenlab.guest.channel import NOBODY
-from tests.xenlab.scenarios.model import Case
+from tests.xenlab.model import Case
 
 AGREE = "unexplained is 0; current, target, E820 RAM, MemTotal, host target agree from outside"
 KIB = 1024
