@@ -153,9 +153,9 @@ class LoopRouter:
             self._drop_replies()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until something arrives or `timeout_s` seconds have passed."""
+        """Wait until something arrives, whatever it is, or `timeout_s` seconds have passed."""
         self._require()
-        self._readable.poll(max(0.0, timeout_s) * 1000)
+        self._readable.poll(timeout_s * 1000)
 
     def _require(self) -> Transport:
         if self._transport is None:

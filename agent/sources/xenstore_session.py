@@ -19,6 +19,7 @@ moment short, a request that has a deadline goes before each.
 
 import contextlib
 import re
+import time
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
@@ -149,15 +150,16 @@ class XenstoreSession:
         return self._watches.take()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s` seconds for an event; True when `events()` has one to tell.
-
-        Traffic that is no event of a live watch ends the wait early, with False.
-        """
-        self._router.collect()
-        if not self._watches.any_due:
-            self._router.wait(timeout_s)
+        """Wait up to `timeout_s` seconds for an event; True when `events()` has one to tell."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
             self._router.collect()
-        return self._watches.any_due
+            if self._watches.any_due:
+                return True
+            wait_s = deadline_s - time.monotonic()
+            if wait_s <= 0:
+                return False
+            self._router.wait(wait_s)  # which half a packet may end
 
     def list(self, key: str) -> _Names:
         """The names of the keys directly below `key`.
