@@ -99,6 +99,14 @@ class Server:
             self._attach(pty)
         return pty.path
 
+    def move(self, before: int, now: int) -> None:
+        """What spoke as domain `before` speaks as domain `now`; clients must connect again."""
+        for listener in self._listeners:
+            listener.domid = now if listener.domid == before else listener.domid
+        for pty in self._ptys:
+            pty.domid = now if pty.domid == before else pty.domid
+        self.drop_connections(before)
+
     # The loop.
 
     def fileno(self) -> int:

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Publishes a simulated domain as files and sockets, for a separate and unmodified process.
+
+    python3 -m sim_backend.published SCENARIO DIR [--speed FACTOR] [--seed N]
+
+prints one line of JSON when everything is there:
+
+    {"root": "DIR/root", "xenstore": "DIR/guest.sock", "dom0": "DIR/dom0.sock",
+     "xenbus": "/dev/pts/7", "domid": 1}
+
+`balloon-agent --root DIR/root --xenstore DIR/guest.sock` then lives in that domain, and
+`XENSTORED_PATH=DIR/dom0.sock xenstore-ls` is dom0's view of it.  `xenbus` is a terminal that
+stands for the guest's /dev/xen/xenbus.  The story passes in real time, FACTOR times as fast.
+Ends on SIGTERM, SIGINT, or the end of standard input.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import selectors
+import signal
+import stat
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import Final, Protocol
+
+from sim_backend import scenarios
+from sim_backend.published_files import PublishedFiles, ignore_lease_signals
+from sim_backend.published_store import StoreMirror
+from sim_backend.store import DomainStore
+from sim_backend.xenstore.server import Server
+from sim_backend.xenstore.store import Store
+
+_REFRESH_S: Final = 0.25  # what follows the clock alone (uptime, pressure) is at most that old
+_BREATH_S: Final = 0.01  # however fast the story passes
+_RETRY_S: Final = 0.001  # a writer waits for a reader, who does not say when he is done
+
+
+class Publishable(Protocol):
+    """What a domain has to offer in order to be published."""
+
+    store: DomainStore
+    domid: int
+
+    def files(self) -> Mapping[str, str]:
+        """The kernel's files by path relative to the root."""
+        ...
+
+    def write_file(self, path: str, text: str) -> None:
+        """Somebody wrote a kernel file; OSError with the errno the kernel would give."""
+        ...
+
+    def now_s(self) -> float:
+        """The domain's clock."""
+        ...
+
+    def advance_to(self, time_s: float) -> None:
+        """Let time pass up to `time_s`."""
+        ...
+
+    def next_event_s(self) -> float | None:
+        """When something will happen next; None when nothing is planned."""
+        ...
+
+
+class PublishedDomain:
+    """A domain below `directory`, which is made if need be.
+
+    Only for the main thread: leases are announced by a signal.
+    """
+
+    def __init__(self, domain: Publishable, directory: str, speed: float = 1.0) -> None:
+        self.root = os.path.join(directory, "root")
+        self.refused_writes: list[tuple[str, str, OSError]] = []
+        self._domain = domain
+        self._speed = speed
+        self._began_s = time.monotonic()
+        self._domain_began_s = domain.now_s()
+        staging = os.path.join(directory, "staging")
+        for place in (self.root, staging):
+            os.makedirs(place, exist_ok=True)
+        store = Store()
+        self._mirror = StoreMirror(store, domain.domid, domain.store)
+        self.server = Server(store)
+        self.dom0_path = self.server.listen(os.path.join(directory, "dom0.sock"), 0)
+        self.guest_path = self.server.listen(os.path.join(directory, "guest.sock"), domain.domid)
+        self.xenbus_path = self.server.open_pty(domain.domid)
+        self._files = PublishedFiles(self.root, staging, self._written)
+        self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup_before = signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
+        ignore_lease_signals()
+        self._selector = selectors.DefaultSelector()
+        for readable in (self.server, self._files, self._wake_r):
+            self._selector.register(readable, selectors.EVENT_READ)
+        self._publish()
+
+    def paths(self) -> dict[str, str | int]:
+        """Where everything is."""
+        return {
+            "root": self.root,
+            "xenstore": self.guest_path,
+            "dom0": self.dom0_path,
+            "xenbus": self.xenbus_path,
+            "domid": self._domain.domid,
+        }
+
+    def step(self, limit_s: float | None = None) -> None:
+        """Wait until something happens, at most `limit_s`; serve it and bring all up to date."""
+        self._selector.select(self._pause_s(limit_s))
+        self._drain_wake()
+        self._advance()
+        self._files.serve()
+        self.server.step(0)
+        self._advance()
+        self._follow_the_domain()
+        self._publish()
+        self.server.flush()
+
+    def close(self) -> None:
+        """Close the sockets and remove them; the files stay."""
+        self._selector.close()
+        self.server.close()
+        self._mirror.close()
+        self._files.close()
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+
+    def _pause_s(self, limit_s: float | None) -> float:
+        due_s = self._domain.next_event_s()
+        pause_s = _REFRESH_S if limit_s is None else min(limit_s, _REFRESH_S)
+        if self._files.writer_waits:
+            return _RETRY_S
+        if due_s is not None:
+            pause_s = min(pause_s, (due_s - self._present_s()) / self._speed)
+        return max(pause_s, _BREATH_S)
+
+    def _present_s(self) -> float:
+        return self._domain_began_s + (time.monotonic() - self._began_s) * self._speed
+
+    def _drain_wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_r, 4096)
+
+    def _advance(self) -> None:
+        self._domain.advance_to(self._present_s())
+
+    def _follow_the_domain(self) -> None:
+        """After a resume elsewhere, or a new xenstored, the guest has to connect again."""
+        before, now = self._mirror.domid, self._domain.domid
+        if now != before:
+            self._mirror.move(now)
+            self.server.move(before, now)
+        elif self._mirror.everything_fired:
+            self.server.drop_connections(now)
+        self._mirror.everything_fired = False
+
+    def _publish(self) -> None:
+        self._files.publish(self._domain.files())
+
+    def _written(self, path: str, line: str) -> None:
+        try:
+            self._domain.write_file(path, line + "\n")
+        except OSError as error:  # a kernel says it to the writer; here he is gone
+            self.refused_writes.append((path, line, error))
+            print(f"{path}: {line!r} refused: {error.strerror}", file=sys.stderr)  # noqa: T201
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish the scenario that the command line names, until told to end."""
+    parser = argparse.ArgumentParser(prog="sim_backend.published", description=__doc__)
+    parser.add_argument("scenario")
+    parser.add_argument("directory")
+    parser.add_argument("--speed", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    scenario = scenarios.load(options.scenario)
+    stage = scenario.build(options.seed, scenario.name)
+    ended: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        ended.append(number)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    published = PublishedDomain(stage.domain, options.directory, options.speed)
+    print(json.dumps(published.paths()), flush=True)  # noqa: T201
+    while not ended and not _input_ended():
+        published.step()
+    published.close()
+    return 0
+
+
+def _input_ended() -> bool:
+    """Whether standard input was something that ends, and has."""
+    fd = sys.stdin.fileno()
+    mode = os.fstat(fd).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)):
+        return False
+    readable, _, _ = select.select([fd], [], [], 0)
+    return bool(readable) and not os.read(fd, 4096)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
