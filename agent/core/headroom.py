@@ -69,8 +69,18 @@ def least_kib(current_kib: int) -> int:
 
 
 def _up_kib(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | None) -> int | None:
-    """Up to static-max on the kernel's scale; without xenstore, what the balloon holds."""
+    """Up to static-max on the kernel's scale; without xenstore, what the balloon holds.
+
+    For a dom0 started without a limit the toolstack writes a static-max of many TiB
+    (libxl_mem.c, libxl__fill_dom0_memory_info): that is no limit.
+    """
     static_max_kib, current_kib = snapshot.host.static_max_kib, balloon.current_kib or 0
-    if static_max_kib is not None and offset is not None:
-        return max(0, static_max_kib - offset.kib - current_kib)
-    return balloon.ballooned_kib
+    if static_max_kib is None or offset is None or _is_no_limit(static_max_kib, snapshot):
+        return balloon.ballooned_kib
+    return max(0, static_max_kib - offset.kib - current_kib)
+
+
+def _is_no_limit(static_max_kib: int, snapshot: Snapshot) -> bool:
+    dom0 = snapshot.domain.domain_type in ("dom0-pv", "dom0-pvh")
+    map_kib = snapshot.firmware_map.ram_kib if snapshot.firmware_map else 0
+    return dom0 and static_max_kib > 2 * map_kib

@@ -124,7 +124,11 @@ def _map_terms(
                 "Xen populated these pages of a PV guest, Linux marks them reserved",
             )
         )  # fmt: skip
+    zero_kib = pages_to_kib(firmware_map.page_zero_pages)
     if is_pv(domain_type):
+        if from_iomem and not zero_kib:
+            why = "populated like the rest, but /proc/iomem does not call it RAM"
+            terms.append(Term("page-zero", pages_to_kib(1), source, why))
         return terms
     if regime.initial_count == "max-pfn":
         holes_kib = firmware_map.top // 1024 - ram_kib + partial_kib
@@ -134,7 +138,7 @@ def _map_terms(
                 "before Linux 4.3 the driver takes the highest address for the number of pages",
             )
         )  # fmt: skip
-    elif zero_kib := pages_to_kib(firmware_map.page_zero_pages):
+    elif zero_kib:
         terms.append(
             Term("page-zero", -zero_kib, source, "Linux never uses page 0 (trim_bios_range)")
         )

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 from agent.core.boot_facts import BootFacts, is_pv, uncounted_kib
 from agent.core.kernel_regimes import regime_of
 from agent.core.snapshot import Snapshot
+from agent.core.units import PAGE_KIB
 
 Basis = Literal["same-scale", "static-max", "settled-target"]
 
@@ -58,7 +59,7 @@ def _by_static_max(snapshot: Snapshot, boot: BootFacts) -> int | None:
     if static_max_kib is None or snapshot.firmware_map is None or boot.ram_kib is None:
         return None
     counted_kib = boot.ram_kib - uncounted_kib(snapshot.firmware_map, snapshot.domain.domain_type)
-    return static_max_kib - counted_kib
+    return static_max_kib // PAGE_KIB * PAGE_KIB - counted_kib  # the driver counts whole pages
 
 
 def _by_settled_target(snapshot: Snapshot) -> int | None:

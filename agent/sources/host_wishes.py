@@ -30,8 +30,6 @@ _NUMBERS: Final = {
     "memory_static_max": "static_max_kib",  # xend's name for it
 }
 _SIGNED: Final = frozenset({"videoram", "memory-offset"})
-_ALWAYS_ASKED: Final = ("target", "static-max")
-_OPTIONAL: Final = tuple(name for name in _NUMBERS if name not in _ALWAYS_ASKED)
 
 
 class HostFacts(NamedTuple):
@@ -47,34 +45,37 @@ class HostFacts(NamedTuple):
 def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
     """The host's wishes and what became of each key."""
     present = store.names("memory")
-    statuses = {"xenstore": present.status if present.status != ABSENT else OK}
     names = present.value or ()
     numbers: dict[str, int] = {}
+    statuses: dict[str, str] = {}
     target_text: str | None = None
-    wanted = _ALWAYS_ASKED + tuple(name for name in _OPTIONAL if name in names)
-    for name in wanted:
+    for name, field in _NUMBERS.items():
+        if present.value is not None and name not in names:
+            statuses[f"xenstore.memory/{name}"] = ABSENT
+            continue
         raw = store.read(f"memory/{name}")
-        status = raw.status
-        if raw.value is not None:
-            judged = (parse_signed_decimal if name in _SIGNED else parse_decimal)(raw.value)
-            if judged.value is not None:
-                numbers.setdefault(_NUMBERS[name], judged.value)
-            else:
-                status = malformed(judged.why)
-                target_text = excerpt(raw.value) if name == "target" else target_text
-        statuses[f"xenstore.memory/{name}"] = status
-    wishes = HostWishes(**numbers, target_text=target_text, uncooperative="uncooperative" in names)
-    if "memory_static_max" in names and "static-max" not in names:
-        statuses.pop("xenstore.memory/static-max")
-    domid = store.read("domid")
-    if domid.status == ABSENT and present.status == ABSENT:
-        statuses["xenstore"] = ABSENT
+        statuses[f"xenstore.memory/{name}"] = raw.status
+        if raw.value is None:
+            continue
+        judged = (parse_signed_decimal if name in _SIGNED else parse_decimal)(raw.value)
+        if judged.value is not None:
+            numbers.setdefault(field, judged.value)
+        else:
+            statuses[f"xenstore.memory/{name}"] = malformed(judged.why)
+            target_text = excerpt(raw.value) if name == "target" else target_text
+    who = {key: store.read(key) for key in ("name", "domid", "vm")}
+    statuses |= {f"xenstore.{key}": outcome.status for key, outcome in who.items()}
+    reachable = OK in (present.status, *(outcome.status for outcome in who.values()))
+    statuses["xenstore"] = OK if reachable else present.status
+    domid = who["domid"].value
     facts = HostFacts(
-        wishes=wishes,
+        wishes=HostWishes(
+            **numbers, target_text=target_text, uncooperative="uncooperative" in names
+        ),
         toolstack=_toolstack(names),
-        name=_text(store.read("name").value),
-        domid=parse_decimal(domid.value).value if domid.value is not None else None,
-        uuid=_vm_uuid(store.read("vm").value),
+        name=_text(who["name"].value),
+        domid=parse_decimal(domid).value if domid is not None else None,
+        uuid=_vm_uuid(who["vm"].value),
     )
     return facts, statuses
 

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from agent.core.snapshot import DomainType
 from agent.sources.numbers import parse_hex
-from agent.sources.outcome import Outcome, parsed
+from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
 DIRECTORY: Final = "sys/hypervisor"
@@ -81,6 +81,7 @@ def read_hypervisor(root: SystemRoot) -> tuple[Hypervisor, dict[str, str]]:
         "hypervisor.guest_type": guest_type.status,
         "hypervisor.uuid": uuid.status,
         "hypervisor.features": features.status,
+        "hypervisor.version": OK if hypervisor.version else ABSENT,
         "capabilities": capabilities.status,
     }
 
