@@ -34,11 +34,8 @@ if [ -z "$utilities" ]; then
     exit 1
 fi
 # Only root hands downloads to the sandbox user, who could not write here.
-(cd "$work/packages" && apt-get -qq -o APT::Sandbox::User=root download \
-    "$utilities" libxenstore4 libxentoolcore1)
-for package in "$work"/packages/*.deb; do
-    dpkg-deb -x "$package" "$work/root"
-done
+(cd "$work/packages" && apt-get -qq -o APT::Sandbox::User=root download "$utilities")
+dpkg-deb -x "$work"/packages/*.deb "$work/root"
 daemon=$(find "$work/root/usr/lib" -path '*/bin/xenstored' | head -n 1)
 if [ -z "$daemon" ]; then
     echo "fetch.sh: no xenstored in $utilities" >&2
