@@ -32,6 +32,7 @@ Op: Final[Any] = _internal.Op
 """The types of packets, by name."""
 _LAST_RQ_ID: Final = 2**32 - 1
 _READS_PER_COLLECT: Final = 64  # 256 KiB, some 8000 events: a storm must not hold up the caller
+_LONGEST_POLL_S: Final = 86400.0  # poll() counts milliseconds in an int
 _ACKNOWLEDGED: Final = (Op.WATCH, Op.UNWATCH, Op.WRITE, Op.MKDIR, Op.RM, Op.SET_PERMS)
 _ANSWER_ERRNOS: Final = frozenset(
     # What the kernel may return from write() on xenbus for a request it understood, all of
@@ -153,9 +154,9 @@ class LoopRouter:
             self._drop_replies()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until something arrives, whatever it is, or `timeout_s` seconds have passed."""
+        """Wait until something arrives, whatever it is, or up to `timeout_s` seconds pass."""
         self._require()
-        self._readable.poll(timeout_s * 1000)
+        self._readable.poll(min(timeout_s, _LONGEST_POLL_S) * 1000)
 
     def _require(self) -> Transport:
         if self._transport is None:
