@@ -57,6 +57,8 @@ class Follower:
         self._written_s = float("-inf")
         self._off_target_since_s: float | None = None
         self._nudged_from_kib: int | None = None
+        self._asked_kib: int | None = None
+        self._futile_kib: int | None = None
 
     def tick(self, domain: Domain) -> float:
         """One round: read, then at most one write."""
@@ -85,8 +87,14 @@ class Follower:
             wanted_kib, self._nudged_from_kib = self._nudged_from_kib, None
             self._write(domain, wanted_kib)
             return
-        far = abs(wanted_kib - target_kib) > DEAD_BAND_KIB
-        urgent = floor_kib > target_kib and current_kib < floor_kib + DEAD_BAND_KIB
+        if self._asked_kib is not None:
+            snapped_back = target_kib != self._asked_kib
+            self._futile_kib = self._asked_kib if snapped_back else None
+            self._asked_kib = None
+        far = abs(wanted_kib - target_kib) > DEAD_BAND_KIB and wanted_kib != self._futile_kib
+        # The kernel is on its way below the floor.  Once it has been there, the hypervisor's
+        # limit may have followed, and nothing comes back: there is no time to lose.
+        urgent = floor_kib > target_kib and target_kib < current_kib
         waited = now_s - max(self._written_s, self._host_changed_s) >= COOLDOWN_S
         if self._host_target_kib is not None and far and (urgent or waited):
             self._write(domain, wanted_kib)
@@ -136,6 +144,7 @@ class Follower:
 
     def _write(self, domain: Domain, target_kib: int) -> None:
         self._written_s = domain.now_s()
+        self._asked_kib = target_kib
         domain.set_target_kib(target_kib)
 
 

@@ -83,7 +83,7 @@ class BalloonDriver:
         self._xen = xen
         self._memory = memory
         self._add_sections = add_sections
-        self._pace = pace
+        self.pace = pace
         self._resolution_s = resolution_s
         self._event: Event | None = None
         self._wake: Event | None = None
@@ -231,10 +231,10 @@ class BalloonDriver:
             credit = self.credit
             state: State = self._state if self._regime.engine == "thread" else "done"
             if credit > 0:
-                spent_s += self._pace.populate_s
+                spent_s += self.pace.populate_s
                 state = self._populate(credit) if self.ballooned_pages else self._hot_add()
             elif credit < 0:
-                spent_s += self._pace.release_s
+                spent_s += self.pace.release_s
                 state = self._inflate(-credit)
             self._state = self._schedule(state)
             if self._state != "done" or not self.credit or spent_s >= self._resolution_s:

@@ -66,9 +66,9 @@ def snapshot_of(domain: SimulatedDomain) -> Snapshot:
         kernel=image.release,
         kernel_text=image.release_text,
         xen_version="{}.{}{}".format(*XEN_VERSION),
-        name=domain.store.read("name"),
+        name=None if domain.store.silent else domain.store.read("name"),
         uuid=domain.config.hypervisor_uuid,
-        domid=domain.domid,
+        domid=None if domain.store.silent else domain.domid,
         toolstack=domain.toolstack if "memory/static-max" in domain.store.items() else None,
     )
     return Snapshot(
@@ -123,6 +123,8 @@ def balloon_reading(domain: SimulatedDomain) -> tuple[BalloonReading, dict[str, 
 
 def host_wishes(domain: SimulatedDomain) -> tuple[HostWishes, dict[str, str]]:
     """memory/* of the domain's xenstore, as far as it is numbers."""
+    if domain.store.silent:
+        return HostWishes(), {"xenstore": "malformed: xenstored does not answer"}
     numbers: dict[str, int] = {}
     statuses = {"xenstore": "ok"}
     target_text: str | None = None

@@ -10,7 +10,8 @@ from sim_backend.clock import Clock
 from sim_backend.domain import Happening, SimulatedDomain
 from sim_backend.toolstacks import Libxl
 
-SAMPLE_S = 0.5
+MOST_SAMPLES = 400
+LEAST_SAMPLE_S = 0.1
 
 
 class Sample(NamedTuple):
@@ -74,7 +75,17 @@ class Stage:
 
     def workload(self, when_s: float, **amounts_kib: int) -> None:
         """The programs change their mind at that time."""
-        self.at(when_s, lambda: self.domain.change_workload(**amounts_kib))
+        words = ", ".join(f"{name} {kib // 1024} MiB" for name, kib in amounts_kib.items())
+
+        def change() -> None:
+            self.domain.tell("workload", f"the workload becomes {words}")
+            self.domain.change_workload(**amounts_kib)
+
+        self.at(when_s, change)
+
+    def take_sample(self) -> None:
+        """Keep the state for the report."""
+        self.samples.append(self.sample())
 
     def sample(self) -> Sample:
         """The state now."""
@@ -125,9 +136,12 @@ class Scenario:
         first_event = len(stage.domain.happenings)
         _Attendance(stage, agent)
         end_s = stage.start_s + self.duration_s
-        stage.samples.append(stage.sample())
-        stage.clock.every(SAMPLE_S, lambda: stage.samples.append(stage.sample()), until_s=end_s)
+        stage.take_sample()
+        period_s = max(LEAST_SAMPLE_S, self.duration_s / MOST_SAMPLES)
+        stage.clock.every(period_s, stage.take_sample, until_s=end_s)
+        stage.domain.on_happening = lambda _: stage.take_sample()
         stage.clock.run_until(end_s)
+        stage.take_sample()
         happenings = stage.domain.happenings[first_event:]
         return Report(
             scenario=self.name,

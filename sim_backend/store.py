@@ -11,7 +11,10 @@ WatchCallback = Callable[[str], None]
 
 
 class DomainStore:
-    """The subtree, as the toolstack and the guest share it."""
+    """The subtree, as the toolstack and the guest share it.
+
+    `silent`: xenstored does not answer the guest's user space at present.
+    """
 
     def __init__(
         self, nodes: dict[str, str] | None = None, guest_writable: Iterable[str] = ("data",)
@@ -19,6 +22,7 @@ class DomainStore:
         self._nodes = dict(nodes or {})
         self._watches: list[tuple[str, WatchCallback]] = []
         self.guest_writable = frozenset(guest_writable)
+        self.silent = False
 
     def read(self, path: str) -> str | None:
         """The value, or None when there is no such node."""

@@ -40,8 +40,7 @@ class Libxl:
     """`xl` on one host."""
 
     name: Toolstack = "libxl"
-    guest_writable = LIBXL_GUEST_WRITABLE
-    respects_limits = True
+    guest_writable: tuple[str, ...] = LIBXL_GUEST_WRITABLE
 
     def __init__(self, clock: Clock, host: Host) -> None:
         self.clock = clock

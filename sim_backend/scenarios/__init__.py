@@ -9,7 +9,7 @@ from typing import Final
 from sim_backend.scenario import Scenario
 
 DEFAULT: Final = "balloon-up"
-_GROUPS: Final = ("moving",)
+_GROUPS: Final = ("moving", "squeezed_out", "refused", "odd_guests")
 
 
 @lru_cache(maxsize=1)
