@@ -164,7 +164,8 @@ class Server:
 
     def _attach(self, endpoint: Endpoint) -> None:
         if endpoint.domid not in self.store.domains:
-            endpoint.close()
+            if not isinstance(endpoint, PtyEndpoint):
+                endpoint.close()
             return
         connection = Connection(self.store, endpoint.domid, self._notice)
         self._clients[connection] = endpoint
