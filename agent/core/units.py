@@ -48,15 +48,14 @@ def parse_size_kib(text: str, *, bare_unit: str = "") -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a size; write for example 512M, 1.5G or 262144K")
     whole, fraction, suffix = match.groups()
-    unit_bytes = _SUFFIX_BYTES[suffix or bare_unit]
-    size_bytes = int(whole) * unit_bytes
-    if fraction:
-        size_bytes += int(fraction) * unit_bytes // 10 ** len(fraction)
-    if size_bytes % KIB:
+    scale = 10 ** len(fraction or "")
+    scaled_bytes = int(whole + (fraction or "")) * _SUFFIX_BYTES[suffix or bare_unit]
+    if scaled_bytes % (scale * KIB):
         raise ValueError(
             f"{text!r} is not a whole number of KiB; write for example 512M or 262144K"
         )
-    return size_bytes // KIB
+    whole_kib: int = scaled_bytes // (scale * KIB)
+    return whole_kib
 
 
 def format_kib(kib: int) -> str:
