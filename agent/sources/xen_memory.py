@@ -4,18 +4,20 @@
     info/current_kb 524288    info/low_kb 524288       info/high_kb 0
     target_kb 524288          target 536870912 (bytes) scrub_pages 1
     retry_count 1             schedule_delay 1
-    max_retry_count 4         max_schedule_delay 20
+    max_retry_count 4         max_schedule_delay 20  (hexadecimal: 32 s)
 
 drivers/xen/xen-balloon.c.  Kernels differ in which attributes there are; an absent one is no
-error.  `target` reads in bytes although Documentation/ABI says pages.  There is no such
-directory without CONFIG_XEN_BALLOON (which is never a module) or outside Xen.
+error.  The last four are DEVICE_ULONG_ATTR, which prints hexadecimal without a prefix
+(drivers/base/core.c, device_show_ulong).  `target` reads in bytes although Documentation/ABI says
+pages.  There is no such directory without CONFIG_XEN_BALLOON (which is never a module) or outside
+Xen.
 """
 
 from collections.abc import Callable
 from typing import Final, Literal
 
 from agent.core.snapshot import BalloonReading
-from agent.sources.numbers import parse_decimal
+from agent.sources.numbers import parse_decimal, parse_hex
 from agent.sources.outcome import ABSENT, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
@@ -40,6 +42,9 @@ _ATTRIBUTES: Final = (
     "retry_count",
     "max_retry_count",
     "scrub_pages",
+)
+_HEXADECIMAL: Final = frozenset(
+    {"schedule_delay", "max_schedule_delay", "retry_count", "max_retry_count"}
 )
 
 Numbers = dict[str, int | None]
@@ -73,7 +78,8 @@ def _read_once(root: SystemRoot) -> tuple[Numbers, dict[str, str]]:
     numbers: Numbers = {}
     statuses: dict[str, str] = {}
     for attribute in _ATTRIBUTES:
-        outcome: Outcome[int] = parsed(root.read(f"{DIRECTORY}/{attribute}"), parse_decimal)
+        parse = parse_hex if attribute in _HEXADECIMAL else parse_decimal
+        outcome: Outcome[int] = parsed(root.read(f"{DIRECTORY}/{attribute}"), parse)
         numbers[attribute] = outcome.value
         statuses[f"balloon.{attribute.rpartition('/')[2]}"] = outcome.status
     return numbers, statuses
