@@ -16,10 +16,12 @@ Ends on SIGTERM, SIGINT, or the end of standard input.
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import select
 import selectors
+import shutil
 import signal
 import stat
 import sys
@@ -70,7 +72,8 @@ class Publishable(Protocol):
 class PublishedDomain:
     """A domain below `directory`, which is made if need be.
 
-    Only for the main thread: leases are announced by a signal.
+    Only for the main thread: leases are announced by a signal.  Making it raises OSError when
+    the directory cannot be used, FileExistsError when it holds something else.
     """
 
     def __init__(self, domain: Publishable, directory: str, speed: float = 1.0) -> None:
@@ -81,8 +84,7 @@ class PublishedDomain:
         self._began_s = time.monotonic()
         self._domain_began_s = domain.now_s()
         staging = os.path.join(directory, "staging")
-        for place in (self.root, staging):
-            os.makedirs(place, exist_ok=True)
+        self._claim(directory, staging)
         store = Store()
         self._mirror = StoreMirror(store, domain.domid, domain.store)
         self.server = Server(store)
@@ -97,6 +99,17 @@ class PublishedDomain:
         for readable in (self.server, self._files, self._wake_r):
             self._selector.register(readable, selectors.EVENT_READ)
         self._publish()
+
+    def _claim(self, directory: str, staging: str) -> None:
+        """Begin with empty folders; what is in them goes only if it was published by us."""
+        mark = os.path.join(directory, ".published")
+        if os.path.lexists(self.root) and not os.path.exists(mark):
+            raise FileExistsError(errno.EEXIST, "is there already and not ours", self.root)
+        for place in (self.root, staging):
+            shutil.rmtree(place, ignore_errors=True)
+            os.makedirs(place)
+        with open(mark, "w", encoding="ascii"):
+            pass
 
     def paths(self) -> dict[str, str | int]:
         """Where everything is."""
@@ -178,7 +191,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    scenario = scenarios.load(options.scenario)
+    try:
+        scenario = scenarios.load(options.scenario)
+    except KeyError:
+        parser.error(f"no such scenario; there are: {', '.join(scenarios.scenario_names())}")
     stage = scenario.build(options.seed, scenario.name)
     ended: list[int] = []
 

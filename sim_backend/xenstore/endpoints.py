@@ -4,8 +4,11 @@
 import os
 import pty
 import socket
+import termios
 import tty
 from typing import Final, Protocol
+
+from sim_backend.inotify import Inotify
 
 
 class Endpoint(Protocol):
@@ -64,8 +67,7 @@ class SocketEndpoint:
 class PtyEndpoint:
     """A raw pty; `path` is the side that a client opens as it would /dev/xen/xenbus.
 
-    The client's side is held open here, too, so that a client may come and go.  That it went is
-    not noticed, unlike at the device: a new client sees what the last one left behind.
+    The client's side is held open here, too, so that a client may come and go.
     """
 
     def __init__(self, domid: int) -> None:
@@ -76,6 +78,14 @@ class PtyEndpoint:
         tty.setraw(self._client_side)
         os.set_blocking(self.fd, False)
         self.path: Final = os.ttyname(self._client_side)
+
+    def watch(self, inotify: Inotify) -> int:
+        """Have `inotify` tell when a client closes it; the number it will tell."""
+        return inotify.watch(self._client_side)
+
+    def forget_answers(self) -> None:
+        """Take back what the client that went has not read."""
+        termios.tcflush(self._client_side, termios.TCIFLUSH)
 
     def receive(self, limit_bytes: int) -> bytes | None:
         """As `Endpoint.receive`."""

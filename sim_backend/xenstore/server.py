@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from sim_backend.inotify import Inotify
 from sim_backend.xenstore.endpoints import Endpoint, PtyEndpoint, SocketEndpoint
 from sim_backend.xenstore.store import Store
 from sim_backend.xenstore.wire import Connection
@@ -60,7 +61,8 @@ class Server:
         self.store = store
         self._selector = selectors.EpollSelector()
         self._listeners: list[_Listener] = []
-        self._ptys: list[PtyEndpoint] = []
+        self._ptys: dict[int, PtyEndpoint] = {}  # by the number of their watch
+        self._closed_ptys = Inotify()
         self._clients: dict[Connection, Endpoint] = {}
         self._ready: dict[Connection, None] = {}
         self._running = True
@@ -68,6 +70,7 @@ class Server:
         self._posted: deque[Callable[[], None]] = deque()
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake_r, selectors.EVENT_READ)
+        self._selector.register(self._closed_ptys, selectors.EVENT_READ)
 
     # Ways in.
 
@@ -92,9 +95,10 @@ class Server:
         """The path of a pty that stands for a domain's /dev/xen/xenbus.
 
         As that device, it never says that the daemon is gone: requests are just not answered.
+        When the client closes it, its watches and transactions go.
         """
         pty = PtyEndpoint(domid)
-        self._ptys.append(pty)
+        self._ptys[pty.watch(self._closed_ptys)] = pty
         if self._running:
             self._attach(pty)
         return pty.path
@@ -103,7 +107,7 @@ class Server:
         """What spoke as domain `before` speaks as domain `now`; clients must connect again."""
         for listener in self._listeners:
             listener.domid = now if listener.domid == before else listener.domid
-        for pty in self._ptys:
+        for pty in self._ptys.values():
             pty.domid = now if pty.domid == before else pty.domid
         self.drop_connections(before)
 
@@ -121,7 +125,9 @@ class Server:
                 selector.select(timeout_s)
             self._run_posted()
             return
-        for key, _mask in self._selector.select(timeout_s):
+        ready = self._selector.select(timeout_s)
+        self._renew_ptys()
+        for key, _mask in ready:
             self._serve(key.data)
         self._run_posted()
         self._flush()
@@ -137,6 +143,15 @@ class Server:
             os.read(self._wake_r, 4096)
         while self._posted:
             self._posted.popleft()()
+
+    def _renew_ptys(self) -> None:
+        """A client that closed its terminal leaves nothing to the next one."""
+        for number in self._closed_ptys.read():
+            gone = self._ptys[number]
+            gone.forget_answers()
+            for connection, endpoint in tuple(self._clients.items()):
+                if endpoint is gone:
+                    self._drop(connection)
 
     def _serve(self, what: "_Listener | Connection | None") -> None:
         if isinstance(what, _Listener):
@@ -259,7 +274,7 @@ class Server:
         self._running = True
         for listener in self._listeners:
             self._open(listener)
-        for pty in self._ptys:
+        for pty in self._ptys.values():
             self._attach(pty)
 
     def close(self) -> None:
@@ -268,8 +283,9 @@ class Server:
         for listener in self._listeners:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(listener.path)
-        for pty in self._ptys:
+        for pty in self._ptys.values():
             pty.close()
+        self._closed_ptys.close()
         self._selector.close()
         os.close(self._wake_r)
         os.close(self._wake_w)

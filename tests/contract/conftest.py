@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One xenstore after the other for the same tests: the simulated one and Debian's daemon."""
+"""One xenstore after the other for the same tests.
+
+The simulated one, the same as it is when a simulated domain is published, and Debian's daemon.
+"""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -45,7 +48,9 @@ class Host:
         self.dom0.close()
 
 
-@pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.xenstored)])
+@pytest.fixture(
+    params=["simulated", "published", pytest.param("real", marks=pytest.mark.xenstored)]
+)
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     """A host with guest 5: 512 MiB of at most 1 GiB, PV, made by libxl."""
     if request.param == "real":
@@ -53,7 +58,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
         yield found
         found.close()
         return
-    with SimulatedXenstored() as simulated:
+    with SimulatedXenstored(mirrored=request.param == "published") as simulated:
         found = Host(simulated)
         yield found
         found.close()

@@ -284,6 +284,27 @@ def test_a_new_xenstored_makes_the_guest_connect_again(stage: Stage) -> None:
             stage.do(lambda: guest.read("name"))
 
 
+def test_what_an_earlier_domain_left_is_cleared_and_nothing_else() -> None:
+    with tempfile.TemporaryDirectory(prefix="published-") as directory:
+        for _ in range(2):
+            PublishedDomain(FakeDomain(), directory).close()
+        left = Path(directory, "root", "left-behind")
+        left.write_text("x")
+        PublishedDomain(FakeDomain(), directory).close()
+        assert not left.exists()
+    with tempfile.TemporaryDirectory(prefix="published-") as directory:
+        Path(directory, "root").mkdir()
+        with pytest.raises(FileExistsError):
+            PublishedDomain(FakeDomain(), directory)
+
+
+def test_an_unknown_scenario_is_refused_with_the_names_that_exist() -> None:
+    command = [sys.executable, "-m", "sim_backend.published", "no-such", "/nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert scenarios.scenario_names()[0] in done.stderr
+
+
 @pytest.mark.parametrize("how", ["end of input", "SIGTERM"])
 def test_it_runs_as_a_program_of_its_own_until_told_to_end(how: str) -> None:
     scenario = scenarios.scenario_names()[0]

@@ -7,6 +7,8 @@ import tempfile
 from types import TracebackType
 from typing import Self
 
+from sim_backend.published_store import StoreMirror
+from sim_backend.store import DomainStore
 from sim_backend.xenstore.store import Store
 from sim_backend.xenstore.threaded import ServerThread
 from tests.support.xenstored.raw_client import RawClient
@@ -26,9 +28,13 @@ class SimulatedGuest:
 
 
 class SimulatedXenstored:
-    """A server thread with a run directory of its own."""
+    """A server thread with a run directory of its own.
 
-    def __init__(self) -> None:
+    `mirrored`: the keys of each domain are also those of a model, as when it is published.
+    """
+
+    def __init__(self, *, mirrored: bool = False) -> None:
+        self._mirrored = mirrored
         self.rundir = tempfile.mkdtemp(prefix="xenstore-")
         self.path = os.path.join(self.rundir, "socket")
         self.thread = ServerThread(Store())
@@ -53,4 +59,10 @@ class SimulatedXenstored:
 
     def introduce(self, domid: int) -> SimulatedGuest:
         """Make a domain."""
-        return self.thread.call(lambda: SimulatedGuest(self.thread, self.rundir, domid))
+        return self.thread.call(lambda: self._introduce(domid))
+
+    def _introduce(self, domid: int) -> SimulatedGuest:
+        guest = SimulatedGuest(self.thread, self.rundir, domid)
+        if self._mirrored:
+            StoreMirror(self.thread.server.store, domid, DomainStore({}, ()))
+        return guest

@@ -104,6 +104,30 @@ def test_a_xenbus_terminal_outlives_the_server_and_is_silent_meanwhile(
     assert received == answer
 
 
+def test_who_closes_the_xenbus_terminal_leaves_nothing_to_the_next(
+    simulated: SimulatedXenstored,
+) -> None:
+    server = simulated.thread.server
+    device = simulated.thread.call(lambda: server.open_pty(5))
+    set_watch = RawPacket(raw_client.WATCH, 1, 0, b"memory/target\0t\0").encode()
+    question = RawPacket(raw_client.READ, 2, 0, b"name\0").encode()
+    answer = RawPacket(raw_client.READ, 2, 0, b"guest").encode()
+    fd = os.open(device, os.O_RDWR | os.O_NOCTTY)
+    os.write(fd, set_watch + question[:7])
+    assert os.read(fd, 4096)
+    os.close(fd)
+    with simulated.connect() as dom0:
+        while simulated.thread.call(lambda: server.store.domains[5].watches):
+            dom0.read(TARGET)
+    fd = os.open(device, os.O_RDWR | os.O_NOCTTY)
+    os.write(fd, question)
+    received = b""
+    while len(received) < len(answer):
+        received += os.read(fd, 4096)
+    os.close(fd)
+    assert received == answer
+
+
 def test_a_guest_that_never_reads_does_not_hold_up_others(simulated: SimulatedXenstored) -> None:
     with RawClient(guest_path(simulated)) as lazy, simulated.connect() as dom0:
         lazy._socket.setblocking(False)
