@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The judgement of one moment: findings, a verdict, and one sentence."""
 
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from agent.core.balloon_rules import BALLOON_RULES
 from agent.core.finding import RANK, Finding
-from agent.core.memory_rules import MEMORY_RULES
+from agent.core.rules import SITUATION_CHECKS
 from agent.core.situation import Situation, understand
 from agent.core.snapshot import Snapshot
 from agent.core.units import format_kib
 
 Verdict = Literal["ok", "warning", "critical", "unknown"]
-
-RULES: Final = (*BALLOON_RULES, *MEMORY_RULES)
 
 
 class Assessment(NamedTuple):
@@ -27,7 +24,7 @@ class Assessment(NamedTuple):
 def assess(snapshot: Snapshot) -> Assessment:
     """Understand and judge one snapshot; never raises."""
     situation = understand(snapshot)
-    found = [finding for rule in RULES if (finding := rule(situation)) is not None]
+    found = [finding for _, rule, _ in SITUATION_CHECKS if (finding := rule(situation))]
     found.sort(key=lambda finding: -RANK[finding.severity])
     return Assessment(situation, tuple(found), _verdict(situation, found), _headline(situation))
 

@@ -1,22 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules about the balloon and its target: each looks at one situation and finds one thing or none.
+"""Rules about the driver and its target: each looks at one situation and finds one thing or none.
 
-A rule is added by writing a function and putting it into `BALLOON_RULES`.
+A rule is a function; `agent.core.rules` lists it with what it has to be able to read.
 """
 
 from typing import Final
 
 from agent.core.balloon_state import is_lent
 from agent.core.finding import Finding
+from agent.core.kernel_release import KernelRelease
 from agent.core.situation import Situation
-from agent.core.snapshot import BalloonReading
-from agent.core.units import format_kib
+from agent.core.snapshot import BalloonReading, Snapshot
+from agent.core.units import format_kib, kib_to_pages
 
-_TARGET_FILE: Final = "/sys/devices/system/xen_memory/xen_memory0/target_kb"
-_ONLINE_ALL: Final = (
+BALLOON_DIRECTORY: Final = "/sys/devices/system/xen_memory/xen_memory0"
+TARGET_FILE: Final = f"{BALLOON_DIRECTORY}/target_kb"
+ONLINE_ALL: Final = (
     "for s in /sys/devices/system/memory/memory*/state; do "
     'grep -q offline "$s" && echo online > "$s"; done'
 )
+# Between these releases a PV kernel counts the pages of the ISA window as missing (facts of
+# drivers/xen/balloon.c, 6.15 to 6.18): 96 of them, a few more or less with the map.
+_PHANTOM_SINCE: Final = KernelRelease(6, 15)
+_PHANTOM_UNTIL: Final = KernelRelease(6, 19)
+_PHANTOM_PAGES: Final = range(90, 111)
+
+
+def host_name_of(snapshot: Snapshot) -> str:
+    """What to call this domain in a command for the host: its number, or a word to replace."""
+    domid = snapshot.domain.domid
+    return "DOMAIN" if domid is None else str(domid)
 
 
 def no_driver(situation: Situation) -> Finding | None:
@@ -27,7 +40,9 @@ def no_driver(situation: Situation) -> Finding | None:
         "no-driver", "warning",
         "This kernel has no balloon driver, so the host cannot change the guest's memory.",
         {"xen_memory0": "absent"},
-        "boot a kernel with CONFIG_XEN_BALLOON=y (it is never a module), or set memory = maxmem",
+        "grep CONFIG_XEN_BALLOON /boot/config-$(uname -r)  # boot a kernel with =y",
+        cause="The kernel was built without CONFIG_XEN_BALLOON, which is never a module; or this "
+        "is a container whose /sys is not the guest's.",
     )  # fmt: skip
 
 
@@ -42,8 +57,12 @@ def target_cancelled(situation: Situation) -> Finding | None:
     return Finding(
         "target-cancelled", "warning",
         "The kernel gave up on its target and will not try again by itself." + single,
-        _numbers(balloon),
-        f"wake the driver: echo {balloon.target_kib} > {_TARGET_FILE}",
+        driver_numbers(balloon),
+        f"echo {balloon.target_kib} > {TARGET_FILE}  # the same value again wakes the driver",
+        cause="Since Linux 5.15 the driver drops a target after max_retry_count refused attempts "
+        f"and sleeps for an hour; echo 0 > {BALLOON_DIRECTORY}/max_retry_count keeps it trying. "
+        "What refused it shows while it tries again.",
+        actor="either",
     )  # fmt: skip
 
 
@@ -52,32 +71,63 @@ def target_retrying(situation: Situation) -> Finding | None:
     balloon = situation.snapshot.balloon
     if situation.state != "retrying" or balloon is None:
         return None
+    domain = host_name_of(situation.snapshot)
     if (balloon.target_kib or 0) > (balloon.current_kib or 0):
-        summary = (
-            "The hypervisor refused more memory; the kernel keeps trying. From inside it cannot "
-            "be told whether the host is out of memory or this domain is at its limit."
-        )
-        fix = "on the host: xl info | grep free_memory; then xl mem-set DOMAIN SIZE"
-    else:
-        summary = "The guest has no free memory to give back; the kernel keeps trying."
-        fix = "raise the target on the host (xl mem-set DOMAIN SIZE), or free memory in the guest"
-    return Finding("target-retrying", "warning", summary, _numbers(balloon), fix)
-
-
-def target_beyond_static_max(situation: Situation) -> Finding | None:
-    """The host asks for more than the domain may ever have."""
-    host = situation.snapshot.host
-    if host.target_kib is None or host.static_max_kib is None:
-        return None
-    if host.target_kib <= host.static_max_kib:
-        return None
+        return Finding(
+            "target-retrying", "warning",
+            "The hypervisor refused more memory; the kernel keeps trying.",
+            driver_numbers(balloon),
+            f"xl info free_memory; xl mem-set {domain} {balloon.target_kib}k  # on the host",
+            cause="Either the host has no free memory, or this domain has reached the limit the "
+            "toolstack set for it in the hypervisor. From inside it cannot be told which: the "
+            "hypervisor answers both alike.",
+            actor="host",
+        )  # fmt: skip
     return Finding(
-        "target-beyond-static-max", "warning",
-        f"The host asks for {format_kib(host.target_kib)}, the domain may have at most "
-        f"{format_kib(host.static_max_kib)}.",
-        {"memory/target_kib": host.target_kib, "memory/static-max_kib": host.static_max_kib},
-        "on the host: xl mem-set DOMAIN SIZE within maxmem, or xl mem-max DOMAIN SIZE first",
+        "target-retrying", "warning",
+        "The guest has no free memory to give back; the kernel keeps trying.",
+        driver_numbers(balloon),
+        f"xl mem-set {domain} {balloon.current_kib}k  # on the host; or free memory in the guest",
+        cause="The driver takes only pages that are free without reclaiming hard, and leaves what "
+        "the kernel reserves.",
+        actor="either",
     )  # fmt: skip
+
+
+def target_snapped(situation: Situation) -> Finding | None:
+    """The host asks for more, the balloon is empty, and the driver has dropped the wish."""
+    if not is_snapped(situation):
+        return None
+    balloon, wanted_kib = situation.snapshot.balloon, situation.host_target_on_kernel_scale_kib
+    if balloon is None or wanted_kib is None:
+        return None
+    domain = host_name_of(situation.snapshot)
+    return Finding(
+        "target-snapped", "warning",
+        f"The host gives {format_kib(wanted_kib)}, but the balloon is empty and this kernel cannot "
+        "add memory: target_kb fell back to what the guest has.",
+        {
+            "memory/target_kib": situation.snapshot.host.target_kib or 0,
+            "wanted_kib": wanted_kib,
+            "target_kib": balloon.target_kib or 0,
+            "ballooned_kib": 0,
+            "hotplug": "not in this kernel",
+        },
+        f"xl mem-set {domain} {balloon.current_kib}k  # on the host, until it is booted with a "
+        "larger maxmem=",
+        cause="Without CONFIG_XEN_BALLOON_MEMORY_HOTPLUG the driver sets its target back to "
+        "current (drivers/xen/balloon.c, reserve_additional_memory).",
+        actor="either",
+    )  # fmt: skip
+
+
+def is_snapped(situation: Situation) -> bool:
+    """Whether a wish for more was dropped for want of a place to put it."""
+    balloon, wanted_kib = situation.snapshot.balloon, situation.host_target_on_kernel_scale_kib
+    if balloon is None or wanted_kib is None or balloon.current_kib is None:
+        return False
+    empty = balloon.ballooned_kib == 0 and situation.snapshot.hotplug_unpopulated is None
+    return empty and wanted_kib > balloon.current_kib == balloon.target_kib
 
 
 def hotplug_offline(situation: Situation) -> Finding | None:
@@ -96,7 +146,9 @@ def hotplug_offline(situation: Situation) -> Finding | None:
             "offline_kib": -term.kib,
             "auto_online_blocks": blocks.auto_online or "unknown",
         },
-        f"{_ONLINE_ALL}  (for good: boot with memhp_default_state=online)",
+        f"{ONLINE_ALL}  # for good: boot with memhp_default_state=online",
+        cause="The balloon was empty, so the driver added a range of memory; it is not used until "
+        "somebody puts its blocks online, which this kernel does not do by itself.",
     )  # fmt: skip
 
 
@@ -108,88 +160,58 @@ def target_overridden(situation: Situation) -> Finding | None:
         return None
     if balloon.target_kib == wanted_kib or situation.snapshot.domain.domain_type == "dom0-pvh":
         return None
+    if is_snapped(situation):
+        return None
     return Finding(
         "target-overridden", "warning",
         f"The kernel aims at {format_kib(balloon.target_kib)}, the host's target means "
-        f"{format_kib(wanted_kib)}: somebody in the guest wrote target_kb, or the kernel missed "
-        "the host's change.",
+        f"{format_kib(wanted_kib)}.",
         {
             "target_kib": balloon.target_kib,
             "memory/target_kib": situation.snapshot.host.target_kib or 0,
             "offset_kib": situation.offset.kib if situation.offset else 0,
         },
-        f"follow the host again: echo {wanted_kib} > {_TARGET_FILE}",
+        f"echo {wanted_kib} > {TARGET_FILE}  # follow the host again",
+        cause="Somebody in the guest wrote target_kb, or the kernel missed the host's change.",
     )  # fmt: skip
 
 
-def host_target_garbage(situation: Situation) -> Finding | None:
-    """memory/target is there but is no number."""
-    text = situation.snapshot.host.target_text
-    if text is None:
+def phantom_credit(situation: Situation) -> Finding | None:
+    """Kernels that believe some hundred pages are missing, and may add 128 MiB for them."""
+    snapshot, balloon = situation.snapshot, situation.snapshot.balloon
+    kernel = snapshot.domain.kernel
+    if balloon is None or kernel is None or snapshot.domain.domain_type != "pv":
+        return None
+    if not _PHANTOM_SINCE <= kernel < _PHANTOM_UNTIL:
+        return None
+    missing_kib = (balloon.target_kib or 0) - (balloon.current_kib or 0)
+    if balloon.ballooned_kib or kib_to_pages(missing_kib) not in _PHANTOM_PAGES:
         return None
     return Finding(
-        "host-target-garbage", "warning",
-        "The host's memory/target is not a number; the kernel keeps its last target.",
-        {"memory/target": text},
-        "on the host: xenstore-write /local/domain/DOMID/memory/target KIB, or xl mem-set",
+        "phantom-credit", "warning",
+        f"The driver misses {kib_to_pages(missing_kib)} pages that never were there.",
+        driver_numbers(balloon),
+        f"echo {balloon.current_kib} > {TARGET_FILE}  # until the next target of the host",
+        cause="Linux 6.15 to 6.18 count the pages of a PV guest's ISA window as ballooned; fixed "
+        "in 6.19. The driver may add a whole memory block for them.",
     )  # fmt: skip
 
 
-def marked_uncooperative(situation: Situation) -> Finding | None:
-    """XAPI's squeezed gave up on this guest."""
-    if not situation.snapshot.host.uncooperative:
+def units_trap(situation: Situation) -> Finding | None:
+    """`target`, which Documentation/ABI gives in pages, reads in bytes; here it does not."""
+    balloon = situation.snapshot.balloon
+    if balloon is None or balloon.target_bytes is None or balloon.target_kib is None:
+        return None
+    shown = balloon.target_kib * 1024 % (1 << 64)
+    if balloon.motion != "still" or shown == balloon.target_bytes:
         return None
     return Finding(
-        "marked-uncooperative", "warning",
-        "The host has marked this guest uncooperative: it was off its target for 20 s.",
-        {"memory/uncooperative": "present"},
-        "see the other findings; the mark goes when the target is reached",
-    )  # fmt: skip
-
-
-def static_max_moved(situation: Situation) -> Finding | None:
-    """static-max was rewritten after boot; the driver uses the one it read first."""
-    record, now_kib = situation.snapshot.boot_record, situation.snapshot.host.static_max_kib
-    recorded_kib = record.static_max_kib if record else None
-    by_record = recorded_kib is not None and now_kib is not None and recorded_kib != now_kib
-    by_offset = (
-        situation.offset is not None
-        and situation.offset.basis == "settled-target"
-        and now_kib is not None
-    )
-    if not by_record and not by_offset:
-        return None
-    return Finding(
-        "static-max-moved", "info",
-        "memory/static-max was changed after boot; the kernel goes by the one it read first.",
-        {"memory/static-max_kib": now_kib or 0},
-        "nothing to do; a reboot lets the kernel read the new one",
-    )  # fmt: skip
-
-
-def videoram_minus_one(situation: Situation) -> Finding | None:
-    """Old toolstacks write -1 for "no video memory"."""
-    if situation.snapshot.host.videoram_kib != -1:
-        return None
-    return Finding(
-        "videoram-minus-one", "info",
-        "The toolstack wrote -1 as video memory, which makes xl mem-set miss by 1 KiB.",
-        {"memory/videoram_kib": -1},
-        "on the host: set videoram=0 in the domain's configuration",
-    )  # fmt: skip
-
-
-def hvm_below_configured(situation: Situation) -> Finding | None:
-    """An HVM guest has less than configured by design."""
-    offset, domain_type = situation.offset, situation.snapshot.domain.domain_type
-    if domain_type != "hvm" or offset is None or offset.kib == 0 or situation.state != "settled":
-        return None
-    return Finding(
-        "hvm-below-configured", "info",
-        f"The kernel aims {format_kib(offset.kib)} below the host's target: the host counts "
-        "firmware and video pages that are no RAM. This is by design.",
-        {"offset_kib": offset.kib, "offset_basis": offset.basis},
-        "nothing to do",
+        "units-trap", "info",
+        "The driver's file target does not hold target_kb in bytes.",
+        {"target": balloon.target_bytes, "target_kib": balloon.target_kib},
+        f"cat {TARGET_FILE}  # go by this one",
+        cause="The file's unit is bytes in every kernel known, although its documentation says "
+        "pages; this kernel differs, or the target changed between two reads.",
     )  # fmt: skip
 
 
@@ -201,12 +223,15 @@ def dom0_grant_gap(situation: Situation) -> Finding | None:
     return Finding(
         "dom0-grant-gap", "info",
         "dom0 is below its target because backends borrowed ballooned pages; that is normal.",
-        _numbers(balloon),
-        "nothing to do; a kernel with CONFIG_XEN_UNPOPULATED_ALLOC=y does not need to borrow",
+        driver_numbers(balloon),
+        "nothing to do",
+        cause="Without CONFIG_XEN_UNPOPULATED_ALLOC, memory mapped from guests takes the place of "
+        "pages that are ballooned out for it.",
+        actor="nobody",
     )  # fmt: skip
 
 
-def _numbers(balloon: BalloonReading) -> dict[str, int | float | str]:
+def driver_numbers(balloon: BalloonReading) -> dict[str, int | float | str]:
     """The driver's state as evidence."""
     values = {
         "current_kib": balloon.current_kib,
@@ -217,19 +242,3 @@ def _numbers(balloon: BalloonReading) -> dict[str, int | float | str]:
         "schedule_delay_s": balloon.schedule_delay_s,
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-BALLOON_RULES: Final = (
-    no_driver,
-    target_cancelled,
-    target_retrying,
-    target_beyond_static_max,
-    hotplug_offline,
-    target_overridden,
-    host_target_garbage,
-    marked_uncooperative,
-    static_max_moved,
-    videoram_minus_one,
-    hvm_below_configured,
-    dom0_grant_gap,
-)
