@@ -255,6 +255,7 @@ class SimulatedDomain:
             add_sections=self._hot_add if self.config.image.hotplug else None,
             pace=PACES[self.config.domain_type],
             resolution_s=self._resolution_s,
+            tell=self.tell,
         )
 
     def _hot_add(self, pages: int) -> bool:

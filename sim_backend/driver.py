@@ -76,6 +76,7 @@ class BalloonDriver:
         pace: Pace,
         max_retry_count: int | None = None,
         resolution_s: float = 0.05,
+        tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
         self._clock = clock
         self._regime = regime
@@ -85,6 +86,7 @@ class BalloonDriver:
         self._add_sections = add_sections
         self.pace = pace
         self._resolution_s = resolution_s
+        self._tell = tell
         self._event: Event | None = None
         self._wake: Event | None = None
         self._state: State = "done"
@@ -268,6 +270,8 @@ class BalloonDriver:
         if self.max_retry_count and self.retry_count > self.max_retry_count:
             self.schedule_delay_s = self.retry_count = 1
             self.cancellations += 1
+            away_kib = abs(self.credit) * PAGE_KIB
+            self._tell("gave-up", f"the driver gives up {away_kib} KiB from its target")
             return "cancelled"
         self.schedule_delay_s = min(self.schedule_delay_s * 2, self.max_schedule_delay_s)
         return "again"
@@ -302,6 +306,7 @@ class BalloonDriver:
         """reserve_additional_memory, with and without memory hotplug."""
         if self._add_sections is None:
             self.target_pages = self.current_pages + self.target_unpopulated_pages
+            self._tell("snapped", "the target falls back to what the guest has")
             return "cancelled"
         needed = self.target_pages + self.target_unpopulated_pages - self.total_pages
         if needed <= 0:

@@ -14,6 +14,7 @@ from agent.core.kernel_release import KernelRelease
 from agent.core.memory_map import SYSTEM_RAM, MemoryMap, Region, memory_map
 from agent.core.snapshot import BalloonReading, DomainFacts, HostWishes, Snapshot, Zones
 from agent.core.units import PAGE_BYTES, PAGE_KIB
+from agent.core.untrusted import excerpt, parse_decimal, parse_signed_decimal
 from sim_backend.kernel_text import pages_as_kib
 
 if TYPE_CHECKING:
@@ -34,9 +35,12 @@ _KEYS: Final = {
     "memory_static_max": "static_max_kib",
 }
 _SIGNED: Final = ("videoram", "memory-offset")
+_WHO: Final = ("name", "domid", "vm")
+SILENT: Final = "malformed: xenstored does not answer"
 _ALWAYS_THERE: Final = (
     "hypervisor.type",
     "hypervisor.uuid",
+    "hypervisor.version",
     "hypervisor.features",
     "capabilities",
     "firmware-map",
@@ -69,7 +73,7 @@ def snapshot_of(domain: SimulatedDomain) -> Snapshot:
         name=None if domain.store.silent else domain.store.read("name"),
         uuid=domain.config.hypervisor_uuid,
         domid=None if domain.store.silent else domain.domid,
-        toolstack=domain.toolstack if "memory/static-max" in domain.store.items() else None,
+        toolstack=domain.toolstack if _has_host_keys(domain) else None,
     )
     return Snapshot(
         origin=domain.origin,
@@ -90,6 +94,13 @@ def snapshot_of(domain: SimulatedDomain) -> Snapshot:
         ),
         uptime_s=round(domain.uptime_s, 2),
     )
+
+
+def _has_host_keys(domain: SimulatedDomain) -> bool:
+    """Whether a toolstack left its mark; in dom0 it often has not."""
+    store = domain.store
+    keys = ("memory/static-max", "memory/memory_static_max")
+    return not store.silent and any(store.read(key) is not None for key in keys)
 
 
 def balloon_reading(domain: SimulatedDomain) -> tuple[BalloonReading, dict[str, str]]:
@@ -124,7 +135,7 @@ def balloon_reading(domain: SimulatedDomain) -> tuple[BalloonReading, dict[str, 
 def host_wishes(domain: SimulatedDomain) -> tuple[HostWishes, dict[str, str]]:
     """memory/* of the domain's xenstore, as far as it is numbers."""
     if domain.store.silent:
-        return HostWishes(), {"xenstore": "malformed: xenstored does not answer"}
+        return HostWishes(), _no_answer()
     numbers: dict[str, int] = {}
     statuses = {"xenstore": "ok"}
     target_text: str | None = None
@@ -132,19 +143,35 @@ def host_wishes(domain: SimulatedDomain) -> tuple[HostWishes, dict[str, str]]:
     for name, field in _KEYS.items():
         text = store.read(f"memory/{name}")
         if text is None:
-            if name in ("target", "static-max"):
-                statuses[f"xenstore.memory/{name}"] = "absent"
+            statuses[f"xenstore.memory/{name}"] = "absent"
             continue
-        digits = text.removeprefix("-") if name in _SIGNED else text
-        if digits.isascii() and digits.isdigit() and len(digits) <= 15:
-            numbers.setdefault(field, int(text))
-            statuses[f"xenstore.memory/{name}"] = "ok"
-        else:
-            statuses[f"xenstore.memory/{name}"] = "malformed: not a decimal number"
-            target_text = repr(text) if name == "target" else target_text
+        number, status, shown = _judged(text, name in _SIGNED)
+        statuses[f"xenstore.memory/{name}"] = status
+        if number is not None:
+            numbers.setdefault(field, number)
+        elif name == "target":
+            target_text = shown
+    for name in _WHO:
+        statuses[f"xenstore.{name}"] = "absent" if store.read(name) is None else "ok"
     uncooperative = store.read("memory/uncooperative") is not None
     wishes = HostWishes(**numbers, target_text=target_text, uncooperative=uncooperative)
     return wishes, statuses
+
+
+def _no_answer() -> dict[str, str]:
+    """Every key when xenstored is silent."""
+    names = ("xenstore", *(f"xenstore.memory/{name}" for name in _KEYS))
+    return dict.fromkeys((*names, *(f"xenstore.{name}" for name in _WHO)), SILENT)
+
+
+@lru_cache(maxsize=4096)
+def _judged(text: str, signed: bool) -> tuple[int | None, str, str | None]:
+    """A number from the host, or why it is none and how it can be shown."""
+    raw = text.encode()
+    judged = parse_signed_decimal(raw) if signed else parse_decimal(raw)
+    if judged.value is not None:
+        return judged.value, "ok", None
+    return None, "malformed: " + " ".join(str(judged.why).split()), excerpt(raw)
 
 
 def zones_of(domain: SimulatedDomain) -> Zones:

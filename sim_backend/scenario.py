@@ -75,7 +75,10 @@ class Stage:
 
     def workload(self, when_s: float, **amounts_kib: int) -> None:
         """The programs change their mind at that time."""
-        words = ", ".join(f"{name} {kib // 1024} MiB" for name, kib in amounts_kib.items())
+        words = ", ".join(
+            f"{name.removesuffix('_kib').replace('_', ' ')} {kib // 1024} MiB"
+            for name, kib in amounts_kib.items()
+        )
 
         def change() -> None:
             self.domain.tell("workload", f"the workload becomes {words}")

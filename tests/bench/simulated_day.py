@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How fast virtual time runs: a day of one guest, an hour of a thousand.
+
+    python -m tests.bench.simulated_day [GUESTS]
+
+Prints processor seconds, events per second and how much faster than the clock on the wall.
+The limits are those the simulator promises: 1 s and 60 s on one core.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+from sim_backend.agents import Agent, Follower, NoAgent
+from sim_backend.fleet import Fleet, FleetPlan
+
+DAY_S = 86400.0
+HOUR_S = 3600.0
+DAY_LIMIT_S = 1.0
+FLEET_LIMIT_S = 60.0
+
+
+def measure(title: str, plan: FleetPlan, agent: Callable[[], Agent], for_s: float) -> float:
+    """Processor seconds of one run, printed with its ratios."""
+    start_s = time.process_time()
+    result = Fleet(plan, agent).run(for_s)
+    took_s = time.process_time() - start_s
+    guest_s = for_s * plan.guests
+    print(
+        f"{title:<44} {took_s:>7.2f} s  {result.events / took_s:>9,.0f} events/s  "
+        f"{result.ticks / took_s:>9,.0f} looks/s  {guest_s / took_s:>13,.0f} x real time"
+    )
+    return took_s
+
+
+def main() -> int:
+    """Measure; 1 when a limit is broken."""
+    guests = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    one = FleetPlan(guests=1, resolution_s=0.05)
+    many = FleetPlan(guests=guests)
+    measure("a day of one guest, nobody looks", one, NoAgent, DAY_S)
+    day_s = measure("a day of one guest, a look each 10 s", one, Follower, DAY_S)
+    fleet_s = measure(f"an hour of {guests} guests, a look each 10 s", many, Follower, HOUR_S)
+    return 0 if day_s < DAY_LIMIT_S and fleet_s < FLEET_LIMIT_S else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
