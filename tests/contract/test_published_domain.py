@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The agent's own sources see the same domain in process and published, and may act on it."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pytest
+
+from agent.core.snapshot import Origin, Snapshot
+from agent.gather import gather
+from agent.sources.key_store import SessionKeys
+from agent.sources.system_root import SystemRoot
+from agent.sources.xenstore_session import XenstoreSession
+from sim_backend.domain import SimulatedDomain
+from sim_backend.guest_config import MIB
+from sim_backend.published import PublishedDomain
+from sim_backend.toolstacks import Libxl, simple_guest
+from tests.sim_backend.guests import LAB
+
+ORIGIN = Origin("live", "published")
+TARGET = "sys/devices/system/xen_memory/xen_memory0/target_kb"
+BARELY_MOVING = 1e-6  # the story's speed: the clock stands still for the test's purpose
+_T = TypeVar("_T")
+
+
+class Published:
+    """A settled guest, published, whose clock stands nearly still."""
+
+    def __init__(self, guest: str, directory: str, speed: float) -> None:
+        self.toolstack: Libxl
+        self.domain: SimulatedDomain
+        self.toolstack, self.domain = simple_guest(LAB[guest])
+        self.published = PublishedDomain(self.domain, directory, speed)
+        self.root = SystemRoot(self.published.root)
+        self.pool = ThreadPoolExecutor(1)
+
+    def do(self, action: Callable[[], _T]) -> _T:
+        """Serve until `action`, which runs beside, has returned."""
+        future = self.pool.submit(action)
+        self.until(future.done)
+        return future.result()
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        for _ in range(4000):
+            if reached():
+                return
+            self.published.step(0.02)
+        pytest.fail("it did not happen")
+
+    def snapshot(self) -> Snapshot:
+        """What the agent reads, by files and xenstore."""
+        session = XenstoreSession(self.published.guest_path)
+        try:
+            return self.do(lambda: gather(self.root, SessionKeys(session), ORIGIN))
+        finally:
+            session.close()
+
+    def close(self) -> None:
+        self.published.close()
+        self.pool.shutdown()
+
+
+@pytest.fixture
+def publish() -> Iterator[Callable[..., Published]]:
+    made: list[Published] = []
+    with tempfile.TemporaryDirectory(prefix="published-") as directory:
+
+        def make(guest: str, speed: float = BARELY_MOVING) -> Published:
+            made.append(Published(guest, directory, speed))
+            return made[-1]
+
+        yield make
+        for published in made:
+            published.close()
+
+
+def comparable(snapshot: Snapshot) -> Snapshot:
+    assert snapshot.balloon is not None
+    return snapshot._replace(
+        origin=ORIGIN,
+        balloon=snapshot.balloon._replace(motion="unknown"),
+        sources=dict(sorted(snapshot.sources.items())),
+    )
+
+
+@pytest.mark.parametrize("guest", ["pv-512-1024", "pv-512-1024-k510", "pvh-512-1024-k612"])
+def test_a_published_guest_reads_as_the_same_guest_in_process(
+    guest: str, publish: Callable[..., Published]
+) -> None:
+    published = publish(guest)
+    assert comparable(published.snapshot()) == comparable(published.domain.snapshot())
+
+
+def test_a_published_guest_follows_its_toolstack(publish: Callable[..., Published]) -> None:
+    published = publish("pv-512-1024", speed=50.0)
+    published.toolstack.mem_set(published.domain, 768 * MIB)
+    published.until(lambda: published.domain.current_kib == 768 * MIB)
+    snapshot = published.snapshot()
+    assert snapshot.balloon is not None
+    assert snapshot.balloon.current_kib == snapshot.host.target_kib == 768 * MIB
+
+
+def test_what_the_agent_writes_moves_the_balloon(publish: Callable[..., Published]) -> None:
+    published = publish("pv-512-1024", speed=50.0)
+    published.do(lambda: published.root.write(TARGET, f"{400 * MIB}"))
+    published.until(lambda: published.domain.current_kib == 400 * MIB)
+    balloon = published.snapshot().balloon
+    assert balloon is not None
+    assert (balloon.target_kib, balloon.current_kib) == (400 * MIB, 400 * MIB)
