@@ -158,6 +158,8 @@ def changed(snapshot: Snapshot, **changes: Any) -> Snapshot:
     for name, change in changes.items():
         part = getattr(snapshot, name)
         if isinstance(change, dict) and name != "sources":
+            if change.get("target_kib") is not None and name == "balloon":
+                change = {"target_bytes": change["target_kib"] * 1024} | change  # noqa: PLW2901
             change = part._replace(**change)  # noqa: PLW2901 - the same change, completed
         snapshot = snapshot._replace(**{name: change})
     return snapshot
