@@ -1,36 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Publishes a simulated domain as files and sockets, for a separate and unmodified process.
 
-    python3 -m sim_backend.published SCENARIO DIR [--speed FACTOR] [--seed N]
-
-prints one line of JSON when everything is there:
-
-    {"root": "DIR/root", "xenstore": "DIR/guest.sock", "dom0": "DIR/dom0.sock",
-     "xenbus": "/dev/pts/7", "domid": 1}
-
-`balloon-agent --root DIR/root --xenstore DIR/guest.sock` then lives in that domain, and
-`XENSTORED_PATH=DIR/dom0.sock xenstore-ls` is dom0's view of it.  `xenbus` is a terminal that
-stands for the guest's /dev/xen/xenbus.  The story passes in real time, FACTOR times as fast.
-Ends on SIGTERM, SIGINT, or the end of standard input.
+`python3 -m sim_backend.published` does it for a scenario; see `published_program`.
 """
 
-import argparse
 import contextlib
 import errno
-import json
 import os
-import select
 import selectors
 import shutil
 import signal
-import stat
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from types import FrameType
+from collections.abc import Mapping
 from typing import Final, Protocol
 
-from sim_backend import scenarios
 from sim_backend.published_files import PublishedFiles, ignore_lease_signals
 from sim_backend.published_store import StoreMirror
 from sim_backend.store import DomainStore
@@ -121,6 +105,10 @@ class PublishedDomain:
             "domid": self._domain.domid,
         }
 
+    def wake_on(self, fd: int) -> None:
+        """End a step's wait when `fd` is readable, too."""
+        self._selector.register(fd, selectors.EVENT_READ)
+
     def step(self, limit_s: float | None = None) -> None:
         """Wait until something happens, at most `limit_s`; serve it and bring all up to date."""
         self._selector.select(self._pause_s(limit_s))
@@ -183,43 +171,7 @@ class PublishedDomain:
             print(f"{path}: {line!r} refused: {error.strerror}", file=sys.stderr)  # noqa: T201
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Publish the scenario that the command line names, until told to end."""
-    parser = argparse.ArgumentParser(prog="sim_backend.published", description=__doc__)
-    parser.add_argument("scenario")
-    parser.add_argument("directory")
-    parser.add_argument("--speed", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    try:
-        scenario = scenarios.load(options.scenario)
-    except KeyError:
-        parser.error(f"no such scenario; there are: {', '.join(scenarios.scenario_names())}")
-    stage = scenario.build(options.seed, scenario.name)
-    ended: list[int] = []
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        ended.append(number)
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    published = PublishedDomain(stage.domain, options.directory, options.speed)
-    print(json.dumps(published.paths()), flush=True)  # noqa: T201
-    while not ended and not _input_ended():
-        published.step()
-    published.close()
-    return 0
-
-
-def _input_ended() -> bool:
-    """Whether standard input was something that ends, and has."""
-    fd = sys.stdin.fileno()
-    mode = os.fstat(fd).st_mode
-    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)):
-        return False
-    readable, _, _ = select.select([fd], [], [], 0)
-    return bool(readable) and not os.read(fd, 4096)
-
-
 if __name__ == "__main__":
+    from sim_backend.published_program import main
+
     sys.exit(main())

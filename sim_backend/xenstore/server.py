@@ -264,12 +264,14 @@ class Server:
     def stop(self) -> None:
         """Die: connections close, nobody listens; ptys stay and answer no more."""
         self._running = False
-        self.drop_connections()
         for listener in self._listeners:
             self._shut(listener)
+        self.drop_connections()
 
     def start(self, store: Store | None = None) -> None:
         """Come back after `stop`, with the same store or an empty one."""
+        if self._running:
+            return
         self.store = store if store is not None else self.store
         self._running = True
         for listener in self._listeners:

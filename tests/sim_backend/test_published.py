@@ -305,25 +305,59 @@ def test_an_unknown_scenario_is_refused_with_the_names_that_exist() -> None:
     assert scenarios.scenario_names()[0] in done.stderr
 
 
-@pytest.mark.parametrize("how", ["end of input", "SIGTERM"])
-def test_it_runs_as_a_program_of_its_own_until_told_to_end(how: str) -> None:
-    scenario = scenarios.scenario_names()[0]
+class Program:
+    """`python3 -m sim_backend.published` at work."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert process.stdout is not None
+        assert select.select([process.stdout], [], [], 20)[0]
+        self.paths = json.loads(process.stdout.readline())
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def program() -> Iterator[Program]:
     with tempfile.TemporaryDirectory(prefix="published-") as directory:
-        command = [sys.executable, "-m", "sim_backend.published", scenario, directory]
+        command = [sys.executable, "-m", "sim_backend.published", "balloon-up", directory]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            assert select.select([process.stdout], [], [], 20)[0]
-            paths = json.loads(process.stdout.readline())
-            target = Path(paths["root"], TARGET)
-            with RawClient(paths["xenstore"]) as guest:
-                wish = guest.read("memory/target")
-                assert wish == target.read_bytes().strip()
-            if how == "SIGTERM":
-                process.send_signal(signal.SIGTERM)
-            else:
-                process.stdin.close()
-            assert process.wait(20) == 0
-        assert not Path(paths["xenstore"]).exists()
+            yield Program(process)
+            process.kill()
+
+
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM"])
+def test_it_runs_as_a_program_of_its_own_until_told_to_end(program: Program, how: str) -> None:
+    paths = program.paths
+    with RawClient(paths["xenstore"]) as guest:
+        assert guest.read("memory/target") == Path(paths["root"], TARGET).read_bytes().strip()
+    if how == "SIGTERM":
+        program.process.send_signal(signal.SIGTERM)
+    else:
+        assert program.process.stdin is not None
+        program.process.stdin.close()
+    assert program.process.wait(20) == 0
+    assert not Path(paths["xenstore"]).exists()
+
+
+def test_the_program_plays_toolstack_and_failing_xenstored_on_demand(program: Program) -> None:
+    with RawClient(program.paths["xenstore"]) as guest:
+        guest.watch("memory/target", "t")
+        guest.next_event()
+        program.say("mem-set 600")
+        assert guest.next_event() == ("memory/target", "t")
+        assert guest.read("memory/target") == b"614400"
+        program.say("drop")
+        with pytest.raises(ConnectionError):
+            guest.next_event()
+    with RawClient(program.paths["xenstore"]) as guest:
+        program.say("stop")
+        with pytest.raises(ConnectionError):
+            guest.next_event()
+        with pytest.raises(ConnectionRefusedError):
+            RawClient(program.paths["xenstore"])
