@@ -6,15 +6,17 @@ the map costs (`overhead`), and how much of it Xen has populated.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
+from agent.core.boot_map import BOOT_SLACK_PAGES, GuestShape, build_map, reachable_pages
+from agent.core.boot_verdict import LOWMEM_32BIT_KIB, Boots, BootVerdict, boot_verdict
+from agent.core.kernel_regimes import Clamp
 from agent.core.memory_map import MemoryMap, memory_map
 from agent.core.snapshot import BootLog
 from agent.core.units import PAGE_BYTES, PAGE_KIB
-from sim_backend.boot_map import BOOT_SLACK_PAGES, build_map, reachable_pages
 from sim_backend.driver import DriverStart
 from sim_backend.guest_config import GuestConfig
-from sim_backend.overhead import map_cost_kib, section_pages
+from sim_backend.overhead import overhead_kib
 
 # Pages Xen holds for the guest that the kernel does not count as current: the ISA window, page
 # zero, special and ACPI pages.  PVH: from the limit at which a raised target was refused; HVM:
@@ -25,14 +27,13 @@ VGA_HOLE_PAGES: Final = 32
 SPECIAL_PAGES: Final = 16
 SCRATCH_PAGES: Final = 32768  # unpopulated-alloc's first range in a PVH guest
 
-# MemTotal below which the kernel cannot start init, or hardly runs a program.
-MEM_TOTAL_NO_KIB: Final = 24 * 1024
-MEM_TOTAL_RISKY_KIB: Final = 64 * 1024
-LOWMEM_32BIT_KIB: Final = 727 * 1024  # 896 MiB less Xen's hole and vmalloc, PAE
-
 LAST_LINE_S: Final = 5.7  # the kernel's last word on memory, in its log
 
-Verdict = Literal["yes", "risky", "no"]
+_CLAMPS: Final[dict[str, Clamp]] = {
+    "ten-in-all": "map-10x",
+    "hypervisor-limit": "max-reservation",
+    "ten-besides": "extra-10x",
+}
 
 
 @dataclass(frozen=True)
@@ -56,26 +57,27 @@ class Boot:
     mem_total_kib: int
     overhead_kib: int
     log: BootLog
-    verdict: Verdict
+    verdict: Boots
     reason: str
 
 
 def boot(config: GuestConfig) -> Boot:
     """Boot a guest of that configuration, on paper."""
     regime = config.image.regime
-    firmware = memory_map(build_map(config))
+    shape, clamp = _shape(config), _CLAMPS[regime.map_limit]
+    firmware = memory_map(build_map(shape, clamp))
     present = firmware.ram_pages - firmware.page_zero_pages
     nr_pages = config.memory_kib // PAGE_KIB
     if config.domain_type == "dom0-pvh":
         nr_pages = min(nr_pages, present)
     populated = nr_pages - config.released_pages if config.is_pv else present
-    extra = reachable_pages(config) - nr_pages + config.released_pages if config.is_pv else 0
+    extra = reachable_pages(shape, clamp) - nr_pages + config.released_pages if config.is_pv else 0
     unpopulated = extra if regime.pv_extra == "unpopulated" else 0
     ballooned = extra - unpopulated
     current = _current(config, nr_pages, present, unpopulated + ballooned, firmware.top)
-    overhead = _overhead_kib(config, firmware, present)
+    overhead = overhead_kib(config, firmware)
     mem_total = populated * PAGE_KIB - overhead
-    verdict, reason = _verdict(config, mem_total, overhead)
+    verdict = _verdict(config, mem_total, overhead)
     physical = present * PAGE_KIB
     uncounted = _uncounted_pages(config)
     xen_pages, on_demand = populated, 0
@@ -112,8 +114,8 @@ def boot(config: GuestConfig) -> Boot:
             released_pages=config.released_pages,
             ended_s=LAST_LINE_S,
         ),
-        verdict=verdict,
-        reason=reason,
+        verdict=verdict.boots,
+        reason=verdict.reason,
     )
 
 
@@ -133,29 +135,23 @@ def _current(config: GuestConfig, nr_pages: int, present: int, beyond_pages: int
     return nr_pages - config.released_pages
 
 
-def _overhead_kib(config: GuestConfig, firmware: MemoryMap, present: int) -> int:
-    spans = tuple(
-        (span.start // PAGE_BYTES, -(-span.stop // PAGE_BYTES)) for span in firmware.ram_spans()
+def _shape(config: GuestConfig) -> GuestShape:
+    return GuestShape(
+        domain_type=config.domain_type,
+        memory_kib=config.memory_kib,
+        maxmem_kib=config.maxmem_kib,
+        videoram_kib=config.videoram_kib,
+        e820_host=config.e820_host,
+        released_pages=config.released_pages,
+        host_ram_end=config.host_ram_end,
     )
-    cost = map_cost_kib(config.domain_type, section_pages(spans), present, bits=config.bits)
-    return config.image.base_kib[config.domain_type] + cost + config.boot_variation_kib
 
 
-def _verdict(config: GuestConfig, mem_total_kib: int, overhead_kib: int) -> tuple[Verdict, str]:
-    if config.bits == 32:
-        lowmem_kib = min(config.memory_kib, LOWMEM_32BIT_KIB)
-        if overhead_kib > lowmem_kib - MEM_TOTAL_NO_KIB:
-            return "no", (
-                f"the page structures of the map ({overhead_kib} KiB with the kernel) do not fit "
-                f"into {lowmem_kib} KiB of low memory"
-            )
+def _verdict(config: GuestConfig, mem_total_kib: int, overhead: int) -> BootVerdict:
+    """Of what is left once the balloon holds what lies beyond the memory."""
     if not config.is_pv:
         mem_total_kib -= config.maxmem_kib - config.memory_kib
-    if mem_total_kib < MEM_TOTAL_NO_KIB:
-        return "no", f"{mem_total_kib} KiB would be left for programs"
-    if mem_total_kib < MEM_TOTAL_RISKY_KIB:
-        return "risky", f"only {mem_total_kib} KiB are left for programs"
-    return "yes", f"{mem_total_kib} KiB are left for programs"
+    return boot_verdict(config.memory_kib, overhead, mem_total_kib, bits=config.bits)
 
 
 def _uncounted_pages(config: GuestConfig) -> int:

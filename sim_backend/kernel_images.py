@@ -2,15 +2,13 @@
 """Kernel images a simulated guest can boot: sizes and habits of one build.
 
 The images of Debian 11, 12 and 13 and of unstable are measured on real guests, the rest borrow
-the figures of the nearest measured one.  `base_kib` is what memory costs whatever the map's size:
-`current_kb` less MemTotal, less the part that grows with the map (see sim_backend/overhead.py).
+the figures of the nearest measured one.  What they cost is in agent/core/boot_cost.py.
 """
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from agent.core.kernel_release import KernelRelease, parse_kernel_release
-from agent.core.snapshot import DomainType
 from sim_backend.regimes import Regime, regime_named, regime_of
 
 
@@ -34,7 +32,6 @@ class KernelImage(NamedTuple):
     regime: Regime
     sizes: str
     freed: tuple[tuple[str, int], ...]
-    base_kib: Mapping[DomainType, int]
     segments: tuple[Segment, ...]
     freed_before: tuple[str, int] | None = None
     auto_online: str = "offline"
@@ -83,7 +80,6 @@ DEBIAN_12: Final = KernelImage(
         ("unused kernel image (text/rodata gap)", 2040),
         ("unused kernel image (rodata/data gap)", 1108),
     ),
-    base_kib={"pv": 46224, "pvh": 46388, "hvm": 46392, "dom0-pv": 111936, "dom0-pvh": 111936},
     segments=_segments(
         0x1E01D31, (0x2000000, 0x28EAFFF), (0x2A00000, 0x2C4897F), (0x3310000, 0x43FFFFF)
     ),
@@ -101,7 +97,6 @@ DEBIAN_11: Final = DEBIAN_12._replace(
         ("unused kernel image (text/rodata gap)", 2040),
         ("unused kernel image (rodata/data gap)", 560),
     ),
-    base_kib={"pv": 42856, "pvh": 42432, "hvm": 42436, "dom0-pv": 108568, "dom0-pvh": 108568},
     segments=_segments(
         0x1C01F41, (0x1E00000, 0x2573FFF), (0x2600000, 0x287AA7F), (0x2EB7000, 0x3FFFFFF)
     ),
@@ -118,7 +113,6 @@ DEBIAN_13: Final = DEBIAN_12._replace(
         ("unused kernel image (rodata/data gap)", 460),
     ),
     freed_before=("SMP alternatives", 40),
-    base_kib={"pv": 38624, "pvh": 39560, "hvm": 39564, "dom0-pv": 104336, "dom0-pvh": 104336},
     segments=_segments(
         0x1FFFFFF, (0x2000000, 0x2B8CFFF), (0x2C00000, 0x2E70BFF), (0x3738000, 0x3BFFFFF)
     ),
@@ -128,7 +122,6 @@ DEBIAN_14: Final = DEBIAN_13._replace(
     release_text="7.2.13+deb14-amd64",
     version_text="#1 SMP PREEMPT_DYNAMIC Debian 7.2.13-1 (2026-10-20)",
     regime=regime_named("7.0"),
-    base_kib={"pv": 42868, "pvh": 43804, "hvm": 43808, "dom0-pv": 108580, "dom0-pvh": 108580},
 )
 
 

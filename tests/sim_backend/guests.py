@@ -14,11 +14,16 @@ from sim_backend.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13, DEBIAN_14
 LAB: Final = {
     "pv-512-1024": GuestConfig(domain_type="pv"),
     "pvh-512-1024": GuestConfig(domain_type="pvh"),
-    "hvm-512-1024": GuestConfig(domain_type="hvm"),
-    "dom0": GuestConfig(domain_type="dom0-pv", memory_kib=1024 * MIB, maxmem_kib=1536 * MIB),
+    "hvm-512-1024": GuestConfig(domain_type="hvm", boot_variation_kib=4),
+    "dom0": GuestConfig(
+        domain_type="dom0-pv",
+        memory_kib=1024 * MIB,
+        maxmem_kib=1536 * MIB,
+        boot_variation_kib=-108,
+    ),
     "pv-512-1024-e820host": GuestConfig(domain_type="pv", e820_host=True, boot_variation_kib=16),
     "pv-256-4096": GuestConfig(
-        domain_type="pv", memory_kib=256 * MIB, maxmem_kib=4096 * MIB, boot_variation_kib=84
+        domain_type="pv", memory_kib=256 * MIB, maxmem_kib=4096 * MIB, boot_variation_kib=12
     ),
     "pv-512-1024-hotplug": GuestConfig(domain_type="pv", boot_variation_kib=4),
     "pv-512-1024-k510": GuestConfig(domain_type="pv", image=DEBIAN_11),

@@ -9,11 +9,12 @@
 libxl_x86.c, xg_dom_x86.c, hvmloader, arch/x86/xen/setup.c; addresses from real guests.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
+from agent.core.kernel_regimes import Clamp
 from agent.core.memory_map import SYSTEM_RAM, Region
+from agent.core.snapshot import DomainType
 from agent.core.units import PAGE_BYTES, PAGE_KIB
-from sim_backend.guest_config import GuestConfig
 
 RESERVED: Final = "Reserved"
 UNUSABLE: Final = "Unusable memory"
@@ -34,33 +35,58 @@ _HOST_TAIL: Final = (
 _HYPERTRANSPORT: Final = Region(0xFD00000000, 0xFFFFFFFFFF, RESERVED)
 
 
-def reachable_pages(config: GuestConfig) -> int:
-    """Pages the map may cover: maxmem, as far as the kernel's clamp lets it."""
-    nr_pages = config.memory_kib // PAGE_KIB
-    maxmem_pages = config.maxmem_kib // PAGE_KIB
-    if not config.is_pv:
-        return (config.maxmem_kib - config.videoram_kib) // PAGE_KIB
-    if config.image.regime.map_limit == "hypervisor-limit":
+class GuestShape(NamedTuple):
+    """What a toolstack was asked for, as far as the map depends on it; KiB.
+
+    released_pages: pages of the boot allocation that lie in a hole of the map.
+    host_ram_end: where the host's RAM below 4 GiB ends; matters with e820_host and in dom0.
+    """
+
+    domain_type: DomainType
+    memory_kib: int
+    maxmem_kib: int
+    videoram_kib: int = 0
+    e820_host: bool = False
+    released_pages: int = 0
+    host_ram_end: int = 0xBFFDD000
+
+    @property
+    def is_pv(self) -> bool:
+        """PV, as guest or as dom0: Linux builds the map and may cut it."""
+        return self.domain_type in ("pv", "dom0-pv")
+
+
+def reachable_pages(shape: GuestShape, clamp: Clamp) -> int:
+    """Pages the map may cover: maxmem, as far as the kernel's clamp lets it.
+
+    The clamps of arch/x86/xen/setup.c: ten times nr_pages in all (until 2.6.38), the hypervisor's
+    limit at boot (until 3.1), ten times nr_pages besides nr_pages.
+    """
+    nr_pages = shape.memory_kib // PAGE_KIB
+    maxmem_pages = shape.maxmem_kib // PAGE_KIB
+    if not shape.is_pv:
+        return (shape.maxmem_kib - shape.videoram_kib) // PAGE_KIB
+    if clamp == "max-reservation":
         return min(maxmem_pages, nr_pages + BOOT_SLACK_PAGES)
-    if config.image.regime.map_limit == "ten-in-all":
+    if clamp == "map-10x":
         return min(maxmem_pages, EXTRA_MEM_RATIO * nr_pages)
     return min(maxmem_pages, (EXTRA_MEM_RATIO + 1) * nr_pages)
 
 
-def build_map(config: GuestConfig) -> tuple[Region, ...]:
+def build_map(shape: GuestShape, clamp: Clamp) -> tuple[Region, ...]:
     """The guest's map, in the order of /sys/firmware/memmap."""
-    size = reachable_pages(config) * PAGE_BYTES
-    match config.domain_type:
+    size = reachable_pages(shape, clamp) * PAGE_BYTES
+    match shape.domain_type:
         case "pv":
-            return _pv_on_host_map(config, size) if config.e820_host else _pv(config, size)
+            return _pv_on_host_map(shape, size) if shape.e820_host else _pv(shape, size)
         case "pvh":
             return _pvh(size)
         case "hvm":
             return _hvm(size)
         case "dom0-pv":
-            return _dom0(config, size + ISA_END - DOM0_LOW_END)
+            return _dom0(shape, size + ISA_END - DOM0_LOW_END)
         case "dom0-pvh":
-            return _dom0(config, size)
+            return _dom0(shape, size)
 
 
 def _ram(start: int, stop: int) -> tuple[Region, ...]:
@@ -71,12 +97,12 @@ def _low_and_isa() -> tuple[Region, ...]:
     return (Region(0, ISA_START - 1, SYSTEM_RAM), Region(ISA_START, ISA_END - 1, RESERVED))
 
 
-def _pv(config: GuestConfig, size: int) -> tuple[Region, ...]:
+def _pv(shape: GuestShape, size: int) -> tuple[Region, ...]:
     """One entry; a hole that swallowed boot pages moves as much RAM to the end."""
-    if not config.released_pages:
+    if not shape.released_pages:
         return (*_low_and_isa(), *_ram(ISA_END, size))
-    hole = config.released_pages * PAGE_BYTES
-    hole_start = config.memory_kib * 1024 // 2
+    hole = shape.released_pages * PAGE_BYTES
+    hole_start = shape.memory_kib * 1024 // 2
     return (
         *_low_and_isa(),
         *_ram(ISA_END, hole_start),
@@ -85,17 +111,17 @@ def _pv(config: GuestConfig, size: int) -> tuple[Region, ...]:
     )
 
 
-def _pv_on_host_map(config: GuestConfig, size: int) -> tuple[Region, ...]:
+def _pv_on_host_map(shape: GuestShape, size: int) -> tuple[Region, ...]:
     """e820_host=1: boot memory below the host's hole, the rest from 4 GiB up."""
-    low_end = min(config.memory_kib * 1024, config.host_ram_end)
+    low_end = min(shape.memory_kib * 1024, shape.host_ram_end)
     unusable: tuple[Region, ...] = ()
-    if low_end < config.host_ram_end:
-        unusable = (Region(low_end, config.host_ram_end - 1, UNUSABLE),)
+    if low_end < shape.host_ram_end:
+        unusable = (Region(low_end, shape.host_ram_end - 1, UNUSABLE),)
     return (
         *_low_and_isa(),
         *_ram(ISA_END, low_end),
         *unusable,
-        Region(config.host_ram_end, 0xBFFFFFFF, RESERVED),
+        Region(shape.host_ram_end, 0xBFFFFFFF, RESERVED),
         *_HOST_TAIL,
         *_ram(FOUR_GIB, FOUR_GIB + size - low_end),
         _HYPERTRANSPORT,
@@ -127,14 +153,14 @@ def _hvm(size: int) -> tuple[Region, ...]:
     )
 
 
-def _dom0(config: GuestConfig, size: int) -> tuple[Region, ...]:
+def _dom0(shape: GuestShape, size: int) -> tuple[Region, ...]:
     """The host's map; boot pages that fell into the hole were remapped behind the RAM."""
-    low_end = min(size, config.host_ram_end)
+    low_end = min(size, shape.host_ram_end)
     return (
         Region(0, DOM0_LOW_END - 1, SYSTEM_RAM),
         Region(EBDA_START, ISA_END - 1, RESERVED),
         *_ram(ISA_END, low_end),
-        Region(config.host_ram_end, 0xBFFFFFFF, RESERVED),
+        Region(shape.host_ram_end, 0xBFFFFFFF, RESERVED),
         *_HOST_TAIL,
         *_ram(FOUR_GIB, FOUR_GIB + size - low_end),
         _HYPERTRANSPORT,
