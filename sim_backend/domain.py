@@ -86,7 +86,8 @@ class SimulatedDomain:
     # -- the seam -----------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """Everything as the agent would read it now."""
+        """Everything as the agent would read it now; what it shows is no news afterwards."""
+        self._host_changes_seen = self._host_changes
         return snapshot_of(self)
 
     def set_target_kib(self, target_kib: int) -> None:

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every scenario can be told, has something to show, and fails the agents it is meant to fail."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from agent.sources.domain import Domain
+from sim_backend.agents import Follower, NoAgent
+from sim_backend.plot import plot_svg
+from sim_backend.report_text import report_lines, report_object
+from sim_backend.scenarios import DEFAULT, load, scenario_names
+from tests.sim_backend.guests import LAB
+
+ASKED_FOR = {
+    "balloon-up", "balloon-down", "down-below-working-set", "flapping-host", "leak", "burst",
+    "host-exhausted", "cancelled-driver", "stuck", "slow", "offset", "maxmem-many-times-memory",
+    "maxmem-ignored", "released-pages", "pci-hole", "dom0", "32-bit", "hotplug-offline",
+    "xapi-uncooperative", "qubes-static-max-moves", "migration", "xenstored-restart",
+    "garbage-target",
+}  # fmt: skip
+FAILS_WHEN_LEFT_ALONE = {
+    "down-below-working-set", "leak", "burst", "garbage-target", "host-exhausted",
+    "cancelled-driver", "hotplug-offline", "maxmem-many-times-memory", "xapi-uncooperative",
+}  # fmt: skip
+
+
+class Meddler:
+    """Writes what the host wrote, as it stands, again and again: the agent nobody wants."""
+
+    name = "meddler"
+
+    def tick(self, domain: Domain) -> float:
+        snapshot = domain.snapshot()
+        wanted_kib = snapshot.host.target_kib or snapshot.memory.total_kib  # type: ignore[union-attr]
+        domain.set_target_kib(wanted_kib)
+        return 1.0
+
+
+def test_every_story_that_was_asked_for_is_there() -> None:
+    assert set(scenario_names()) >= ASKED_FOR
+    assert scenario_names()[0] == DEFAULT
+
+
+def test_an_unknown_name_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        load("no-such-scenario")
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_the_reference_agent_passes(name: str) -> None:
+    report = load(name).run(0, Follower())
+    assert report.passed, [check for check in report.checks if not check.passed]
+
+
+@pytest.mark.parametrize("name", sorted(FAILS_WHEN_LEFT_ALONE))
+def test_a_guest_that_is_left_alone_fails(name: str) -> None:
+    assert not load(name).run(0, NoAgent()).passed
+
+
+@pytest.mark.parametrize("name", sorted(set(scenario_names()) - FAILS_WHEN_LEFT_ALONE))
+def test_an_agent_that_cannot_keep_its_hands_still_fails(name: str) -> None:
+    assert not load(name).run(0, Meddler()).passed
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_a_report_can_be_read_drawn_and_parsed(name: str) -> None:
+    scenario = load(name)
+    report = scenario.run(0, Follower())
+    lines = list(report_lines(scenario, report))
+    assert "simulated" in lines[0]
+    assert max(len(line) for line in lines) < 140
+    shown = report_object(scenario, report)
+    assert shown["source"] == {"kind": "simulation", "detail": name}
+    assert len(shown["samples"]) >= 200
+    drawing = ElementTree.fromstring(plot_svg(report))
+    assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_the_telling_moment_is_live(name: str) -> None:
+    """`status --sim` shows it; its clock goes on when somebody waits."""
+    domain: Domain = load(name).domain()
+    before_s = domain.now_s()
+    assert domain.snapshot().origin == ("simulation", name)
+    domain.wait_for_host(5.0)
+    assert domain.now_s() > before_s
+    domain.close()
+
+
+def test_waiting_for_the_host_ends_when_it_writes() -> None:
+    domain = load("balloon-up").build(0, "balloon-up").domain
+    assert domain.wait_for_host(3.0)  # a watch fires when it is set
+    assert not domain.wait_for_host(3.0)
+    assert domain.wait_for_host(60.0)
+    assert domain.now_s() < 10.0
+    assert not domain.wait_for_host(1.0)
+
+
+def test_every_lab_guest_has_a_name_of_its_own() -> None:
+    assert len(LAB) == len(set(LAB))
