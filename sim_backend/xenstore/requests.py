@@ -151,7 +151,9 @@ def _domain_argument(store: Store, packet: Packet) -> int:
 
 
 def _release(store: Store, _session: Session, packet: Packet) -> bytes:
-    store.remove_domain(_domain_argument(store, packet))
+    domid = _domain_argument(store, packet)
+    store.remove_domain(domid)
+    store.create_domain(domid)  # Xen still has it
     return OK
 
 

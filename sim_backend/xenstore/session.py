@@ -49,6 +49,7 @@ class Session:
         self.domid: Final = domid
         self.serial: Final = serial
         self.privileged: Final = domid == 0
+        self.is_closed = False
         self.deliver: Deliver = deliver if deliver is not None else self._keep
         self._store = store
         self._direct = Direct(store)
@@ -297,6 +298,7 @@ class Session:
 
     def close(self) -> None:
         """Leave the store."""
+        self.is_closed = True
         self.reset()
         self._store.forget(self)
 

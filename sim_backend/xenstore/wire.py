@@ -69,9 +69,10 @@ class Connection:
 
     @property
     def wants_input(self) -> bool:
-        """False while too much of what the client asked for has not left yet."""
-        quota = self._store.quotas.outstanding
-        return not self.broken and (self.session.privileged or self.outstanding < quota)
+        """False while too much of what was asked for has not left, and when the domain is gone."""
+        if self.broken or self.session.is_closed:
+            return False
+        return self.session.privileged or self.outstanding < self._store.quotas.outstanding
 
     @property
     def has_output(self) -> bool:

@@ -425,6 +425,15 @@ def test_what_a_domain_owned_ends_with_it(host: Host) -> None:
     assert ask(host.dom0, IS_DOMAIN_INTRODUCED, "6") == b"F\0"
 
 
+def test_a_released_domain_may_still_be_named_until_xen_ends_it(host: Host) -> None:
+    host.xenstore.introduce(6)
+    host.dom0.write("/shared/x", b"1")
+    host.dom0.set_permissions("/shared/x", "n0", "r6")
+    assert ask(host.dom0, RELEASE, "6") == OK
+    assert ask(host.dom0, RELEASE, "6") == "ENOENT"
+    assert set_perms(host.dom0, "/shared/x", "n6") == OK
+
+
 def test_a_new_domain_is_announced_to_dom0(host: Host) -> None:
     host.dom0.watch("@introduceDomain", "new")
     events_so_far(host.dom0)

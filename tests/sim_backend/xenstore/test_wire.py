@@ -114,6 +114,16 @@ def test_closing_gives_up_watches_and_transactions() -> None:
     assert not connection.has_output
 
 
+def test_a_domain_that_is_gone_gets_no_answers() -> None:
+    store = guest_store()
+    connection = Connection(store, 5)
+    store.remove_domain(5)
+    connection.receive(request(packets.WATCH, "data", "t"))
+    assert not connection.wants_input
+    assert not connection.has_output
+    store.check()
+
+
 def test_a_payload_beyond_4096_bytes_breaks_the_connection() -> None:
     connection = Connection(guest_store(), 5)
     connection.receive(packets.HEADER.pack(packets.READ, 1, 0, 4097))
