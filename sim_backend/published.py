@@ -111,6 +111,7 @@ class PublishedDomain:
 
     def step(self, limit_s: float | None = None) -> None:
         """Wait until something happens, at most `limit_s`; serve it and bring all up to date."""
+        self._heed_server()
         self._selector.select(self._pause_s(limit_s))
         self._drain_wake()
         self._advance()
@@ -130,6 +131,14 @@ class PublishedDomain:
         signal.set_wakeup_fd(self._wakeup_before)
         os.close(self._wake_r)
         os.close(self._wake_w)
+
+    def _heed_server(self) -> None:
+        """Wait for the server's clients, but not while it would not serve them."""
+        is_heeded = self.server.fileno() in self._selector.get_map()
+        if self.server.is_stalled and is_heeded:
+            self._selector.unregister(self.server)
+        elif not self.server.is_stalled and not is_heeded:
+            self._selector.register(self.server, selectors.EVENT_READ)
 
     def _pause_s(self, limit_s: float | None) -> float:
         due_s = self._domain.next_event_s()

@@ -247,6 +247,11 @@ class Server:
 
     # Faults.
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether `stall` holds; `fileno` may then be readable for nothing."""
+        return self._stalled
+
     def stall(self) -> None:
         """Answer nobody and accept nobody, as a stopped process does, until `resume`."""
         self._stalled = True

@@ -275,6 +275,20 @@ def test_after_a_resume_elsewhere_the_guest_has_another_directory(stage: Stage) 
     assert stage.do(look) == (["4"], b"fake")
 
 
+def test_a_stalled_xenstored_answers_later_and_costs_nothing_meanwhile(stage: Stage) -> None:
+    with RawClient(stage.published.guest_path) as guest:
+        stage.do(lambda: guest.read("name"))
+        stage.published.server.stall()
+        answer = stage.start(lambda: guest.read("name"))
+        for _ in range(3):
+            stage.published.step(STEP_LIMIT_S)
+        assert not answer.done()
+        assert not stage.published._selector.select(0)  # it waits instead of spinning
+        stage.published.server.resume()
+        stage.until(answer.done)
+        assert answer.result() == b"fake"
+
+
 def test_a_new_xenstored_makes_the_guest_connect_again(stage: Stage) -> None:
     with RawClient(stage.published.guest_path) as guest:
         stage.do(lambda: guest.read("name"))
