@@ -17,8 +17,9 @@ NOT_RUN: Final = "NOT RUN on a real Xen: "
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker of tests that boot the emulated machine."""
+    """Declare the markers of tests that boot the emulated machine."""
     config.addinivalue_line("markers", f"{MARKER}: boots a real Xen hypervisor, takes minutes")
+    config.addinivalue_line("markers", "quick: among these, what every change is tested with")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@ from tests.xenlab.build.modules import ModuleTree
 from tests.xenlab.dom0.judge import View, complaints
 from tests.xenlab.errors import LabError
 from tests.xenlab.guest import channel, frames
+from tests.xenlab.guest.frames import ANSWER, REQUEST
 from tests.xenlab.results import Results, table
 
 
@@ -23,7 +24,7 @@ def assemble(lines: list[bytes]) -> bytes | None:
     assembler = frames.Assembler()
     content = None
     for line in lines:
-        frame = frames.parse(line.rstrip(b"\n"))
+        frame = frames.parse(ANSWER, line.rstrip(b"\n"))
         content = (assembler.add(frame) if frame else None) or content
     return content
 
@@ -38,21 +39,26 @@ def random_bytes(count: int) -> bytes:
 
 def test_a_message_survives_the_console_in_any_order() -> None:
     content = random_bytes(5000)
-    lines = list(frames.split(7, content))
+    lines = list(frames.split(ANSWER, 7, content))
     assert len(lines) > 3
     assert assemble(lines[::-1]) == content
 
 
 def test_kernel_messages_before_a_frame_do_not_matter() -> None:
-    (line,) = frames.split(1, b"hello")
+    (line,) = frames.split(ANSWER, 1, b"hello")
     assert assemble([b"[   12.345678] xen:balloon: something" + line]) == b"hello"
 
 
 def test_a_frame_that_a_kernel_message_broke_is_no_frame() -> None:
-    (line,) = frames.split(1, b"hello")
+    (line,) = frames.split(ANSWER, 1, b"hello")
     for broken in (line[:-6], line[:15] + b"[ 1.0] oom" + line[15:], line.replace(b" 1 ", b" 2 ")):
-        assert frames.parse(broken.rstrip(b"\n")) is None or broken.startswith(b">>1 0 2")
+        assert frames.parse(ANSWER, broken.rstrip(b"\n")) is None or broken.startswith(b">>1 0 2")
     assert assemble([line[:15] + b"[ 1.0] oom" + line[15:]]) is None
+
+
+def test_a_request_that_the_console_echoes_is_no_answer() -> None:
+    (line,) = frames.split(REQUEST, 1, b"echoed")
+    assert frames.parse(ANSWER, line.rstrip(b"\n")) is None
 
 
 def test_the_channel_tells_status_output_and_errors_apart() -> None:

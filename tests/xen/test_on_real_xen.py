@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The agent in real guests and in real dom0: each case of the lab's scenarios is a test.
 
-`make test-xen` plays the quick subset, `make test-xen-all` everything. The environment variable
-BALLOON_AGENT_XEN_SCENARIOS says which scenarios are collected: `quick`, `all`, or names. All tests
-of a session share one boot of the machine, whose results and evidence stay below the lab's folder.
+`make test-xen` plays what is marked quick, `make test-xen-all` everything; `-k NAME` picks one.
+All tests of a session share one boot of the machine, whose results and evidence stay below the
+lab's folder.
 """
 
-import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,16 +15,18 @@ from tests.xenlab import scenarios
 if TYPE_CHECKING:
     from tests.xen.conftest import Playback
 
-SELECTION: Final = "BALLOON_AGENT_XEN_SCENARIOS"
-SELECTED: Final = scenarios.select(os.environ.get(SELECTION, "quick").split())
-
 
 @pytest.mark.xen
 @pytest.mark.parametrize(
     ("scenario", "case"),
     [
-        pytest.param(scenario.name, case.name, id=f"{scenario.name}: {case.name}")
-        for scenario in SELECTED
+        pytest.param(
+            scenario.name,
+            case.name,
+            id=f"{scenario.name}: {case.name}",
+            marks=[pytest.mark.quick] if scenario.quick else [],
+        )
+        for scenario in scenarios.ALL.values()
         for case in scenario.cases
     ],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python3 -m tests.xenlab`: build, run, list, shell, table.
+"""`python3 -m tests.xenlab`: build, run, list, shell, table, refresh-captures.
 
 Exit status of `run`: 0 if every case passed, 1 if one did not, 2 if the lab could not work.
 """
@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.xenlab import runner, scenarios
+from tests.xenlab import captures, runner, scenarios
 from tests.xenlab.build.builder import build
 from tests.xenlab.build.recipe import BASE_SUITE, KERNELS
 from tests.xenlab.errors import LabError
 from tests.xenlab.results import table
+from tests.xenlab.share import KEPT
 
 _started = time.monotonic()
 
@@ -55,11 +56,25 @@ def _run(arguments: argparse.Namespace) -> int:
     except KeyError as error:
         raise LabError(f"no such scenario: {error.args[0]}; see the list command") from None
     run = runner.prepare(chosen, say, wheel=arguments.wheel)
+    return _follow(run)
+
+
+def _follow(run: runner.Run) -> int:
     for event in run.follow():
         say(describe(event))
     passed, total = run.results.counts()
     say(f"{passed} of {total} cases passed; results, logs and evidence: {run.folder}")
     return 0 if passed == total else 1
+
+
+def _refresh_captures(arguments: argparse.Namespace) -> int:
+    names = arguments.guests or list(scenarios.CAPTURED)
+    chosen = [scenarios.CAPTURED[name] for name in names]
+    run = runner.prepare(chosen, say, wheel=arguments.wheel, captures=True)
+    status = _follow(run)
+    for name in captures.refresh(run.share / KEPT, run.folder / "captures"):
+        say(f"refreshed {name}")
+    return status
 
 
 def _shell(arguments: argparse.Namespace) -> int:
@@ -93,6 +108,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("scenarios", nargs="+", metavar="SCENARIO")
     command.add_argument("--wheel", type=Path, help="the agent to test, else built from here")
     command.set_defaults(act=_run)
+
+    command = commands.add_parser(
+        "refresh-captures", help="capture guests anew as fixtures in tests/captures"
+    )
+    command.add_argument("guests", nargs="*", choices=sorted(scenarios.CAPTURED), metavar="GUEST")
+    command.add_argument("--wheel", type=Path, help="the agent to have in the guests")
+    command.set_defaults(act=_refresh_captures)
 
     command = commands.add_parser("shell", help="boot and give a shell in dom0")
     command.add_argument("kernels", nargs="*", choices=sorted(KERNELS), metavar="SUITE")

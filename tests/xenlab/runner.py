@@ -46,7 +46,7 @@ def prepare(
     say: Callable[[str], None],
     *,
     wheel: Path | None = None,
-    options: dict[str, Any] | None = None,
+    captures: bool = False,
 ) -> Run:
     """Build what is missing and lay out a run.
 
@@ -54,7 +54,7 @@ def prepare(
         scenarios: what to play.
         say: takes a line of progress.
         wheel: the agent to test; by default one is built from this repository.
-        options: more for dom0's driver, by name.
+        captures: the scenarios are those that refresh the fixtures.
 
     Raises:
         LabError: this machine lacks something, or the wheel cannot be built.
@@ -67,7 +67,7 @@ def prepare(
     plan = {
         "scenarios": [scenario.name for scenario in scenarios],
         "boot_disks": boot_disks(artifacts),
-        **(options or {}),
+        "captures": captures,
     }
     shared = folder / "share"
     share.prepare(shared, wheel, plan)

@@ -17,6 +17,8 @@ WRITE_BYTES: Final = 512
 """What xenconsoled's ring takes at once."""
 QUIET_S: Final = 5.0
 """No line for so long while an answer is incomplete: ask for it again."""
+UP_AGAIN_S: Final = 60.0
+"""Seldom enough not to fill a console that nobody reads yet."""
 
 
 class GoneError(Exception):
@@ -46,9 +48,14 @@ class Console:
         self._closed = True
 
     def wait_until_up(self, timeout_s: float) -> bool:
-        """Wait for the first word of the guest's channel."""
+        """Wait for the first word of the guest's channel; it may come before we listen."""
+        end = time.monotonic() + timeout_s
         with self._changed:
-            return self._changed.wait_for(lambda: 0 in self._answers, timeout_s)
+            while not self._changed.wait_for(lambda: 0 in self._answers, UP_AGAIN_S):
+                if time.monotonic() > end:
+                    return False
+                self._write({"id": 0, "again": True})
+            return True
 
     def send(self, argv: list[str], user: int | None, timeout_s: float) -> int:
         """Ask for a command; return the number to wait for."""
@@ -75,7 +82,7 @@ class Console:
             return _decode(self._answers.pop(number))
 
     def _write(self, request: dict[str, Any]) -> None:
-        for line in frames.split(request["id"], json.dumps(request).encode()):
+        for line in frames.split(frames.REQUEST, request["id"], json.dumps(request).encode()):
             view = memoryview(line)
             while view:
                 view = view[os.write(self._fd, view[:WRITE_BYTES]) :]
@@ -93,7 +100,7 @@ class Console:
                     self._take(line, assembler)
 
     def _take(self, line: bytes, assembler: frames.Assembler) -> None:
-        frame = frames.parse(line)
+        frame = frames.parse(frames.ANSWER, line)
         if frame is None:
             self._log += line + b"\n"
             return

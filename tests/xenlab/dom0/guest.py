@@ -15,7 +15,7 @@ from tests.xenlab.model import GuestSpec, Kind
 SHARE: Final = Path("/lab")
 BOOT_DISKS: Final = Path("/run/lab-boot")
 ROOT_DEVICE: Final = "/dev/vda"
-UP_WITHIN_S: Final[dict[Kind, float]] = {"pv": 150, "pvh": 200, "hvm": 420, "dom0": 0}
+UP_WITHIN_S: Final[dict[Kind, float]] = {"pv": 300, "pvh": 450, "hvm": 900, "dom0": 0}
 LOOK_AFTER_S: Final = 10.0
 SYSTEMD_WORDS: Final = ("systemd.show_status=0", "systemd.wants=lab-channel.service")
 HVM_CONFIG: Final = ('vga = "none"', "vnc = 0", "sdl = 0", "nographic = 1", "usb = 0")
@@ -58,16 +58,20 @@ class Guest:
         self.domid = -1
         self._console: Console | None = None
 
-    def boot(self) -> None:
-        """Create the guest and wait until its channel speaks.
-
-        Raises:
-            GoneError: it did not come up.
-        """
+    def create(self) -> None:
+        """Create the domain."""
         config = Path(f"/tmp/{self.name}.cfg")
         config.write_text(self._config())
         toolstack.must(["xl", "create", str(config)], timeout_s=180)
         self.domid = int(toolstack.must(["xl", "domid", self.name]))
+
+    def boot(self) -> None:
+        """Create the domain and wait until its channel speaks.
+
+        Raises:
+            GoneError: it did not come up.
+        """
+        self.create()
         self._console = Console(self._console_path())
         if not self._console.wait_until_up(UP_WITHIN_S[self.kind]):
             raise GoneError(f"the guest is not up after {UP_WITHIN_S[self.kind]:.0f} s")

@@ -3,7 +3,8 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,8 @@ from tests.xenlab.dom0.console import GoneError
 from tests.xenlab.dom0.guest import Domain
 from tests.xenlab.model import GuestSpec
 
+MOVE_AFTER_S: Final = 3.0
+"""So that the program that waits for the move has started."""
 CAPTURE: Final = ["python3", "-m", "tests.xenlab.guest.capture"]
 DOM0_VIEWS: Final = {
     "xl-list.txt": ["xl", "list"],
@@ -46,7 +49,7 @@ def keep_capture(
     spec: GuestSpec,
     folder: Path,
     *,
-    done_before: str,
+    done: Mapping[str, str],
     move: Callable[[], object] | None = None,
 ) -> None:
     """Capture a domain from inside and from outside.
@@ -55,27 +58,29 @@ def keep_capture(
         domain: what to capture.
         spec: how it was made.
         folder: where capture.tar.gz, meta.json and xl-list.txt go.
-        done_before: what was done just before, in words.
+        done: `dom0_command` or `guest_command`, what was done just before.
         move: sets the balloon moving; the capture is then taken while it moves.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if move is None:
-        done = domain.run(CAPTURE)
+        taken = domain.run(CAPTURE)
     else:
         number = domain.start([*CAPTURE, "--once-moving", "30"])
         move()
-        done = domain.finish(number)
-    assert done.status == 0, f"capturing failed: {done}"
-    (folder / "capture.tar.gz").write_bytes(done.out)
+        time.sleep(MOVE_AFTER_S)
+        move()
+        taken = domain.finish(number)
+    assert taken.status == 0, f"capturing failed: {taken}"
+    (folder / "capture.tar.gz").write_bytes(taken.out)
     (folder / "xl-list.txt").write_text(toolstack.must(["xl", "list"]) + "\n")
     meta = {
         "domain_type": domain.kind,
-        "memory_mib": spec.memory_mib,
-        "maxmem_mib": spec.maxmem_mib,
+        "memory_mib": str(spec.memory_mib),
+        "maxmem_mib": str(spec.maxmem_mib),
         "kernel_from": spec.kernel,
         "config": list(spec.config),
         "command_line": list(spec.command_line),
-        "done_before": done_before,
         "moving": move is not None,
+        **done,
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")

@@ -3,7 +3,8 @@
 
 A request is {"id", "argv", "user", "timeout_s"}; the answer is a line of JSON
 {"status", "out", "err"} with the lengths of what follows: the standard output and the standard
-error. {"id", "again": true} asks for an answer once more. Message 0 is sent at the start.
+error. {"id", "again": true} asks for an answer once more. Message 0 says that the channel is up:
+it is sent at the start and can be asked for like any other.
 """
 
 import contextlib
@@ -34,17 +35,17 @@ class Channel:
     def __init__(self, console: int) -> None:
         self._console = console
         self._writing = threading.Lock()
-        self._answers: dict[int, bytes] = {}
+        self._answers: dict[int, bytes] = {0: b"up"}
 
     def serve(self) -> None:
         """Answer requests until the console is gone."""
-        self._send(0, b"up")
+        self._send(0, self._answers[0])
         assembler = frames.Assembler()
         buffered = b""
         while data := os.read(self._console, 4096):
             *lines, buffered = (buffered + data).split(b"\n")
             for line in lines:
-                frame = frames.parse(line)
+                frame = frames.parse(frames.REQUEST, line)
                 content = assembler.add(frame) if frame else None
                 if content is not None:
                     self._accept(json.loads(content))
@@ -60,14 +61,14 @@ class Channel:
     def _carry_out(self, number: int, request: dict[str, Any]) -> None:
         answer = run(request["argv"], request.get("user"), request.get("timeout_s"))
         self._answers[number] = answer
-        for old in sorted(self._answers)[:-KEPT_ANSWERS]:
+        for old in sorted(self._answers)[1:-KEPT_ANSWERS]:
             self._answers.pop(old, None)
         self._send(number, answer)
 
     def _send(self, number: int, content: bytes) -> None:
         with self._writing:
             os.write(self._console, b"\n")  # Ends whatever the kernel was writing.
-            for line in frames.split(number, content):
+            for line in frames.split(frames.ANSWER, number, content):
                 view = memoryview(line)
                 while view:
                     view = view[os.write(self._console, view) :]

@@ -4,12 +4,14 @@
 from typing import Final
 
 from tests.xenlab.model import Scenario
-from tests.xenlab.scenarios import guest_types, kernels, shapes
+from tests.xenlab.scenarios import captures, guest_types, kernels, shapes
 
 MODULES: Final = (guest_types, shapes, kernels)
 ALL: Final[dict[str, Scenario]] = {
     scenario.name: scenario for module in MODULES for scenario in module.SCENARIOS
 }
+CAPTURED: Final[dict[str, Scenario]] = {scenario.name: scenario for scenario in captures.SCENARIOS}
+"""Played on their own, to refresh the fixtures of other tests."""
 
 
 def select(words: list[str]) -> list[Scenario]:
