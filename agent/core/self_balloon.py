@@ -33,10 +33,10 @@ def goal_kib(view: View) -> int | None:
 
 
 def reserve_kib(view: View) -> int:
-    """What is to stay available beyond what is in use."""
-    total_kib = view.snapshot.memory.total_kib if view.snapshot.memory else 0
+    """What is to stay available: a share of what the host allows, so it does not shrink as well."""
+    allowed_kib = view.aim_kib or view.current_kib
     return max(
-        view.settings.self_reserve_kib, total_kib * view.settings.self_reserve_percent // 100
+        view.settings.self_reserve_kib, allowed_kib * view.settings.self_reserve_percent // 100
     )
 
 

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The policy at work on simulated guests: single stories, each with one thing to achieve."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.core.policy_settings import PolicySettings
+from sim_backend.domain import SimulatedDomain
+from sim_backend.kernel_images import DEBIAN_11, DEBIAN_12
+from sim_backend.policy_agent import PolicyAgent
+from sim_backend.toolstacks import Libxl, simple_guest
+
+MIB = 1024
+
+
+class Story:
+    """A guest, an agent that looks when it wants to or when the host wrote, and a plan."""
+
+    def __init__(self, settings: PolicySettings, **config: Any) -> None:
+        self.toolstack: Libxl
+        self.domain: SimulatedDomain
+        self.toolstack, self.domain = simple_guest(**config)
+        self.clock = self.domain.clock
+        self.start_s = self.clock.now_s
+        self.agent = PolicyAgent(settings, keeps_record=True)
+        self._next = self.clock.after(0.0, self._tick)
+        self.domain.listeners.append(self.look)
+
+    def at(self, when_s: float, action: Callable[[], None]) -> None:
+        self.clock.at(self.start_s + when_s, action)
+
+    def mem_set(self, when_s: float, mib: int) -> None:
+        self.at(when_s, lambda: self.toolstack.mem_set(self.domain, mib * MIB))
+
+    def workload(self, when_s: float, mib: int) -> None:
+        self.at(when_s, lambda: self.domain.change_workload(anon_kib=mib * MIB))
+
+    def look(self) -> None:
+        self._next.cancel()
+        self._next = self.clock.after(0.0, self._tick)
+
+    def run(self, until_s: float) -> None:
+        self.clock.run_until(self.start_s + until_s)
+
+    def _tick(self) -> None:
+        if self.domain.alive:
+            self._next = self.clock.after(self.agent.tick(self.domain), self._tick)
+
+    @property
+    def written(self) -> list[int]:
+        return [target_kib // MIB for _, target_kib in self.domain.target_writes]
+
+    @property
+    def reasons(self) -> set[str]:
+        return {decided.decision.reason for decided in self.agent.record}
+
+    @property
+    def current_mib(self) -> float:
+        return self.domain.current_kib / MIB
+
+
+FOLLOW = PolicySettings()
+GUARD = PolicySettings(mode="guard")
+SELF = PolicySettings(mode="self")
+
+
+@pytest.mark.parametrize("mode", ["observe", "follow", "guard"])
+@pytest.mark.parametrize("domain_type", ["pv", "pvh", "hvm"])
+def test_a_kernel_that_follows_by_itself_is_left_alone(mode: Any, domain_type: str) -> None:
+    story = Story(PolicySettings(mode=mode), domain_type=domain_type)
+    story.mem_set(1, 768)
+    story.run(30)
+
+    assert story.domain.driver.at_rest
+    assert story.written == []
+    assert len(story.agent.record) < 12
+
+
+def test_blocks_that_the_kernel_left_offline_are_put_online() -> None:
+    story = Story(FOLLOW, image=DEBIAN_11)
+    story.mem_set(1, 1024)
+    story.run(20)
+
+    assert story.current_mib == 1024
+    assert story.written == []
+
+
+def test_blocks_stay_offline_when_the_administrator_says_so() -> None:
+    story = Story(FOLLOW._replace(online_blocks=False), image=DEBIAN_11)
+    story.mem_set(1, 1024)
+    story.run(20)
+
+    assert story.current_mib == 512
+    assert "online-not-allowed" in story.reasons
+
+
+@pytest.mark.parametrize("mode", ["follow", "guard"])
+def test_a_driver_that_gave_up_is_woken_and_gets_its_exact_target_back(mode: Any) -> None:
+    story = Story(PolicySettings(mode=mode))
+    taken_kib = story.domain.host.take_for_another(1 << 40)
+    story.mem_set(1, 768)
+    story.at(40, lambda: story.domain.host.return_from_another(taken_kib))
+    story.run(400)
+
+    assert story.domain.driver.cancellations > 0
+    assert story.current_mib == 768
+
+
+def test_waking_that_does_not_help_becomes_rare() -> None:
+    story = Story(FOLLOW)
+    story.domain.host.take_for_another(1 << 40)
+    story.mem_set(1, 768)
+    story.run(4 * 3600)
+
+    assert len(story.written) < 2 * 40
+
+
+def test_a_target_set_by_hand_gives_way_to_the_hosts() -> None:
+    story = Story(FOLLOW)
+    story.at(5, lambda: story.domain.driver.set_target_pages(300 * 256))
+    story.at(6, story.look)
+    story.run(30)
+
+    assert story.written == [512]
+    assert story.current_mib == 512
+
+
+def test_two_who_write_the_target_do_not_fight_for_ever() -> None:
+    story = Story(FOLLOW)
+
+    def rival() -> None:
+        story.domain.driver.set_target_pages(300 * 256)
+        story.look()
+
+    story.clock.every(5.0, rival, until_s=story.clock.now_s + 3600)
+    story.run(3600)
+
+    assert len(story.written) < 20
+
+
+def squeezed_below_its_working_set(settings: PolicySettings, **config: Any) -> Story:
+    story = Story(settings, **config)
+    story.workload(1, 300)
+    story.mem_set(10, 200)
+    story.run(60)
+    return story
+
+
+def test_without_a_guard_a_squeezed_guest_loses_its_workload() -> None:
+    assert squeezed_below_its_working_set(FOLLOW).domain.memory.oom_kills == 1
+
+
+@pytest.mark.parametrize("domain_type", ["pv", "pvh", "hvm"])
+def test_a_guarded_guest_keeps_its_workload_and_goes_on_when_there_is_room(
+    domain_type: str,
+) -> None:
+    story = squeezed_below_its_working_set(GUARD, domain_type=domain_type)
+    assert story.domain.memory.oom_kills == 0
+    assert 400 < story.current_mib < 450
+    assert "held-at-floor" in story.reasons
+
+    story.domain.change_workload(anon_kib=0)
+    story.run(90)
+    assert abs(story.current_mib - 200) < 1
+    assert story.domain.memory.oom_kills == 0
+
+
+def test_a_configured_floor_is_never_passed() -> None:
+    story = Story(GUARD._replace(floor_kib=300 * MIB))
+    story.mem_set(1, 200)
+    story.run(60)
+
+    assert story.current_mib == 300
+
+
+def test_a_guard_lets_go_at_once_when_the_host_asks_for_more_again() -> None:
+    story = squeezed_below_its_working_set(GUARD)
+    story.mem_set(61, 600)
+    story.run(70)
+
+    assert story.current_mib == 600
+
+
+def test_a_guest_of_its_own_mind_gives_back_and_takes_back_within_the_hosts_target() -> None:
+    story = Story(SELF)
+    story.mem_set(1, 1024)
+    story.run(600)
+    least_mib = story.current_mib
+    assert least_mib < 600
+
+    story.workload(601, 500)
+    story.at(601.5, story.look)  # as the kernel's pressure trigger makes the daemon do
+    story.run(700)
+    assert story.current_mib > 600
+    assert story.domain.memory.oom_kills == 0
+    assert max(story.written) <= 1024
+
+
+def test_a_guest_of_its_own_mind_comes_to_rest() -> None:
+    story = Story(SELF)
+    story.run(1200)
+    writes = len(story.written)
+    story.run(7200)
+
+    assert len(story.written) == writes
+
+
+def test_a_host_that_repeats_itself_does_not_undo_what_the_guest_gave_back() -> None:
+    story = Story(SELF)
+    story.mem_set(1, 1024)
+    story.run(600)
+    least_mib = story.current_mib
+    story.mem_set(601, 1000)
+    story.run(640)
+
+    assert story.current_mib < least_mib + 100
+
+
+def test_dom0_is_left_alone_unless_configured() -> None:
+    story = Story(FOLLOW, domain_type="dom0-pv", memory_kib=1024 * MIB, maxmem_kib=1024 * MIB)
+    story.at(1, lambda: story.domain.driver.set_target_pages(300 * 256))
+    story.at(2, story.look)
+    story.run(100)
+
+    assert story.written == []
+    assert story.reasons == {"dom0"}
+
+
+def test_pages_released_at_boot_are_taken_again_only_when_allowed() -> None:
+    config: dict[str, Any] = {
+        "domain_type": "dom0-pv",
+        "memory_kib": 1024 * MIB,
+        "maxmem_kib": 1024 * MIB,
+        "released_pages": 2560,
+    }
+    left = Story(FOLLOW, **config)
+    left.run(10)
+    assert left.written == []
+
+    taken = Story(FOLLOW._replace(reclaim_released=True), **config)
+    before_mib = taken.current_mib
+    taken.run(10)
+    assert taken.current_mib == before_mib + 10
+
+
+def test_observing_looks_and_never_writes() -> None:
+    story = Story(PolicySettings(mode="observe"), image=DEBIAN_12)
+    story.workload(1, 300)
+    story.mem_set(10, 200)
+    story.run(300)
+
+    assert story.written == []
