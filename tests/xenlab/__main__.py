@@ -6,6 +6,7 @@ Exit status of `run`: 0 if every case passed, 1 if one did not, 2 if the lab cou
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -133,6 +134,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command."""
     arguments = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # QEMU goes as well.
     try:
         status: int = arguments.act(arguments)
     except LabError as error:
