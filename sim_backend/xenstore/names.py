@@ -10,7 +10,7 @@ from typing import Final
 REL_PATH_MAX: Final = 2048
 
 _VALID = re.compile(r"/|(?:/[A-Za-z0-9_@-]+)+", re.ASCII)
-_DOMAIN_PREFIX = re.compile(r"/local/domain/ *\+?[0-9]{1,5}/", re.ASCII)
+_DOMAIN_PREFIX = re.compile(r"/local/domain/[0-9]{1,5}/", re.ASCII)
 
 
 def is_valid_path(path: str) -> bool:

@@ -69,10 +69,10 @@ def _directory_part(_store: Store, session: Session, packet: Packet) -> bytes:
     strings = split_strings(packet.payload)
     if len(strings) != 2:
         raise XenstoreError("EINVAL")
-    path, offset = strings
-    names, generation = session.directory_generation(path, packet.transaction)
+    names, generation = session.directory_generation(strings[0], packet.transaction)
+    offset = _number(strings[1])
     head = f"{generation}\0".encode()
-    rest = join_strings(names)[max(0, _number(offset)) :]
+    rest = join_strings(names)[offset:] if offset >= 0 else b""
     room = PAYLOAD_MAX - len(head) - 1
     if len(rest) <= room:
         return head + rest + b"\0"

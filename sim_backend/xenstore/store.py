@@ -5,7 +5,6 @@ Nothing here knows a wire.  A client of the store is a `Session`; the store keep
 share.  The behaviour is that of the C xenstored of Xen 4.17.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sim_backend.xenstore.errors import XenstoreError
@@ -161,7 +160,7 @@ class Store:
             return
         for session in self.sessions_of(domid):
             session.close()
-        self._remove_owned("/", domid)
+        self._remove_owned(domid)
         for path, entries in self._special.items():
             self._special[path] = _without_domain(entries, domid)
         del self.domains[domid]
@@ -171,13 +170,15 @@ class Store:
         if domain.introduced:
             self._fire_special("@releaseDomain")
 
-    def _remove_owned(self, path: str, domid: int) -> None:
-        node = self.nodes[path]
-        if node.owner == domid:
-            remove_subtree(Direct(self), path)
-            return
-        for name in node.children:
-            self._remove_owned(child_of(path, name), domid)
+    def _remove_owned(self, domid: int) -> None:
+        places = ["/"]
+        while places:
+            path = places.pop()
+            node = self.nodes[path]
+            if node.owner == domid:
+                remove_subtree(Direct(self), path)
+            else:
+                places += [child_of(path, name) for name in reversed(node.children)]
 
     def count_nodes(self, domid: int, change: int) -> None:
         """Account for nodes of a domain that came or went."""
@@ -274,18 +275,20 @@ class Store:
 
     def below(self, path: str) -> dict[str, bytes]:
         """Every node below `path` with its value, by the path relative to it."""
-        return dict(self._walk(path, ""))
+        found: dict[str, bytes] = {}
+        prefix_chars = len(child_of(path, ""))
+        places = [path] if path in self.nodes else []
+        while places:
+            place = places.pop()
+            node = self.nodes[place]
+            if place != path:
+                found[place[prefix_chars:]] = node.value
+            places += [child_of(place, name) for name in reversed(node.children)]
+        return found
 
     def below_domain(self, domid: int) -> dict[str, bytes]:
         """Every node of a domain's own directory with its value, by relative path."""
         return self.below(domain_path(domid))
-
-    def _walk(self, path: str, seen_as: str) -> Iterable[tuple[str, bytes]]:
-        node = self.nodes.get(path)
-        for name in node.children if node else ():
-            place, relative = child_of(path, name), f"{seen_as}/{name}".lstrip("/")
-            yield relative, self.nodes[place].value
-            yield from self._walk(place, relative)
 
     def check(self) -> None:
         """Raise AssertionError unless tree and accounts fit together."""

@@ -6,6 +6,7 @@ generation that was, and succeeds when none of those nodes has changed since (xe
 rule: nodes that were never looked at do not conflict, and a write looks first).
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from sim_backend.xenstore.errors import XenstoreError
@@ -91,22 +92,37 @@ def remove_subtree(view: View, path: str) -> None:
     above, name = parent_of(path), base_of(path)
     if view.read(above) is None:
         raise XenstoreError("EINVAL")
-    _remove(view, path, path)
+    for place, node in _children_first(view, path):
+        view.delete(place)
+        view.changed(place, node, exact=place != path)
+        view.count(node.owner, -1)
     directory = view.read(above)
     if directory is None or name not in directory.children:
         raise XenstoreError("EIO")
     view.write(above, directory.without_child(name))
 
 
-def _remove(view: View, path: str, root: str) -> None:
+def _children_first(view: View, path: str) -> Iterator[tuple[str, Node]]:
+    """Every node below `path` and at last that one; without recursion, for a tree may be deep."""
+    node = _existing(view, path)
+    stack = [(path, node, iter(node.children))]
+    while stack:
+        place, node, names = stack[-1]
+        name = next(names, None)
+        if name is None:
+            stack.pop()
+            yield place, node
+        else:
+            below = child_of(place, name)
+            child = _existing(view, below)
+            stack.append((below, child, iter(child.children)))
+
+
+def _existing(view: View, path: str) -> Node:
     node = view.read(path)
     if node is None:
         raise XenstoreError("EIO")
-    for name in node.children:
-        _remove(view, child_of(path, name), root)
-    view.delete(path)
-    view.changed(path, node, exact=path != root)
-    view.count(node.owner, -1)
+    return node
 
 
 class _Access:

@@ -137,6 +137,17 @@ def test_removing_takes_everything_below_and_is_done_when_there_is_nothing(host:
     assert ask(host.dom0, raw_client.RM, "/") == "EINVAL"
 
 
+def test_a_tree_may_be_as_deep_as_a_path_is_long(host: Host) -> None:
+    deep = "/" + "/".join("a" * 1023)
+    assert write(host.dom0, deep, b"1") == OK
+    assert read(host.dom0, deep) == b"1"
+    assert rm(host.dom0, "/a") == OK
+    assert read(host.dom0, deep) == "ENOENT"
+    assert write(host.guest, "data/" + "/".join("a" * 900)) == OK
+    assert ask(host.dom0, RELEASE, "5") == OK
+    assert read(host.dom0, f"{host.base}/data") == "ENOENT"
+
+
 def test_an_owner_shares_his_node_and_cannot_give_it_away(host: Host) -> None:
     write(host.guest, "data/x")
     assert set_perms(host.guest, "data/x", "n5", "r0", "b0") == OK
