@@ -13,7 +13,6 @@ from agent.sources.key_store import CapturedKeys
 from agent.sources.system_root import SystemRoot
 from tests import captures
 
-
 # A hundred trees of small files are made and removed: in memory, where that is possible.
 QUICK = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
 
