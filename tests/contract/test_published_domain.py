@@ -13,6 +13,7 @@ from agent.gather import gather
 from agent.sources.key_store import SessionKeys
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore_session import XenstoreSession
+from sim_backend import scenarios
 from sim_backend.domain import SimulatedDomain
 from sim_backend.guest_config import MIB
 from sim_backend.published import PublishedDomain
@@ -109,3 +110,20 @@ def test_what_the_agent_writes_moves_the_balloon(publish: Callable[..., Publishe
     balloon = published.snapshot().balloon
     assert balloon is not None
     assert (balloon.target_kib, balloon.current_kib) == (400 * MIB, 400 * MIB)
+
+
+@pytest.mark.parametrize("name", ["migration", "xenstored-restart", "dom0", "hotplug-offline"])
+def test_a_story_with_more_than_a_target_can_be_published(name: str) -> None:
+    stage = scenarios.load(name).build(0, name)
+    end_s = stage.start_s + scenarios.load(name).duration_s
+    with tempfile.TemporaryDirectory(prefix="published-") as directory:
+        published = PublishedDomain(stage.domain, directory, speed=500.0)
+        while stage.clock.now_s < end_s:
+            published.step(0)
+        store = published.server.store
+        store.check()
+        shown = store.below_domain(stage.domain.domid)
+        keys = stage.domain.store.items()
+        assert {key: shown[key].decode() for key in keys} == keys
+        assert SystemRoot(published.root).read(TARGET).value == f"{stage.domain.target_kib}\n"
+        published.close()
