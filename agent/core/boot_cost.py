@@ -36,14 +36,16 @@ _PCI_SWIOTLB_SINCE: Final = KernelRelease(6, 5)  # xen_pv_pci_possible; seen on 
 
 
 class Kernel(NamedTuple):
-    """What a kernel costs whatever the size of the map; KiB.
+    """What a kernel costs whatever the size of the map; KiB, with one CPU.
 
+    `per_cpu_kib` is added for each further one ("percpu: Embedded N pages/cpu" in its log).
     `measured`: on a guest with this very series; otherwise borrowed from the nearest one.
     """
 
     release: KernelRelease
     pv_kib: int
     hvm_kib: int
+    per_cpu_kib: int
     measured: bool = True
 
     def base_kib(self, domain_type: DomainType) -> int:
@@ -51,10 +53,10 @@ class Kernel(NamedTuple):
         return self.pv_kib if domain_type in ("pv", "dom0-pv") else self.hvm_kib
 
 
-LINUX_5_10: Final = Kernel(KernelRelease(5, 10), pv_kib=42818, hvm_kib=42428)
-LINUX_6_1: Final = Kernel(KernelRelease(6, 1), pv_kib=46186, hvm_kib=46384)
-LINUX_6_12: Final = Kernel(KernelRelease(6, 12), pv_kib=39354, hvm_kib=39556)
-LINUX_7_2: Final = Kernel(KernelRelease(7, 2), pv_kib=43598, hvm_kib=43800)
+LINUX_5_10: Final = Kernel(KernelRelease(5, 10), pv_kib=42818, hvm_kib=42428, per_cpu_kib=252)
+LINUX_6_1: Final = Kernel(KernelRelease(6, 1), pv_kib=46186, hvm_kib=46384, per_cpu_kib=248)
+LINUX_6_12: Final = Kernel(KernelRelease(6, 12), pv_kib=39354, hvm_kib=39556, per_cpu_kib=264)
+LINUX_7_2: Final = Kernel(KernelRelease(7, 2), pv_kib=43598, hvm_kib=43800, per_cpu_kib=264)
 MEASURED: Final = (LINUX_5_10, LINUX_6_1, LINUX_6_12, LINUX_7_2)
 
 
@@ -87,6 +89,7 @@ class BootShape(NamedTuple):
     populated_kib: int
     bits: int = 64
     pci_possible: bool = False
+    cpus: int = 1
 
     @property
     def is_pv(self) -> bool:
@@ -100,6 +103,14 @@ def boot_cost(shape: BootShape) -> tuple[CostPart, ...]:
     if _has_swiotlb(shape):
         parts.append(
             CostPart("swiotlb", SWIOTLB_KIB, "bounce buffers for devices that reach 4 GiB only")
+        )
+    if shape.cpus > 1:
+        parts.append(
+            CostPart(
+                "per-cpu",
+                (shape.cpus - 1) * shape.kernel.per_cpu_kib,
+                "static per-CPU areas of the CPUs beside the first",
+            )
         )
     parts.append(
         CostPart(

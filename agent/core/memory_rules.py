@@ -12,8 +12,8 @@ from agent.core.units import MIB_KIB, format_kib
 
 # Shares of current_kb that page structures may take: 5 % is reached at maxmem = 3.2 x memory,
 # 10 % at 6.4 x.
-_STRUCT_SHARE_TOLD_PERCENT: Final = 5
-_STRUCT_SHARE_BAD_PERCENT: Final = 10
+STRUCT_SHARE_TOLD_PERCENT: Final = 5
+STRUCT_SHARE_BAD_PERCENT: Final = 10
 # The map's size as a multiple of what was populated, where Linux's limit is at work: 10 times
 # as much on top (arch/x86/xen/setup.c, EXTRA_MEM_RATIO), 10 times in all in the oldest kernels.
 _CLAMP_FROM: Final = 9.9
@@ -108,10 +108,10 @@ def page_struct_overhead(situation: Situation) -> Finding | None:
         return None
     structs_kib = next((term.kib for term in parts.terms if term.name == "struct-pages"), 0)
     share = structs_kib * 100 / balloon.current_kib
-    if share <= _STRUCT_SHARE_TOLD_PERCENT:
+    if share <= STRUCT_SHARE_TOLD_PERCENT:
         return None
     return Finding(
-        "page-struct-overhead", "warning" if share > _STRUCT_SHARE_BAD_PERCENT else "info",
+        "page-struct-overhead", "warning" if share > STRUCT_SHARE_BAD_PERCENT else "info",
         f"Page structures for the whole map take {format_kib(structs_kib)}, {share:.0f} % of what "
         "the guest has now.",
         {
