@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every parser of a text from outside, under the name of its directory in tests/corpus/.
+
+A parser either gives a value or raises one of `REFUSALS`; nothing else may leave it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from agent.core.kernel_release import parse_kernel_release
+from agent.core.untrusted import parse_decimal as untrusted_decimal
+from agent.core.untrusted import parse_signed_decimal
+from agent.sources.boot_record import parse_boot_record
+from agent.sources.firmware_memmap import parse_type
+from agent.sources.iomem import parse_iomem
+from agent.sources.kernel import memory_options, parse_switch, parse_uptime
+from agent.sources.kernel_log import parse_kernel_log
+from agent.sources.numbers import parse_decimal, parse_hex
+from agent.sources.outcome import HiddenError, MalformedError
+from agent.sources.pressure import parse_pressure
+from agent.sources.zoneinfo import parse_zoneinfo
+
+CORPUS: Final = Path(__file__).parents[1] / "corpus"
+REFUSALS: Final = (MalformedError, HiddenError)
+
+
+def _of_text(parse: Callable[[str], Any]) -> Callable[[bytes], Any]:
+    """As `SystemRoot.read` hands it over."""
+    return lambda raw: parse(raw.decode("utf-8", "backslashreplace"))
+
+
+PARSERS: Final[dict[str, Callable[[bytes], Any]]] = {
+    "boot_record": _of_text(parse_boot_record),
+    "decimal": _of_text(parse_decimal),
+    "hex": _of_text(parse_hex),
+    "iomem": _of_text(parse_iomem),
+    "kernel_log": _of_text(parse_kernel_log),
+    "kernel_release": _of_text(parse_kernel_release),
+    "memmap_type": _of_text(parse_type),
+    "memory_options": _of_text(memory_options),
+    "pressure": _of_text(parse_pressure),
+    "switch": _of_text(parse_switch),
+    "untrusted": untrusted_decimal,
+    "untrusted_signed": parse_signed_decimal,
+    "uptime": _of_text(parse_uptime),
+    "zoneinfo": _of_text(parse_zoneinfo),
+}
