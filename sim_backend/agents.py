@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Agents under test: what looks at a domain now and then, and perhaps acts.
 
-`NoAgent` shows what a guest does when left alone.  `Follower` is the reference: small, without
-configuration, and good enough to pass every scenario; it is no substitute for the daemon.
+`NoAgent` shows what a guest does when left alone.  `ReferenceAgent` is small, without
+configuration, and good enough to pass every scenario; it is no substitute for the daemon.  The
+daemon's own policy is there in each of its modes.
 """
 
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from agent.core.policy_settings import Mode, PolicySettings
 from agent.core.snapshot import BalloonReading, Snapshot
 from agent.core.units import PAGE_KIB
 from agent.sources.domain import ActRefusedError, Domain
+from sim_backend.policy_agent import PolicyAgent
 
 
 class Agent(Protocol):
     """Something that is asked to look at its domain from time to time."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
 
     def tick(self, domain: Domain) -> float:
         """Look, perhaps act; the longest time in seconds until the next look.
@@ -45,10 +51,10 @@ HIGH_PRESSURE: Final = 20.0
 TICK_S: Final = 1.0
 
 
-class Follower:
+class ReferenceAgent:
     """Keeps the guest above what it uses, wakes a driver that gave up, onlines what was added."""
 
-    name = "follower"
+    name = "reference"
 
     def __init__(self) -> None:
         self._offset_kib: int | None = None
@@ -148,4 +154,15 @@ class Follower:
         domain.set_target_kib(target_kib)
 
 
-AGENTS: Final[dict[str, Callable[[], Agent]]] = {"none": NoAgent, "follower": Follower}
+def _policy(mode: Mode) -> Callable[[], Agent]:
+    return lambda: PolicyAgent(PolicySettings(mode=mode, act_in_dom0=True))
+
+
+AGENTS: Final[dict[str, Callable[[], Agent]]] = {
+    "none": NoAgent,
+    "reference": ReferenceAgent,
+    "observe": _policy("observe"),
+    "follow": _policy("follow"),
+    "guard": _policy("guard"),
+    "self": _policy("self"),
+}

@@ -17,6 +17,7 @@ from sim_backend import files as kernel_files
 from sim_backend.blocks import BlockTable
 from sim_backend.boot import Boot, boot
 from sim_backend.clock import Clock
+from sim_backend.crash import crash_boot
 from sim_backend.driver import PACES, BalloonDriver
 from sim_backend.guest_config import GuestConfig
 from sim_backend.guest_memory import GuestMemory
@@ -230,16 +231,27 @@ class SimulatedDomain:
         self.tell("moved", f"resumed as domain {domid}")
         self.store.fire_all()
 
+    def crash(self, reserved_kib: int) -> None:
+        """The kernel crashes into the one that was loaded for that case.
+
+        It boots in the memory reserved for it, knows nothing of a balloon, and takes static-max
+        less what it finds for its constant.  What Xen has given to the domain stays given.
+        """
+        self.boot = crash_boot(self.boot, reserved_kib)
+        self.booted_at_s = self.clock.now_s
+        self.driver.stop()
+        self._build_kernel()
+        self.tell("crash", f"the crash kernel runs in {reserved_kib} KiB")
+        self._store_changed("memory/target")
+
     def _build_kernel(self) -> None:
         regime = self.config.image.regime
-        current_kib = self.boot.nr_pages * PAGE_KIB
-        if not self.config.is_pv:
-            current_kib = self.boot.present_pages * PAGE_KIB
-        managed_kib = current_kib - self.boot.overhead_kib
-        if self.config.is_pv:
-            managed_kib = self.boot.mem_total_kib
         self.memory = GuestMemory(
-            self.clock, managed_kib, self.config.with_workload(), self.config.swap_kib, self.tell
+            self.clock,
+            self.boot.mem_total_kib,
+            self.config.with_workload(),
+            self.config.swap_kib,
+            self.tell,
         )
         self.blocks = BlockTable(
             self.boot.map,

@@ -156,9 +156,11 @@ class BalloonDriver:
         """The domain goes on with another reservation, on another host or under another domid."""
         self._xen = xen
 
-    def forget_first_watch(self) -> None:
-        """A fresh kernel (kexec) reads static-max anew."""
-        self._watch_fired = False
+    def stop(self) -> None:
+        """This kernel is gone."""
+        for event in (self._event, self._wake):
+            if event is not None:
+                event.cancel()
 
     def onlined(self, pages: int) -> None:
         """Hot-added pages came online: they go into the balloon first (xen_online_page)."""

@@ -27,7 +27,7 @@ Exit status: 0 every check passed, 1 one failed.
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios and leave.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in KiB.")
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw it as SVG.")
-@click.option("--agent", metavar="NAME", default="follower", show_default=True, help="Who acts.")
+@click.option("--agent", metavar="NAME", default="reference", show_default=True, help="Who acts.")
 @click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="Of chance.")
 def simulate(
     scenario: str | None,

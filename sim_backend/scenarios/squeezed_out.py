@@ -73,7 +73,7 @@ def _burst_judged(stage: Stage) -> Sequence[Check]:
     return (
         checks.no_oom(stage),
         checks.settles_at(stage, target_kib, within_s=90.0),
-        checks.writes_at_most(stage, 8),
+        checks.writes_at_most(stage, 12),
     )
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from sim_backend.agents import Agent, Follower, NoAgent
+from sim_backend.agents import Agent, NoAgent, ReferenceAgent
 from sim_backend.fleet import Fleet, FleetPlan
 
 DAY_S = 86400.0
@@ -39,8 +39,8 @@ def main() -> int:
     one = FleetPlan(guests=1, resolution_s=0.05)
     many = FleetPlan(guests=guests)
     measure("a day of one guest, nobody looks", one, NoAgent, DAY_S)
-    day_s = measure("a day of one guest, a look each 10 s", one, Follower, DAY_S)
-    fleet_s = measure(f"an hour of {guests} guests, a look each 10 s", many, Follower, HOUR_S)
+    day_s = measure("a day of one guest, a look each 10 s", one, ReferenceAgent, DAY_S)
+    fleet_s = measure(f"an hour of {guests} guests, a look each 10 s", many, ReferenceAgent, HOUR_S)
     return 0 if day_s < DAY_LIMIT_S and fleet_s < FLEET_LIMIT_S else 1
 
 

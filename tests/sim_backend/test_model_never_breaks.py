@@ -189,7 +189,11 @@ def test_the_same_seed_gives_the_same_run(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(scenario_names()), st.sampled_from(sorted(AGENTS)), st.integers(0, 1 << 32))
+@given(
+    st.sampled_from(scenario_names()),
+    st.sampled_from(["none", "reference"]),
+    st.integers(0, 1 << 32),
+)
 def test_a_scenario_is_the_same_story_each_time_it_is_told(
     name: str, agent: str, seed: int
 ) -> None:
@@ -201,5 +205,5 @@ def test_a_scenario_is_the_same_story_each_time_it_is_told(
 def test_the_reference_agent_passes_every_scenario_whatever_chance_does(
     name: str, seed: int
 ) -> None:
-    report = load(name).run(seed, AGENTS["follower"]())
+    report = load(name).run(seed, AGENTS["reference"]())
     assert report.passed, [check for check in report.checks if not check.passed]

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from agent.sources.domain import Domain
-from sim_backend.agents import Follower, NoAgent
+from sim_backend.agents import NoAgent, ReferenceAgent
 from sim_backend.plot import plot_svg
 from sim_backend.report_text import report_lines, report_object
 from sim_backend.scenarios import DEFAULT, load, scenario_names
@@ -49,7 +49,7 @@ def test_an_unknown_name_is_a_key_error() -> None:
 
 @pytest.mark.parametrize("name", scenario_names())
 def test_the_reference_agent_passes(name: str) -> None:
-    report = load(name).run(0, Follower())
+    report = load(name).run(0, ReferenceAgent())
     assert report.passed, [check for check in report.checks if not check.passed]
 
 
@@ -66,7 +66,7 @@ def test_an_agent_that_cannot_keep_its_hands_still_fails(name: str) -> None:
 @pytest.mark.parametrize("name", scenario_names())
 def test_a_report_can_be_read_drawn_and_parsed(name: str) -> None:
     scenario = load(name)
-    report = scenario.run(0, Follower())
+    report = scenario.run(0, ReferenceAgent())
     lines = list(report_lines(scenario, report))
     assert "simulated" in lines[0]
     assert max(len(line) for line in lines) < 140
