@@ -13,6 +13,7 @@ NOT_XEN: Final = 69
 INTERNAL: Final = 70
 CANNOT_CREATE: Final = 73
 NO_PERMISSION: Final = 77
+CONFIGURATION: Final = 78
 INTERRUPTED: Final = 130
 
 OF_VERDICT: Final[Mapping[str, int]] = {

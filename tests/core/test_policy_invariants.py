@@ -46,7 +46,7 @@ faults = st.one_of(
     st.tuples(st.just("move"), st.none()),
 )
 runs = st.lists(st.tuples(moments, faults), max_size=25)
-policies = st.fixed_dictionaries(
+policy_fields: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "mode": st.sampled_from(MODES),
         "floor_kib": st.none() | sizes_mib.map(lambda mib: mib * MIB),
@@ -57,7 +57,8 @@ policies = st.fixed_dictionaries(
         "self_interval_s": st.sampled_from([1.0, 10.0]),
         "self_calm_s": st.sampled_from([5.0, 60.0]),
     }
-).map(lambda fields: PolicySettings(**fields))
+)
+policies = policy_fields.map(lambda fields: PolicySettings(**fields))
 guests = st.fixed_dictionaries(
     {
         "domain_type": st.sampled_from(["pv", "pvh", "hvm"]),

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`balloon-agent config check` and `balloon-agent config show`."""
+
+import sys
+
+import click
+
+from agent.cli import exit_codes
+from agent.daemon.config import DIRECTORY, ConfigError, load_config
+
+_FILE = click.option(
+    "--config", "named", metavar="FILE", help=f"Read this file instead of {DIRECTORY}."
+)
+
+
+@click.group()
+def config() -> None:
+    """Look at the configuration of the daemon."""
+
+
+@config.command()
+@_FILE
+def check(named: str | None) -> int:
+    """Say whether the configuration can be used; exit status 78 when not."""
+    try:
+        found = load_config(named)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return exit_codes.CONFIGURATION
+    files = ", ".join(found.files) or "no file, all defaults"
+    sys.stdout.write(f"The configuration is good ({files}).\n")
+    return exit_codes.OK
+
+
+@config.command()
+@_FILE
+@click.option("--default", "default", is_flag=True, help="The shipped file, with every key.")
+def show(named: str | None, *, default: bool) -> int:
+    """Print the effective configuration, and where each value comes from."""
+    from agent.daemon.config_text import default_text, effective_text  # noqa: PLC0415
+
+    if default:
+        sys.stdout.write(default_text())
+        return exit_codes.OK
+    try:
+        sys.stdout.write(effective_text(load_config(named)))
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return exit_codes.CONFIGURATION
+    return exit_codes.OK
