@@ -10,6 +10,7 @@ from tests.contract.xenstore_requests import (
     GET_DOMAIN_PATH,
     IS_DOMAIN_INTRODUCED,
     RELEASE,
+    SET_TARGET,
     ask,
     begin,
     end,
@@ -450,6 +451,38 @@ def test_a_new_domain_is_announced_to_dom0(host: Host) -> None:
     events_so_far(host.dom0)
     host.xenstore.introduce(6)
     assert host.dom0.next_event() == ("@introduceDomain", "new")
+
+
+def test_dom0_may_let_a_guest_hear_of_domains_that_end(host: Host) -> None:
+    assert set_perms(host.dom0, "@releaseDomain", "n0", "r5") == OK
+    watch(host.guest, "@releaseDomain", "r")
+    watch(host.guest, "@introduceDomain", "i")
+    events_so_far(host.guest)
+    host.xenstore.introduce(6)
+    assert ask(host.dom0, RELEASE, "6") == OK
+    assert events_so_far(host.guest) == [("@releaseDomain", "r")]
+
+
+def test_a_device_model_may_do_what_its_guest_may(host: Host) -> None:
+    with RawClient(host.xenstore.introduce(6).path) as device_model:
+        assert write(device_model, f"{host.base}/data/x") == "EACCES"
+        assert ask(host.dom0, SET_TARGET, "6", "5") == OK
+        assert write(device_model, f"{host.base}/data/x") == OK
+        assert read(device_model, f"{host.base}/memory/target") == b"524288"
+        assert ask(host.dom0, SET_TARGET, "6", "99") == "ENOENT"
+        assert ask(device_model, SET_TARGET, "6", "0") == "EACCES"
+
+
+def test_what_a_transaction_removed_is_told_to_who_could_read_it(host: Host) -> None:
+    write(host.guest, "data/a/b")
+    watch(host.guest, "data/a/b", "b")
+    watch(host.guest, "data", "d")
+    events_so_far(host.guest)
+    tx = _number(begin(host.dom0))
+    assert rm(host.dom0, f"{host.base}/data/a", tx) == OK
+    assert events_so_far(host.guest) == []
+    assert end(host.dom0, tx) == OK
+    assert sorted(events_so_far(host.guest)) == [("data/a", "d"), ("data/a/b", "b")]
 
 
 # The wire.
