@@ -16,10 +16,13 @@ from agent.sources import (
     hypervisor,
     iomem,
     kernel,
+    kernel_config,
     kernel_log,
     meminfo,
     memory_blocks,
     pressure,
+    processes,
+    vmstat,
     xen_memory,
     zoneinfo,
 )
@@ -50,11 +53,12 @@ _FILES: Final = (
     pressure.FILE,
     iomem.FILE,
     boot_record.FILE,
-    "proc/vmstat",
+    vmstat.FILE,
 )
 _KEYS: Final = (
     "domid",
     "control/feature-balloon",
+    "data/meminfo_total",
     "data/balloon/state",
     "data/balloon/seq",
 )
@@ -64,7 +68,8 @@ _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 def captured_files(root: SystemRoot, store: KeyStore) -> dict[str, str]:
     """Path below the capture -> text.  What cannot be read is left out."""
     files: dict[str, str] = {}
-    for path in (*_FILES, *_below(root, _DIRECTORIES), *_block_files(root)):
+    paths = (*_FILES, *_below(root, _DIRECTORIES), *_block_files(root))
+    for path in (*paths, *processes.process_files(root)):
         text = root.read(path, LARGE_LIMIT_BYTES).value
         if text is not None:
             files[path] = text
@@ -77,9 +82,18 @@ def captured_files(root: SystemRoot, store: KeyStore) -> dict[str, str]:
     if log is not None:
         lines = [line for line in log.split("\n") if kernel_log.RELEVANT.search(line)]
         files[kernel_log.CAPTURED_FILE] = "\n".join(lines) + "\n"
-    files |= _key_files(store)
+    files |= _config_file(root) | _key_files(store)
     files["capture.txt"] = f"balloon-agent {__version__}\n"
     return files
+
+
+def _config_file(root: SystemRoot) -> dict[str, str]:
+    """Of the kernel's configuration, what concerns the balloon."""
+    path = kernel_config.config_file(root)
+    text = root.read(path, LARGE_LIMIT_BYTES).value if path is not None else None
+    if path is None or text is None:
+        return {}
+    return {path: "\n".join(kernel_config.RELEVANT.findall(text)) + "\n"}
 
 
 def _below(root: SystemRoot, directories: Iterable[str]) -> list[str]:

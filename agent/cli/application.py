@@ -11,11 +11,13 @@ import click
 
 from agent import __version__
 from agent.cli import exit_codes
-from agent.cli.which_domain import CommandError, WhichDomain
+from agent.cli.command_error import CommandError
+from agent.cli.which_domain import WhichDomain
 
 # Command -> where it is, and its line in --help.  A module is imported when its command runs.
 COMMANDS: Final = {
     "status": ("agent.cli.status:status", "The memory of this guest: picture, sum, findings."),
+    "doctor": ("agent.cli.doctor:doctor", "Everything that is known to go wrong, and what to do."),
     "memmap": ("agent.cli.memmap:memmap", "Firmware map and iomem side by side, with the holes."),
     "capture": ("agent.cli.capture:capture", "Write a capture of this guest for a bug report."),
     "simulate": ("agent.cli.simulate:simulate", "Run a scenario in virtual time."),

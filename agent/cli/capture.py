@@ -6,7 +6,8 @@ import os
 import click
 
 from agent.cli import exit_codes
-from agent.cli.which_domain import CommandError, WhichDomain
+from agent.cli.command_error import CommandError
+from agent.cli.which_domain import WhichDomain
 
 
 @click.command(

@@ -8,7 +8,7 @@ import os
 import click
 
 from agent.cli import exit_codes
-from agent.cli.which_domain import CommandError
+from agent.cli.command_error import CommandError
 
 
 @click.command(

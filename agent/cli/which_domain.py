@@ -2,32 +2,35 @@
 """Which domain a command is about: this machine, a capture, a published domain, a simulated one."""
 
 import time
-from typing import NamedTuple, NoReturn
-
-import click
+from functools import cached_property
+from typing import TYPE_CHECKING, NoReturn
 
 from agent.cli import exit_codes
+from agent.cli.command_error import CommandError
 from agent.core.snapshot import Origin, Snapshot
 from agent.gather import NotXenError, gather
 from agent.sources.key_store import CapturedKeys, KeyStore, NoKeys, SessionKeys, status_of_error
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore_errors import XenstoreError
 
-
-class CommandError(click.ClickException):
-    """A sentence for the user and the exit status that goes with it."""
-
-    def __init__(self, sentence: str, status: int) -> None:
-        super().__init__(sentence)
-        self.status = status
+if TYPE_CHECKING:
+    from agent.cli.simulated import Simulation
 
 
-class WhichDomain(NamedTuple):
+class WhichDomain:
     """What --root, --xenstore and --sim said."""
 
-    root: str | None = None
-    xenstore: str | None = None
-    sim: str | None = None
+    def __init__(
+        self, root: str | None = None, xenstore: str | None = None, sim: str | None = None
+    ) -> None:
+        self.root = root
+        self.xenstore = xenstore
+        self.sim = sim
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether nothing changes however long one waits: a capture is one moment."""
+        return self.root is not None and self.xenstore is None
 
     def snapshot(self) -> Snapshot:
         """Read that domain once.
@@ -36,30 +39,41 @@ class WhichDomain(NamedTuple):
             CommandError: there is no Xen domain there.
         """
         if self.sim is not None:
-            return _simulated(self.sim)
+            return self._simulation.snapshot()
         root = SystemRoot(self.root or "/")
         origin = Origin("capture", root.path) if self.root else Origin("live", "this machine")
-        live = not self.root or self.xenstore is not None
         store = self.keys()
         try:
-            return gather(root, store, origin, sleep=time.sleep if live else None)
+            return gather(root, store, origin, sleep=None if self.stands_still else time.sleep)
         except NotXenError:
             _fail_not_xen(root)
 
-    def system_root(self) -> SystemRoot:
-        """The files of that domain.
-
-        Raises:
-            CommandError: a simulated domain has none.
-        """
+    def play(self) -> None:
+        """Let a simulated domain live in step with real time; others do anyway."""
         if self.sim is not None:
-            raise CommandError(
-                "A simulated domain has no files; leave out --sim.", exit_codes.USAGE
-            )
+            self._simulation.play()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass for that domain; virtual time for a simulated one that is not played."""
+        if self.sim is not None:
+            self._simulation.let_pass(seconds)
+        else:
+            time.sleep(seconds)
+
+    def system_root(self) -> SystemRoot:
+        """The files of that domain."""
+        if self.sim is not None:
+            from agent.cli.simulated import SimulatedRoot  # noqa: PLC0415 - not on a real guest
+
+            return SimulatedRoot(self._simulation.domain)
         return SystemRoot(self.root or "/")
 
     def keys(self) -> KeyStore:
         """How its xenstore is read."""
+        if self.sim is not None:
+            from agent.cli.simulated import SimulatedKeys  # noqa: PLC0415 - not on a real guest
+
+            return SimulatedKeys(self._simulation.domain)
         if self.root and self.xenstore is None:
             return CapturedKeys(SystemRoot(self.root))
         from agent.sources.xenstore_session import XenstoreSession, default_path  # noqa: PLC0415
@@ -69,15 +83,12 @@ class WhichDomain(NamedTuple):
         except XenstoreError as error:
             return NoKeys(status_of_error(error))
 
+    @cached_property
+    def _simulation(self) -> "Simulation":
+        from agent.cli.simulated import Simulation  # noqa: PLC0415 - not on a real guest
 
-def _simulated(name: str) -> Snapshot:
-    """A snapshot of a scenario's domain."""
-    from sim_backend import scenarios  # noqa: PLC0415 - not needed on a real guest
-
-    if name not in scenarios.scenario_names():
-        known = ", ".join(scenarios.scenario_names())
-        raise CommandError(f"There is no scenario '{name}'. There are: {known}.", exit_codes.USAGE)
-    return scenarios.load(name).domain().snapshot()
+        assert self.sim is not None
+        return Simulation(self.sim)
 
 
 def _fail_not_xen(root: SystemRoot) -> NoReturn:

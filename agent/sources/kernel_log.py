@@ -32,7 +32,7 @@ _STAMP = re.compile(r"\[ *([0-9]{1,9}\.[0-9]{6})\]", re.ASCII)
 _RELEASED = re.compile(r"\bReleased ([0-9]{1,15}) page\(s\)", re.ASCII)
 RELEVANT = re.compile(
     r"\bMemory: [0-9]+K/|\bFreeing .* memory: [0-9]+K$|\bReleased [0-9]+ page|\bRemapped [0-9]+ "
-    r"|xen:balloon|xen_balloon|initial ballooning",
+    r"|xen:balloon|xen_balloon|initial ballooning|System RAM resource|BUG at arch/x86/xen/p2m",
     re.ASCII,
 )
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading xenstore keys as outcomes, from a capture's files or from a session with xenstored."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent.sources.outcome import ABSENT, DENIED, OK, Outcome, malformed
 from agent.sources.system_root import SystemRoot
@@ -39,6 +39,15 @@ class Session(Protocol):
 
     def list(self, key: str) -> list[str]:
         """The names below, or raise XenstoreError."""
+        ...
+
+
+@runtime_checkable
+class TellingSession(Session, Protocol):
+    """A session that can also ask for permissions."""
+
+    def permissions(self, key: str) -> list[str]:
+        """As xenstored writes them (`n0`, `r5`), the owner first, or raise XenstoreError."""
         ...
 
 
@@ -86,6 +95,21 @@ class SessionKeys:
             return Outcome(tuple(self._session.list(key)), OK)
         except XenstoreError as error:
             return Outcome(None, self._status(error))
+
+    def may_write(self, key: str) -> Outcome[bool]:
+        """Whether this domain may write a key, by the permissions xenstored tells."""
+        domid = self.read("domid")
+        if domid.value is None or not isinstance(self._session, TellingSession):
+            return Outcome(None, domid.status if domid.value is None else ABSENT)
+        try:
+            entries = self._session.permissions(key)
+        except XenstoreError as error:
+            return Outcome(None, self._status(error))
+        me = domid.value.decode("ascii", "backslashreplace")
+        if not entries:
+            return Outcome(None, malformed("no owner"))
+        letter = next((entry[0] for entry in entries[1:] if entry[1:] == me), entries[0][0])
+        return Outcome(entries[0][1:] == me or letter in "wb", OK)
 
     def _status(self, error: XenstoreError) -> str:
         status = status_of_error(error)

@@ -44,6 +44,13 @@ class SystemRoot:
 
     def read(self, relative: str, limit_bytes: int = SMALL_LIMIT_BYTES) -> Outcome[str]:
         """The text of a file; longer than `limit_bytes` is malformed, not cut."""
+        content = self.read_bytes(relative, limit_bytes)
+        if content.value is None:
+            return Outcome(None, content.status)
+        return Outcome(content.value.decode("utf-8", "backslashreplace"), OK)
+
+    def read_bytes(self, relative: str, limit_bytes: int = SMALL_LIMIT_BYTES) -> Outcome[bytes]:
+        """The content of a file that is no text; as `read`."""
         try:
             descriptor = os.open(
                 self.absolute(relative), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -60,7 +67,7 @@ class SystemRoot:
             os.close(descriptor)
         if len(content) > limit_bytes:
             return Outcome(None, malformed(f"longer than {limit_bytes} bytes"))
-        return Outcome(content.decode("utf-8", "backslashreplace"), OK)
+        return Outcome(content, OK)
 
     def names(self, relative: str) -> Outcome[tuple[str, ...]]:
         """The names in a directory, sorted."""

@@ -170,6 +170,11 @@ class XenstoreSession:
         answer = self._client.execute_command(Op.DIRECTORY, _checked(key, "directory") + NUL)
         return answer.decode("ascii", "backslashreplace").split("\0") if answer else []
 
+    def permissions(self, key: str) -> _Names:
+        """Who may do what with `key`: `n0`, `r5`; the owner first, whose letter holds for all."""
+        answer = self._client.execute_command(Op.GET_PERMS, _checked(key, "get_perms") + NUL)
+        return [entry for entry in answer.decode("ascii", "backslashreplace").split("\0") if entry]
+
     def _acknowledge(self, op: int, *args: bytes) -> None:
         self._client.ack(op, *args)  # type: ignore[no-untyped-call]
 

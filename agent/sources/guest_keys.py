@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What agents of this guest have published in its part of xenstore.
+
+data/meminfo_total 456048          (xe-daemon, xen-guest-agent; KiB)
+control/feature-balloon 1          (the same; under xl a guest may not write there)
+memory/meminfo 123456              (Qubes' meminfo-writer; KiB in use)
+"""
+
+from typing import Final, Protocol, runtime_checkable
+
+from agent.core.examination import GuestKeys
+from agent.core.untrusted import parse_decimal
+from agent.sources.key_store import KeyStore
+from agent.sources.outcome import ABSENT, OK, Outcome
+
+KEYS: Final = ("data/meminfo_total", "control/feature-balloon", "memory/meminfo")
+
+
+@runtime_checkable
+class TellsPermissions(Protocol):
+    """A key store that knows who may write a key."""
+
+    def may_write(self, key: str) -> Outcome[bool]:
+        """Whether this domain may write a key, or make one below it."""
+        ...
+
+
+def read_control_writable(store: KeyStore) -> Outcome[bool]:
+    """Whether this domain may write below control/; absent where nobody knows."""
+    if isinstance(store, TellsPermissions):
+        return store.may_write("control")
+    return Outcome(None, ABSENT)
+
+
+def read_guest_keys(store: KeyStore) -> Outcome[GuestKeys]:
+    """All of them; that one is absent is ordinary."""
+    total, feature, used = (store.read(key) for key in KEYS)
+    refused = [read.status for read in (total, feature, used) if read.status not in (OK, ABSENT)]
+    if refused:
+        return Outcome(None, refused[0])
+    if store.read("domid").status == ABSENT and total.value is None and feature.value is None:
+        return Outcome(None, ABSENT)
+    return Outcome(
+        GuestKeys(
+            meminfo_total_kib=None if total.value is None else parse_decimal(total.value).value,
+            feature_balloon=feature.value is not None,
+            qubes_meminfo=bool(used.value),
+            control_writable=read_control_writable(store).value,
+        ),
+        OK,
+    )

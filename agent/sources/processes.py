@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""/proc/PID/stat: which Xen agents run in this guest, and what the balloon's thread costs.
+
+    36 (xen-balloon) S 2 0 0 0 -1 2129984 0 0 0 0 0 12 0 0 20 0 1 0 231 ...
+                                                  ^utime ^stime, in 1/100 s
+
+fs/proc/array.c, do_task_stat.  Nothing is kept of any other process.
+"""
+
+import re
+from typing import Final
+
+from agent.core.examination import Processes
+from agent.sources.outcome import ABSENT, OK, Outcome
+from agent.sources.system_root import SystemRoot
+
+DIRECTORY: Final = "proc"
+MOST_PROCESSES: Final = 100_000
+# The kernel cuts a name after 15 characters; all of these fit.
+AGENTS: Final = frozenset(
+    {"xe-daemon", "xen-guest-agent", "meminfo-writer", "xenballoond", "balloon-agent"}
+)
+BALLOON_THREAD: Final = "xen-balloon"
+_TICKS_PER_S: Final = 100  # USER_HZ, what the kernel shows to user space on every architecture used
+
+_STAT = re.compile(
+    r"[0-9]{1,10} \((.{0,64})\) [A-Za-z](?: -?[0-9]{1,20}){10} ([0-9]{1,20}) ([0-9]{1,20}) ",
+    re.ASCII | re.DOTALL,
+)
+
+
+def parse_stat(text: str) -> tuple[str, float] | None:
+    """The name of a process and its CPU time in seconds; None when it is not a stat line."""
+    match = _STAT.match(text)
+    if match is None:
+        return None
+    return match[1], (int(match[2]) + int(match[3])) / _TICKS_PER_S
+
+
+def read_processes(root: SystemRoot) -> Outcome[Processes]:
+    """One pass over all processes; absent when /proc lists none, as in a capture."""
+    names = root.names(DIRECTORY)
+    if names.value is None:
+        return Outcome(None, names.status)
+    agents: list[str] = []
+    thread_s: float | None = None
+    seen = False
+    for number in [name for name in names.value if name.isdigit()][:MOST_PROCESSES]:
+        found = parse_stat(root.read(f"{DIRECTORY}/{number}/stat").value or "")
+        if found is None:
+            continue  # it ended meanwhile
+        seen = True
+        name, cpu_s = found
+        if name in AGENTS:
+            agents.append(name)
+        elif name == BALLOON_THREAD:
+            thread_s = cpu_s
+    if not seen:
+        return Outcome(None, ABSENT)
+    return Outcome(Processes(tuple(sorted(agents)), thread_s), OK)
+
+
+def process_files(root: SystemRoot) -> list[str]:
+    """The stat files of the known agents and of the balloon's thread, for a capture."""
+    paths = [f"{DIRECTORY}/{n}/stat" for n in root.names(DIRECTORY).value or () if n.isdigit()]
+    wanted = AGENTS | {BALLOON_THREAD}
+    found = [(path, parse_stat(root.read(path).value or "")) for path in paths[:MOST_PROCESSES]]
+    return [path for path, stat in found if stat is not None and stat[0] in wanted]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`doctor` on real captures and on the simulation: the right findings, and no others."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cli import main
+from agent.core.diagnosis import CODES
+from tests import captures
+
+Run = Callable[..., tuple[int, str]]
+
+# What is above info, by capture; every other state of every guest has nothing to mend.
+TO_MEND = {
+    "hvm-512-1024/memset-384-still-moving": {"target-cancelled"},  # one look cannot tell
+    "pv-512-1024-hotplug/hotplugged-memset-1408": {"hotplug-offline"},
+    "pv-512-1024-hotplug/memmax-1536-memset-1280": {"hotplug-offline"},
+    "pv-512-1024-hotplug/static-max-1536-memset-1280": {"hotplug-offline"},
+    "pv-512-1024-k510-onlined/memset-768": {"hotplug-offline"},
+    "pv-512-1024-k510/memset-1024": {"hotplug-offline"},
+    "pv-512-1024-k510/memset-768": {"hotplug-offline"},
+    "pv-512-1024/guest-target_kb-655360": {"target-retrying", "target-overridden"},
+    "pv-512-1024/xenstore-raw-beyond-maxmem": {"target-beyond-static-max"},
+    "pvh-512-1024/xenstore-raw-beyond-maxmem": {"target-beyond-static-max"},
+}
+# Guests whose maxmem is more than 6.4 times what they have: their page structures are too much.
+LARGE_MAPS = ("pv-256-2816", "pv-256-4096", "pv-512-16384")
+REMARKS = {
+    "page-struct-overhead", "maxmem-unreachable", "less-than-configured", "hvm-below-configured",
+    "hotplug-offline", "hotplug-will-stay-offline",
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def run_command(*words: str) -> tuple[int, str]:
+        status = main(words)
+        return status, capsys.readouterr().out
+
+    return run_command
+
+
+def diagnosed(run: Run, *words: str) -> tuple[int, dict[str, Any]]:
+    status, text = run(*words, "doctor", "--json")
+    return status, json.loads(text)
+
+
+@pytest.mark.parametrize("name", captures.names())
+def test_on_a_real_guest_the_findings_are_the_right_ones(
+    name: str, run: Run, tmp_path: Path
+) -> None:
+    root = captures.load(name).write_to(tmp_path)
+    status, diagnosis = diagnosed(run, "--root", str(root))
+    to_mend = {f["code"] for f in diagnosis["findings"] if f["severity"] != "info"}
+    remarks = {f["code"] for f in diagnosis["findings"]} - to_mend
+    if name.startswith(LARGE_MAPS):
+        to_mend -= {"page-struct-overhead"}
+    assert to_mend == TO_MEND.get(name, set())
+    assert remarks <= REMARKS
+    assert status == {"ok": 0, "warning": 1, "critical": 2}[diagnosis["verdict"]]
+
+
+def test_every_check_is_found_clear_or_not_made(run: Run, tmp_path: Path) -> None:
+    root = captures.load("pv-512-1024-k510/memset-768").write_to(tmp_path)
+    _, diagnosis = diagnosed(run, "--root", str(root))
+    told = [f["code"] for f in diagnosis["findings"]] + diagnosis["clear"]
+    assert sorted(told + [lack["code"] for lack in diagnosis["not_made"]]) == sorted(CODES)
+
+
+def test_a_capture_with_more_in_it_answers_more(run: Run, tmp_path: Path) -> None:
+    capture = captures.load("pv-512-1024/boot")
+    stat = "{} ({}) S 2 0 0 0 -1 0 0 0 0 0 10 40 0 0 20 0 1 0 231 0 0\n"
+    capture.files.update(
+        {
+            "proc/vmstat": "oom_kill 3\npswpout 0\n",
+            "proc/300/stat": stat.format(300, "xe-daemon"),
+            "proc/301/stat": stat.format(301, "xen-guest-agent"),
+            "xenstore/data/meminfo_total": "980332",
+            "run/balloon-agent/status.json": '{"domain": {"domid": 4711}}',
+        }
+    )
+    status, diagnosis = diagnosed(run, "--root", str(capture.write_to(tmp_path)))
+    found = {f["code"] for f in diagnosis["findings"]}
+    assert found >= {"memory-stalls", "rival-agents", "stale-meminfo-total", "migrated"}
+    assert status == 1
+
+
+def test_a_critical_finding_ends_in_2(run: Run, tmp_path: Path) -> None:
+    capture = captures.load("pvh-512-1024/boot")
+    files = {path: text for path, text in capture.files.items() if "xen_memory" not in path}
+    status, diagnosis = diagnosed(
+        run, "--root", str(capture._replace(files=files).write_to(tmp_path))
+    )
+    assert status == 2
+    assert diagnosis["findings"][0]["code"] == "pod-gap"
+    assert diagnosis["findings"][0]["actor"] == "either"
+
+
+def test_a_simulated_guest_is_watched_in_its_own_time(run: Run) -> None:
+    status, diagnosis = diagnosed(run, "--sim", "balloon-up")
+    assert status == 0
+    assert diagnosis["watched_s"] == 4.0
+    _, text = run("--sim", "balloon-up", "doctor", "--seconds", "60", "--json")
+    watched = json.loads(text)
+    assert {"target-oscillation", "host-does-not-move"} <= set(watched["clear"])
+
+
+def test_the_screen_has_cause_evidence_and_a_fix_on_one_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    root = captures.load("pv-512-1024-k510/memset-768").write_to(tmp_path)
+    status, text = run("--root", str(root), "doctor")
+    lines = text.splitlines()
+    assert status == 1
+    fixes = [line.strip() for line in lines if line.strip().startswith("Fix")]
+    assert len(fixes) == 1
+    assert fixes[0].startswith("Fix       for s in /sys/devices/system/memory/memory*/state; do")
+    assert "for the guest to mend" in text
+    assert all(len(line) <= 40 for line in lines if "Fix" not in line and str(tmp_path) not in line)
+
+
+def test_ascii_means_ascii(run: Run, tmp_path: Path) -> None:
+    root = captures.load("pv-512-1024-k510/memset-768").write_to(tmp_path)
+    _, text = run("--root", str(root), "doctor", "--ascii")
+    assert text.isascii()

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""That xl keeps control/ to itself is seen without writing anything."""
+
+import pytest
+
+from agent.sources.key_store import SessionKeys
+from agent.sources.xenstore_session import XenstoreSession
+from tests.contract.conftest import Host
+
+
+@pytest.mark.parametrize(("key", "writable"), [("control", False), ("data", True)])
+def test_a_guest_knows_where_it_may_write(host: Host, key: str, writable: bool) -> None:
+    host.guest.close()  # a guest has one ring, so one client
+    with XenstoreSession(host.guest_domain.path) as session:
+        assert SessionKeys(session).may_write(key).value is writable

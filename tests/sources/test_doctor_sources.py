@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the doctor reads beyond a snapshot: each kernel interface, well and badly formed."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.examination import KernelComplaints, Processes, VmCounters
+from agent.core.snapshot import Snapshot
+from agent.examine import watched
+from agent.sources.daemon_status import parse_published_domid
+from agent.sources.guest_keys import read_control_writable, read_guest_keys
+from agent.sources.kernel_complaints import parse_kernel_complaints
+from agent.sources.kernel_config import read_kernel_config
+from agent.sources.key_store import CapturedKeys, NoKeys, SessionKeys
+from agent.sources.outcome import MalformedError
+from agent.sources.processes import parse_stat, process_files, read_processes
+from agent.sources.system_root import SystemRoot
+from agent.sources.vmstat import parse_vmstat
+from tests.support.snapshots import a_pv_guest, changed
+
+STAT = "36 (xen-balloon) S 2 0 0 0 -1 2129984 0 0 0 0 10 240 0 0 20 0 1 0 231 0 0\n"
+CONFIG = "CONFIG_64BIT=y\nCONFIG_XEN_BALLOON=y\n# CONFIG_XEN_UNPOPULATED_ALLOC is not set\n"
+
+
+def root_with(directory: Path, files: dict[str, str | bytes]) -> SystemRoot:
+    for name, content in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return SystemRoot(str(directory))
+
+
+def test_the_time_of_a_kernel_thread_is_user_and_system_together() -> None:
+    assert parse_stat(STAT) == ("xen-balloon", 2.5)
+
+
+def test_a_process_may_have_brackets_and_spaces_in_its_name() -> None:
+    assert parse_stat(STAT.replace("xen-balloon", "a) S (b")) == ("a) S (b", 2.5)
+
+
+@given(st.text())
+def test_no_stat_line_makes_an_exception(text: str) -> None:
+    parse_stat(text)
+
+
+def test_of_all_processes_only_agents_and_the_balloon_thread_are_kept(tmp_path: Path) -> None:
+    root = root_with(
+        tmp_path,
+        {
+            "proc/36/stat": STAT,
+            "proc/400/stat": STAT.replace("xen-balloon", "xe-daemon"),
+            "proc/401/stat": STAT.replace("xen-balloon", "bash"),
+            "proc/402/stat": "",
+            "proc/self/stat": STAT,
+        },
+    )
+    assert read_processes(root).value == Processes(("xe-daemon",), 2.5)
+    assert process_files(root) == ["proc/36/stat", "proc/400/stat"]
+
+
+def test_a_capture_without_processes_is_absent_not_empty(tmp_path: Path) -> None:
+    assert read_processes(root_with(tmp_path, {"proc/meminfo": "x"})).status == "absent"
+
+
+def test_stalls_are_summed_over_the_zones() -> None:
+    text = "oom_kill 2\npswpout 30\nallocstall_dma 1\nallocstall_normal 4\nallocstall_movable 0\n"
+    assert parse_vmstat(text) == VmCounters(2, 5, 30)
+
+
+def test_a_vmstat_without_any_of_the_counters_is_malformed() -> None:
+    with pytest.raises(MalformedError):
+        parse_vmstat("nr_free_pages 12\n")
+
+
+def test_the_boots_wait_for_the_balloon_is_timed() -> None:
+    log = (
+        "[    5.000000] xen:balloon: Waiting for initial ballooning down having finished.\n"
+        "[   84.250000] xen:balloon: Initial ballooning down finished.\n"
+    )
+    assert parse_kernel_complaints(log) == KernelComplaints(boot_wait_s=79.25)
+
+
+def test_every_complaint_is_found_once() -> None:
+    log = (
+        "[1.0] xen:balloon: Initial ballooning failed, 1234 pages need to be freed.\n"
+        "[2.0] xen:balloon: Cannot add additional memory (-17)\n"
+        "[3.0] xen:balloon: Cannot add additional memory (-17)\n"
+        "[4.0] kernel BUG at arch/x86/xen/p2m.c:123!\n"
+    )
+    assert parse_kernel_complaints(log) == KernelComplaints(
+        None, 1234, ("Cannot add additional memory (-17)",), p2m_bug=True
+    )
+
+
+def test_the_configuration_is_that_of_the_running_kernel(tmp_path: Path) -> None:
+    root = root_with(
+        tmp_path,
+        {
+            "proc/sys/kernel/osrelease": "6.1.0-56-amd64\n",
+            "boot/config-6.1.0-56-amd64": CONFIG,
+            "boot/config-6.12": "CONFIG_64BIT=y\n",
+        },
+    )
+    config = read_kernel_config(root).value
+    assert config is not None
+    assert (config.balloon, config.memory_hotplug, config.unpopulated_alloc) == (True, False, False)
+    assert config.source == "/boot/config-6.1.0-56-amd64"
+
+
+def test_a_packed_configuration_serves_where_there_is_no_other(tmp_path: Path) -> None:
+    root = root_with(tmp_path, {"proc/config.gz": gzip.compress(CONFIG.encode())})
+    config = read_kernel_config(root).value
+    assert config is not None
+    assert config.source == "/proc/config.gz"
+
+
+@pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"\0" * (64 << 20))])
+def test_a_packed_file_that_is_none_or_a_bomb_is_malformed(packed: bytes, tmp_path: Path) -> None:
+    outcome = read_kernel_config(root_with(tmp_path, {"proc/config.gz": packed}))
+    assert outcome.status.startswith("malformed")
+
+
+def test_a_release_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    root = root_with(tmp_path, {"proc/sys/kernel/osrelease": "../../etc/passwd\n"})
+    assert read_kernel_config(root).status == "absent"
+
+
+def test_published_keys_are_read_as_numbers_only(tmp_path: Path) -> None:
+    root_with(tmp_path, {"xenstore/domid": "5", "xenstore/data/meminfo_total": "456048 kB"})
+    keys = read_guest_keys(CapturedKeys(SystemRoot(str(tmp_path)))).value
+    assert keys is not None
+    assert keys.meminfo_total_kib is None
+
+
+def test_a_xenstore_that_refuses_is_said_to() -> None:
+    assert read_guest_keys(NoKeys("denied")).status == "denied"
+    assert read_control_writable(NoKeys("denied")).status == "absent"
+
+
+class Permissions:
+    """A session that knows one permission and the domid."""
+
+    def __init__(self, *entries: str) -> None:
+        self._entries = list(entries)
+
+    def connect(self) -> None:
+        pass
+
+    def read(self, key: str) -> bytes:
+        return b"5"
+
+    def permissions(self, key: str) -> list[str]:
+        return self._entries
+
+    def list(self, key: str) -> list[str]:
+        return []
+
+
+
+@pytest.mark.parametrize(
+    ("entries", "writable"),
+    [
+        (("n0", "r5"), False),
+        (("n5",), True),
+        (("n0", "b5"), True),
+        (("w0",), True),
+        (("r0", "n5"), False),
+    ],
+)
+def test_who_may_write_follows_from_owner_and_entries(
+    entries: tuple[str, ...], writable: bool
+) -> None:
+    assert SessionKeys(Permissions(*entries)).may_write("control").value is writable
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"domain": {"domid": "5"}}', '{"domain": 1}'])
+def test_a_status_without_a_domid_is_malformed(text: str) -> None:
+    with pytest.raises(MalformedError):
+        parse_published_domid(text)
+
+
+def test_a_watch_takes_a_look_each_half_second_and_keeps_the_last_snapshot(tmp_path: Path) -> None:
+    taken: list[Snapshot] = []
+    waited: list[float] = []
+
+    def take() -> Snapshot:
+        taken.append(changed(a_pv_guest(), host={"target_kib": 524288 + len(taken)}))
+        return taken[-1]
+
+    snapshot, watch = watched(take, SystemRoot(str(tmp_path)), waited.append, 2.0)
+    assert watch is not None
+    assert [look.at_s for look in watch.looks] == [0.0, 0.5, 1.0, 1.5, 2.0]
+    assert waited == [0.5] * 4
+    assert snapshot is taken[-1]
+    assert watch.looks[-1].host_target_kib == 524292
+
+
+def test_no_time_to_watch_is_one_look(tmp_path: Path) -> None:
+    _, watch = watched(a_pv_guest, SystemRoot(str(tmp_path)), lambda _: None, 0.0)
+    assert watch is None
