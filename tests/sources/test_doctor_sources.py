@@ -160,7 +160,6 @@ class Permissions:
         return []
 
 
-
 @pytest.mark.parametrize(
     ("entries", "writable"),
     [
