@@ -203,6 +203,8 @@ class SimulatedDomain:
 
     def change_workload(self, **amounts_kib: int) -> None:
         """The guest's programs want something else (fields of `Workload`)."""
+        if not self.alive:
+            return
         self.memory.change_workload(**amounts_kib)
         used_pages = (self.memory.used_kib + self.boot.overhead_kib) // PAGE_KIB
         try:
@@ -212,8 +214,10 @@ class SimulatedDomain:
 
     def die(self, why: str) -> None:
         """Xen ends the domain."""
-        self.alive = False
-        self.tell("killed", why)
+        if self.alive:
+            self.alive = False
+            self.driver.stop()
+            self.tell("killed", why)
 
     def hidden_kib(self) -> int:
         """E820 RAM that unpopulated-alloc holds for the life of the guest."""
@@ -237,6 +241,8 @@ class SimulatedDomain:
         It boots in the memory reserved for it, knows nothing of a balloon, and takes static-max
         less what it finds for its constant.  What Xen has given to the domain stays given.
         """
+        if not self.alive:
+            return
         self.boot = crash_boot(self.boot, reserved_kib)
         self.booted_at_s = self.clock.now_s
         self.driver.stop()

@@ -23,6 +23,7 @@ BATCH_PAGES: Final = 512  # PAGE_SIZE / sizeof(frame_list[0])
 CANCELLED_SLEEP_S: Final = 3600.0
 WAIT_POLL_S: Final = 1.0
 TIMER_RETRY_S: Final = 1.0
+LEAST_DELAY_S: Final = 0.01  # max_schedule_delay can be set to 0: the kernel then spins
 
 State = Literal["done", "again", "wait", "cancelled"]
 
@@ -87,6 +88,7 @@ class BalloonDriver:
         self.pace = pace
         self._resolution_s = resolution_s
         self._tell = tell
+        self._stopped = False
         self._event: Event | None = None
         self._wake: Event | None = None
         self._state: State = "done"
@@ -158,6 +160,7 @@ class BalloonDriver:
 
     def stop(self) -> None:
         """This kernel is gone."""
+        self._stopped = True
         for event in (self._event, self._wake):
             if event is not None:
                 event.cancel()
@@ -177,7 +180,7 @@ class BalloonDriver:
         Returns how many it got.  Without unpopulated-alloc this is why a dom0 shows less current
         memory than its target (drivers/xen/balloon.c, alloc_xenballooned_pages).
         """
-        taken = self._memory.take(pages)
+        taken = 0 if self._stopped else self._memory.take(pages)
         self._xen.release(taken)
         self.current_pages -= taken
         self.target_unpopulated_pages += taken
@@ -224,6 +227,8 @@ class BalloonDriver:
             self._plan(0.0)
 
     def _plan(self, delay_s: float) -> None:
+        if self._stopped:
+            return
         if self._event is not None:
             self._event.cancel()
         self._event = self._clock.after(delay_s, self._work)
@@ -254,7 +259,7 @@ class BalloonDriver:
         elif self._regime.engine == "timer":
             self._plan(TIMER_RETRY_S)
         elif self._state == "again":
-            self._plan(float(self.schedule_delay_s))
+            self._plan(max(float(self.schedule_delay_s), LEAST_DELAY_S))
         elif self._state == "wait":
             if self.credit > 0 and self.ballooned_pages:  # blocks that come online by themselves
                 self._plan(WAIT_POLL_S)

@@ -125,6 +125,7 @@ class Libxl:
         Raises:
             ToolstackError: above static-max, or memory/target is no number any more.
         """
+        self._must_be_alive(domain)
         static_max_kib = self._number(domain, "memory/static-max")
         self._number(domain, "memory/target")
         if memory_kib > static_max_kib:
@@ -143,6 +144,7 @@ class Libxl:
         Raises:
             ToolstackError: below the target.
         """
+        self._must_be_alive(domain)
         if maxmem_kib < self._number(domain, "memory/target"):
             raise ToolstackError("memory_static_max must be greater than or equal to target")
         domain.reservation.max_pages = (maxmem_kib + MAXMEM_CONSTANT_KIB) // PAGE_KIB
@@ -150,7 +152,12 @@ class Libxl:
         domain.store.write("memory/static-max", str(maxmem_kib))
 
     def migrate(self, domain: SimulatedDomain, there: Host) -> None:
-        """Save here, resume on `there` with a new domid; memory and limit stay."""
+        """Save here, resume on `there` with a new domid; memory and limit stay.
+
+        Raises:
+            ToolstackError: the domain is gone.
+        """
+        self._must_be_alive(domain)
         self.domains.pop(domain.domid, None)
         number = domain.domid + 1
         while number in there.reservations or number in self.domains:
@@ -159,7 +166,13 @@ class Libxl:
         self.domains[number] = domain
 
     def destroy(self, domain: SimulatedDomain) -> None:
-        """`xl destroy`."""
+        """`xl destroy`.
+
+        Raises:
+            ToolstackError: it is gone already.
+        """
+        if domain.domid not in domain.host.reservations:
+            raise ToolstackError(f"there is no domain {domain.domid}")
         self.domains.pop(domain.domid, None)
         domain.die("destroyed by the toolstack")
         domain.host.destroy(domain.domid)
@@ -168,6 +181,11 @@ class Libxl:
         """What libxl writes for dom0 when it first needs it: the present memory, and the limit."""
         domain.store.write("memory/static-max", str(domain.reservation.max_pages * PAGE_KIB))
         domain.store.write("memory/target", str(domain.reservation.pages * PAGE_KIB))
+
+    @staticmethod
+    def _must_be_alive(domain: SimulatedDomain) -> None:
+        if not domain.alive:
+            raise ToolstackError(f"there is no domain {domain.domid}")
 
     @staticmethod
     def _number(domain: SimulatedDomain, path: str) -> int:

@@ -62,7 +62,9 @@ actions = st.lists(
         st.tuples(st.just("target_kb"), odd_text),
         st.tuples(st.just("target"), odd_text),
         st.tuples(st.just("max_retry_count"), st.integers(0, 20)),
-        st.tuples(st.just("max_schedule_delay"), st.integers(1, 64)),
+        st.tuples(st.just("max_schedule_delay"), st.integers(0, 64)),
+        st.tuples(st.just("crash"), st.integers(0, 256)),
+        st.tuples(st.just("destroy"), st.none()),
         st.tuples(st.just("workload"), st.integers(0, 1500)),
         st.tuples(st.just("online"), st.integers(0, 40)),
         st.tuples(st.just("grants"), st.integers(0, 4000)),
@@ -83,6 +85,21 @@ def write_file(_: Libxl, domain: SimulatedDomain, path: str, text: str) -> None:
 def ask(toolstack: Libxl, domain: SimulatedDomain, command: str, memory_mib: int) -> None:
     with suppress(ToolstackError):
         getattr(toolstack, command)(domain, memory_mib * MIB)
+
+
+def migrate(toolstack: Libxl, domain: SimulatedDomain, _: None) -> None:
+    with suppress(ToolstackError):
+        toolstack.migrate(domain, Host(32 * 1024 * MIB))
+
+
+def crash(_: Libxl, domain: SimulatedDomain, reserved_mib: int) -> None:
+    with suppress(ValueError):
+        domain.crash(reserved_mib * MIB)
+
+
+def destroy(toolstack: Libxl, domain: SimulatedDomain, _: None) -> None:
+    with suppress(ToolstackError):
+        toolstack.destroy(domain)
 
 
 def balloon(name: str) -> Callable[[Libxl, SimulatedDomain, Any], None]:
@@ -106,7 +123,9 @@ DO: dict[str, Callable[[Libxl, SimulatedDomain, Any], object]] = {
     "grants": lambda _, d, pages: d.driver.take_for_grants(pages),
     "host_takes": lambda _, d, mib: d.host.take_for_another(mib * MIB),
     "host_gives": lambda _, d, mib: d.host.return_from_another(mib * MIB),
-    "migrate": lambda t, d, _: t.migrate(d, Host(32 * 1024 * MIB)),
+    "migrate": migrate,
+    "crash": crash,
+    "destroy": destroy,
     "wait": lambda _, d, seconds: d.clock.run_until(d.clock.now_s + seconds),
 }
 
@@ -117,7 +136,7 @@ class Books:
     def __init__(self, domain: SimulatedDomain) -> None:
         driver = domain.driver
         self.uncounted = self._believed(domain) - driver.current_pages
-        self.held = driver.current_pages + driver.ballooned_pages
+        self.held = driver.current_pages + driver.ballooned_pages + driver.target_unpopulated_pages
         self.held -= domain.blocks.online_hot_added_pages
         self.overhead = driver.current_pages * PAGE_KIB - domain.memory.managed_kib
 
@@ -157,7 +176,7 @@ def start(config: GuestConfig, seed: int = 0) -> tuple[Libxl, SimulatedDomain]:
     return toolstack, toolstack.create(config, resolution_s=1.0)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(configs, actions)
 def test_no_sequence_of_host_and_guest_actions_loses_a_page(
     config: GuestConfig, sequence: list[tuple[str, Any]]
@@ -166,6 +185,8 @@ def test_no_sequence_of_host_and_guest_actions_loses_a_page(
     books = Books(domain)
     for action, value in sequence:
         DO[action](toolstack, domain, value)
+        if action in ("crash", "destroy"):
+            books = Books(domain)
         books.check(domain)
         domain.clock.run_until(domain.clock.now_s + 0.7)
         books.check(domain)
