@@ -95,13 +95,26 @@ def _table(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _suite(name: str) -> str:
+    if name not in KERNELS:
+        raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(sorted(KERNELS))}")
+    return name
+
+
+def _captured(name: str) -> str:
+    if name not in scenarios.CAPTURED:
+        known = ", ".join(scenarios.CAPTURED)
+        raise argparse.ArgumentTypeError(f"{name} is none of {known}")
+    return name
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="python3 -m tests.xenlab", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("build", help="make what a run needs, if an input changed")
-    command.add_argument("kernels", nargs="*", choices=sorted(KERNELS), metavar="SUITE")
+    command.add_argument("kernels", nargs="*", type=_suite, metavar="SUITE")
     command.add_argument("--update", action="store_true", help="look for newer packages first")
     command.set_defaults(act=_build)
 
@@ -113,12 +126,12 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "refresh-captures", help="capture guests anew as fixtures in tests/captures"
     )
-    command.add_argument("guests", nargs="*", choices=sorted(scenarios.CAPTURED), metavar="GUEST")
+    command.add_argument("guests", nargs="*", type=_captured, metavar="GUEST")
     command.add_argument("--wheel", type=Path, help="the agent to have in the guests")
     command.set_defaults(act=_refresh_captures)
 
     command = commands.add_parser("shell", help="boot and give a shell in dom0")
-    command.add_argument("kernels", nargs="*", choices=sorted(KERNELS), metavar="SUITE")
+    command.add_argument("kernels", nargs="*", type=_suite, metavar="SUITE")
     command.add_argument("--wheel", type=Path, help="the agent to have there")
     command.set_defaults(act=_shell)
 
