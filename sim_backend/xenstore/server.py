@@ -213,7 +213,7 @@ class Server:
                 self._drop(connection)
                 return
             connection.sent(count)
-        if connection.broken:
+        if connection.broken or connection.session.is_closed:
             self._drop(connection)
             return
         self._want(connection, endpoint)

@@ -50,6 +50,7 @@ class Session:
         self.serial: Final = serial
         self.privileged: Final = domid == 0
         self.is_closed = False
+        self.on_close: Callable[[], None] | None = None
         self.deliver: Deliver = deliver if deliver is not None else self._keep
         self._store = store
         self._direct = Direct(store)
@@ -297,10 +298,13 @@ class Session:
         self._kept.clear()
 
     def close(self) -> None:
-        """Leave the store."""
-        self.is_closed = True
+        """Leave the store; `on_close` hears of it the first time."""
         self.reset()
         self._store.forget(self)
+        if not self.is_closed:
+            self.is_closed = True
+            if self.on_close is not None:
+                self.on_close()
 
 
 def _may_be_watched(place: str) -> bool:

@@ -51,7 +51,8 @@ class Connection:
     """A client of `store` that speaks as domain `domid`.
 
     `notify` is called with the connection when it has something to send, or may be able to go
-    on.  `broken` says that the client sent what cannot be a packet: close the connection.
+    on.  `broken` says that the client sent what cannot be a packet, and
+    `session.is_closed` that its domain has ended: close the connection then.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Connection:
     ) -> None:
         self.notify: Final = notify
         self.session: Final = store.session(domid, self._event)
+        self.session.on_close = lambda: self.notify(self)
         self.outstanding = 0
         self.broken = False
         self._store = store

@@ -132,7 +132,7 @@ class Clients:
 
 
 @pytest.mark.xenstored
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(_steps(), min_size=20, max_size=80))
 def test_the_simulated_store_answers_as_the_real_daemon(steps: list[Step]) -> None:
     try:

@@ -199,7 +199,7 @@ def test_a_reader_that_is_slow_keeps_the_version_it_opened(stage: Stage) -> None
 
 
 def test_no_write_is_lost_while_the_file_is_being_replaced(stage: Stage) -> None:
-    rounds = 150
+    rounds = 60
     future = stage.start(
         lambda: write_all(stage.path(TARGET), [f"{number:07}\n" for number in range(rounds)])
     )

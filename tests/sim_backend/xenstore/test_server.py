@@ -62,6 +62,16 @@ def test_dropped_connections_see_the_end_and_may_come_back(simulated: SimulatedX
         assert again.read("memory/target") == b"524288"
 
 
+def test_a_domain_that_ends_takes_its_connections_along(simulated: SimulatedXenstored) -> None:
+    store = simulated.thread.server.store
+    with RawClient(guest_path(simulated)) as guest:
+        guest.read("memory/target")
+        simulated.thread.call(lambda: store.remove_domain(5))
+        with pytest.raises(ConnectionError):
+            [guest.read("memory/target") for _ in range(2)]
+    assert not simulated.thread.server._clients
+
+
 def test_a_stopped_server_refuses_and_a_new_one_remembers(simulated: SimulatedXenstored) -> None:
     server = simulated.thread.server
     with RawClient(guest_path(simulated)) as guest:
