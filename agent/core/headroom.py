@@ -74,13 +74,17 @@ def _up_kib(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | 
     For a dom0 started without a limit the toolstack writes a static-max of many TiB
     (libxl_mem.c, libxl__fill_dom0_memory_info): that is no limit.
     """
-    static_max_kib, current_kib = snapshot.host.static_max_kib, balloon.current_kib or 0
-    if static_max_kib is None or offset is None or _is_no_limit(static_max_kib, snapshot):
+    most_kib, current_kib = limit_kib(snapshot), balloon.current_kib or 0
+    if most_kib is None or offset is None:
         return balloon.ballooned_kib
-    return max(0, static_max_kib - offset.kib - current_kib)
+    return max(0, most_kib - offset.kib - current_kib)
 
 
-def _is_no_limit(static_max_kib: int, snapshot: Snapshot) -> bool:
+def limit_kib(snapshot: Snapshot) -> int | None:
+    """memory/static-max where it is a limit; None where it is absent, or no limit for dom0."""
+    static_max_kib = snapshot.host.static_max_kib
     dom0 = snapshot.domain.domain_type in ("dom0-pv", "dom0-pvh")
     map_kib = snapshot.firmware_map.ram_kib if snapshot.firmware_map else 0
-    return dom0 and static_max_kib > 2 * map_kib
+    if static_max_kib is None or (dom0 and static_max_kib > 2 * map_kib):
+        return None
+    return static_max_kib

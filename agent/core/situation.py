@@ -43,5 +43,5 @@ def understand(snapshot: Snapshot) -> Situation:
         state=balloon_state(snapshot, offset),
         reconciliation=reconcile(snapshot, boot),
         headroom=headroom(snapshot, offset),
-        overhead=overhead(snapshot),
+        overhead=overhead(snapshot, boot),
     )

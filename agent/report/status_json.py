@@ -7,6 +7,8 @@ from agent.core.assessment import Assessment
 from agent.core.memory_map import MemoryMap
 from agent.core.situation import Situation
 from agent.core.units import kib_to_pages
+from agent.core.waterfall import waterfall
+from agent.report.waterfall_json import waterfall_object
 
 SCHEMA: Final = 1
 
@@ -28,6 +30,7 @@ def status_object(assessment: Assessment) -> dict[str, Any]:
         "host": _host(situation),
         "reconciliation": _reconciliation(situation),
         "memory": _memory(situation),
+        "waterfall": waterfall_object(waterfall(situation)),
         "pressure": snapshot.pressure._asdict() if snapshot.pressure else None,
         "hotplug": _hotplug(situation),
         "headroom": situation.headroom._asdict(),

@@ -7,8 +7,10 @@ from agent.core.assessment import Assessment
 from agent.core.reconcile import Term
 from agent.core.situation import Situation
 from agent.core.units import format_kib
+from agent.core.waterfall import waterfall
 from agent.report.picture import addresses_picture, amounts_picture
 from agent.report.styled import Line, Span, heading, line, wrapped
+from agent.report.waterfall_text import waterfall_lines
 
 _KINDS: Final = {
     "pv": "PV guest",
@@ -33,6 +35,7 @@ def status_lines(assessment: Assessment, width: int) -> list[Line]:
     lines.append(())
     lines += _picture(situation, width)
     lines += _reconciliation(situation, width)
+    lines += waterfall_lines(waterfall(situation), width)
     lines += _sides(situation, width)
     lines += _findings(assessment, width)
     lines += _privileges(situation, width)
@@ -198,8 +201,7 @@ def _memory_words(situation: Situation) -> str:
         return f"/proc/meminfo is {situation.snapshot.sources.get('meminfo', 'absent')}"
     words = f"MemTotal {format_kib(memory.total_kib)}, available {format_kib(memory.available_kib)}"
     if parts is not None:
-        named = ", ".join(f"{term.name} {format_kib(term.kib)}" for term in parts.terms)
-        words += f"; Linux keeps {format_kib(parts.kib)} ({named})"
+        words += f"; Linux keeps {format_kib(parts.kib)} of what is populated"
     return words
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from agent.core.balloon_state import balloon_state
 from agent.core.boot_facts import boot_facts
 from agent.core.headroom import headroom, least_kib, needed_kib
-from agent.core.overhead import overhead
 from agent.core.snapshot import BootRecord, MemoryBlocks, MemoryReading, Snapshot
 from agent.core.target_offset import TargetOffset, target_offset
 from tests.support.snapshots import (
@@ -210,33 +209,3 @@ def test_the_floor_is_never_above_what_the_guest_has(
 ) -> None:
     needed = needed_kib(current_kib, MemoryReading(total_kib, available_kib, 0))
     assert 0 <= needed <= current_kib
-
-
-@pytest.mark.parametrize("guest", [a_pv_guest(), a_pvh_guest(), an_hvm_guest(), a_dom0()])
-def test_the_parts_of_the_overhead_add_up(guest: Snapshot) -> None:
-    found = overhead(guest)
-    assert found
-    assert guest.balloon
-    assert guest.memory
-    assert found.kib == (guest.balloon.current_kib or 0) - guest.memory.total_kib
-    assert sum(term.kib for term in found.terms) == found.kib
-    assert [term.name for term in found.terms if term.inferred] == ["kernel"]
-
-
-def test_page_structures_cost_64_bytes_a_page_and_a_pv_guest_8_more() -> None:
-    found = overhead(a_pv_guest())
-    assert found
-    parts = {term.name: term.kib for term in found.terms}
-    assert parts["struct-pages"] == 262047 * 64 // 1024
-    assert parts["p2m"] == 262047 * 8 // 1024
-    pvh = overhead(a_pvh_guest())
-    assert pvh
-    assert "p2m" not in {term.name for term in pvh.terms}
-
-
-def test_without_zones_the_overhead_is_one_unexplained_part() -> None:
-    found = overhead(a_pv_guest(zones=None))
-    assert found
-    assert [term.name for term in found.terms] == ["kernel"]
-    assert overhead(a_pv_guest(memory=None)) is None
-    assert overhead(a_pv_guest(balloon=None)) is None

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The waterfall as a picture: from maxmem down to what applications can use.
+
+maxmem                  1 048 576 KiB  ████████████████████████████████████
+  ballooned              -524 288                         ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+current                   524 288      ██████████████████
+  used                    -61 376               ▒▒
+available                 380 268      █████████████
+"""
+
+from typing import Final
+
+from agent.core.waterfall import LevelName, Waterfall
+from agent.report.styled import Line, Span, heading, wrapped
+
+_LABELS: Final[dict[LevelName, str]] = {
+    "maxmem": "maxmem",
+    "map": "RAM of the map",
+    "current": "populated",
+    "total": "MemTotal",
+    "available": "available",
+}
+_NAME_COLUMNS: Final = 22
+_SIZE_COLUMNS: Final = 13
+_LEAST_BAR_COLUMNS: Final = 12
+_LEVEL: Final = ("█", "populated")
+_STEP: Final = ("▒", "ballooned")
+
+
+def waterfall_lines(fall: Waterfall, width: int) -> list[Line]:
+    """The section of the status screen; nothing where less than two levels are known."""
+    if len(fall.levels) < 2:
+        return []
+    bars = width - _NAME_COLUMNS - _SIZE_COLUMNS - 5
+    whole_kib = max(level.kib for level in fall.levels)
+    lines = [heading("Waterfall")]
+    for level in fall.levels:
+        reached_kib = level.kib - sum(step.kib for step in level.steps)
+        for step in level.steps:
+            size = ("≈ " if step.inferred else "") + f"{step.kib:+,d}"
+            stretch = sorted((reached_kib, reached_kib + step.kib))
+            lines.append(
+                (Span(_text(f"  {step.name}", size)), *_bar(stretch, whole_kib, bars, _STEP))
+            )
+            reached_kib += step.kib
+        label = Span(_text(_LABELS[level.name], f"{level.kib:,d}"), "heading")
+        lines.append((label, *_bar([0, level.kib], whole_kib, bars, _LEVEL)))
+    return [*lines, *wrapped(_note(fall), width, indent="  ", style="dim"), ()]
+
+
+def _note(fall: Waterfall) -> str:
+    """Units and signs, and what the last level consists of."""
+    text = "Sizes in KiB."
+    if any(step.inferred for level in fall.levels for step in level.steps):
+        text = "Sizes in KiB; ≈ is what was left over."
+    if fall.free_kib is None or fall.cache_kib is None:
+        return text
+    return f"{text} Available are {fall.free_kib} free and {fall.cache_kib} of cache."
+
+
+def _text(name: str, size: str) -> str:
+    return f"  {name:<{_NAME_COLUMNS}}{size.replace(',', ' '):>{_SIZE_COLUMNS}}"
+
+
+def _bar(stretch_kib: list[int], whole_kib: int, bars: int, look: tuple[str, str]) -> Line:
+    """The stretch between two sizes; nothing where there is no room for a picture."""
+    if bars < _LEAST_BAR_COLUMNS or whole_kib <= 0:
+        return ()
+    low_kib, high_kib = (min(max(0, kib), whole_kib) for kib in stretch_kib)
+    first = min(low_kib * bars // whole_kib, bars - 1)
+    last = max(first + 1, -(-high_kib * bars // whole_kib))
+    glyph, style = look
+    return (Span("  " + " " * first), Span(glyph * (last - first), style))
