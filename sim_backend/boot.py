@@ -68,8 +68,6 @@ def boot(config: GuestConfig) -> Boot:
     firmware = memory_map(build_map(shape, clamp))
     present = firmware.ram_pages - firmware.page_zero_pages
     nr_pages = config.memory_kib // PAGE_KIB
-    if config.domain_type == "dom0-pvh":
-        nr_pages = min(nr_pages, present)
     populated = nr_pages - config.released_pages if config.is_pv else present
     extra = reachable_pages(shape, clamp) - nr_pages + config.released_pages if config.is_pv else 0
     unpopulated = extra if regime.pv_extra == "unpopulated" else 0
@@ -122,8 +120,6 @@ def boot(config: GuestConfig) -> Boot:
 def _current(config: GuestConfig, nr_pages: int, present: int, beyond_pages: int, top: int) -> int:
     """Where `current_kb` starts (facts by kernel in the table of regimes)."""
     regime = config.image.regime
-    if config.domain_type == "dom0-pvh":
-        return nr_pages
     if not config.is_pv:
         return top // PAGE_BYTES if regime.hvm_current == "max-pfn" else present
     if config.is_dom0 and regime.dom0_current == "reservation":
@@ -136,10 +132,11 @@ def _current(config: GuestConfig, nr_pages: int, present: int, beyond_pages: int
 
 
 def _shape(config: GuestConfig) -> GuestShape:
+    """A PVH dom0 has RAM as far as Xen populated it; the rest of the host's is unusable to it."""
     return GuestShape(
         domain_type=config.domain_type,
         memory_kib=config.memory_kib,
-        maxmem_kib=config.maxmem_kib,
+        maxmem_kib=config.maxmem_kib if config.domain_type != "dom0-pvh" else config.memory_kib,
         videoram_kib=config.videoram_kib,
         e820_host=config.e820_host,
         released_pages=config.released_pages,
@@ -149,7 +146,7 @@ def _shape(config: GuestConfig) -> GuestShape:
 
 def _verdict(config: GuestConfig, mem_total_kib: int, overhead: int) -> BootVerdict:
     """Of what is left once the balloon holds what lies beyond the memory."""
-    if not config.is_pv:
+    if not config.is_pv and not config.is_dom0:
         mem_total_kib -= config.maxmem_kib - config.memory_kib
     return boot_verdict(config.memory_kib, overhead, mem_total_kib, bits=config.bits)
 

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`balloon-agent simulate`, from outside."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+from sim_backend.scenarios import scenario_names
+
+
+def test_the_list_names_every_scenario_with_its_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(scenario_names())
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_the_list_as_json_says_what_a_good_agent_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in found] == list(scenario_names())
+    assert all(one["good_agent"] and one["summary"] for one in found)
+
+
+def test_a_run_says_that_it_is_simulated_and_what_happened(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["simulate", "balloon-up"]) == 0
+    shown = capsys.readouterr().out
+    assert "simulated" in shown
+    assert "xl mem-set 768" in shown
+    assert "FAILED" not in shown
+
+
+def test_a_failed_check_is_exit_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "down-below-working-set", "--agent", "none"]) == 1
+    shown = capsys.readouterr().out
+    assert "FAILED" in shown
+    assert "OOM killer took the workload" in shown
+
+
+def test_a_run_as_json_has_events_samples_and_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "burst", "--json", "--seed", "7"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["source"] == {"kind": "simulation", "detail": "burst"}
+    assert report["seed"] == 7
+    assert report["passed"] is True
+    assert {"when_s", "current_kib", "target_kib", "available_kib", "pressure"} <= set(
+        report["samples"][0]
+    )
+
+
+def test_a_plot_is_written_as_svg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "leak.svg"
+    assert main(["simulate", "leak", "--plot", str(file)]) == 0
+    assert file.read_text().startswith("<svg ")
+    assert "kernel target" in file.read_text()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "hint"),
+    [
+        (["simulate"], 64, "--list"),
+        (["simulate", "ballon-up"], 64, "balloon-up"),
+        (["simulate", "balloon-up", "--agent", "gard"], 64, "guard"),
+        (["simulate", "balloon-up", "--seed", "x"], 64, "x"),
+        (["simulate", "balloon-up", "--plot", "/no/such/folder/x.svg"], 73, "Cannot write"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_a_hint(
+    words: list[str], status: int, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == status
+    complaint = capsys.readouterr().err
+    assert hint in complaint
+    assert len(complaint.splitlines()) == 1
