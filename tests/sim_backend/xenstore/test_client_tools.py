@@ -12,8 +12,12 @@ import pyxs
 
 from sim_backend.xenstore.layouts import GuestConfig, seed_libxl_domain
 from tests.support.simulated_xenstore import SimulatedXenstored
-from tests.support.xenstored.daemon import directory
+from tests.support.xenstored.daemon import REPOSITORY
 
+FETCH = REPOSITORY / "tests" / "support" / "xenstore_tools" / "fetch.sh"
+TOOLS = Path(
+    os.environ.get("BALLOON_AGENT_XENSTORE_TOOLS") or REPOSITORY / ".cache" / "xenstore-tools"
+)
 BASE = "/local/domain/5"
 TARGET = f"{BASE}/memory/target"
 
@@ -59,11 +63,12 @@ class Tools:
 
 @pytest.fixture
 def tools(simulated: SimulatedXenstored) -> Tools:
-    root = directory() / "root"
+    root = TOOLS / "root"
     if not (root / "usr/bin/xenstore-ls").exists():
-        reason = f"no xenstore-utils in {root}; run tests/support/xenstored/fetch.sh"
+        command = f"{FETCH.relative_to(REPOSITORY)} {TOOLS}"
+        reason = f"no xenstore-utils in {TOOLS}; run: {command}"
         if os.environ.get("BALLOON_AGENT_REQUIRE_XENSTORED") == "1":
-            pytest.fail(reason)
+            pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
     return Tools(root, simulated)
 
