@@ -8,7 +8,7 @@ import select
 import threading
 import time
 import tty
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tests.xenlab.dom0.toolstack import Done
 from tests.xenlab.guest import frames
@@ -28,20 +28,30 @@ class GoneError(Exception):
 class Console:
     """A guest's console, read by a thread."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, after: Self | None = None) -> None:
+        """Open a console.
+
+        Args:
+            path: the terminal that xenconsoled made for it.
+            after: the console of the same guest before it was restored.
+        """
         self._fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self._fd)
-        self._log = bytearray()
+        self._log = bytearray(after.log() if after else b"")
         self._changed = threading.Condition()
         self._answers: dict[int, bytes] = {}
         self._last_line = time.monotonic()
-        self._number = 0
+        self._number = after.last_number() if after else 0
         self._closed = False
         threading.Thread(target=self._read, daemon=True).start()
 
     def log(self) -> bytes:
         """Return all that came over the console."""
         return bytes(self._log)
+
+    def last_number(self) -> int:
+        """Return the number of the last request, for numbers must not come again."""
+        return self._number
 
     def close(self) -> None:
         """Stop reading."""

@@ -16,6 +16,7 @@ SHARE: Final = Path("/lab")
 BOOT_DISKS: Final = Path("/run/lab-boot")
 ROOT_DEVICE: Final = "/dev/vda"
 UP_WITHIN_S: Final[dict[Kind, float]] = {"pv": 300, "pvh": 450, "hvm": 900, "dom0": 0}
+SAVE_WITHIN_S: Final = 600.0
 LOOK_AFTER_S: Final = 10.0
 SYSTEMD_WORDS: Final = ("systemd.show_status=0", "systemd.wants=lab-channel.service")
 HVM_CONFIG: Final = ('vga = "none"', "vnc = 0", "sdl = 0", "nographic = 1", "usb = 0")
@@ -96,6 +97,21 @@ class Guest:
                     raise
                 if not self.alive():
                     raise GoneError("the guest crashed, see xl-dmesg.txt") from None
+
+    def save_and_restore(self) -> None:
+        """Write the guest to a file and bring it back, as another domain.
+
+        What runs in the guest, the channel too, goes on where it was.
+        """
+        image = SHARE / f"{self.name}.saved"
+        try:
+            toolstack.must(["xl", "save", self.name, str(image)], timeout_s=SAVE_WITHIN_S)
+            self._open().close()
+            toolstack.must(["xl", "restore", str(image)], timeout_s=SAVE_WITHIN_S)
+        finally:
+            image.unlink(missing_ok=True)
+        self.domid = int(toolstack.must(["xl", "domid", self.name]))
+        self._console = Console(self._console_path(), after=self._console)
 
     def alive(self) -> bool:
         """Tell whether the domain is there and has not crashed."""

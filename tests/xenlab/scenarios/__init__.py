@@ -4,9 +4,9 @@
 from typing import Final
 
 from tests.xenlab.model import Scenario
-from tests.xenlab.scenarios import captures, guest_types, kernels, shapes
+from tests.xenlab.scenarios import captures, guest_types, kernels, lifecycle, shapes
 
-MODULES: Final = (guest_types, shapes, kernels)
+MODULES: Final = (guest_types, shapes, lifecycle, kernels)
 ALL: Final[dict[str, Scenario]] = {
     scenario.name: scenario for module in MODULES for scenario in module.SCENARIOS
 }

@@ -6,6 +6,7 @@ as dom0 sees it and with `xl list`.
 """
 
 from tests.xenlab.dom0 import toolstack
+from tests.xenlab.dom0.guest import Guest
 from tests.xenlab.dom0.judge import look_up
 from tests.xenlab.dom0.scene import Scene
 from tests.xenlab.guest.channel import NOBODY
@@ -181,3 +182,19 @@ def blocks_put_online(mib: int) -> Case:
         scene.agreed({"current_kib": mib * KIB, "target_kib": mib * KIB, "offline_kib": 0})
 
     return Case(f"blocks put online by hand at {mib}", f"current = {mib} MiB; {AGREE}", act)
+
+
+def saved_and_restored() -> Case:
+    """`xl save` and `xl restore`: the same kernel goes on as another domain."""
+
+    def act(scene: Scene) -> None:
+        assert isinstance(scene.domain, Guest), "only a guest can be saved"
+        before = scene.truth()
+        old_domid = scene.domain.domid
+        scene.domain.save_and_restore()
+        assert scene.domain.domid != old_domid, "the domain is the old one"
+        names = ("current_kib", "target_kib", "mem_total_kib")
+        status, _ = scene.agreed({name: before[name] for name in names})
+        assert look_up(status, "domain.domid") == scene.domain.domid, status["domain"]
+
+    return Case("saved and restored", f"a new domid, the same memory; {AGREE}", act)
