@@ -11,15 +11,20 @@ psutil knows the quirks of many kernels (no MemAvailable before 3.14, containers
 """
 
 import os
+import re
+import warnings
 from typing import Final
 
 from agent.core.snapshot import MemoryReading
 from agent.core.units import KIB
 from agent.sources.outcome import OK, Outcome, malformed
-from agent.sources.system_root import SystemRoot, status_of_error
+from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot, status_of_error
+from agent.sources.zoneinfo import FILE as ZONEINFO_FILE
 
 FILE: Final = "proc/meminfo"
 LIMIT_BYTES: Final = 64 * 1024
+
+_AVAILABLE = re.compile(r"^MemAvailable:\s+0*[1-9]", re.ASCII | re.MULTILINE)
 
 
 def read_meminfo(root: SystemRoot) -> Outcome[MemoryReading]:
@@ -27,12 +32,17 @@ def read_meminfo(root: SystemRoot) -> Outcome[MemoryReading]:
     text = root.read(FILE, LIMIT_BYTES)
     if text.value is None:
         return Outcome(None, text.status)
+    obstacle = _obstacle_for_psutil(root, text.value)
+    if obstacle is not None:
+        return Outcome(None, malformed(obstacle))
     import psutil  # noqa: PLC0415 - 20 ms that a command without memory figures does not pay
 
     before = psutil.PROCFS_PATH
     psutil.PROCFS_PATH = os.path.join(root.path, "proc")
     try:
-        memory = psutil.virtual_memory()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # fields that are not there read as 0
+            memory = psutil.virtual_memory()
     except OSError as error:
         return Outcome(None, status_of_error(error))
     except (KeyError, ValueError, IndexError) as error:
@@ -40,17 +50,29 @@ def read_meminfo(root: SystemRoot) -> Outcome[MemoryReading]:
     finally:
         psutil.PROCFS_PATH = before
     swap = _swap_kib(text.value)
-    return Outcome(
-        MemoryReading(
-            total_kib=memory.total // KIB,
-            available_kib=memory.available // KIB,
-            free_kib=memory.free // KIB,
-            cached_kib=memory.cached // KIB,
-            swap_total_kib=swap["SwapTotal"],
-            swap_free_kib=swap["SwapFree"],
-        ),
-        OK,
+    reading = MemoryReading(
+        total_kib=memory.total // KIB,
+        available_kib=memory.available // KIB,
+        free_kib=memory.free // KIB,
+        cached_kib=memory.cached // KIB,
+        swap_total_kib=swap["SwapTotal"],
+        swap_free_kib=swap["SwapFree"],
     )
+    if not 0 <= reading.free_kib <= reading.total_kib < 1 << 54:
+        return Outcome(None, malformed("MemFree is more than MemTotal, or they are no sizes"))
+    return Outcome(reading, OK)
+
+
+def _obstacle_for_psutil(root: SystemRoot, text: str) -> str | None:
+    """Why psutil must not look by itself: it would wait at a FIFO and follow a way out."""
+    if not text:
+        return "empty"
+    if root.is_live or _AVAILABLE.search(text):
+        return None
+    zoneinfo = root.read(ZONEINFO_FILE, LARGE_LIMIT_BYTES)  # psutil's estimate opens it
+    if zoneinfo.value == "" or zoneinfo.status.startswith("malformed"):
+        return f"no MemAvailable in it, and {ZONEINFO_FILE} cannot be read for an estimate"
+    return None
 
 
 def _swap_kib(text: str) -> dict[str, int]:
