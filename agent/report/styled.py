@@ -50,8 +50,17 @@ def wrapped(text: str, width: int, *, indent: str = "", style: str = "") -> list
 
 def plain(lines: Iterable[Line], *, ascii_only: bool = False) -> str:
     """The text alone, one line each."""
-    text = "".join("".join(span.text for span in spans).rstrip() + "\n" for spans in lines)
+    text = "".join(
+        "".join(harmless(span.text) for span in spans).rstrip() + "\n" for spans in lines
+    )
     return to_ascii(text) if ascii_only else text
+
+
+def harmless(text: str) -> str:
+    """The same with control characters spelled out: names in a capture may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def to_ascii(text: str) -> str:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The terminal at the end: width, colours, ASCII, and redrawing in place.  Uses rich."""
 
-import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from agent.report.styled import Line, plain, to_ascii
+from agent.report.styled import Line, harmless, plain, to_ascii
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +59,8 @@ class Terminal:
         for spans in lines:
             text = Text(no_wrap=True, overflow="ignore")
             for span in spans:
-                shown = to_ascii(span.text) if self.ascii_only else span.text
+                shown = harmless(span.text)
+                shown = to_ascii(shown) if self.ascii_only else shown
                 text.append(shown, THEME.get(span.style, ""))
             self._console.print(text, soft_wrap=True)
 
@@ -75,14 +75,3 @@ def _console() -> "Console":
     from rich.console import Console  # noqa: PLC0415 - 20 ms that --json does not pay
 
     return Console(highlight=False, markup=False, emoji=False, legacy_windows=False)
-
-
-def stdout_is_closed() -> bool:
-    """Whether the reader at the other end of a pipe has gone; then it is silent from now on."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        return True
-    return False
