@@ -1,6 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fixtures of the tests of what reads the kernel and xenstore."""
+"""A captured guest's files to be damaged."""
 
-from tests.support.scripted_session import device_peer, peer, session, socket_peer
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
-__all__ = ["device_peer", "peer", "session", "socket_peer"]
+import pytest
+
+from tests.support.captured import QUICK, load
+
+
+@pytest.fixture
+def quick_path() -> Iterator[Path]:
+    """An empty directory, in memory where that is possible."""
+    with tempfile.TemporaryDirectory(dir=QUICK) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def pv_guest(quick_path: Path) -> Path:
+    """The tree of a PV guest on Linux 6.1 right after its boot."""
+    tree = load("pv-512-1024/boot").write_to(quick_path)
+    pressure = tree / "proc" / "pressure"
+    pressure.mkdir(exist_ok=True)
+    zero = "avg10=0.00 avg60=0.00 avg300=0.00 total=0"
+    (pressure / "memory").write_text(f"some {zero}\nfull {zero}\n")
+    return tree
