@@ -40,3 +40,13 @@ def domain_options_first(words: Sequence[str]) -> list[str]:
             rest.append(word)
             position += 1
     return moved + rest
+
+
+def command_of(words: Sequence[str]) -> str | None:
+    """The command among words in click's order: the first that is no option nor its value."""
+    is_value = False
+    for word in words:
+        if not is_value and not word.startswith("-"):
+            return word
+        is_value = word in _DOMAIN_OPTIONS
+    return None

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from agent import __version__
-from agent.cli import exit_codes
+from agent.cli import command_of, exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
 
@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "doctor": ("agent.cli.doctor:doctor", "Everything that is known to go wrong, and what to do."),
     "memmap": ("agent.cli.memmap:memmap", "Firmware map and iomem side by side, with the holes."),
     "capture": ("agent.cli.capture:capture", "Write a capture of this guest for a bug report."),
+    "check": ("agent.cli.check:check_command", "One line for Nagios or Icinga."),
+    "metrics": ("agent.cli.metrics:metrics", "Prometheus metrics, as text, a file or an answer."),
     "simulate": ("agent.cli.simulate:simulate", "Run a scenario in virtual time."),
 }
 
@@ -33,6 +35,7 @@ Examples:
 Exit status:
   0 ok   1 warning   2 critical   4 unknown
   64 wrong usage   69 not a Xen domain   77 no permission   78 wrong configuration
+  check ends as Nagios wants it: 0, 1, 2, 3
 """
 
 
@@ -117,8 +120,22 @@ def run_command(words: Sequence[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("BALLOON_AGENT_DEBUG"):
             raise
+        if command_of(words) == "check":
+            return _explain_as_check(error)
         return _explain(error)
     return result if isinstance(result, int) else exit_codes.OK
+
+
+def _explain_as_check(error: BaseException) -> int:
+    """UNKNOWN, on standard output where the plugin's reader looks."""
+    from agent.report.check_line import EXIT_STATUS, unknown  # noqa: PLC0415 - after an error
+
+    if isinstance(error, click.ClickException):
+        sentence = error.format_message()
+    else:
+        sentence = f"{type(error).__name__}: {error}"
+    click.echo(unknown(sentence).line)
+    return EXIT_STATUS["UNKNOWN"]
 
 
 def _explain(error: BaseException) -> int:

@@ -11,6 +11,7 @@ UNKNOWN: Final = 4
 USAGE: Final = 64
 NOT_XEN: Final = 69
 INTERNAL: Final = 70
+MISSING_PART: Final = 72
 CANNOT_CREATE: Final = 73
 NO_PERMISSION: Final = 77
 CONFIGURATION: Final = 78

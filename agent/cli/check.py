@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`balloon-agent check`: a plugin for Nagios and Icinga."""
+
+import click
+
+from agent.cli.which_domain import WhichDomain
+from agent.core.assessment import assess
+from agent.report.check_line import EXIT_STATUS, Threshold, Thresholds, check, parse_threshold
+
+
+def _threshold(_ctx: click.Context, _param: click.Parameter, text: str) -> Threshold:
+    """As `parse_threshold`, with its complaint as click's."""
+    try:
+        return parse_threshold(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, or 10%") from None
+
+
+@click.command(
+    "check",
+    epilog="""\b
+Examples:
+  balloon-agent check
+  balloon-agent check -w 20% -c 10%
+  balloon-agent check -w 256M -c 128M -D 64M
+
+\b
+Thresholds:
+  available memory   WARNING and CRITICAL when less than -w, -c of MemTotal is available
+  balloon            OK settled or moving; WARNING and CRITICAL when it is stuck (retrying,
+                     cancelled, unreachable) at least -d, -D of the target away from it;
+                     WARNING without a driver
+
+\b
+Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for wrong usage).
+""",
+)
+@click.option("-w", "--warning", metavar="SIZE|PERCENT", callback=_threshold, default="10%",
+              show_default=True, help="Available memory below this is a warning.")  # fmt: skip
+@click.option("-c", "--critical", metavar="SIZE|PERCENT", callback=_threshold, default="5%",
+              show_default=True, help="Available memory below this is critical.")  # fmt: skip
+@click.option("-d", "--distance-warning", metavar="SIZE|PERCENT", callback=_threshold,
+              default="0%", show_default=True, help="Stuck so far from the target.")  # fmt: skip
+@click.option("-D", "--distance-critical", metavar="SIZE|PERCENT", callback=_threshold,
+              default="25%", show_default=True, help="Stuck so far from the target.")  # fmt: skip
+@click.pass_obj
+def check_command(
+    which: WhichDomain,
+    *,
+    warning: Threshold,
+    critical: Threshold,
+    distance_warning: Threshold,
+    distance_critical: Threshold,
+) -> int:
+    """Print one line for Nagios or Icinga, with performance data.
+
+    A size is like 256M or 1.5G (a bare number is in MiB), a percentage like 10%.
+    """
+    thresholds = Thresholds(warning, critical, distance_warning, distance_critical)
+    result = check(assess(which.snapshot()), thresholds)
+    click.echo(result.line)
+    return EXIT_STATUS[result.level]

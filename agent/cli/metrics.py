@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`balloon-agent metrics`."""
+
+import contextlib
+import os
+import sys
+
+import click
+
+from agent.cli import exit_codes
+from agent.cli.command_error import CommandError
+from agent.cli.which_domain import WhichDomain
+from agent.core.assessment import assess
+
+_MISSING = (
+    "metrics needs the Python package prometheus_client: "
+    "apt-get install python3-prometheus-client, or pip install 'balloon-agent[metrics]'"
+)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  balloon-agent metrics
+  balloon-agent metrics --output /var/lib/prometheus/node-exporter/balloon-agent.prom
+  balloon-agent --sim balloon-up metrics | promtool check metrics
+"""
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write to FILE, in one step, for node_exporter's textfile collector.",
+)
+@click.option(
+    "--http",
+    is_flag=True,
+    help="Answer one HTTP request on standard input: what systemd's socket starts.",
+)
+@click.pass_obj
+def metrics(which: WhichDomain, *, output: str | None, http: bool) -> int:
+    """Print the state of the balloon as Prometheus metrics.
+
+    Sizes are in bytes, times in seconds; what could not be read is left out.
+    """
+    if output and http:
+        raise click.UsageError("--output and --http exclude each other.")
+    if http:
+        return _serve(which)
+    text = _text(which)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        _replace(output, text)
+    return exit_codes.OK
+
+
+def _text(which: WhichDomain) -> str:
+    """The metrics now."""
+    try:
+        from agent.report.metrics_text import metrics_text  # noqa: PLC0415 - an optional package
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "prometheus_client":
+            raise
+        raise CommandError(_MISSING + ".", exit_codes.MISSING_PART) from None
+    return metrics_text(assess(which.snapshot()))
+
+
+def _serve(which: WhichDomain) -> int:
+    """One request, one answer; a domain that cannot be read is 503 with the sentence."""
+    from agent.cli.http_once import serve_once  # noqa: PLC0415 - only behind a socket
+
+    def collected() -> tuple[int, str, str]:
+        try:
+            text = _text(which)
+        except CommandError as error:
+            return 503, f"{error.message}\n", "text/plain; charset=utf-8"
+        from agent.report.metrics_text import CONTENT_TYPE  # noqa: PLC0415 - as above
+
+        return 200, text, CONTENT_TYPE
+
+    serve_once(collected)
+    return exit_codes.OK
+
+
+def _replace(path: str, text: str) -> None:
+    """Write a file so that a reader sees the old text or the new, never half of it.
+
+    Raises:
+        CommandError: it could not be written.
+    """
+    temporary = f"{path}.{os.getpid()}"  # does not end in .prom, so that nobody reads it
+    try:
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644
+        )
+        with open(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, 0o644)  # node_exporter runs as somebody else
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise CommandError(
+            f"{path} could not be written: {error.strerror}.", exit_codes.CANNOT_CREATE
+        ) from error

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`check`: the one line that Nagios, Icinga and their kin read, with its performance data.
+
+BALLOON OK - settled at 512 MiB, 371 MiB available | available=389394432B;46699315:;...
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+
+from agent.core.assessment import Assessment
+from agent.core.situation import Situation
+from agent.core.units import KIB, format_kib, parse_size_kib
+
+Level = Literal["OK", "WARNING", "CRITICAL", "UNKNOWN"]
+# As Nagios numbers them; also the order of gravity but for UNKNOWN.
+EXIT_STATUS: Final[Mapping[Level, int]] = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
+
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%", re.ASCII)
+_STUCK: Final = ("retrying", "cancelled", "unreachable")
+
+
+class Threshold(NamedTuple):
+    """A size, or a share of something that is known later."""
+
+    kib: int = 0
+    percent: float | None = None
+
+    def of(self, whole_kib: int) -> int:
+        """The threshold in KiB."""
+        return self.kib if self.percent is None else int(whole_kib * self.percent / 100)
+
+
+class Thresholds(NamedTuple):
+    """When to warn: less available than this; further from the target than this and stuck."""
+
+    available_warning: Threshold
+    available_critical: Threshold
+    distance_warning: Threshold
+    distance_critical: Threshold
+
+
+class CheckResult(NamedTuple):
+    """What to print and how to end."""
+
+    level: Level
+    line: str
+
+
+def parse_threshold(text: str) -> Threshold:
+    """`10%`, `256M`, `1.5G`; a bare number is in MiB.
+
+    Raises:
+        ValueError: neither a size nor a percentage; the message says what would be one.
+    """
+    match = _PERCENT.fullmatch(text.strip())
+    if match is None:
+        return Threshold(parse_size_kib(text, bare_unit="M"))
+    percent = float(match[1])
+    if percent > 100:
+        raise ValueError(f"{text!r} is more than 100 %")
+    return Threshold(percent=percent)
+
+
+def check(assessment: Assessment, thresholds: Thresholds) -> CheckResult:
+    """Judge by the thresholds; the findings are for `status` and `doctor`."""
+    situation = assessment.situation
+    available = _judge_available(situation, thresholds)
+    balloon = _judge_balloon(situation, thresholds)
+    level = max(available.level, balloon.level, key=_gravity)
+    words = sorted((available, balloon), key=lambda part: -_gravity(part.level))
+    line = f"BALLOON {level} - {', '.join(part.line for part in words)}"
+    return CheckResult(level, f"{line} | {_performance(situation, thresholds)}")
+
+
+def unknown(sentence: str) -> CheckResult:
+    """The line for what keeps the check from being made."""
+    flat = " ".join(sentence.split()).replace("|", "/")
+    return CheckResult("UNKNOWN", f"BALLOON UNKNOWN - {flat}")
+
+
+def _gravity(level: Level) -> int:
+    return {"OK": 0, "UNKNOWN": 1, "WARNING": 2, "CRITICAL": 3}[level]
+
+
+def _judge_available(situation: Situation, thresholds: Thresholds) -> CheckResult:
+    memory = situation.snapshot.memory
+    if memory is None:
+        return CheckResult("UNKNOWN", "available memory not readable")
+    level: Level = "OK"
+    if memory.available_kib < thresholds.available_critical.of(memory.total_kib):
+        level = "CRITICAL"
+    elif memory.available_kib < thresholds.available_warning.of(memory.total_kib):
+        level = "WARNING"
+    total = format_kib(memory.total_kib)
+    return CheckResult(level, f"{format_kib(memory.available_kib)} of {total} available")
+
+
+def _judge_balloon(situation: Situation, thresholds: Thresholds) -> CheckResult:
+    """By state, and when stuck by the distance that is left."""
+    balloon = situation.snapshot.balloon
+    if balloon is None:
+        return CheckResult("WARNING", "no balloon driver")
+    if balloon.current_kib is None or balloon.target_kib is None:
+        return CheckResult("UNKNOWN", "the balloon's numbers not readable")
+    at = format_kib(balloon.current_kib)
+    if situation.state not in _STUCK:
+        if situation.state == "settled":
+            return CheckResult("OK", f"settled at {at}")
+        return CheckResult("OK", f"moving from {at} to {format_kib(balloon.target_kib)}")
+    distance_kib = abs(balloon.target_kib - balloon.current_kib)
+    level: Level = "OK"
+    if distance_kib >= thresholds.distance_critical.of(balloon.target_kib):
+        level = "CRITICAL"
+    elif distance_kib >= thresholds.distance_warning.of(balloon.target_kib):
+        level = "WARNING"
+    words = f"{situation.state} at {at}, {format_kib(distance_kib)} from its target"
+    return CheckResult(level, words)
+
+
+def _performance(situation: Situation, thresholds: Thresholds) -> str:
+    """`name=value;warning;critical;min;max`, in bytes; a range `N:` warns below N."""
+    snapshot = situation.snapshot
+    balloon, memory, host = snapshot.balloon, snapshot.memory, snapshot.host
+    values: list[str] = []
+    if memory is not None:
+        low = thresholds.available_warning.of(memory.total_kib) * KIB
+        least = thresholds.available_critical.of(memory.total_kib) * KIB
+        limits = f"{low}:;{least}:;0;{memory.total_kib * KIB}"
+        values.append(f"available={memory.available_kib * KIB}B;{limits}")
+    if balloon is not None and balloon.current_kib is not None and balloon.target_kib is not None:
+        most = "" if host.static_max_kib is None else str(host.static_max_kib * KIB)
+        far = thresholds.distance_warning.of(balloon.target_kib) * KIB
+        furthest = thresholds.distance_critical.of(balloon.target_kib) * KIB
+        distance = abs(balloon.target_kib - balloon.current_kib) * KIB
+        values += [
+            f"current={balloon.current_kib * KIB}B;;;0;{most}",
+            f"target={balloon.target_kib * KIB}B;;;0;{most}",
+            f"distance={distance}B;{far};{furthest};0;",
+            f"ballooned={(balloon.ballooned_kib or 0) * KIB}B;;;0;",
+        ]
+    if snapshot.pressure is not None:
+        values.append(f"pressure_some={snapshot.pressure.some_avg10:g}%;;;0;100")
+        values.append(f"pressure_full={snapshot.pressure.full_avg10:g}%;;;0;100")
+    return " ".join(values)
