@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+"""What every xenstore does: paths, permissions, quotas, domains, the wire; events are beside."""
+
 import os
 import tty
 
@@ -17,6 +19,7 @@ from tests.contract.xenstore_requests import (
     events_so_far,
     get_perms,
     mkdir,
+    number_of,
     read,
     rm,
     set_perms,
@@ -182,7 +185,7 @@ def test_permissions_say_who_may(
     assert write(host.guest, "/shared/x", b"2") == (OK if may_write else "EACCES")
 
 
-def test_a_permission_does_not_pass_to_a_later_domain_of_that_number(host: Host) -> None:
+def test_a_permission_does_not_pass_to_a_later_domain_of_thatnumber_of(host: Host) -> None:
     host.dom0.write("/shared/x", b"1")
     host.dom0.set_permissions("/shared/x", "n0", "r7")
     seventh = host.xenstore.introduce(7)
@@ -237,176 +240,10 @@ def test_a_guest_owns_no_more_than_1000_nodes(host: Host) -> None:
 def test_a_transaction_that_would_exceed_the_nodes_fails_at_its_end(host: Host) -> None:
     for number in range(975):
         assert write(host.guest, f"data/{number // 100}/{number}") == OK
-    tx = _number(begin(host.guest))
+    tx = number_of(begin(host.guest))
     assert [write(host.guest, f"attr/{number}", b"", tx) for number in range(9)] == [OK] * 9
     assert end(host.guest, tx) == "ENOSPC"
     assert read(host.guest, "attr/0") == "ENOENT"
-
-
-def _number(answer: bytes | str) -> int:
-    assert isinstance(answer, bytes), answer
-    return int(answer.rstrip(b"\0"))
-
-
-# Watches.
-
-
-def test_a_watch_tells_its_path_at_once(host: Host) -> None:
-    assert watch(host.guest, "memory/target", "t") == OK
-    assert events_so_far(host.guest) == [("memory/target", "t")]
-
-
-def test_the_hosts_wish_reaches_the_guest(host: Host) -> None:
-    watch(host.guest, "memory/target", "t")
-    watch(host.guest, f"{host.base}/memory", "u")
-    events_so_far(host.guest)
-    host.dom0.write(f"{host.base}/memory/target", b"262144")
-    assert events_so_far(host.guest) == [
-        ("memory/target", "t"),
-        (f"{host.base}/memory/target", "u"),
-    ]
-    assert read(host.guest, "memory/target") == b"262144"
-
-
-def test_the_same_value_again_is_a_change(host: Host) -> None:
-    watch(host.guest, "memory/target", "t")
-    events_so_far(host.guest)
-    host.dom0.write(f"{host.base}/memory/target", b"524288")
-    assert events_so_far(host.guest) == [("memory/target", "t")]
-
-
-def test_a_watch_hears_what_happens_below_it_and_not_beside_it(host: Host) -> None:
-    watch(host.guest, "data", "t")
-    watch(host.guest, "data/a", "u")
-    events_so_far(host.guest)
-    write(host.guest, "data/ab")
-    write(host.guest, "attr/x")
-    assert events_so_far(host.guest) == [("data/ab", "t")]
-    write(host.guest, "data/a/b/c")
-    assert events_so_far(host.guest) == [("data/a/b/c", "t"), ("data/a/b/c", "u")]
-
-
-def test_a_watch_hears_the_end_of_its_node_and_of_a_directory_above(host: Host) -> None:
-    write(host.guest, "data/a/b")
-    for path, token in (("data", "1"), ("data/a", "2"), ("data/a/b", "3")):
-        watch(host.guest, path, token)
-    events_so_far(host.guest)
-    rm(host.guest, "data/a")
-    assert events_so_far(host.guest) == [("data/a/b", "3"), ("data/a", "1"), ("data/a", "2")]
-
-
-def test_a_watch_waits_for_a_node_that_is_not_there_yet(host: Host) -> None:
-    assert watch(host.guest, "memory/uncooperative", "t") == OK
-    events_so_far(host.guest)
-    host.dom0.write(f"{host.base}/memory/uncooperative", b"")
-    assert events_so_far(host.guest) == [("memory/uncooperative", "t")]
-
-
-def test_a_guest_hears_nothing_of_what_it_may_not_read(host: Host) -> None:
-    assert watch(host.guest, "/local/domain/0", "t") == OK
-    assert watch(host.guest, "@releaseDomain", "r") == OK
-    assert events_so_far(host.guest) == [("/local/domain/0", "t"), ("@releaseDomain", "r")]
-    host.dom0.write("/local/domain/0/x", b"1")
-    assert events_so_far(host.guest) == []
-
-
-def test_new_permissions_are_a_change_to_who_could_and_to_who_can_read(host: Host) -> None:
-    host.dom0.write("/shared/x", b"1")
-    watch(host.guest, "/shared/x", "t")
-    events_so_far(host.guest)
-    host.dom0.set_permissions("/shared/x", "n0", "r5")
-    host.dom0.set_permissions("/shared/x", "n0")
-    assert events_so_far(host.guest) == [("/shared/x", "t"), ("/shared/x", "t")]
-    host.dom0.set_permissions("/shared/x", "n0")
-    assert events_so_far(host.guest) == []
-
-
-def test_a_watch_is_set_once_for_each_token_and_can_be_taken_back_once(host: Host) -> None:
-    assert [watch(host.guest, "data", token) for token in "aab"] == [OK, "EEXIST", OK]
-    assert [unwatch(host.guest, "data", "a") for _ in range(2)] == [OK, "ENOENT"]
-    assert ask(host.guest, raw_client.WATCH, "data", "t", "more") == "EINVAL"
-    assert ask(host.guest, raw_client.WATCH, "data") == "EINVAL"
-
-
-def test_reset_drops_watches_and_transactions(host: Host) -> None:
-    watch(host.guest, "data", "t")
-    tx = _number(begin(host.guest))
-    assert ask(host.guest, raw_client.RESET_WATCHES, "") == OK
-    events_so_far(host.guest)
-    write(host.guest, "data/x")
-    assert events_so_far(host.guest) == []
-    assert end(host.guest, tx) == "ENOENT"
-
-
-def test_a_client_that_went_leaves_no_watch(host: Host) -> None:
-    path = host.xenstore.introduce(6).path
-    for _ in range(3):
-        with RawClient(path) as client:
-            answers = [watch(client, "data", f"t{number}") for number in range(100)]
-            assert answers == [OK] * 100
-
-
-# Transactions.
-
-
-def test_a_transaction_is_seen_at_its_end_as_a_whole(host: Host) -> None:
-    watch(host.guest, "data", "t")
-    events_so_far(host.guest)
-    tx = _number(begin(host.guest))
-    write(host.guest, "data/a", b"1", tx)
-    write(host.guest, "data/b", b"2", tx)
-    assert read(host.guest, "data/a", tx) == b"1"
-    assert read(host.guest, "data/a") == "ENOENT"
-    assert events_so_far(host.guest) == []
-    assert end(host.guest, tx) == OK
-    assert (read(host.guest, "data/a"), read(host.guest, "data/b")) == (b"1", b"2")
-    assert events_so_far(host.guest) == [("data/a", "t"), ("data/b", "t")]
-
-
-def test_a_transaction_can_be_called_off(host: Host) -> None:
-    tx = _number(begin(host.guest))
-    write(host.guest, "data/a", b"1", tx)
-    rm(host.guest, "attr", tx)
-    assert end(host.guest, tx, "F") == OK
-    assert read(host.guest, "data/a") == "ENOENT"
-    assert read(host.guest, "attr") == b""
-
-
-@pytest.mark.parametrize("path", ["memory/target", "memory/nothing"])
-def test_a_transaction_that_read_what_then_changed_must_be_repeated(host: Host, path: str) -> None:
-    tx = _number(begin(host.guest))
-    read(host.guest, path, tx)
-    write(host.guest, "data/a", b"1", tx)
-    host.dom0.write(f"{host.base}/{path}", b"524288")
-    assert end(host.guest, tx) == "EAGAIN"
-    assert read(host.guest, "data/a") == "ENOENT"
-    assert end(host.guest, tx) == "ENOENT"
-
-
-def test_a_transaction_does_not_mind_what_it_never_looked_at(host: Host) -> None:
-    tx = _number(begin(host.guest))
-    write(host.guest, "data/a", b"1", tx)
-    host.dom0.write(f"{host.base}/memory/target", b"1")
-    host.dom0.write(f"{host.base}/attr/x", b"1")
-    assert end(host.guest, tx) == OK
-
-
-def test_a_transaction_sees_the_store_as_it_is_when_it_first_looks(host: Host) -> None:
-    tx = _number(begin(host.guest))
-    host.dom0.write(f"{host.base}/memory/target", b"1")
-    assert read(host.guest, "memory/target", tx) == b"1"
-    host.dom0.write(f"{host.base}/memory/target", b"2")
-    assert read(host.guest, "memory/target", tx) == b"1"
-
-
-def test_only_an_open_transaction_can_be_used(host: Host) -> None:
-    assert read(host.guest, "memory/target", 77) == "ENOENT"
-    assert end(host.guest, 0) == "ENOENT"
-    tx = _number(begin(host.guest))
-    assert end(host.guest, tx, "X") == "EINVAL"
-    assert ask(host.guest, raw_client.TRANSACTION_START, "", tx=tx) == "EBUSY"
-    assert write(host.dom0, "/x", b"", tx + 1000) == "ENOENT"
-    assert end(host.guest, tx) == OK
 
 
 # Domains.
@@ -471,18 +308,6 @@ def test_a_device_model_may_do_what_its_guest_may(host: Host) -> None:
         assert read(device_model, f"{host.base}/memory/target") == b"524288"
         assert ask(host.dom0, SET_TARGET, "6", "99") == "ENOENT"
         assert ask(device_model, SET_TARGET, "6", "0") == "EACCES"
-
-
-def test_what_a_transaction_removed_is_told_to_who_could_read_it(host: Host) -> None:
-    write(host.guest, "data/a/b")
-    watch(host.guest, "data/a/b", "b")
-    watch(host.guest, "data", "d")
-    events_so_far(host.guest)
-    tx = _number(begin(host.dom0))
-    assert rm(host.dom0, f"{host.base}/data/a", tx) == OK
-    assert events_so_far(host.guest) == []
-    assert end(host.dom0, tx) == OK
-    assert sorted(events_so_far(host.guest)) == [("data/a", "d"), ("data/a/b", "b")]
 
 
 # The wire.

@@ -70,3 +70,9 @@ def events_so_far(client: RawClient) -> list[tuple[str, str]]:
     found = list(client._events)
     client._events.clear()
     return found
+
+
+def number_of(answer: bytes | str) -> int:
+    """The transaction that `begin` has begun."""
+    assert isinstance(answer, bytes), answer
+    return int(answer.rstrip(b"\0"))
