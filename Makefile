@@ -33,8 +33,9 @@ format: $(VENV)/develops ## bring the source into shape
 	$(BIN)/ruff check --fix $(SOURCE)
 	$(BIN)/ruff format $(SOURCE)
 
-xenstored: ## fetch Debian's real xenstored, for the tests that want it (needs apt and cc, no root)
+xenstored: ## fetch Debian's real xenstored and its tools, for the tests that want them
 	tests/support/xenstored/fetch.sh .cache/xenstored
+	tests/support/xenstore_tools/fetch.sh .cache/xenstore-tools
 
 test-xen: $(VENV)/develops ## boot a real Xen and test in its guests: the main line, minutes
 	$(BIN)/pytest -m "xen and quick" tests/xen
