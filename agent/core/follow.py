@@ -87,7 +87,7 @@ def target_ignored(view: View) -> Decision | None:
             "kernel-has-time",
             "The kernel is given time to take up the host's target.",
             view.numbers(aim_kib=view.aim_kib),
-            due_s,
+            min(due_s, view.look_s()),
         )
     return write_target(
         view.aim_kib,

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lines for the journal on stderr: `<4>text`, each kind of event told, repetitions counted.
+
+A kind of event may speak a few times in ten minutes; what it had to say beyond that is counted and
+told with its next line.  Writing never blocks: a line that cannot be taken is dropped and counted.
+"""
+
+import os
+import select
+from typing import Final
+
+ERROR: Final = 3
+WARNING: Final = 4
+NOTICE: Final = 5
+INFO: Final = 6
+
+WINDOW_S: Final = 600.0
+EVENT_BURST: Final = 10
+_MOST_KINDS: Final = 256
+_MOST_CHARS: Final = 1000
+
+
+class Journal:
+    """Standard error, read by journald."""
+
+    def __init__(self, descriptor: int = 2) -> None:
+        self._descriptor = descriptor
+        self._prefixed = not os.isatty(descriptor) if _is_open(descriptor) else True
+        self._said: dict[str, tuple[float, int]] = {}  # kind -> start of its window, lines in it
+        self._dropped = 0
+
+    def say(self, priority: int, kind: str, text: str, now_s: float, burst: int = 1) -> bool:
+        """Tell something of a kind that may have `burst` lines per window; whether it was told."""
+        if len(self._said) >= _MOST_KINDS:
+            self._said.clear()
+        since_s, count = self._said.get(kind, (now_s, 0))
+        untold = 0
+        if now_s - since_s >= WINDOW_S:
+            untold, since_s, count = max(0, count - burst), now_s, 0
+        self._said[kind] = (since_s, count + 1)
+        if count >= burst:
+            return False
+        more = f" (and {untold} more like it since the last time)" if untold else ""
+        self._write(priority, text + more)
+        return True
+
+    def settled(self, kind: str) -> None:
+        """A fault is over: should it come again, it is told again."""
+        self._said.pop(kind, None)
+
+    def _write(self, priority: int, text: str) -> None:
+        line = " ".join(text.split())[:_MOST_CHARS]
+        if self._dropped:
+            line = f"{line} ({self._dropped} lines were lost)"
+        prefix = f"<{priority}>" if self._prefixed else ""
+        content = f"{prefix}{line}\n".encode("utf-8", "backslashreplace")
+        ready = select.poll()
+        ready.register(self._descriptor, select.POLLOUT)
+        try:
+            taken = bool(ready.poll(0)) and os.write(self._descriptor, content) > 0
+        except OSError:
+            taken = False
+        self._dropped = 0 if taken else self._dropped + 1
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`balloon-agent run`: puts the daemon together, and turns what stops it into an exit status."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from agent.daemon import journal as j
+from agent.daemon.bus import Bus
+from agent.daemon.config import Config, ConfigError, load_config
+from agent.daemon.journal import Journal
+from agent.daemon.loop import Daemon, Parts
+from agent.daemon.notify import Notifier
+from agent.daemon.options import USAGE, Options, UsageError, parse_options
+from agent.daemon.runtime_directory import AlreadyRunningError, RuntimeDirectory
+from agent.daemon.wakeups import Wakeups
+from agent.gather import NotXenError
+from agent.sources.pressure_trigger import open_trigger
+from agent.sources.system_root import SystemRoot
+from agent.sources.xenstore_errors import DeviceDenied, XenstoreUnreachable
+from agent.sources.xenstore_session import default_path
+
+EX_OK: Final = 0
+EX_USAGE: Final = 64
+EX_NOT_XEN: Final = 69
+EX_RUNNING: Final = 75
+EX_DENIED: Final = 77
+EX_CONFIG: Final = 78
+_RUNTIME: Final = "run/balloon-agent"
+_NOT_XEN: Final = "no Xen domain here; try a simulated one: balloon-agent --sim balloon-up status"
+
+_STATUS_OF: Final[Mapping[type[Exception], int]] = {
+    ConfigError: EX_CONFIG,
+    AlreadyRunningError: EX_RUNNING,
+    NotXenError: EX_NOT_XEN,
+    DeviceDenied: EX_DENIED,
+    XenstoreUnreachable: EX_NOT_XEN,
+}
+
+
+def main(argv: Sequence[str], root: str | None = None, xenstore_path: str | None = None) -> int:
+    """Run the daemon until a signal ends it; the exit status.
+
+    Args:
+        argv: the words behind `run`.
+        root: a published domain's files; this machine's without it.
+        xenstore_path: where to speak xenstore; the kernel's device without it.
+    """
+    journal = Journal()
+    try:
+        options = parse_options(argv)
+        if root is not None and xenstore_path is None:
+            raise UsageError("run: a capture cannot be run; --root needs --xenstore PATH")
+    except UsageError as error:
+        return _failed(journal, f"{error}\nTry balloon-agent run --help.", EX_USAGE)
+    if options.help:
+        os.write(1, USAGE.encode())
+        return EX_OK
+    try:
+        config = _configuration(options)
+        _run(journal, options, config, SystemRoot(root or "/"), xenstore_path)
+    except tuple(_STATUS_OF) as error:
+        return _failed(journal, str(error) or _NOT_XEN, _status_of(error))
+    return EX_OK
+
+
+def _configuration(options: Options) -> Config:
+    config = load_config(options.config)
+    if options.mode is None:
+        return config
+    return config._replace(policy=config.policy._replace(mode=options.mode))  # type: ignore[arg-type]
+
+
+def _run(
+    journal: Journal, options: Options, config: Config, root: SystemRoot, xenstore_path: str | None
+) -> None:
+    """Until a signal ends it; raises what is in `_STATUS_OF`."""
+    runtime = RuntimeDirectory(_runtime_path(root))
+    runtime.lock()
+    wakeups = Wakeups(open_trigger(root))
+    bus: Bus | None = None
+    try:
+        bus = Bus(xenstore_path if xenstore_path is not None else _device(root))
+        parts = Parts(
+            root, bus, wakeups, runtime, journal, Notifier(), lambda: _configuration(options)
+        )
+        daemon = Daemon(parts, config)
+        daemon.start()
+        daemon.run()
+    finally:
+        wakeups.close()
+        runtime.close()
+        if bus is not None:
+            bus.close()
+
+
+def _device(root: SystemRoot) -> str:
+    """The xenbus device; where there is none, whether that is for want of Xen."""
+    try:
+        return default_path()
+    except XenstoreUnreachable:
+        if not os.path.exists(root.absolute("sys/hypervisor/type")):
+            raise NotXenError from None
+        raise
+
+
+def _runtime_path(root: SystemRoot) -> str:
+    """The directory of systemd, its usual place, or below another root."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if root.is_live and given.startswith("/"):
+        return given
+    return root.absolute(_RUNTIME)
+
+
+def _status_of(error: Exception) -> int:
+    return next(status for kind, status in _STATUS_OF.items() if isinstance(error, kind))
+
+
+def _failed(journal: Journal, text: str, status: int) -> int:
+    for number, line in enumerate(text.splitlines()):
+        journal.say(j.ERROR, f"end {number}", f"balloon-agent: {line}", 0.0)
+    return status

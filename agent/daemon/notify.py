@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""sd_notify(3): tells the service manager how things are; does nothing without one."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Final
+
+_STATUS_CHARS: Final = 200
+
+
+class Notifier:
+    """The socket in $NOTIFY_SOCKET; never waits, never raises."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        name = environment.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + name[1:] if name.startswith("@") else name
+        self.watchdog_s = _watchdog_s(environment) if name else None
+
+    def ready(self) -> None:
+        """The daemon has looked at its domain once, or has read its configuration again."""
+        self._send("READY=1")
+
+    def reloading(self) -> None:
+        """The configuration is being read again."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The end."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """The watchdog's ping."""
+        self._send("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send("STATUS=" + " ".join(text.split())[:_STATUS_CHARS])
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.setblocking(False)
+                sender.sendto(message.encode("utf-8", "backslashreplace"), self._address)
+        except OSError:
+            return
+
+
+def _watchdog_s(environment: Mapping[str, str]) -> float | None:
+    """Half of what the service manager waits for a ping, as sd_watchdog_enabled(3) advises."""
+    text, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
+    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) == 0:
+        return None
+    if pid and pid != str(os.getpid()):
+        return None
+    return int(text) / 2_000_000

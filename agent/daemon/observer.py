@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon's looks: one full reading, then only what can have changed.
+
+The firmware map, the kernel's log and its name are read once; memory blocks and the map again when
+the balloon may have added memory.  Whether the balloon moves is told by comparing looks, so that
+no look has to wait.
+"""
+
+from typing import Final, Literal
+
+from agent.core.snapshot import BalloonReading, BootRecord, Origin, Snapshot
+from agent.daemon.bus import Bus
+from agent.gather import gather
+from agent.sources import kernel
+from agent.sources.firmware_memmap import read_firmware_memmap
+from agent.sources.host_wishes import HostFacts
+from agent.sources.key_store import NoKeys
+from agent.sources.meminfo import read_meminfo
+from agent.sources.memory_blocks import read_memory_blocks
+from agent.sources.pressure import read_pressure
+from agent.sources.system_root import SystemRoot
+from agent.sources.xen_memory import read_xen_memory
+from agent.sources.zoneinfo import read_zoneinfo
+
+STILL_AFTER_S: Final = 2.0
+
+
+class Observer:
+    """Makes snapshots of one domain; keeps the last one."""
+
+    def __init__(self, root: SystemRoot, origin: Origin) -> None:
+        self._root = root
+        self._origin = origin
+        self._last: Snapshot | None = None
+        self._changed_s = float("-inf")
+
+    def look(self, bus: Bus, now_s: float) -> Snapshot:
+        """The domain now.
+
+        Raises:
+            NotXenError: at the first look, when there is no Xen domain.
+        """
+        before = self._last
+        if before is None:
+            before = gather(self._root, NoKeys(), self._origin)
+        snapshot = self._refreshed(before, bus, now_s)
+        self._last = snapshot
+        return snapshot
+
+    def recorded(self, record: BootRecord) -> None:
+        """The boot record has just been made."""
+        if self._last is not None:
+            self._last = self._last._replace(boot_record=record)
+
+    def _refreshed(self, before: Snapshot, bus: Bus, now_s: float) -> Snapshot:
+        balloon, statuses = read_xen_memory(self._root)
+        memory = read_meminfo(self._root)
+        pressure = read_pressure(self._root)
+        uptime = kernel.read_uptime(self._root)
+        statuses |= {
+            "meminfo": memory.status,
+            "pressure": pressure.status,
+            "uptime": uptime.status,
+        }
+        snapshot = before._replace(
+            balloon=self._with_motion(balloon, before.balloon, now_s),
+            memory=memory.value,
+            pressure=pressure.value,
+            uptime_s=uptime.value,
+        )
+        if _may_have_grown(snapshot, before):
+            snapshot = self._with_map(snapshot)
+        return _with_host(snapshot, bus.facts, before.sources, statuses | bus.statuses)
+
+    def _with_map(self, snapshot: Snapshot) -> Snapshot:
+        """Hot-added memory shows in the map, the blocks and the zones."""
+        firmware_map = read_firmware_memmap(self._root)
+        blocks = read_memory_blocks(self._root)
+        zones = read_zoneinfo(self._root)
+        return snapshot._replace(
+            firmware_map=firmware_map.value or snapshot.firmware_map,
+            blocks=blocks.value or snapshot.blocks,
+            zones=zones.value or snapshot.zones,
+        )
+
+    def _with_motion(
+        self, balloon: BalloonReading | None, before: BalloonReading | None, now_s: float
+    ) -> BalloonReading | None:
+        if balloon is None:
+            return None
+        same = before is not None and (balloon.current_kib, balloon.target_kib) == (
+            before.current_kib,
+            before.target_kib,
+        )
+        if not same:
+            self._changed_s = now_s
+        still = now_s - self._changed_s >= STILL_AFTER_S
+        motion: Literal["still", "moved"] = "still" if still else "moved"
+        return balloon._replace(motion=motion)
+
+
+def _may_have_grown(snapshot: Snapshot, before: Snapshot) -> bool:
+    """Whether memory may have been hot-added or put online since."""
+    balloon, earlier = snapshot.balloon, before.balloon
+    if balloon is None or balloon.current_kib is None or balloon.target_kib is None:
+        return False
+    if balloon.target_kib - balloon.current_kib > (balloon.ballooned_kib or 0):
+        return True
+    if earlier is None or earlier.current_kib is None:
+        return False
+    held_kib = balloon.current_kib + (balloon.ballooned_kib or 0)
+    return held_kib != earlier.current_kib + (earlier.ballooned_kib or 0)
+
+
+def _with_host(
+    snapshot: Snapshot, facts: HostFacts, earlier: object, statuses: dict[str, str]
+) -> Snapshot:
+    """What the host says, and what became of every source."""
+    domain = snapshot.domain
+    kept = {
+        name: status
+        for name, status in (earlier.items() if isinstance(earlier, dict) else ())
+        if not name.startswith(("xenstore", "balloon"))
+    }
+    return snapshot._replace(
+        host=facts.wishes,
+        domain=domain._replace(
+            name=facts.name or domain.name,
+            uuid=domain.uuid or facts.uuid,
+            domid=facts.domid if facts.domid is not None else domain.domid,
+            toolstack=facts.toolstack or domain.toolstack,
+        ),
+        sources=kept | statuses,
+    )

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which keys a guest publishes, and with what values: from an assessment to a mapping.
+
+Values are short ASCII words or decimal KiB.  A value that follows the guest's use of memory has a
+dead band, so that a settled guest writes nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from agent import __version__
+from agent.core.policy_settings import Mode
+from agent.core.situation import Situation
+from agent.core.snapshot import MemoryReading, Pressure, Toolstack
+from agent.core.units import MIB_KIB
+
+Keys = Mapping[str, str]
+
+BALLOON: Final = "data/balloon"
+SEQUENCE: Final = f"{BALLOON}/seq"
+UPDATED: Final = "data/updated"
+FEATURE: Final = "control/feature-balloon"
+LOOK_EVERY_S: Final[Mapping[str, float]] = {"xapi": 60.0, "qubes": 10.0}
+_FLOOR_BAND_KIB: Final = 16 * MIB_KIB
+_FREE_BAND_KIB: Final = 16 * MIB_KIB
+_QUBES_BAND_KIB: Final = 30 * MIB_KIB  # as Qubes' own meminfo-writer
+_SOME_PERCENT: Final = 5.0
+_FULL_PERCENT: Final = 5.0
+
+
+def profile_for(configured: str, toolstack: Toolstack | None) -> str:
+    """The profile that is meant; memory/meminfo enrols a guest, so `qubes` is never a guess."""
+    if configured != "auto":
+        return configured
+    return "xapi" if toolstack == "xapi" else "libxl"
+
+
+def keys_for(
+    profile: str, situation: Situation, mode: Mode, floor_kib: int | None, *, came_to_rest: bool
+) -> Keys:
+    """Everything that profile publishes now, but for `seq` and the time of day.
+
+    `came_to_rest`: the balloon has been seen at rest once; before that squeezed must not think
+    that this guest balloons, as it calibrates itself by what the guest has then.
+    """
+    if profile == "none":
+        return {}
+    keys = _balloon_keys(situation, mode, floor_kib)
+    memory = situation.snapshot.memory
+    if memory is not None and profile == "xapi":
+        keys["data/meminfo_total"] = str(memory.total_kib)
+        keys["data/meminfo_free"] = str(memory.available_kib)
+    if came_to_rest and profile == "xapi":
+        keys[FEATURE] = "1"
+    if memory is not None and profile == "qubes":
+        keys["memory/meminfo"] = str(_used_kib(memory))
+    return keys
+
+
+def _balloon_keys(situation: Situation, mode: Mode, floor_kib: int | None) -> dict[str, str]:
+    snapshot, balloon = situation.snapshot, situation.snapshot.balloon
+    numbers: dict[str, int | None] = {
+        "host_target_kb": snapshot.host.target_kib,
+        "target_kb": balloon.target_kib if balloon else None,
+        "actual_kb": balloon.current_kib if balloon else None,
+        "ballooned_kb": balloon.ballooned_kib if balloon else None,
+        "beyond_nr_pages_kb": situation.boot.beyond_kib,
+        "floor_kb": floor_kib if mode in ("guard", "self") else None,
+    }
+    keys = {f"{BALLOON}/{name}": str(kib) for name, kib in numbers.items() if kib is not None}
+    keys[f"{BALLOON}/state"] = situation.state
+    keys[f"{BALLOON}/pressure"] = pressure_word(snapshot.pressure)
+    keys[f"{BALLOON}/version"] = __version__
+    return keys
+
+
+def is_worth_writing(key: str, before: str, now: str) -> bool:
+    """Whether a changed value has changed enough."""
+    bands = {
+        f"{BALLOON}/floor_kb": _FLOOR_BAND_KIB,
+        "data/meminfo_free": _FREE_BAND_KIB,
+        "memory/meminfo": _QUBES_BAND_KIB,
+    }
+    band_kib = bands.get(key)
+    return band_kib is None or abs(int(now) - int(before)) >= band_kib
+
+
+def pressure_word(pressure: Pressure | None) -> str:
+    """`none`, `some`, `full`: how the guest does, or `unknown`."""
+    if pressure is None:
+        return "unknown"
+    if pressure.full_avg10 >= _FULL_PERCENT:
+        return "full"
+    return "some" if pressure.some_avg10 >= _SOME_PERCENT else "none"
+
+
+def _used_kib(memory: MemoryReading) -> int:
+    """What Qubes counts as used: memory that is not available, and swap."""
+    swapped_kib = memory.swap_total_kib - memory.swap_free_kib
+    return max(0, memory.total_kib - memory.available_kib + swapped_kib)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes keys to xenstore: only what changed, not too often, and never again what was refused."""
+
+from typing import Final, NamedTuple
+
+from agent.daemon.published_keys import BALLOON, SEQUENCE, UPDATED, Keys, is_worth_writing
+from agent.sources.xenstore_errors import KeyDenied, XenstoreRefused
+from agent.sources.xenstore_session import XenstoreSession
+
+BURST: Final = 50
+PER_S: Final = 5.0
+REFUSED_PAUSE_S: Final = 60.0
+
+
+class Published(NamedTuple):
+    """What a round did: how many keys were written, and (key, reason) of what was refused."""
+
+    written: int
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+class Publisher:
+    """Knows what xenstore has of us."""
+
+    def __init__(self) -> None:
+        self.sequence = 0
+        self.writes = 0
+        self.sent: dict[str, str] = {}
+        self.denied: set[str] = set()
+        self._paused_until_s: dict[str, float] = {}
+        self._rounds_left = float(BURST)
+        self._counted_s: float | None = None
+
+    def forget(self) -> None:
+        """Another xenstored, or another host: nothing of ours is there any more."""
+        self.sent.clear()
+        self.denied.clear()
+        self._paused_until_s.clear()
+
+    def due_s(self, keys: Keys, now_s: float) -> float | None:
+        """When there will be something to write; None when everything is said."""
+        if not self._changed(keys, float("inf")):
+            return None
+        if self._changed(keys, now_s):
+            return now_s + (0.0 if self._may(now_s) else 1.0 / PER_S)
+        return min(self._paused_until_s.values(), default=None)
+
+    def publish(
+        self, session: XenstoreSession, keys: Keys, now_s: float, time_of_day: str = ""
+    ) -> Published:
+        """Write what has changed; `seq` last, so that a reader of it finds the rest in place.
+
+        `time_of_day` goes to data/updated with new figures of memory; XAPI looks for it.
+
+        Raises:
+            XenstoreLost: the connection is gone; what was written counts as written.
+        """
+        changed = self._changed(keys, now_s)
+        if not changed or not self._may(now_s):
+            return Published(0)
+        self._rounds_left -= 1
+        refused: list[tuple[str, str]] = []
+        written = 0
+        for key in changed:
+            written += self._write(session, key, keys[key], now_s, refused)
+        if time_of_day and any(key.startswith("data/meminfo_") for key in changed):
+            written += self._write(session, UPDATED, time_of_day, now_s, refused)
+        if any(key.startswith(BALLOON) and key in self.sent for key in changed):
+            self.sequence += 1
+            written += self._write(session, SEQUENCE, str(self.sequence), now_s, refused)
+        self.writes += written
+        return Published(written, tuple(refused))
+
+    def _changed(self, keys: Keys, now_s: float) -> list[str]:
+        return [
+            key
+            for key, value in keys.items()
+            if key not in self.denied
+            and now_s >= self._paused_until_s.get(key, float("-inf"))
+            and (key not in self.sent or self._differs(key, value))
+        ]
+
+    def _differs(self, key: str, value: str) -> bool:
+        return value != self.sent[key] and is_worth_writing(key, self.sent[key], value)
+
+    def _write(
+        self,
+        session: XenstoreSession,
+        key: str,
+        value: str,
+        now_s: float,
+        refused: list[tuple[str, str]],
+    ) -> int:
+        try:
+            session.write(key, value.encode("ascii"))
+        except KeyDenied as error:
+            self.denied.add(key)
+            refused.append((key, error.errno_name))
+            return 0
+        except XenstoreRefused as error:
+            self._paused_until_s[key] = now_s + REFUSED_PAUSE_S
+            refused.append((key, error.errno_name))
+            return 0
+        self.sent[key] = value
+        self._paused_until_s.pop(key, None)
+        return 1
+
+    def _may(self, now_s: float) -> bool:
+        """A burst of rounds is free, then a few per second."""
+        elapsed_s = 0.0 if self._counted_s is None else max(0.0, now_s - self._counted_s)
+        self._counted_s = now_s
+        self._rounds_left = min(float(BURST), self._rounds_left + elapsed_s * PER_S)
+        return self._rounds_left >= 1

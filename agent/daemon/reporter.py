@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the daemon tells: the host through xenstore, everybody else through its two files."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from agent import __version__
+from agent.core.assessment import Assessment
+from agent.core.policy_settings import PolicySettings
+from agent.core.policy_view import floor_kib
+from agent.core.situation import Situation
+from agent.core.snapshot import BootRecord
+from agent.daemon import journal as j
+from agent.daemon.boot_recorder import record_of
+from agent.daemon.published_keys import keys_for
+from agent.daemon.publisher import Publisher
+from agent.daemon.record import DecisionLog
+from agent.daemon.runtime_directory import RuntimeDirectory
+from agent.report.status_json import status_object
+from agent.sources.boot_record import format_boot_record
+from agent.sources.xenstore_session import XenstoreSession
+
+STATUS_EVERY_S: Final = 1.0
+
+Say = Callable[[int, str, str], None]
+
+
+class Reporter:
+    """`publish_at_s` and `status_at_s`: when something held back is due."""
+
+    def __init__(self, runtime: RuntimeDirectory, say: Say) -> None:
+        self.log = DecisionLog()
+        self.came_to_rest = False
+        self.publish_at_s: float | None = None
+        self.status_at_s: float | None = None
+        self._runtime = runtime
+        self._say = say
+        self._publisher = Publisher()
+        self._status_written_s = float("-inf")
+
+    def forget(self) -> None:
+        """Another xenstored, or another host: it knows nothing of us."""
+        self._publisher.forget()
+
+    def publish_is_due(self, now_s: float) -> bool:
+        """Whether what was held back may be published now."""
+        return self.publish_at_s is not None and now_s >= self.publish_at_s
+
+    def status_is_due(self, now_s: float) -> bool:
+        """Whether what was held back may be written now."""
+        return self.status_at_s is not None and now_s >= self.status_at_s
+
+    def publish(
+        self,
+        session: XenstoreSession,
+        profile: str,
+        situation: Situation,
+        settings: PolicySettings,
+        now_s: float,
+    ) -> None:
+        """Write the keys that changed.
+
+        Raises:
+            XenstoreLost: the connection is gone.
+        """
+        self.publish_at_s = None
+        balloon = situation.snapshot.balloon
+        floor = None
+        if balloon is not None and balloon.current_kib is not None:
+            floor = floor_kib(situation, settings, balloon.current_kib)
+        rested = self.came_to_rest
+        keys = keys_for(profile, situation, settings.mode, floor, came_to_rest=rested)
+        clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        done = self._publisher.publish(session, keys, now_s, clock)
+        for key, reason in done.refused:
+            self._say(j.NOTICE, f"refused {key}", f"xenstore refused {key}: {reason}")
+        self.publish_at_s = self._publisher.due_s(keys, now_s)
+
+    def record_boot(self, situation: Situation) -> BootRecord | None:
+        """Keep the boot's first readings, if these are; the record when it was made."""
+        record = record_of(situation)
+        if record is None:
+            return None
+        made = self._runtime.replace("boot.json", format_boot_record(record).encode())
+        self._mind_problem()
+        return record if made else None
+
+    def want_status(self, now_s: float) -> bool:
+        """Whether to write the status now; if it is fresh, it is due a moment later."""
+        if now_s - self._status_written_s >= STATUS_EVERY_S:
+            return True
+        if self.status_at_s is None:
+            self.status_at_s = self._status_written_s + STATUS_EVERY_S
+        return False
+
+    def write_status(self, assessment: Assessment, condition: dict[str, Any], now_s: float) -> None:
+        """Replace status.json."""
+        self.status_at_s = None
+        self._status_written_s = now_s
+        daemon = {
+            "version": __version__,
+            "pid": os.getpid(),
+            "written": int(time.time()),
+            "monotonic_s": round(now_s, 3),
+            **condition,
+            "xenstore_writes": self._publisher.writes,
+            "published": dict(self._publisher.sent),
+            "denied_keys": sorted(self._publisher.denied),
+            "decisions": self.log.as_objects(),
+        }
+        status = status_object(assessment) | {"daemon": daemon}
+        self._runtime.replace("status.json", json.dumps(status).encode() + b"\n")
+        self._mind_problem()
+
+    def _mind_problem(self) -> None:
+        if self._runtime.problem is not None:
+            problem = self._runtime.problem
+            self._say(j.WARNING, "runtime", f"the status cannot be kept: {problem}")

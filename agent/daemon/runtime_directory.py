@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon's directory below /run: its lock, and files that are replaced in one step.
+
+Everything goes through a descriptor of the directory, and no symlink is followed: what somebody
+planted there is replaced, never written through.  Without a usable directory the daemon goes on.
+"""
+
+import contextlib
+import fcntl
+import os
+import stat
+from typing import Final
+
+_MODE: Final = 0o644
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+class AlreadyRunningError(Exception):
+    """Another daemon holds the lock; the text says which."""
+
+
+class RuntimeDirectory:
+    """One directory; `problem` says why nothing can be written, None when all is well."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.problem: str | None = None
+        self._directory: int | None = None
+        self._lock: int | None = None
+        try:
+            os.makedirs(path, mode=0o755, exist_ok=True)
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._directory = os.open(path, flags)
+            self._distrust(os.fstat(self._directory))
+        except OSError as error:
+            self.problem = f"{path}: {error.strerror}"
+
+    def _distrust(self, found: os.stat_result) -> None:
+        """A directory in which others can plant files is not used."""
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & _OTHERS_WRITE:
+            self.problem = f"{self.path}: others than its owner can write there"
+            self.close()
+
+    def lock(self) -> None:
+        """Make sure that this is the only daemon, as far as the directory can be used.
+
+        Raises:
+            AlreadyRunningError: it is not.
+        """
+        if self._directory is None:
+            return
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            descriptor = os.open("lock", flags, _MODE, dir_fd=self._directory)
+        except OSError as error:
+            self.problem = f"{self.path}/lock: {error.strerror}"
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(descriptor, 16).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            pid = f" (pid {holder})" if holder.isdigit() else ""
+            raise AlreadyRunningError(f"another balloon-agent{pid} runs here already") from None
+        self._lock = descriptor
+        with contextlib.suppress(OSError):  # the pid is a courtesy, the lock is held
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+
+    def replace(self, name: str, content: bytes) -> bool:
+        """Give a file new content in one step; False, and `problem`, when that cannot be."""
+        if self._directory is None:
+            return False
+        unfinished = f".{name}.new"
+        try:
+            self._write(unfinished, content)
+            os.rename(unfinished, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        except OSError as error:
+            self.problem = f"{self.path}/{name}: {error.strerror}"
+            with contextlib.suppress(OSError):
+                os.unlink(unfinished, dir_fd=self._directory)
+            return False
+        self.problem = None
+        return True
+
+    def close(self) -> None:
+        """Give up the lock and the directory."""
+        for descriptor in (self._lock, self._directory):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._lock = self._directory = None
+
+    def _write(self, name: str, content: bytes) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._directory)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, _MODE, dir_fd=self._directory)
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[os.write(descriptor, left) :]
+        finally:
+            os.close(descriptor)

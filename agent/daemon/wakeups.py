@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the daemon sleeps on: xenstore, signals, the pressure trigger, and a timer if need be."""
+
+import contextlib
+import os
+import select
+import signal
+from types import FrameType
+from typing import Final, NamedTuple
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Woken(NamedTuple):
+    """Why the sleep ended."""
+
+    signals: tuple[int, ...] = ()
+    xenstore: bool = False
+    pressure: bool = False
+
+
+class Wakeups:
+    """One poll(2) over everything; the main thread's alone."""
+
+    def __init__(self, pressure_trigger: int | None) -> None:
+        self.count = 0
+        self._poll = select.poll()
+        self._bus: int | None = None
+        self._pressure = pressure_trigger
+        self._signal_r, self._signal_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll.register(self._signal_r, select.POLLIN)
+        if pressure_trigger is not None:
+            self._poll.register(pressure_trigger, select.POLLPRI)
+        for number in _SIGNALS:
+            signal.signal(number, _noted)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.set_wakeup_fd(self._signal_w, warn_on_full_buffer=False)
+
+    def close(self) -> None:
+        """Give everything back; later signals act as usual."""
+        signal.set_wakeup_fd(-1)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        for descriptor in (self._signal_r, self._signal_w, self._pressure):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._pressure = None
+
+    @property
+    def has_pressure_trigger(self) -> bool:
+        """Whether the kernel says by itself that memory gets short."""
+        return self._pressure is not None
+
+    def listen_to(self, bus: int | None) -> None:
+        """The descriptor of the xenstore connection, None while there is none."""
+        if self._bus is not None:
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(self._bus)
+        self._bus = bus
+        if bus is not None:
+            self._poll.register(bus, select.POLLIN)
+
+    def wait(self, timeout_s: float | None) -> Woken:
+        """Sleep until something happens or the time is over."""
+        timeout_ms = None if timeout_s is None else max(0.0, timeout_s) * 1000
+        ready = dict(self._poll.poll(timeout_ms))
+        self.count += 1
+        signals: tuple[int, ...] = ()
+        if self._signal_r in ready:
+            signals = tuple(os.read(self._signal_r, 512))
+        pressure = self._pressure_of(ready)
+        return Woken(signals, self._bus is not None and self._bus in ready, pressure)
+
+    def _pressure_of(self, ready: dict[int, int]) -> bool:
+        if self._pressure is None or self._pressure not in ready:
+            return False
+        if ready[self._pressure] & select.POLLERR:  # the trigger is gone
+            self._poll.unregister(self._pressure)
+            os.close(self._pressure)
+            self._pressure = None
+        return True
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """The byte in the pipe says it all."""
