@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCE := agent sim_backend tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format xenstored test-xen test-xen-all bench wheel deb clean
+.PHONY: help run test check lint types format xenstored test-xen test-xen-all bench wheel deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ wheel: $(VENV)/develops ## the wheel and the source archive, in dist/
 
 deb: ## Debian packages, in dist/ (needs Debian's build packages, no root)
 	packaging/make-deb.sh dist
+
+test-deb: $(VENV)/develops ## build them, and install, upgrade, remove and purge them in a fresh Debian
+	$(BIN)/pytest -m deb tests/deb
 
 clean: ## remove everything that was made, but the cache of downloads
 	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,141 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# life-of-a-package.sh DEBS NEWER_DEBS: installs, upgrades, removes and purges balloon-agent in the
+# Debian root it runs in, as root, and compares with what was there before.  Each step says "ok";
+# the first that fails ends it with "FAILED" and status 1.  Under a running systemd on Xen it also
+# looks at the daemon.
+#
+# DEBS and NEWER_DEBS are folders with balloon-agent_*.deb and balloon-agent-metrics_*.deb.
+set -eu
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+
+debs=$1
+newer=$2
+work=$(mktemp -d)
+config=/etc/balloon-agent/config.toml
+unit=balloon-agent.service
+
+ok() { echo "ok: $*"; }
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+apt() { apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >"$work/apt.log" 2>&1 \
+    || { cat "$work/apt.log"; fail "apt-get $*"; }; }
+boots_systemd() { [ -d /run/systemd/system ]; }
+is_xen() { [ "$(cat /sys/hypervisor/type 2>/dev/null)" = xen ]; }
+packages() { dpkg-query -W -f='${Package} ${Version} ${db:Status-Abbrev}\n' | sort; }
+
+# Every path with its kind, mode, owner and, below /etc, its content; not what apt, dpkg and
+# man-db keep of themselves and what a running system writes anyway.
+files() {
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/tmp \
+        -o -path /run -o -path /var/cache -o -path /var/log -o -path /var/lib/dpkg \
+        -o -path /var/lib/apt -o -path /var/lib/systemd/timers -o -path "$work" \
+        -o -path "$debs" -o -path "$newer" \) -prune -o -printf '%y %m %U:%G %p %l\n' | sort
+    find /etc -xdev -type f ! -name ld.so.cache -exec sha256sum {} + | sort
+}
+
+version_of() { dpkg-query -W -f='${Version}' "$1"; }
+
+# A service that is enabled has a link that starts it.
+is_enabled() { [ -n "$(find /etc/systemd/system -name "$1" -path '*.wants/*')" ]; }
+
+files >"$work/files.before"
+packages >"$work/packages.before"
+
+# --- install ---------------------------------------------------------------------------------
+apt install "$debs"/balloon-agent_*.deb
+ok "installed $(version_of balloon-agent)"
+dpkg-query -W python3-prometheus-client >/dev/null 2>&1 \
+    && ! grep -q '^python3-prometheus-client ' "$work/packages.before" \
+    && fail "the agent pulled in the metrics' library"
+[ -z "$(dpkg --audit)" ] || fail "dpkg --audit: $(dpkg --audit)"
+dpkg --verify balloon-agent | grep . && fail "files differ from the package's"
+ok "every file is the package's"
+
+cd /tmp
+balloon-agent --version >/dev/null || fail "balloon-agent --version"
+balloon-agent --sim balloon-up status --json >"$work/status.json" || fail "a simulated status"
+python3 -I -c 'import json,sys; assert json.load(open(sys.argv[1]))["schema"] == 1' \
+    "$work/status.json" || fail "status --json is no status"
+python3 -I -c 'import agent' 2>/dev/null && fail "the modules are on everybody's import path"
+find /usr/share/balloon-agent -name '*.py' -size +0 >"$work/modules"
+while read -r module; do
+    cached=$(dirname "$module")/__pycache__/$(basename "$module" .py).cpython-*.pyc
+    # shellcheck disable=SC2086
+    ls $cached >/dev/null 2>&1 || fail "no byte code of $module"
+done <"$work/modules"
+ok "runs, apart from everybody's modules, with byte code of $(wc -l <"$work/modules") modules"
+
+[ -e "$config" ] || fail "no $config"
+dpkg-query -W -f='${Conffiles}' balloon-agent | grep -q "$config" || fail "$config: no conffile"
+balloon-agent config check >/dev/null || fail "the default configuration is not accepted"
+ok "the default configuration is a conffile, and accepted"
+
+[ -e /lib/systemd/system/$unit ] || fail "no $unit"
+is_enabled $unit || fail "$unit is not enabled"
+if command -v systemd-analyze >/dev/null; then
+    systemd-analyze verify --man=no "/lib/systemd/system/$unit" || fail "systemd-analyze verify"
+fi
+ok "the unit is there, enabled and well-formed"
+if command -v man >/dev/null; then
+    MANWIDTH=80 man --warnings -E UTF-8 -l "$(find /usr/share/man -name 'balloon-agent.*')" \
+        >"$work/man" 2>"$work/man.warnings" || fail "the man page does not render"
+    [ -s "$work/man" ] && [ ! -s "$work/man.warnings" ] || fail "man: $(cat "$work/man.warnings")"
+    ok "the man page renders without warnings"
+fi
+if boots_systemd && is_xen; then
+    systemctl is-active --quiet $unit || fail "$(systemctl status $unit --no-pager 2>&1)"
+    ok "runs: $(systemctl show -P StatusText $unit)"
+fi
+
+# --- upgrade, with a configuration that the administrator changed ------------------------------
+echo '# changed by the administrator' >>"$config"
+mkdir -p /etc/balloon-agent/config.d
+echo '# a local file' >/etc/balloon-agent/config.d/local.toml
+apt -o Dpkg::Options::=--force-confold install "$newer"/balloon-agent_*.deb
+grep -q 'changed by the administrator' "$config" || fail "an upgrade lost the configuration"
+balloon-agent --sim balloon-up status >/dev/null || fail "the upgraded agent does not run"
+if boots_systemd && is_xen; then
+    systemctl is-active --quiet $unit || fail "not running after the upgrade"
+fi
+rm -f "$config".dpkg-*
+ok "upgraded to $(version_of balloon-agent), the changed configuration kept"
+
+# --- the metrics, a package of its own ----------------------------------------------------------
+apt install "$newer"/balloon-agent-metrics_*.deb
+dpkg --verify balloon-agent-metrics | grep . && fail "files differ from the package's"
+balloon-agent --sim balloon-up metrics | grep -q '^[a-z]' || fail "no metrics"
+apt purge balloon-agent-metrics
+balloon-agent --sim balloon-up status >/dev/null || fail "the agent left with its metrics"
+ok "metrics came and went"
+
+# --- remove: the program is gone, the configuration stays --------------------------------------
+apt remove balloon-agent
+[ -e /usr/bin/balloon-agent ] && fail "/usr/bin/balloon-agent is still there"
+[ -e /usr/share/balloon-agent ] && fail "left: $(find /usr/share/balloon-agent | head)"
+grep -q 'changed by the administrator' "$config" || fail "removal lost the configuration"
+if boots_systemd; then
+    systemctl is-active --quiet $unit && fail "still running"
+    [ -e /run/balloon-agent ] && fail "left /run/balloon-agent"
+fi
+ok "removed; the configuration stayed"
+
+# --- and installed again: as it was -------------------------------------------------------------
+apt install "$newer"/balloon-agent_*.deb
+grep -q 'changed by the administrator' "$config" || fail "a new installation lost the configuration"
+is_enabled $unit || fail "$unit is not enabled again"
+ok "installed again over it"
+
+# --- purge: the guest is as it was ---------------------------------------------------------------
+rm /etc/balloon-agent/config.d/local.toml
+apt purge balloon-agent
+apt autoremove --purge
+packages >"$work/packages.after"
+diff "$work/packages.before" "$work/packages.after" || fail "packages are not as before"
+files >"$work/files.after"
+diff "$work/files.before" "$work/files.after" || fail "files are not as before"
+ok "purged: packages and files are as they were"
+rm -rf "$work"
