@@ -219,10 +219,6 @@ class SimulatedDomain:
             self.driver.stop()
             self.tell("killed", why)
 
-    def hidden_kib(self) -> int:
-        """E820 RAM that unpopulated-alloc holds for the life of the guest."""
-        return self.boot.unpopulated_pages * PAGE_KIB
-
     def moved(self, host: Host, domid: int) -> None:
         """Suspended here, resumed there: another host, another domid, every watch fires."""
         before = self.reservation

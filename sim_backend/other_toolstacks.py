@@ -2,7 +2,6 @@
 """Toolstacks of the past, and a careless one."""
 
 from dataclasses import replace
-from typing import Final
 
 from agent.core.snapshot import Toolstack
 from agent.core.units import PAGE_KIB
@@ -52,6 +51,3 @@ class IgnoresMaxmem(Libxl):
         )
         domain.store.write("memory/static-max", str(config.maxmem_kib))
         return domain
-
-
-TOOLSTACKS: Final = (Libxl, Xend, IgnoresMaxmem)

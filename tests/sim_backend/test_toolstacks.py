@@ -180,6 +180,19 @@ def test_a_migrated_domain_keeps_its_memory_and_its_limit() -> None:
     assert domain.current_kib == 768 * MIB
 
 
+def test_a_domain_saved_and_restored_on_its_own_host_only_changes_its_domid() -> None:
+    toolstack, domain = under(Libxl, GuestConfig("pvh", 512 * MIB, 1024 * MIB))
+    before = domain.snapshot()
+    free_kib = domain.host.free_kib
+    toolstack.migrate(domain, domain.host)
+    domain.settle()
+    after = domain.snapshot()
+    assert domain.host.free_kib == free_kib
+    assert after.balloon == before.balloon
+    assert after.host == before.host
+    assert after.domain == before.domain._replace(domid=2)
+
+
 def test_a_crash_kernel_of_an_old_linux_grabs_for_the_whole_target() -> None:
     """No constant is subtracted: it hot-adds memory until it has what the host asked for."""
     _, domain = simple_guest(GuestConfig("hvm", 512 * MIB, 512 * MIB, image=image_of("4.9.0")))
