@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "status": ("agent.cli.status:status", "The memory of this guest: picture, sum, findings."),
     "doctor": ("agent.cli.doctor:doctor", "Everything that is known to go wrong, and what to do."),
     "memmap": ("agent.cli.memmap:memmap", "Firmware map and iomem side by side, with the holes."),
+    "plan": ("agent.cli.plan:plan", "What a guest will have before it boots; would SIZE hurt?"),
     "capture": ("agent.cli.capture:capture", "Write a capture of this guest for a bug report."),
     "check": ("agent.cli.check:check_command", "One line for Nagios or Icinga."),
     "metrics": ("agent.cli.metrics:metrics", "Prometheus metrics, as text, a file or an answer."),

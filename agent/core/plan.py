@@ -52,8 +52,9 @@ class Plan(NamedTuple):
 
     Attributes:
         firmware: the map as the booted kernel will show it.
-        reachable_max_kib: the most current_kb can be within that map.
-        host_reachable_max_kib: the same as the host counts it.
+        reachable_max_kib: the most current_kb can be within that map; of an HVM guest less its
+            video memory, which `xl mem-set` takes off every target.
+        host_reachable_max_kib: the same as `xl mem-set` counts it.
         hot_add_max_kib: the most it can be when the kernel hot-adds; None: this one cannot.
         target_offset_kib: what the kernel aims below the host's target, by design.
         current_kib, mem_total_kib: when the boot is over and the balloon is settled.
@@ -111,7 +112,8 @@ def plan(request: PlanRequest) -> Plan:
     regime = regime_of(request.kernel)
     firmware = memory_map(build_map(request.shape(), regime.clamp))
     kernel = kernel_cost(request.kernel)
-    reach_kib, offset_kib, current_kib = _counts(request, firmware)
+    present_kib, offset_kib, current_kib = _counts(request, firmware)
+    reach_kib = present_kib - request.videoram_kib
     costs = boot_cost(
         BootShape(
             request.domain_type,
@@ -133,12 +135,14 @@ def plan(request: PlanRequest) -> Plan:
         request=request,
         firmware=firmware,
         reachable_max_kib=reach_kib,
-        host_reachable_max_kib=reach_kib + offset_kib,
-        hot_add_max_kib=request.maxmem_kib - offset_kib if can_hot_add else None,
+        host_reachable_max_kib=present_kib + offset_kib,
+        hot_add_max_kib=(
+            request.maxmem_kib - offset_kib - request.videoram_kib if can_hot_add else None
+        ),
         target_offset_kib=offset_kib,
         current_kib=current_kib,
         mem_total_kib=current_kib - overhead_kib,
-        beyond_kib=reach_kib - current_kib,
+        beyond_kib=present_kib - current_kib,
         holder=holder,
         holder_certain=certain,
         costs=costs,
@@ -152,7 +156,7 @@ def plan(request: PlanRequest) -> Plan:
 
 
 def _counts(request: PlanRequest, firmware: MemoryMap) -> tuple[int, int, int]:
-    """The most current_kb can be within the map, the target's offset, current_kb at boot.
+    """Pages of the map that the driver counts, the target's offset, current_kb at boot; in KiB.
 
     An HVM guest boots with memory less its video memory and libxl's fudge; the driver then takes
     the offset off once more, which has the video memory in it again (watch_target in
@@ -185,7 +189,7 @@ def _targets(made: Plan) -> tuple[PlannedTarget, ...]:
     """The targets that somebody will want to know about, the smallest first."""
     offset_kib, overhead_kib = made.target_offset_kib, made.overhead_kib
     lowest_kib = overhead_kib + MEM_TOTAL_RISKY_KIB + offset_kib
-    host_lowest_kib = -(-lowest_kib // MIB_KIB) * MIB_KIB
+    host_lowest_kib = -(-lowest_kib // MIB_KIB) * MIB_KIB  # and the video memory, whole MiB too
     wanted: list[tuple[TargetName, int]] = [("lowest", host_lowest_kib - offset_kib)]
     if wanted[0][1] >= made.current_kib:
         wanted = []
@@ -209,7 +213,9 @@ def _targets(made: Plan) -> tuple[PlannedTarget, ...]:
 
 def _host_target_kib(made: Plan, name: TargetName, current_kib: int) -> int:
     """The same target in the words of the host."""
-    return made.request.memory_kib if name == "boot" else current_kib + made.target_offset_kib
+    if name == "boot":
+        return made.request.memory_kib
+    return current_kib + made.target_offset_kib + made.request.videoram_kib
 
 
 def _hot_added_kib(made: Plan, current_kib: int) -> int:

@@ -64,7 +64,7 @@ def _text(name: str, size: str) -> str:
 
 def _bar(stretch_kib: list[int], whole_kib: int, bars: int, look: tuple[str, str]) -> Line:
     """The stretch between two sizes; nothing where there is no room for a picture."""
-    if bars < _LEAST_BAR_COLUMNS or whole_kib <= 0:
+    if bars < _LEAST_BAR_COLUMNS or max(stretch_kib) <= 0:
         return ()
     low_kib, high_kib = (min(max(0, kib), whole_kib) for kib in stretch_kib)
     first = min(low_kib * bars // whole_kib, bars - 1)

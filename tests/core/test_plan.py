@@ -85,6 +85,8 @@ def test_an_hvm_guest_gets_its_video_memory_twice_and_a_mib_less_than_configured
     made = a_plan(1024, 2048, "hvm", videoram_kib=8 * MIB)
     assert made.beyond_kib == 2048 * MIB - (1024 - 8 - 1) * MIB
     assert made.current_kib == (1024 - 2 * 8 - 1) * MIB - 396
+    assert made.reachable_max_kib == (2048 - 2 * 8) * MIB - 396
+    assert made.host_reachable_max_kib == 2048 * MIB
 
 
 def test_bounce_buffers_are_counted_where_memory_reaches_beyond_4_gib() -> None:
@@ -172,7 +174,7 @@ def test_every_plan_adds_up(
 ) -> None:
     made = a_plan(min(one, other), max(one, other), domain_type, KernelRelease(*kernel), cpus=cpus)
     assert 0 <= sum(part.kib for part in made.costs) - made.overhead_kib + 4 < 8
-    assert made.current_kib + made.beyond_kib == made.reachable_max_kib
+    assert made.current_kib + made.beyond_kib == made.reachable_max_kib + made.request.videoram_kib
     assert made.current_kib <= made.reachable_max_kib <= made.request.maxmem_kib
     assert all(t.current_kib - t.mem_total_kib == made.overhead_kib for t in made.targets)
     assert [t.current_kib for t in made.targets] == sorted(t.current_kib for t in made.targets)

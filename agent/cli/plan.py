@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`balloon-agent plan`."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from agent.cli import exit_codes
+from agent.cli.which_domain import WhichDomain
+from agent.core.boot_verdict import Boots
+from agent.core.kernel_release import KernelRelease, parse_kernel_release
+from agent.core.plan import plan as make_plan
+from agent.core.plan_request import (
+    DEFAULT_KERNEL,
+    DEFAULT_VIDEORAM_KIB,
+    PlanError,
+    PlanRequest,
+)
+from agent.core.snapshot import DomainType
+from agent.core.units import parse_size_kib
+from agent.report.styled import Line
+
+_TYPES: Final[dict[str, DomainType]] = {
+    "pv": "pv",
+    "pvh": "pvh",
+    "hvm": "hvm",
+    "dom0": "dom0-pv",
+}
+_BITS: Final = {"x86_64": 64, "i386": 32}
+_STATUS: Final[dict[Boots, int]] = {
+    "yes": exit_codes.OK,
+    "risky": exit_codes.WARNING,
+    "no": exit_codes.CRITICAL,
+}
+
+
+def _size(_ctx: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """A size in KiB; a bare number is MiB, as in xl.cfg and for `xl mem-set`."""
+    if text is None:
+        return None
+    try:
+        return parse_size_kib(text, bare_unit="M")
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
+def _kernel(_ctx: click.Context, _option: click.Parameter, text: str) -> KernelRelease:
+    """The release number in `6.1`, or in what `uname -r` says."""
+    release = parse_kernel_release(text)
+    if release is None:
+        raise click.BadParameter(
+            f"{text!r} is no Linux release; write for example 6.1 or 6.1.0-56-amd64."
+        )
+    return release
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  balloon-agent plan --memory 512M --maxmem 4G
+  balloon-agent plan --memory 1G --maxmem 16G --type pvh --kernel 6.1 --json | jq .boots
+  balloon-agent plan --type dom0 --memory 2G --maxmem 4G --host-memory 64G
+  balloon-agent plan --target 384M          would shrinking this guest to 384 MiB hurt now?
+
+\b
+Exit status: 0 yes   1 risky   2 no   4 cannot be told
+"""
+)
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    callback=_size,
+    help="What the guest starts with (bare numbers are MiB).",
+)
+@click.option(
+    "--maxmem", metavar="SIZE", callback=_size, help="What it may grow to; as --memory if left out."
+)
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(list(_TYPES)),
+    default="pv",
+    show_default=True,
+    help="What it runs as.",
+)
+@click.option(
+    "--kernel",
+    metavar="RELEASE",
+    callback=_kernel,
+    default=f"{DEFAULT_KERNEL.major}.{DEFAULT_KERNEL.minor}",
+    show_default=True,
+    help="The guest's Linux, as `uname -r` says it or shorter.",
+)
+@click.option(
+    "--arch",
+    type=click.Choice(list(_BITS)),
+    default="x86_64",
+    show_default=True,
+    help="The kernel's architecture.",
+)
+@click.option(
+    "--vcpus", type=click.IntRange(1, 4096), default=1, show_default=True, help="Virtual CPUs."
+)
+@click.option(
+    "--videoram",
+    metavar="SIZE",
+    callback=_size,
+    help="Video memory; 8M for an HVM guest if left out.",
+)
+@click.option("--e820-host", is_flag=True, help="PV with e820_host=1: the host's map.")
+@click.option(
+    "--host-memory", metavar="SIZE", callback=_size, help="With --type dom0: what the host has."
+)
+@click.option(
+    "--target", metavar="SIZE", callback=_size, help="Ask about this size for the guest that runs."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in KiB.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
+@click.pass_obj
+def plan(
+    which: WhichDomain,
+    *,
+    memory: int | None,
+    maxmem: int | None,
+    kind: str,
+    kernel: KernelRelease,
+    arch: str,
+    vcpus: int,
+    videoram: int | None,
+    e820_host: bool,
+    host_memory: int | None,
+    target: int | None,
+    as_json: bool,
+    ascii_only: bool,
+) -> int:
+    """Say what a guest will have before it boots, or whether a new target would hurt.
+
+    With --memory and --maxmem: the memory map, how much of maxmem can be reached, what page
+    structures and tables cost, MemTotal at boot and at other targets, whether it boots at all, and
+    the lines for xl.cfg, xe and the Xen command line.  With --target: whether this guest (or
+    --root, --sim) would suffer from that size now, and how far is safe.
+    """
+    if target is not None:
+        if memory is not None or maxmem is not None:
+            raise click.UsageError(
+                "--target asks about a running guest, --memory and --maxmem about one that has "
+                "not booted: give one or the other."
+            )
+        return _target(which, target, as_json=as_json, ascii_only=ascii_only or None)
+    if memory is None:
+        raise click.UsageError(
+            "Give --memory and --maxmem of a guest to plan, or --target for the one that runs."
+        )
+    if videoram is None:
+        videoram = DEFAULT_VIDEORAM_KIB if kind == "hvm" else 0
+    request = PlanRequest(
+        _TYPES[kind],
+        memory,
+        memory if maxmem is None else maxmem,
+        kernel,
+        _BITS[arch],
+        videoram,
+        e820_host,
+        host_memory,
+        vcpus,
+    )
+    return _before_boot(request, as_json=as_json, ascii_only=ascii_only or None)
+
+
+def _before_boot(request: PlanRequest, *, as_json: bool, ascii_only: bool | None) -> int:
+    try:
+        made = make_plan(request)
+    except PlanError as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        from agent.report.plan_json import plan_object  # noqa: PLC0415
+
+        _print(plan_object(made))
+    else:
+        from agent.report.plan_text import plan_lines  # noqa: PLC0415
+
+        _show(lambda width: plan_lines(made, width), ascii_only)
+    return _STATUS[made.boots]
+
+
+def _target(which: WhichDomain, target_kib: int, *, as_json: bool, ascii_only: bool | None) -> int:
+    from agent.core.plan_target import advise  # noqa: PLC0415
+    from agent.core.situation import understand  # noqa: PLC0415
+
+    situation = understand(which.snapshot())
+    advice = advise(situation, target_kib)
+    if advice is None:
+        click.echo(
+            "balloon-agent: nothing can be said: the balloon's current_kb or /proc/meminfo could "
+            "not be read. See balloon-agent status.",
+            err=True,
+        )
+        return exit_codes.UNKNOWN
+    if as_json:
+        from agent.report.plan_json import advice_object  # noqa: PLC0415
+
+        _print(advice_object(advice, situation))
+    else:
+        from agent.report.plan_text import advice_lines  # noqa: PLC0415
+
+        _show(lambda width: advice_lines(advice, situation, width), ascii_only)
+    return _STATUS[advice.answer]
+
+
+def _print(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def _show(draw: Callable[[int], list[Line]], ascii_only: bool | None) -> None:
+    from agent.report.terminal import Terminal  # noqa: PLC0415
+
+    terminal = Terminal(ascii_only=ascii_only)
+    terminal.show(draw(terminal.width))

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The plan as a screen: the answer, the waterfall, the map, the targets, limits, lines to paste."""
+
+from typing import Final
+
+from agent.core.boot_verdict import Boots
+from agent.core.plan import Plan, TargetName
+from agent.core.plan_config import plan_config
+from agent.core.plan_limits import plan_limits
+from agent.core.plan_target import Advice
+from agent.core.plan_waterfall import planned_waterfall
+from agent.core.situation import Situation
+from agent.core.units import KIB, MIB_KIB, format_kib
+from agent.report.status_text import banner_lines
+from agent.report.styled import Line, Span, heading, line, wrapped
+from agent.report.waterfall_text import waterfall_lines
+
+_MARKS: Final[dict[Boots, tuple[str, str]]] = {
+    "yes": ("●", "ok"),
+    "risky": ("▲", "warning"),
+    "no": ("╳", "critical"),
+}
+_TYPES: Final = {"pv": "PV guest", "pvh": "PVH guest", "hvm": "HVM guest", "dom0-pv": "dom0"}
+_TARGETS: Final[dict[TargetName, str]] = {
+    "lowest": "lowest that lets it live",
+    "boot": "as booted",
+    "map": "all of the map",
+    "maxmem": "maxmem",
+}
+
+
+def plan_lines(made: Plan, width: int) -> list[Line]:
+    """The whole screen for a guest that has not booted."""
+    return [
+        *_marked(made.boots, _headline(made), width),
+        *wrapped(_who(made), width, indent="  ", style="dim"),
+        (),
+        *waterfall_lines(planned_waterfall(made), width),
+        *_targets(made, width),
+        *_map(made, width),
+        *_limits(made, width),
+        *_config(made),
+    ]
+
+
+def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]:
+    """The answer about a target of a running guest."""
+    words = {"yes": "would not hurt", "risky": "is risky", "no": "would hurt"}[advice.answer]
+    if advice.answer == "no" and advice.reasons[0].startswith("The host refuses"):
+        words = "is not possible"
+    lines = [*banner_lines(situation, width)]
+    lines += _marked(advice.answer, f"{_exactly(advice.target_kib)} {words}.", width)
+    lines.append(())
+    for reason in advice.reasons:
+        lines += wrapped(reason, width, indent="  ")
+    lines.append(())
+    balloon = situation.snapshot.balloon
+    now_kib = balloon.current_kib if balloon else None
+    rows = [
+        ("Now", now_kib),
+        ("Then", advice.kernel_target_kib),
+        ("MemTotal", advice.mem_total_kib),
+    ]
+    rows += [
+        ("Available", advice.available_kib),
+        ("Safe from", advice.safe_from_kib),
+        ("Safe to", advice.safe_to_kib),
+    ]
+    for name, kib in rows:
+        if kib is not None:
+            lines.append(line(Span(f"{name:<10}", "heading"), f"{format_kib(kib)} ({kib} KiB)"))
+    if advice.answer == "yes" and now_kib != advice.kernel_target_kib:
+        command = f"xl mem-set DOMAIN {_for_xl(advice.target_kib)}"
+        lines += [(), line(Span("On the host  ", "heading"), command)]
+    return lines
+
+
+def _exactly(kib: int) -> str:
+    """A size that is not rounded for the eye."""
+    return f"{kib // MIB_KIB} MiB" if kib % MIB_KIB == 0 else f"{kib} KiB"
+
+
+def _for_xl(kib: int) -> str:
+    """The same as xl reads it: a bare number is MiB."""
+    return str(kib // MIB_KIB) if kib % MIB_KIB == 0 else f"{kib}k"
+
+
+def _marked(answer: Boots, sentence: str, width: int) -> list[Line]:
+    """A sentence with the mark of the answer before it."""
+    mark, style = _MARKS[answer]
+    body = wrapped(sentence, width, indent="  ", style="heading")
+    return [(Span(mark, style), Span(body[0][0].text[1:], "heading")), *body[1:]]
+
+
+def _headline(made: Plan) -> str:
+    answer = {"yes": "It boots", "risky": "It hardly boots", "no": "It does not boot"}[made.boots]
+    return f"{answer}: of {format_kib(made.current_kib)}, {made.reason}."
+
+
+def _who(made: Plan) -> str:
+    request = made.request
+    words = [
+        _TYPES.get(request.domain_type, request.domain_type),
+        f"with memory {format_kib(request.memory_kib)}, maxmem {format_kib(request.maxmem_kib)}",
+    ]
+    if request.videoram_kib:
+        words.append(f"(video memory {format_kib(request.videoram_kib)})")
+    bits = "" if request.bits == 64 else " (32 bits)"
+    return f"{' '.join(words)}, Linux {request.kernel.major}.{request.kernel.minor}{bits}"
+
+
+def _targets(made: Plan, width: int) -> list[Line]:
+    """What each target of interest would leave."""
+    lines = [heading("Targets"), line(Span(f"  {'mem-set':>9}  {'MemTotal':>9}", "dim"))]
+    for target in made.targets:
+        note = _TARGETS[target.name]
+        if target.hot_added_kib:
+            note += f", {format_kib(target.hot_added_kib)} hot-added"
+        sizes = (
+            f"  {format_kib(target.host_target_kib):>9}  "
+            f"{format_kib(max(0, target.mem_total_kib)):>9}  "
+        )
+        if len(sizes) + len(note) <= width:
+            lines.append(line(sizes, Span(note, "dim")))
+        else:
+            lines += [line(sizes), *wrapped(note, width, indent="    ", style="dim")]
+    return [*lines, ()]
+
+
+def _map(made: Plan, width: int) -> list[Line]:
+    """The E820 map as the booted kernel shows it."""
+    lines = [heading("Map")]
+    for region in made.firmware.regions:
+        size = format_kib(region.size_bytes // KIB)
+        span = f"  {region.start:#011x}  {size:>9}  "
+        if len(span) + len(region.kind) <= width:
+            lines.append(line(span, region.kind))
+        else:
+            lines += [line(span), line(f"    {region.kind}")]
+    return [*lines, ()]
+
+
+def _limits(made: Plan, width: int) -> list[Line]:
+    lines: list[Line] = []
+    for limit in plan_limits(made):
+        severity = Span(limit.severity, limit.severity)
+        lines.append(line("  ", severity, "  ", Span(limit.code, "heading")))
+        lines += wrapped(limit.summary, width, indent="    ")
+        lines += wrapped(f"Change: {limit.fix}", width, indent="    ", style="dim")
+    if not lines:
+        return [line(Span("Limits ", "heading"), "none"), ()]
+    return [heading("Limits"), *lines, ()]
+
+
+def _config(made: Plan) -> list[Line]:
+    """Lines to paste, unbroken."""
+    config = plan_config(made.request)
+    lines: list[Line] = []
+    for name, words in (
+        ("xl.cfg", config.xl),
+        ("Xen command line", config.xen),
+        ("/etc/xen/xl.conf", config.xl_conf),
+        ("XAPI", config.xe),
+    ):
+        if words:
+            lines.append(heading(name))
+            lines += [line(f"  {text}") for text in words]
+    return lines
