@@ -61,19 +61,8 @@ def rows(situation: Situation) -> list[Row]:
 
 def _table(situation: Situation, width: int) -> list[Line]:
     """The rows under their heads; a narrow terminal gets two lines a row."""
-    head = f"{'first':>16} {'last':>16} {'size':>9}  {'firmware map':<16} /proc/iomem"
-    lines: list[Line] = [heading(head)] if width >= _NARROW else []
-    for row in rows(situation):
-        size = format_kib(row.region.size_bytes // KIB)
-        span = f"{row.region.start:>16x} {row.region.end:>16x} {size:>9}"
-        kinds = f"{row.firmware or '—':<16} {row.iomem or '—'}"
-        style = "populated" if SYSTEM_RAM in (row.firmware, row.iomem) else "dim"
-        note = f"  {row.note}" if row.note else ""
-        if width >= _NARROW:
-            lines.append(line(Span(f"{span}  {kinds}{note}", style)))
-        else:
-            lines.append(line(Span(f"{row.region.start:x}-{row.region.end:x} {size}", style)))
-            lines.append(line(Span(f"  {row.firmware or '—'} | {row.iomem or '—'}{note}", "dim")))
+    shown = rows(situation)
+    lines = _wide_table(shown, width) if width >= _NARROW else _narrow_table(shown, width)
     status = situation.snapshot.sources
     for name, source in (("firmware-map", "/sys/firmware/memmap"), ("iomem", "/proc/iomem")):
         if status.get(name, "ok") != "ok":
@@ -82,6 +71,43 @@ def _table(situation: Situation, width: int) -> list[Line]:
             )
             lines += wrapped(f"{source} is {why}", width, style="warning")
     return lines
+
+
+def _wide_table(shown: list[Row], width: int) -> list[Line]:
+    """One line a row, with as many columns for the addresses as the largest one needs."""
+    digits = max((len(f"{row.region.end:x}") for row in shown), default=8)
+    head = f"{'first':>{digits}} {'last':>{digits}} {'size':>9}  "
+    lines = [heading(f"{head}{'firmware map':<16} /proc/iomem")] if shown else []
+    room = width - len(head) - 17
+    for row in shown:
+        start, end = (f"{address:>{digits}x}" for address in (row.region.start, row.region.end))
+        size = format_kib(row.region.size_bytes // KIB)
+        note = f"  {row.note}" if row.note else ""
+        kinds = f"{_cut(row.firmware or '—', 16):<16} {_cut(row.iomem or '—', room - len(note))}"
+        lines.append(line(Span(f"{start} {end} {size:>9}  {kinds}{note}", _style(row))))
+    return lines
+
+
+def _narrow_table(shown: list[Row], width: int) -> list[Line]:
+    """Two lines a row."""
+    lines: list[Line] = []
+    for row in shown:
+        size = format_kib(row.region.size_bytes // KIB)
+        note = f"  {row.note}" if row.note else ""
+        kinds = f"  {row.firmware or '—'} | {row.iomem or '—'}{note}"
+        span = f"{row.region.start:x}-{row.region.end:x} {size}"
+        lines.append(line(Span(span, _style(row))))
+        lines.append(line(Span(_cut(kinds, width), "dim")))
+    return lines
+
+
+def _style(row: Row) -> str:
+    return "populated" if SYSTEM_RAM in (row.firmware, row.iomem) else "dim"
+
+
+def _cut(text: str, columns: int) -> str:
+    """The text if it fits into the columns, else its beginning."""
+    return text if len(text) <= columns else text[: columns - 1] + "…"
 
 
 def _beyond(situation: Situation, width: int) -> list[Line]:

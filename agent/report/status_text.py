@@ -21,6 +21,7 @@ _KINDS: Final = {
 }
 _MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"}
 _TOOLSTACKS: Final = {"libxl": "xl/libxl", "xapi": "XAPI", "qubes": "Qubes", "xend": "xend"}
+_FIGURE_COLUMNS: Final = 42
 
 
 def status_lines(assessment: Assessment, width: int) -> list[Line]:
@@ -106,7 +107,7 @@ def _reconciliation(situation: Situation, width: int) -> list[Line]:
         lines += _term_lines(term, width)
     left_kib = result.unexplained_kib
     style = "ok" if left_kib == 0 and result.proof == "checked" else "heading"
-    lines.append(_sum_line("unexplained", left_kib, width, style if left_kib == 0 else "warning"))
+    lines += _sum_line("unexplained", left_kib, width, style if left_kib == 0 else "warning")
     return [*lines, ()]
 
 
@@ -118,19 +119,32 @@ def _titled(title: str, note: str, width: int) -> list[Line]:
 
 
 def _term_lines(term: Term, width: int) -> list[Line]:
-    """Name, size and source on one line where they fit; the reason when there is room for it."""
+    """Name and size, and below them the reason with the source."""
     name = term.name + (" (inferred)" if term.inferred else "")
     size = f"{term.kib:+,d}".replace(",", " ") if term.kib else "0"
-    head = f"  {name:<20} {size:>15} KiB"
     reason = f"{term.why} [{term.source}]"
-    return [line(head), *wrapped(reason, width, indent="    ", style="dim")]
+    return [
+        *_figure(name, size, width),
+        *wrapped(reason, width, indent="    ", style="dim"),
+    ]
 
 
-def _sum_line(name: str, kib: int, width: int, style: str) -> Line:
+def _sum_line(name: str, kib: int, width: int, style: str) -> list[Line]:
+    """What is left over, in KiB and, if it is anything, in pages."""
     size = f"{kib:,d}".replace(",", " ")
-    pages = f"= {kib // 4} pages" if kib else ""
-    text = f"  {name:<20} {size:>15} KiB  {pages}".rstrip()
-    return line(Span(text[:width], style))
+    lines = _figure(name, size, width, style)
+    if kib:
+        lines += wrapped(f"= {kib // 4} pages", width, indent="    ", style=style)
+    return lines
+
+
+def _figure(name: str, size: str, width: int, style: str = "") -> list[Line]:
+    """A name and a size in KiB that ends in the same column in every line; two lines if need be."""
+    left, right = f"  {name}", f"{size} KiB"
+    gap = min(width, _FIGURE_COLUMNS) - len(left) - len(right)
+    if gap > 0:
+        return [line(Span(left + " " * gap + right, style))]
+    return [line(Span(left, style)), line(Span(f"{right:>{min(width, _FIGURE_COLUMNS)}}", style))]
 
 
 def _sides(situation: Situation, width: int) -> list[Line]:

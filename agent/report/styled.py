@@ -36,14 +36,16 @@ def heading(text: str) -> Line:
 
 
 def wrapped(text: str, width: int, *, indent: str = "", style: str = "") -> list[Line]:
-    """A sentence over as many lines as it needs; `indent` before each."""
+    """A sentence over as many lines as it needs; `indent` before each.
+
+    A path that is longer than a line is broken where the line ends.
+    """
     pieces = textwrap.wrap(
         text,
         max(width, len(indent) + 20),
         initial_indent=indent,
         subsequent_indent=indent,
         break_on_hyphens=False,
-        break_long_words=False,
     )
     return [line(Span(piece, style)) for piece in pieces]
 
