@@ -3,7 +3,7 @@
 
 from typing import Final, NamedTuple
 
-from agent.daemon.published_keys import BALLOON, SEQUENCE, UPDATED, Keys, is_worth_writing
+from agent.daemon.published_keys import BALLOON, FEATURE, SEQUENCE, UPDATED, Keys, is_worth_writing
 from agent.sources.xenstore_errors import KeyDenied, XenstoreRefused
 from agent.sources.xenstore_session import XenstoreSession
 
@@ -39,9 +39,9 @@ class Publisher:
 
     def due_s(self, keys: Keys, now_s: float) -> float | None:
         """When there will be something to write; None when everything is said."""
-        if not self._changed(keys, float("inf")):
+        if not self._changed(keys, float("inf")) and not self._gone(keys):
             return None
-        if self._changed(keys, now_s):
+        if self._changed(keys, now_s) or self._gone(keys):
             return now_s + (0.0 if self._may(now_s) else 1.0 / PER_S)
         return min(self._paused_until_s.values(), default=None)
 
@@ -55,17 +55,17 @@ class Publisher:
         Raises:
             XenstoreLost: the connection is gone; what was written counts as written.
         """
-        changed = self._changed(keys, now_s)
-        if not changed or not self._may(now_s):
+        changed, gone = self._changed(keys, now_s), self._gone(keys)
+        if not (changed or gone) or not self._may(now_s):
             return Published(0)
         self._rounds_left -= 1
         refused: list[tuple[str, str]] = []
-        written = 0
+        written = sum(self._remove(session, key, refused) for key in gone)
         for key in changed:
             written += self._write(session, key, keys[key], now_s, refused)
         if time_of_day and any(key.startswith("data/meminfo_") for key in changed):
             written += self._write(session, UPDATED, time_of_day, now_s, refused)
-        if any(key.startswith(BALLOON) and key in self.sent for key in changed):
+        if any(key.startswith(BALLOON) and key in self.sent for key in changed) or gone:
             self.sequence += 1
             written += self._write(session, SEQUENCE, str(self.sequence), now_s, refused)
         self.writes += written
@@ -79,6 +79,11 @@ class Publisher:
             and now_s >= self._paused_until_s.get(key, float("-inf"))
             and (key not in self.sent or self._differs(key, value))
         ]
+
+    def _gone(self, keys: Keys) -> list[str]:
+        """What is no longer true of anything: a stale value is worse than none."""
+        lasting = (SEQUENCE, UPDATED, FEATURE)
+        return [key for key in self.sent if key not in keys and key not in lasting]
 
     def _differs(self, key: str, value: str) -> bool:
         return value != self.sent[key] and is_worth_writing(key, self.sent[key], value)
@@ -103,6 +108,15 @@ class Publisher:
             return 0
         self.sent[key] = value
         self._paused_until_s.pop(key, None)
+        return 1
+
+    def _remove(self, session: XenstoreSession, key: str, refused: list[tuple[str, str]]) -> int:
+        del self.sent[key]
+        try:
+            session.remove(key)
+        except XenstoreRefused as error:
+            refused.append((key, error.errno_name))
+            return 0
         return 1
 
     def _may(self, now_s: float) -> bool:

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon as a process, on Debian's real xenstored, as a true guest."""
+
+import signal
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from sim_backend.toolstacks import simple_guest
+from tests.support.daemon_process import DaemonProcess, kernel_files
+from tests.support.xenstored.daemon import Xenstored
+from tests.support.xenstored.guest import Guest
+from tests.support.xenstored.libxl_tree import GuestConfig, write_guest
+from tests.support.xenstored.raw_client import RawClient
+
+pytestmark = pytest.mark.xenstored
+
+HOME = "/local/domain/5"
+BALLOON = f"{HOME}/data/balloon"
+STOP_S = 2.0
+TOKENS = count()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    _, domain = simple_guest()
+    (tmp_path / "empty.toml").touch()
+    return kernel_files(domain, tmp_path / "root")
+
+
+@pytest.fixture
+def config(root: Path) -> Path:
+    return root.parent / "empty.toml"
+
+
+@pytest.fixture
+def daemon(root: Path, config: Path, guest: Guest) -> Iterator[DaemonProcess]:
+    with DaemonProcess(root, guest.path, "--config", str(config)) as process:
+        yield process.ready()
+
+
+def wait_until(dom0: RawClient, key: str, value: bytes) -> None:
+    dom0.watch(key, f"token-{next(TOKENS)}")
+    while not (dom0.exists(key) and dom0.read(key) == value):
+        dom0.next_event()
+
+
+def test_a_start_is_reported_to_host_manager_and_files(
+    daemon: DaemonProcess, dom0: RawClient, root: Path
+) -> None:
+    assert dom0.read(f"{BALLOON}/state") == b"settled"
+    assert dom0.read(f"{BALLOON}/actual_kb") == b"524288"
+    assert dom0.read(f"{BALLOON}/ballooned_kb") == b"524288"
+    assert dom0.read(f"{BALLOON}/beyond_nr_pages_kb") == b"524288"
+    assert not dom0.exists(f"{HOME}/control/feature-balloon")
+    assert not dom0.exists(f"{HOME}/memory/meminfo")
+    assert any(text.startswith("STATUS=The guest has 512 MiB") for text in daemon.messages)
+    assert daemon.status()["daemon"]["decisions"][0]["rule"] == "settled"
+    assert '"current_kib": 524288' in (root / "run/balloon-agent/boot.json").read_text()
+    assert daemon.stderr.startswith("<6>mode follow")
+
+
+def test_what_the_host_asks_is_published_again_at_once(
+    daemon: DaemonProcess, dom0: RawClient
+) -> None:
+    dom0.write(f"{HOME}/memory/target", 393216)
+    wait_until(dom0, f"{BALLOON}/host_target_kb", b"393216")
+    dom0.write(f"{HOME}/memory/target", "nonsense")
+    while dom0.exists(f"{BALLOON}/host_target_kb"):
+        dom0.next_event()
+    dom0.write(f"{HOME}/memory/target", 524288)
+    wait_until(dom0, f"{BALLOON}/host_target_kb", b"524288")
+    assert daemon.process.poll() is None
+
+
+def test_a_target_that_the_kernel_ignores_is_written_after_the_grace(
+    daemon: DaemonProcess, dom0: RawClient, root: Path
+) -> None:
+    dom0.write(f"{HOME}/memory/target", 786432)
+    wait_until(dom0, f"{BALLOON}/target_kb", b"786432")
+
+    target = root / "sys/devices/system/xen_memory/xen_memory0/target_kb"
+    assert target.read_text().startswith("786432\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_soon_and_well(daemon: DaemonProcess, number: signal.Signals) -> None:
+    began_s = time.monotonic()
+    assert daemon.end(number) == 0
+    assert time.monotonic() - began_s < STOP_S
+    daemon.wait_for("STOPPING=1")
+    assert daemon.status()["daemon"]["stopped"] is True
+
+
+def test_it_ends_soon_while_xenstored_is_silent(
+    daemon: DaemonProcess, xenstored: Xenstored, dom0: RawClient
+) -> None:
+    dom0.write(f"{HOME}/memory/target", 393216)
+    xenstored.signal(signal.SIGSTOP)
+    daemon.send(signal.SIGHUP)
+    began_s = time.monotonic()
+    assert daemon.end() == 0
+    assert time.monotonic() - began_s < STOP_S
+    xenstored.signal(signal.SIGCONT)
+
+
+def test_a_second_daemon_says_so_and_ends(daemon: DaemonProcess, guest: Guest) -> None:
+    with DaemonProcess(daemon.root, guest.path, "--config", "/dev/null") as second:
+        assert second.process.wait(10) == 75
+        assert f"another balloon-agent (pid {daemon.process.pid}) runs here" in second.stderr
+
+
+def test_a_changed_configuration_is_taken_and_a_broken_one_is_not(
+    daemon: DaemonProcess, config: Path
+) -> None:
+    config.write_text('mode = "guard"\n')
+    daemon.send(signal.SIGHUP)
+    daemon.wait_for("RELOADING=1\nMONOTONIC_USEC=")
+    daemon.ready()
+    assert daemon.wait_for_status(mode="guard")
+
+    config.write_text('mod = "observe"\n')
+    daemon.send(signal.SIGHUP)
+    daemon.wait_for("RELOADING=1")
+    daemon.ready()
+    assert daemon.wait_for_status(mode="guard")
+    assert "stays as it was" in daemon.stderr
+    assert "did you mean mode?" in daemon.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "words"),
+    [('mod = "x"', 78, "did you mean mode?"), ("= =", 78, "not TOML")],
+)
+def test_a_bad_configuration_ends_the_start(
+    root: Path, config: Path, text: str, status: int, words: str
+) -> None:
+    config.write_text(text)
+    with DaemonProcess(root, "/nowhere", "--config", str(config)) as process:
+        assert process.process.wait(10) == status
+        assert words in process.stderr
+
+
+@pytest.mark.parametrize("words", [["--colour"], ["--config"], ["--mode", "bold"], ["now"]])
+def test_wrong_words_are_a_usage_error(root: Path, words: list[str]) -> None:
+    with DaemonProcess(root, "/nowhere", *words) as process:
+        assert process.process.wait(10) == 64
+        assert "Try balloon-agent run --help" in process.stderr
+
+
+def test_without_xen_or_xenstore_it_ends_with_69(root: Path, tmp_path: Path) -> None:
+    for where in (tmp_path / "nothing", root):
+        with DaemonProcess(where, "/nowhere", "--config", "/dev/null") as process:
+            assert process.process.wait(10) == 69
+            assert "Traceback" not in process.stderr
+
+
+def test_a_restart_of_xenstored_is_noticed_and_nothing_is_missed(
+    daemon: DaemonProcess, xenstored: Xenstored
+) -> None:
+    xenstored.kill()
+    assert daemon.wait_for_status(connections=1)
+    daemon.wait_for("STATUS=")
+    assert "xenstore is lost" in daemon.stderr
+    xenstored.start()
+    xenstored.introduce(5)
+    with xenstored.connect() as dom0:
+        write_guest(dom0, GuestConfig(5, target_kib=393216))
+        wait_until(dom0, f"{BALLOON}/host_target_kb", b"393216")
+        wait_until(dom0, f"{BALLOON}/seq", b"2")
+        assert dom0.read(f"{BALLOON}/version")
+    daemon.wait_for_status(connections=2)
+
+
+def test_killed_at_any_moment_it_leaves_a_whole_status(
+    root: Path, guest: Guest, dom0: RawClient
+) -> None:
+    for round_number in range(5):
+        with DaemonProcess(root, guest.path, "--config", "/dev/null") as process:
+            process.ready()
+            for step in range(round_number):
+                dom0.write(f"{HOME}/memory/target", 524288 + 4 * step)
+            assert process.end(signal.SIGKILL) == -signal.SIGKILL
+            assert process.status()["schema"] == 1
+        guest.wait_until_closed()
+
+
+def test_a_full_disk_is_told_once_and_survived(root: Path, guest: Guest, dom0: RawClient) -> None:
+    with DaemonProcess(
+        root, guest.path, "--config", "/dev/null", prefix=("prlimit", "--fsize=400")
+    ) as process:
+        process.ready()
+        dom0.write(f"{HOME}/memory/target", 393216)
+        wait_until(dom0, f"{BALLOON}/host_target_kb", b"393216")
+        assert process.stderr.count("the status cannot be kept") == 1
+        assert process.end() == 0
+
+
+def test_a_runtime_directory_that_others_may_write_is_not_used(root: Path, guest: Guest) -> None:
+    runtime = root / "run/balloon-agent"
+    runtime.mkdir(parents=True)
+    runtime.chmod(0o777)
+    with DaemonProcess(root, guest.path, "--config", "/dev/null") as process:
+        process.ready()
+        assert "others than its owner can write" in process.stderr
+        assert process.end() == 0
+    assert list(runtime.iterdir()) == []
+
+
+def test_a_planted_symlink_is_replaced_not_followed(
+    root: Path, guest: Guest, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    runtime = root / "run/balloon-agent"
+    runtime.mkdir(parents=True)
+    for name in ("status.json", ".status.json.new"):
+        (runtime / name).symlink_to(victim)
+    with DaemonProcess(root, guest.path, "--config", "/dev/null") as process:
+        process.ready()
+        assert process.status()["schema"] == 1
+    assert victim.read_text() == "precious"
+    assert not (runtime / "status.json").is_symlink()
+
+
+def test_a_target_that_cannot_be_written_does_not_end_it(
+    root: Path, guest: Guest, dom0: RawClient
+) -> None:
+    target = root / "sys/devices/system/xen_memory/xen_memory0/target_kb"
+    target.unlink()
+    target.symlink_to("info/current_kb")  # O_NOFOLLOW: ELOOP, the kernel's refusal
+    with DaemonProcess(root, guest.path, "--config", "/dev/null") as process:
+        process.ready()
+        dom0.write(f"{HOME}/memory/target", 786432)
+        wait_until(dom0, f"{BALLOON}/host_target_kb", b"786432")
+        process.wait_for("STATUS=")
+        assert process.process.poll() is None
+
+
+def test_the_watchdog_is_fed_only_by_good_looks(root: Path, guest: Guest) -> None:
+    environment = {"WATCHDOG_USEC": "400000"}
+    with DaemonProcess(
+        root, guest.path, "--config", "/dev/null", environment=environment
+    ) as process:
+        process.ready()
+        process.wait_for("WATCHDOG=1")
+        process.send(signal.SIGSTOP)
+        while process.message(1.0) is not None:
+            pass
+        process.send(signal.SIGCONT)
+        process.wait_for("WATCHDOG=1")
