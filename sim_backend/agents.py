@@ -27,7 +27,8 @@ class Agent(Protocol):
     def tick(self, domain: Domain) -> float:
         """Look, perhaps act; the longest time in seconds until the next look.
 
-        It is called earlier when the host writes below memory/.  It must not wait.
+        It is called earlier when the host writes below memory/, and when programs lost 200 ms
+        within 2 s for want of memory (a pressure trigger, Linux 5.2 and later).  It must not wait.
         """
         ...
 

@@ -9,6 +9,7 @@ and shares its part of xenstore (`store`).
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from agent.core.kernel_release import KernelRelease
 from agent.core.memory_map import Region
 from agent.core.snapshot import Origin, Snapshot, Toolstack
 from agent.core.units import PAGE_KIB
@@ -27,6 +28,7 @@ from sim_backend.readings import snapshot_of
 from sim_backend.store import DomainStore
 
 WATCH_LATENCY_S: Final = 0.03
+PRESSURE_TRIGGER_SINCE: Final = KernelRelease(5, 2)
 SETTLE_LIMIT_S: Final = 300.0
 USER_SPACE_AFTER_S: Final = 10.0
 
@@ -255,6 +257,8 @@ class SimulatedDomain:
             self.config.swap_kib,
             self.tell,
         )
+        if self.config.image.release >= PRESSURE_TRIGGER_SINCE:
+            self.memory.on_stall = self._wake_listeners
         self.blocks = BlockTable(
             self.boot.map,
             self.config.image.auto_online,
@@ -300,5 +304,9 @@ class SimulatedDomain:
                 self.store.read("memory/memory_static_max"),
             )
         self._host_changes += 1
+        self._wake_listeners()
+
+    def _wake_listeners(self) -> None:
+        """The host wrote, or memory is short: who waits for either looks."""
         for listener in tuple(self.listeners):
             listener()

@@ -23,6 +23,11 @@ from sim_backend.pressure import PressureGauge
 STARVED_UNTIL_OOM_S: Final = 20.0
 UNMET_UNTIL_OOM_S: Final = 2.0
 
+# A trigger on /proc/pressure/memory fires when so much was lost within the window, and at most
+# once in a window (Documentation/accounting/psi.rst).
+TRIGGER_STALL_S: Final = 0.2
+TRIGGER_WINDOW_S: Final = 2.0
+
 
 @dataclass
 class Workload:
@@ -55,6 +60,9 @@ class GuestMemory:
         self._gauge = PressureGauge(clock.now_s)
         self._oom_event: Event | None = None
         self._oom_after_s = 0.0
+        self._trigger: Event | None = None
+        self._triggered_s = float("-inf")
+        self.on_stall: Callable[[], None] | None = None
         self.managed_kib = managed_kib
         self.workload = workload or Workload()
         self.swap_kib = swap_kib
@@ -179,7 +187,24 @@ class GuestMemory:
         share = 0.95 if self.unmet_kib else max(0.9 * thrash, min(0.9, swapping), reclaiming)
         if share != self._gauge.share:
             self._gauge.set_share(share, self._clock.now_s)
+            self._set_trigger(share)
         self._mind_the_killer(share)
+
+    def _set_trigger(self, share: float) -> None:
+        """Tell whoever waits for a stall, once it has lasted long enough."""
+        if self._trigger is not None:
+            self._trigger.cancel()
+        if self.on_stall is None or share * TRIGGER_WINDOW_S < TRIGGER_STALL_S:
+            return
+        due_s = self._clock.now_s + TRIGGER_STALL_S / share
+        next_window_s = self._triggered_s + TRIGGER_WINDOW_S
+        self._trigger = self._clock.at(max(due_s, next_window_s), self._stalled)
+
+    def _stalled(self) -> None:
+        self._triggered_s = self._clock.now_s
+        self._set_trigger(self._gauge.share)
+        if self.on_stall is not None:
+            self.on_stall()
 
     def _mind_the_killer(self, share: float) -> None:
         """Plan the OOM killer's visit, or call it off."""

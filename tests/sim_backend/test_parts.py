@@ -121,3 +121,20 @@ def test_a_fleet_shares_its_host_and_loses_no_page(
     assert result.ticks >= 25 * 89
     assert result == Fleet(plan, agent, seed=3).run(900.0)
     assert result != Fleet(plan, agent, seed=4).run(900.0)
+
+
+def test_a_pressure_trigger_fires_once_in_two_seconds_while_the_guest_stalls() -> None:
+    clock = Clock()
+    memory = GuestMemory(clock, 512 * MIB, Workload(anon_kib=100 * MIB), swap_kib=1024 * MIB)
+    fired: list[float] = []
+    memory.on_stall = lambda: fired.append(clock.now_s)
+    clock.run_until(10)
+    assert fired == []
+    memory.change_workload(anon_kib=900 * MIB)
+    clock.run_until(20.5)
+    assert 0 < fired[0] - 10 <= 2
+    assert len(fired) in (5, 6)
+    memory.change_workload(anon_kib=100 * MIB)
+    before = len(fired)
+    clock.run_until(60)
+    assert len(fired) == before
