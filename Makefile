@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCE := agent sim_backend tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format xenstored test-xen test-xen-all bench wheel deb test-deb clean
+.PHONY: help run test check lint types format xenstored test-xen test-xen-all bench wheel test-wheel constraints deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,13 @@ bench: $(VENV)/develops ## what it costs, as ratios measured in one run
 	$(BIN)/python -m tests.bench.status_speed
 
 wheel: $(VENV)/develops ## the wheel and the source archive, in dist/
-	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+test-wheel: wheel ## the tests against the built wheel in an environment of its own, not this tree
+	packaging/test-wheel.sh dist
+
+constraints: ## pin the newest versions of everything that is installed
+	packaging/renew-constraints.sh
 
 deb: ## Debian packages, in dist/ (needs Debian's build packages, no root)
 	packaging/make-deb.sh dist
@@ -59,13 +65,13 @@ clean: ## remove everything that was made, but the cache of downloads
 	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(VENV)/runs: pyproject.toml
+$(VENV)/runs: pyproject.toml packaging/constraints.txt
 	@packaging/make-venv.sh $(VENV)
 	@echo "Installing balloon-agent into $(VENV) ..."
-	@$(PIP) install -e .
+	@$(PIP) install --constraint packaging/constraints.txt -e .
 	@touch $@
 
 $(VENV)/develops: $(VENV)/runs
 	@echo "Installing the tools for development into $(VENV) ..."
-	@$(PIP) install -e '.[dev]'
+	@$(PIP) install --constraint packaging/constraints.txt -e '.[dev]'
 	@touch $@
