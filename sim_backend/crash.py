@@ -19,14 +19,16 @@ OVERHEAD_KIB: Final = 40 * 1024
 BASE: Final = 0x10000000  # crashkernel=...@256M
 
 
-def crash_boot(before: Boot, reserved_kib: int) -> Boot:
+def crash_boot(before: Boot, reserved_kib: int, left_kib: int) -> Boot:
     """The boot of a crash kernel in `reserved_kib`: a small map, no balloon, the same domain.
+
+    `left_kib` is what the guest still had: memory that was ballooned out is nobody's reserve.
 
     Raises:
         ValueError: that is no room for a kernel, or more than there is.
     """
     pages = reserved_kib // PAGE_KIB
-    if not OVERHEAD_KIB < reserved_kib <= before.mem_total_kib:
+    if not OVERHEAD_KIB < reserved_kib <= left_kib:
         raise ValueError(f"a crash kernel cannot run in {reserved_kib} KiB")
     freed_kib = before.log.freed_later_kib
     return replace(

@@ -238,10 +238,13 @@ class SimulatedDomain:
 
         It boots in the memory reserved for it, knows nothing of a balloon, and takes static-max
         less what it finds for its constant.  What Xen has given to the domain stays given.
+
+        Raises:
+            ValueError: no kernel can run in that, or the guest does not have so much.
         """
         if not self.alive:
             return
-        self.boot = crash_boot(self.boot, reserved_kib)
+        self.boot = crash_boot(self.boot, reserved_kib, self.memory.managed_kib)
         self.booted_at_s = self.clock.now_s
         self.driver.stop()
         self._build_kernel()
