@@ -81,7 +81,7 @@ def _ceiling(report: Report) -> float:
         for kib in (sample.target_kib, sample.host_target_kib or 0)
         if kib <= 3 * highest
     ]
-    return max([highest, *wanted]) / _MIB * 1.08
+    return max([highest, *wanted]) / _MIB * 1.18  # room for the numbers of events
 
 
 def _x(report: Report, when_s: float) -> float:
