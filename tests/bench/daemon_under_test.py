@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A daemon on Debian's real xenstored, as a true guest, for the measurements beside this file."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from sim_backend.toolstacks import simple_guest
+from tests.support.daemon_process import DaemonProcess, kernel_files
+from tests.support.xenstored.daemon import Xenstored
+from tests.support.xenstored.libxl_tree import GuestConfig, write_guest
+from tests.support.xenstored.raw_client import RawClient
+
+HOME = "/local/domain/5"
+BALLOON = f"{HOME}/data/balloon"
+
+
+class Bench(NamedTuple):
+    """Everything a measurement needs."""
+
+    daemon: DaemonProcess
+    dom0: RawClient
+    root: Path
+
+    @property
+    def pid(self) -> int:
+        return self.daemon.process.pid
+
+
+@contextmanager
+def running_daemon(*arguments: str, device: bool = False) -> Iterator[Bench]:
+    """A settled guest of 512 MiB and its daemon; over a terminal like xenbus with `device`."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory, Xenstored() as xenstored:
+        _, domain = simple_guest()
+        root = kernel_files(domain, Path(directory))
+        guest = xenstored.introduce(5)
+        with xenstored.connect() as dom0:
+            write_guest(dom0, GuestConfig(5))
+            path = guest.pty_path if device else guest.path
+            words = ("--config", "/dev/null", *arguments)
+            # Byte code as an installed package has it: the first start makes it.
+            compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": f"{directory}/pyc"}
+            with DaemonProcess(root, path, *words, environment=compiled) as first:
+                first.ready().end()
+            guest.wait_until_closed()
+            with DaemonProcess(root, path, *words, environment=compiled) as daemon:
+                yield Bench(daemon.ready(), dom0, root)
+
+
+def rollup_kib(pid: int) -> dict[str, int]:
+    """/proc/PID/smaps_rollup, in KiB by name."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    return {line.split(":")[0]: int(line.split()[1]) for line in lines}
+
+
+@contextmanager
+def bare_python() -> Iterator[int]:
+    """The pid of a Python of the same kind that only sleeps."""
+    code = "import sys, time; print(flush=True); time.sleep(3600)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def voluntary_switches(pid: int) -> int:
+    """How often the process has gone to sleep: as often as it was woken."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("voluntary_ctxt_switches"):
+            return int(line.split()[1])
+    raise AssertionError(pid)
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))

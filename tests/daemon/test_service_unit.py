@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The systemd unit: hardened as promised, and still able to do its work."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNIT = Path(__file__).parents[2] / "systemd" / "balloon-agent.service"
+MOST_EXPOSURE = 1.5
+
+
+def directives() -> list[tuple[str, str]]:
+    lines = [line for line in UNIT.read_text().splitlines() if "=" in line and line[0] != "#"]
+    return [(name, value) for name, _, value in (line.partition("=") for line in lines)]
+
+
+def values(name: str) -> list[str]:
+    return [value for found, value in directives() if found == name]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+def test_its_exposure_is_at_most_what_was_promised(tmp_path: Path) -> None:
+    copy = shutil.copy(UNIT, tmp_path)
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", copy],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "Overall exposure level" not in done.stdout:
+        pytest.skip(f"systemd-analyze cannot look at a file here: {done.stderr}")
+    overall = done.stdout.strip().splitlines()[-1]
+    assert float(overall.split(": ")[1].split()[0]) <= MOST_EXPOSURE
+
+
+def test_it_may_write_what_the_agent_writes() -> None:
+    writable = " ".join(values("ReadWritePaths"))
+    assert "/sys/devices/system/xen_memory" in writable
+    assert "/sys/devices/system/memory" in writable
+    assert "/dev/xen/xenbus rw" in values("DeviceAllow")
+    assert "/dev/kmsg r" in values("DeviceAllow")
+    assert values("ProtectKernelTunables") == []
+    assert values("ProtectKernelLogs") == ["no"]
+    assert values("RuntimeDirectory") == ["balloon-agent"]
+
+
+def test_what_only_an_administrator_can_change_is_not_tried_again() -> None:
+    assert values("Restart") == ["on-failure"]
+    assert values("RestartPreventExitStatus") == ["64 69 75 77 78"]
+
+
+def test_no_directive_is_set_twice_by_mistake() -> None:
+    lists = {"DeviceAllow", "SystemCallFilter", "Before", "After"}
+    names = [name for name, _ in directives() if name not in lists]
+    assert len(names) == len(set(names))
