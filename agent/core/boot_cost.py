@@ -14,7 +14,7 @@ from agent.core.boot_verdict import LOWMEM_32BIT_KIB
 from agent.core.kernel_release import KernelRelease
 from agent.core.memory_map import MemoryMap, Span
 from agent.core.snapshot import DomainType
-from agent.core.units import KIB, MIB_KIB, PAGE_BYTES, PAGE_KIB
+from agent.core.units import GIB_KIB, KIB, MIB_KIB, PAGE_BYTES, PAGE_KIB
 
 SECTION_PAGES: Final = 32768  # 128 MiB, SECTION_SIZE_BITS 27: struct pages come by the section
 STRUCT_PAGE_BYTES: Final = 64  # include/linux/mm_types.h; 64 bits, usual configuration
@@ -24,13 +24,17 @@ P2M_BYTES_32BIT: Final = 4
 PTE_BYTES: Final = 8  # 64 bits, and 32 bits with PAE
 TABLE_ENTRIES: Final = 512
 
-# kernel/dma/swiotlb.c: 64 MiB of bounce buffers, and a slot of 24 bytes for every 2 KiB of them.
-SWIOTLB_KIB: Final = 64 * MIB_KIB + 768
+# kernel/dma/swiotlb.c: 64 MiB of bounce buffers, and a slot for every 2 KiB of them.
+_SWIOTLB_KIB: Final = 64 * MIB_KIB
+_SWIOTLB_SLOT_BYTES: Final = 24
+_SWIOTLB_OLD_SLOT_BYTES: Final = 12  # before struct io_tlb_slot
+_SWIOTLB_SLOT_SINCE: Final = KernelRelease(5, 13)
 FOUR_GIB: Final = 1 << 32
 
 _DENTRY_BYTES: Final = 8
 _DENTRY_BYTES_32BIT: Final = 4
 _HASH_ROUND_PAGES: Final = MIB_KIB // PAGE_KIB  # mm/mm_init.c, alloc_large_system_hash
+_HASH_ADAPT_PAGES: Final = 64 * GIB_KIB // PAGE_KIB  # ADAPT_SCALE_BASE
 _HASH_BY_FREE_SINCE: Final = KernelRelease(6, 10)  # calc_nr_kernel_pages; seen on 6.12 and 7.2
 _PCI_SWIOTLB_SINCE: Final = KernelRelease(6, 5)  # xen_pv_pci_possible; seen on 6.12 and 7.2
 
@@ -103,7 +107,11 @@ def boot_cost(shape: BootShape) -> tuple[CostPart, ...]:
     parts = [*_page_parts(shape)]
     if _has_swiotlb(shape):
         parts.append(
-            CostPart("swiotlb", SWIOTLB_KIB, "bounce buffers for devices that reach 4 GiB only")
+            CostPart(
+                "swiotlb",
+                _swiotlb_kib(shape.kernel.release),
+                "bounce buffers for devices that reach 4 GiB only",
+            )
         )
     if shape.cpus > 1:
         parts.append(
@@ -178,7 +186,11 @@ def hash_tables_kib(pages: int, *, bits: int = 64) -> int:
     mm/mm_init.c, alloc_large_system_hash (scale 13 and 14); fs/dcache.c, fs/inode.c.
     """
     rounded = -(-pages // _HASH_ROUND_PAGES) * _HASH_ROUND_PAGES
-    entries = 1 << max(rounded // 2 - 1, 1).bit_length()
+    share = 2  # pages to a slot; twice as many for each time memory is fourfold beyond 64 GiB
+    adapt = _HASH_ADAPT_PAGES
+    while adapt < rounded:
+        share, adapt = share * 2, adapt * 4
+    entries = 1 << max(rounded // share - 1, 1).bit_length()
     slot = _DENTRY_BYTES if bits == 64 else _DENTRY_BYTES_32BIT
     return entries * slot * 3 // 2 // KIB
 
@@ -238,6 +250,13 @@ def _has_swiotlb(shape: BootShape) -> bool:
     if shape.domain_type == "pv":
         return shape.pci_possible and shape.kernel.release >= _PCI_SWIOTLB_SINCE
     return shape.firmware.top > FOUR_GIB
+
+
+def _swiotlb_kib(release: KernelRelease) -> int:
+    """The buffers and their slots; 24 bytes seen on 6.1 and later, 12 on 5.10."""
+    old = release < _SWIOTLB_SLOT_SINCE
+    slot_bytes = _SWIOTLB_OLD_SLOT_BYTES if old else _SWIOTLB_SLOT_BYTES
+    return _SWIOTLB_KIB + _SWIOTLB_KIB // 2 * slot_bytes // KIB
 
 
 def _table_kib(entries: int, entry_bytes: int) -> int:
