@@ -4,12 +4,18 @@
 import json
 import sys
 import time
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from agent.cli import exit_codes
 from agent.cli.which_domain import WhichDomain
-from agent.core.assessment import Assessment, assess
+from agent.core.assessment import assess
+
+if TYPE_CHECKING:
+    from agent.report.terminal import Terminal
+
+LOOK_EVERY_S: Final = 0.25  # a PV guest's balloon moves a quarter of a GiB in a second
 
 
 @click.command(
@@ -28,7 +34,7 @@ Examples:
     type=click.FloatRange(0.1, 3600),
     default=1.0,
     show_default=True,
-    help="With --watch: time between two looks.",
+    help="With --watch: refresh so often, and whenever the balloon moves.",
 )
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
 @click.pass_obj
@@ -42,37 +48,74 @@ def status(
     """
     if as_json:
         return _repeat_json(which, interval if watch else None)
-    return _show(which, interval if watch else None, ascii_only or None)
-
-
-def _repeat_json(which: WhichDomain, interval_s: float | None) -> int:
-    """Print an object; with an interval one a line, for ever."""
-    from agent.report.status_json import status_object  # noqa: PLC0415
-
-    while True:
-        assessment = assess(which.snapshot())
-        indent = 2 if interval_s is None else None
-        sys.stdout.write(json.dumps(status_object(assessment), indent=indent) + "\n")
-        sys.stdout.flush()
-        if interval_s is None:
-            return exit_codes.OF_VERDICT[assessment.verdict]
-        time.sleep(interval_s)
-
-
-def _show(which: WhichDomain, interval_s: float | None, ascii_only: bool | None) -> int:
-    """Draw the screen; with an interval again and again, ended by an interrupt."""
     from agent.report.status_text import status_lines  # noqa: PLC0415
     from agent.report.terminal import Terminal  # noqa: PLC0415
 
-    assessment: Assessment = assess(which.snapshot())
-    terminal = Terminal(ascii_only=ascii_only)
-    if interval_s is None:
-        terminal.show(status_lines(assessment, terminal.width))
-        return exit_codes.OF_VERDICT[assessment.verdict]
+    terminal = Terminal(ascii_only=ascii_only or None)
+    if watch:
+        return _watch(which, terminal, interval)
+    assessment = assess(which.snapshot())
+    terminal.show(status_lines(assessment, terminal.width))
+    return exit_codes.OF_VERDICT[assessment.verdict]
+
+
+def _repeat_json(which: WhichDomain, interval_s: float | None) -> int:
+    """Print an object; with an interval one a line, ended by an interrupt."""
+    from agent.report.status_json import status_object  # noqa: PLC0415
+
+    if interval_s is not None:
+        which.play()
+    assessment = assess(which.snapshot())
     try:
         while True:
-            terminal.refresh(status_lines(assessment, terminal.width))
-            time.sleep(interval_s)
+            indent = 2 if interval_s is None else None
+            sys.stdout.write(json.dumps(status_object(assessment), indent=indent) + "\n")
+            sys.stdout.flush()
+            if interval_s is None:
+                break
+            which.wait(interval_s)
             assessment = assess(which.snapshot())
+    except KeyboardInterrupt:
+        pass
+    return exit_codes.OF_VERDICT[assessment.verdict]
+
+
+def _watch(which: WhichDomain, terminal: "Terminal", interval_s: float) -> int:
+    """Draw the screen again and again, ended by an interrupt.
+
+    Where nothing happens it is drawn every `interval_s`; a balloon that moves is followed.
+    Where the cursor cannot be moved (a serial console, TERM=dumb, a file) frames are appended:
+    the whole screen once, then only what changes.
+    """
+    from agent.report.sparkline import (  # noqa: PLC0415
+        has_moved,
+        recent,
+        sample_of,
+        trend_lines,
+    )
+    from agent.report.status_text import frame_lines, status_lines  # noqa: PLC0415
+    from agent.report.styled import heading  # noqa: PLC0415
+
+    which.play()
+    assessment = assess(which.snapshot())
+    began_s = drawn_s = time.monotonic()
+    samples = [sample_of(assessment, began_s)]
+    first = [*status_lines(assessment, terminal.width), ()]
+    (terminal.refresh if terminal.redraws else terminal.show)(first)
+    try:
+        while True:
+            which.wait(min(interval_s, LOOK_EVERY_S))
+            now_s, before = time.monotonic(), samples[-1]
+            assessment = assess(which.snapshot())
+            samples = recent([*samples, sample_of(assessment, now_s)])
+            if now_s - drawn_s < interval_s and not has_moved(before, samples[-1]):
+                continue
+            drawn_s = now_s
+            trends = trend_lines(samples, terminal.width)
+            if terminal.redraws:
+                terminal.refresh(status_lines(assessment, terminal.width, trends))
+            else:
+                when = f"after {now_s - began_s:.1f} s"
+                terminal.show([heading(when), *frame_lines(assessment, terminal.width, trends)])
     except KeyboardInterrupt:
         return exit_codes.OF_VERDICT[assessment.verdict]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The status screen: one sentence, the picture, the sum term by term, both sides, the findings."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from agent.core.assessment import Assessment
@@ -24,23 +25,39 @@ _TOOLSTACKS: Final = {"libxl": "xl/libxl", "xapi": "XAPI", "qubes": "Qubes", "xe
 _FIGURE_COLUMNS: Final = 42
 
 
-def status_lines(assessment: Assessment, width: int) -> list[Line]:
-    """The whole screen for a terminal of `width` columns."""
+def status_lines(assessment: Assessment, width: int, trends: Sequence[Line] = ()) -> list[Line]:
+    """The whole screen for a terminal of `width` columns; `trends` go below the picture."""
     situation = assessment.situation
-    lines = [*banner_lines(situation, width)]
+    return [
+        *headline_lines(assessment, width),
+        *wrapped(_who(situation), width, indent="  ", style="dim"),
+        (),
+        *_picture(situation, width),
+        *trends,
+        *_reconciliation(situation, width),
+        *waterfall_lines(waterfall(situation), width),
+        *_sides(situation, width),
+        *_findings(assessment, width),
+        *_privileges(situation, width),
+    ]
+
+
+def frame_lines(assessment: Assessment, width: int, trends: Sequence[Line]) -> list[Line]:
+    """What changes from one moment to the next, for terminals that only ever append."""
+    return [
+        *headline_lines(assessment, width),
+        *amounts_picture(assessment.situation, width),
+        *trends,
+    ]
+
+
+def headline_lines(assessment: Assessment, width: int) -> list[Line]:
+    """What this is about, and the one sentence."""
+    lines = [*banner_lines(assessment.situation, width)]
     sentence = wrapped(assessment.headline, width, indent="  ")
     first = Span(_MARKS[assessment.verdict], assessment.verdict)
     lines.append((first, Span(sentence[0][0].text[1:], "heading")))
-    lines += [line(Span(part[0].text, "heading")) for part in sentence[1:]]
-    lines += wrapped(_who(situation), width, indent="  ", style="dim")
-    lines.append(())
-    lines += _picture(situation, width)
-    lines += _reconciliation(situation, width)
-    lines += waterfall_lines(waterfall(situation), width)
-    lines += _sides(situation, width)
-    lines += _findings(assessment, width)
-    lines += _privileges(situation, width)
-    return lines
+    return [*lines, *(line(Span(part[0].text, "heading")) for part in sentence[1:])]
 
 
 def banner_lines(situation: Situation, width: int) -> list[Line]:

@@ -2,10 +2,10 @@
 """The terminal at the end: width, colours, ASCII, and redrawing in place.  Uses rich."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from agent.report.styled import Line, harmless, plain, to_ascii
+from agent.report.styled import Line, Span, harmless, plain, to_ascii
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +25,10 @@ THEME: Final = {
     "mark": "bold",
     "banner": "bold black on yellow",
 }
+# ECMA-48: cursor to the corner, erase to the end of the line, erase to the end of the screen.
+_HOME: Final = "\x1b[H"
+_ERASE_LINE: Final = "\x1b[K"
+_ERASE_BELOW: Final = "\x1b[J"
 NARROWEST: Final = 40
 WIDEST: Final = 100
 
@@ -50,25 +54,39 @@ class Terminal:
 
     def show(self, lines: Iterable[Line]) -> None:
         """Print lines, with colours where the terminal has them (and NO_COLOR is not set)."""
+        sys.stdout.write(self._drawn(lines))
+        sys.stdout.flush()
+
+    def refresh(self, lines: Sequence[Line]) -> None:
+        """Show lines in the place of what was shown before, as many as the terminal has.
+
+        Only for a terminal that `redraws`.  Nothing is erased before it is written over, so that
+        the screen does not flicker.
+        """
+        room = max(1, self._console.size.height - 1)
+        shown = list(lines)
+        if len(shown) > room:
+            more = f"... {len(shown) - room + 1} lines more"
+            shown = [*shown[: room - 1], (Span(more, "dim"),)]
+        text = self._drawn(shown).replace("\n", f"{_ERASE_LINE}\n")
+        sys.stdout.write(f"{_HOME}{text}{_ERASE_BELOW}")
+        sys.stdout.flush()
+
+    def _drawn(self, lines: Iterable[Line]) -> str:
+        """The lines as the terminal wants them."""
         if not self._console.is_terminal or self._console.no_color:
-            sys.stdout.write(plain(lines, ascii_only=self.ascii_only))
-            sys.stdout.flush()
-            return
+            return plain(lines, ascii_only=self.ascii_only)
         from rich.text import Text  # noqa: PLC0415 - loaded only to draw
 
-        for spans in lines:
-            text = Text(no_wrap=True, overflow="ignore")
-            for span in spans:
-                shown = harmless(span.text)
-                shown = to_ascii(shown) if self.ascii_only else shown
-                text.append(shown, THEME.get(span.style, ""))
-            self._console.print(text, soft_wrap=True)
-
-    def refresh(self, lines: Iterable[Line]) -> None:
-        """Show lines in the place of what was shown before, or below it on a dumb terminal."""
-        if self.redraws:
-            sys.stdout.write("\x1b[H\x1b[J")
-        self.show(lines)
+        with self._console.capture() as captured:
+            for spans in lines:
+                text = Text(no_wrap=True, overflow="ignore")
+                for span in spans:
+                    shown = harmless(span.text)
+                    shown = to_ascii(shown) if self.ascii_only else shown
+                    text.append(shown, THEME.get(span.style, ""))
+                self._console.print(text, soft_wrap=True)
+        return captured.get()
 
 
 def _console() -> "Console":
