@@ -79,8 +79,7 @@ def _found(directory: str) -> list[str]:
 
 
 def _tables(path: str) -> dict[str, Any]:
-    import tomllib  # noqa: PLC0415 - 0.7 MiB that a daemon without a file does not pay
-
+    """The content of one file; the parser is loaded only for a file that sets something."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         with os.fdopen(descriptor, "rb") as stream:
@@ -89,6 +88,10 @@ def _tables(path: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error.strerror}") from None
     if len(content) > _MOST_BYTES:
         raise ConfigError(f"{path}: longer than {_MOST_BYTES // 1024} KiB")
+    if all(line.strip().startswith((b"#", b"[")) for line in content.splitlines() if line.strip()):
+        return {}
+    import tomllib  # noqa: PLC0415 - 0.7 MiB
+
     try:
         return tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
