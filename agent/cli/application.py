@@ -24,6 +24,10 @@ COMMANDS: Final = {
     "check": ("agent.cli.check:check_command", "One line for Nagios or Icinga."),
     "metrics": ("agent.cli.metrics:metrics", "Prometheus metrics, as text, a file or an answer."),
     "simulate": ("agent.cli.simulate:simulate", "Run a scenario in virtual time."),
+    "install-service": (
+        "agent.cli.install_service:install_service",
+        "Make a systemd service of an agent installed with pip.",
+    ),
 }
 
 EPILOG: Final = """\b
