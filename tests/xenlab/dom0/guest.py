@@ -3,6 +3,8 @@
 
 import contextlib
 import json
+import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Final, Protocol
@@ -105,13 +107,26 @@ class Guest:
         """
         image = SHARE / f"{self.name}.saved"
         try:
-            toolstack.must(["xl", "save", self.name, str(image)], timeout_s=SAVE_WITHIN_S)
+            self._save(image)
             self._open().close()
             toolstack.must(["xl", "restore", str(image)], timeout_s=SAVE_WITHIN_S)
         finally:
             image.unlink(missing_ok=True)
         self.domid = int(toolstack.must(["xl", "domid", self.name]))
         self._console = Console(self._console_path(), after=self._console)
+
+    def _save(self, image: Path) -> None:
+        # Through a pipe, for 9p cannot be given the pages of another domain to write (EFAULT).
+        pipe = Path(f"/tmp/{self.name}.pipe")
+        os.mkfifo(pipe)
+        with image.open("wb") as file, subprocess.Popen(["cat", str(pipe)], stdout=file) as reader:
+            try:
+                toolstack.must(["xl", "save", self.name, str(pipe)], timeout_s=SAVE_WITHIN_S)
+            except RuntimeError:
+                reader.kill()  # It may wait for a writer that never came.
+                raise
+            finally:
+                pipe.unlink()
 
     def alive(self) -> bool:
         """Tell whether the domain is there and has not crashed."""
