@@ -62,11 +62,13 @@ def _map_clamped(made: Plan) -> Limit | None:
     missing_kib = request.maxmem_kib - made.reachable_max_kib
     if not request.is_pv or missing_kib <= 0:
         return None
-    why = {
-        "map-10x": "Linux keeps at most ten times memory in its map",
-        "max-reservation": "Linux 2.6.39 to 3.1 cuts the map at the hypervisor's limit of the boot",
-        "extra-10x": "Linux keeps at most eleven times memory in its map",
-    }[regime_of(request.kernel).clamp]
+    why, times = {
+        "map-10x": ("Linux keeps at most ten times memory in its map", 10),
+        "max-reservation": (
+            "Linux 2.6.39 to 3.1 cuts the map at the hypervisor's limit of the boot", 1,
+        ),
+        "extra-10x": ("Linux keeps at most eleven times memory in its map", 11),
+    }[regime_of(request.kernel).clamp]  # fmt: skip
     return Limit(
         "maxmem-unreachable", "info" if made.hot_add_max_kib is not None else "warning",
         f"{why}: it ends at {format_kib(made.reachable_max_kib)}, {format_kib(missing_kib)} below "
@@ -77,7 +79,7 @@ def _map_clamped(made: Plan) -> Limit | None:
             "maxmem_kib": request.maxmem_kib,
             "missing_kib": missing_kib,
         },
-        f"raise memory to {-(-request.maxmem_kib // (11 * MIB_KIB))}M, or lower maxmem to "
+        f"raise memory to {-(-request.maxmem_kib // (times * MIB_KIB))}M, or lower maxmem to "
         f"{made.reachable_max_kib // MIB_KIB}M",
     )  # fmt: skip
 
