@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command `balloon-agent`."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -12,9 +13,17 @@ _DOMAIN_OPTIONS: Final = ("--root", "--xenstore", "--sim")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is documented in `balloon-agent --help`."""
     words = domain_options_first(sys.argv[1:] if arguments is None else arguments)
+    _open_missing_outputs()
     from agent.cli.application import run_command  # noqa: PLC0415 - click is heavy
 
     return run_command(words)
+
+
+def _open_missing_outputs() -> None:
+    """Give a command that was started without standard output or error somewhere to write."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - stays open
 
 
 def domain_options_first(words: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The click application: the table of commands, loaded one at a time, and how errors end."""
 
+import errno
 import importlib
 import os
 import sys
@@ -12,6 +13,7 @@ import click
 from agent import __version__
 from agent.cli import command_of, exit_codes
 from agent.cli.command_error import CommandError
+from agent.cli.completion import scenarios_beginning_with
 from agent.cli.which_domain import WhichDomain
 
 # Command -> where it is, and its line in --help.  A module is imported when its command runs.
@@ -29,6 +31,9 @@ COMMANDS: Final = {
         "Make a systemd service of an agent installed with pip.",
     ),
 }
+
+# What a standard output that is a file on a full or broken disk answers.
+_OUTPUT_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 EPILOG: Final = """\b
 Examples:
@@ -69,7 +74,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with a hint when a word is close to a command."""
-        if args and args[0] not in COMMANDS:
+        if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
             import difflib  # noqa: PLC0415 - only to help after a typing error
 
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
@@ -96,7 +101,12 @@ class LazyGroup(click.Group):
     type=click.Path(),
     help="With --root: speak xenstore over PATH, a unix socket or a xenbus device.",
 )
-@click.option("--sim", metavar="SCENARIO", help="A simulated domain instead of this machine.")
+@click.option(
+    "--sim",
+    metavar="SCENARIO",
+    shell_complete=scenarios_beginning_with,
+    help="A simulated domain instead of this machine.",
+)
 @click.version_option(__version__, prog_name="balloon-agent")
 @click.pass_context
 def application(
@@ -119,8 +129,8 @@ def run_command(words: Sequence[str]) -> int:
             args=list(words), prog_name="balloon-agent", standalone_mode=False
         )
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):  # click exits where a pipe breaks
+        _silence_output()
         return exit_codes.OK
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("BALLOON_AGENT_DEBUG"):
@@ -153,11 +163,20 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         _complain(error.format_message())
         return exit_codes.USAGE
+    if isinstance(error, OSError) and error.errno in _OUTPUT_ERRNOS and error.filename is None:
+        _silence_output()
+        _complain(f"the output could not be written: {error.strerror}.")
+        return exit_codes.CANNOT_CREATE
     _complain(
         f"internal error: {type(error).__name__}: {error}. Please report it with what "
         "BALLOON_AGENT_DEBUG=1 balloon-agent ... prints."
     )
     return exit_codes.INTERNAL
+
+
+def _silence_output() -> None:
+    """Let nothing more be written, not even what is still buffered when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(sentence: str) -> None:
