@@ -9,6 +9,7 @@ import click
 
 from agent.cli import exit_codes
 from agent.cli.command_error import CommandError
+from agent.cli.completion import scenarios_beginning_with
 
 
 @click.command(
@@ -23,7 +24,7 @@ Examples:
 Exit status: 0 every check passed, 1 one failed.
 """
 )
-@click.argument("scenario", required=False)
+@click.argument("scenario", required=False, shell_complete=scenarios_beginning_with)
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios and leave.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in KiB.")
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw it as SVG.")
