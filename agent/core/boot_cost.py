@@ -60,7 +60,7 @@ class Kernel(NamedTuple):
 LINUX_5_10: Final = Kernel(KernelRelease(5, 10), pv_kib=42818, hvm_kib=42428, per_cpu_kib=252)
 LINUX_6_1: Final = Kernel(KernelRelease(6, 1), pv_kib=46186, hvm_kib=46384, per_cpu_kib=248)
 LINUX_6_12: Final = Kernel(KernelRelease(6, 12), pv_kib=39354, hvm_kib=39556, per_cpu_kib=264)
-LINUX_7_2: Final = Kernel(KernelRelease(7, 2), pv_kib=43598, hvm_kib=43800, per_cpu_kib=264)
+LINUX_7_2: Final = Kernel(KernelRelease(7, 2), pv_kib=43598, hvm_kib=43800, per_cpu_kib=252)
 MEASURED: Final = (LINUX_5_10, LINUX_6_1, LINUX_6_12, LINUX_7_2)
 FALLBACK_KERNEL: Final = LINUX_6_12._replace(measured=False)  # of a kernel that tells no release
 

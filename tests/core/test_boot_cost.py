@@ -37,6 +37,7 @@ class Boot(NamedTuple):
     kernel: Kernel
     memory_mib: int
     kept_kib: int
+    cpus: int = 1
 
 
 BOOTS = (
@@ -58,6 +59,11 @@ BOOTS = (
     Boot(LINUX_7_2, 1024, 61720),
     Boot(LINUX_7_2, 6144, 220712),
     Boot(LINUX_7_2, 16384, 396852),
+    Boot(LINUX_5_10, 1024, 61108, cpus=4),
+    Boot(LINUX_6_1, 1024, 65056, cpus=4),
+    Boot(LINUX_6_1, 1024, 68036, cpus=16),
+    Boot(LINUX_6_12, 1024, 58268, cpus=4),
+    Boot(LINUX_7_2, 1024, 62476, cpus=4),
 )
 
 
@@ -74,9 +80,11 @@ def shape(kernel: Kernel, firmware: MemoryMap, cpus: int = 1) -> BootShape:
     return BootShape("hvm", kernel, firmware, firmware.ram_kib, cpus=cpus)
 
 
-@pytest.mark.parametrize("boot", BOOTS, ids=lambda boot: f"{boot.kernel.release}-{boot.memory_mib}")
+@pytest.mark.parametrize(
+    "boot", BOOTS, ids=lambda boot: f"{boot.kernel.release}-{boot.memory_mib}-{boot.cpus}"
+)
 def test_what_a_kernel_keeps_is_right_from_256_mib_to_16_gib(boot: Boot) -> None:
-    kept_kib = total_kib(boot_cost(shape(boot.kernel, pc(boot.memory_mib))))
+    kept_kib = total_kib(boot_cost(shape(boot.kernel, pc(boot.memory_mib), boot.cpus)))
     assert abs(kept_kib - boot.kept_kib) <= 40
 
 
@@ -108,12 +116,6 @@ def test_beyond_64_gib_the_hash_tables_grow_more_slowly() -> None:
     gib_pages = 262144
     assert hash_tables_kib(128 * gib_pages) == hash_tables_kib(64 * gib_pages)
     assert hash_tables_kib(256 * gib_pages) == 2 * hash_tables_kib(64 * gib_pages)
-
-
-def test_every_further_cpu_has_its_area() -> None:
-    one = total_kib(boot_cost(shape(LINUX_6_12, pc(1024))))
-    four = total_kib(boot_cost(shape(LINUX_6_12, pc(1024), cpus=4)))
-    assert four - one == 3 * 264
 
 
 @given(st.integers(16, 1 << 20), st.integers(16, 1 << 20))
