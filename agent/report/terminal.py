@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The terminal at the end: width, colours, ASCII, and redrawing in place.  Uses rich."""
+"""The terminal at the end: width, colours, ASCII, and redrawing in place.
 
+Uses rich where there is a terminal; a pipe or a file gets plain text without loading it.
+"""
+
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -37,7 +42,7 @@ class Terminal:
     """Standard output as a screen."""
 
     def __init__(self, *, ascii_only: bool | None = None) -> None:
-        self._console = _console()
+        self._console = _console() if sys.stdout.isatty() or _asks_for_colours() else None
         if ascii_only is None:
             ascii_only = "utf" not in (sys.stdout.encoding or "ascii").lower()
         self.ascii_only = ascii_only
@@ -45,12 +50,14 @@ class Terminal:
     @property
     def width(self) -> int:
         """Columns to draw for."""
-        return max(NARROWEST, min(WIDEST, self._console.width))
+        columns = self._console.width if self._console else _columns_around_a_pipe()
+        return max(NARROWEST, min(WIDEST, columns))
 
     @property
     def redraws(self) -> bool:
         """Whether the cursor can be moved back, so that a screen is refreshed in place."""
-        return bool(self._console.is_terminal and not self._console.is_dumb_terminal)
+        console = self._console
+        return bool(console and console.is_terminal and not console.is_dumb_terminal)
 
     def show(self, lines: Iterable[Line]) -> None:
         """Print lines, with colours where the terminal has them (and NO_COLOR is not set)."""
@@ -63,6 +70,7 @@ class Terminal:
         Only for a terminal that `redraws`.  Nothing is erased before it is written over, so that
         the screen does not flicker.
         """
+        assert self._console is not None
         room = max(1, self._console.size.height - 1)
         shown = list(lines)
         if len(shown) > room:
@@ -74,19 +82,36 @@ class Terminal:
 
     def _drawn(self, lines: Iterable[Line]) -> str:
         """The lines as the terminal wants them."""
-        if not self._console.is_terminal or self._console.no_color:
+        console = self._console
+        if console is None or not console.is_terminal or console.no_color:
             return plain(lines, ascii_only=self.ascii_only)
         from rich.text import Text  # noqa: PLC0415 - loaded only to draw
 
-        with self._console.capture() as captured:
+        with console.capture() as captured:
             for spans in lines:
                 text = Text(no_wrap=True, overflow="ignore")
                 for span in spans:
                     shown = harmless(span.text)
                     shown = to_ascii(shown) if self.ascii_only else shown
                     text.append(shown, THEME.get(span.style, ""))
-                self._console.print(text, soft_wrap=True)
+                console.print(text, soft_wrap=True)
         return captured.get()
+
+
+def _asks_for_colours() -> bool:
+    """Whether colours are wanted in a pipe or a file as well (https://force-color.org)."""
+    return bool(os.environ.get("FORCE_COLOR"))
+
+
+def _columns_around_a_pipe() -> int:
+    """$COLUMNS, or the width of the terminal that standard error or input is, or 80."""
+    fallback = 80
+    for descriptor in (0, 2):
+        try:
+            fallback = os.get_terminal_size(descriptor).columns or fallback
+        except OSError:
+            continue
+    return shutil.get_terminal_size((fallback, 24)).columns
 
 
 def _console() -> "Console":
