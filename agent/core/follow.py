@@ -82,6 +82,8 @@ def target_ignored(view: View) -> Decision | None:
     if view.memory.rewrites:
         wait_s = min(REWRITE_LAST_S, view.settings.grace_s * 2.0**view.memory.rewrites)
         due_s = max(due_s, view.memory.wrote_s + wait_s)
+    elif view.target_kib < min(view.floor_kib, view.aim_kib):
+        due_s = view.now_s  # a wrong target that does harm is not waited for
     if view.now_s < due_s:
         return nothing(
             "kernel-has-time",

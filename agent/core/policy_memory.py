@@ -71,10 +71,15 @@ EMPTY: Final = PolicyMemory()
 def wanted_kib(situation: Situation, memory: PolicyMemory) -> int | None:
     """The host's target on the kernel's scale, None unless that is certain.
 
+    While memory/target is no number the last one that was counts.  (The kernel may read garbage
+    as 0: its scanf takes the first digits of "0x80000".)
     For HVM and PVH the offset between the two is derived from static-max, which toolstacks
     rewrite.  It is trusted with a record of the boot, or after the kernel has settled on it.
     """
-    host_kib, offset = situation.snapshot.host.target_kib, situation.offset
+    host, offset = situation.snapshot.host, situation.offset
+    host_kib = host.target_kib
+    if host_kib is None and host.target_text is not None:
+        host_kib = memory.host_kib
     if host_kib is None:
         return None
     if offset is not None and offset.basis == "same-scale":

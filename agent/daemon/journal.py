@@ -49,7 +49,8 @@ class Journal:
         self._said.pop(kind, None)
 
     def _write(self, priority: int, text: str) -> None:
-        line = " ".join(text.split())[:_MOST_CHARS]
+        words = " ".join(text.split())[:_MOST_CHARS]
+        line = "".join(letter if letter.isprintable() else "?" for letter in words)
         if self._dropped:
             line = f"{line} ({self._dropped} lines were lost)"
         prefix = f"<{priority}>" if self._prefixed else ""

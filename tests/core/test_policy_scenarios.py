@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The policy passes the simulator's scenarios: a guard all of them, a follower what it can."""
+
+from typing import Any
+
+import pytest
+
+from agent.core.policy_settings import PolicySettings
+from sim_backend.policy_agent import PolicyAgent
+from sim_backend.scenarios import load, scenario_names
+
+# Who only follows does what the host asks, also when that kills a program.
+BEYOND_A_FOLLOWER = {"down-below-working-set", "burst"}
+
+
+@pytest.mark.parametrize("name", scenario_names())
+@pytest.mark.parametrize("mode", ["follow", "guard"])
+def test_the_policy_passes(name: str, mode: Any) -> None:
+    if mode == "follow" and name in BEYOND_A_FOLLOWER:
+        pytest.skip("needs a guard")
+    report = load(name).run(0, PolicyAgent(PolicySettings(mode=mode)))
+    assert [check for check in report.checks if not check.passed] == []
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_a_guest_of_its_own_mind_loses_no_program(name: str) -> None:
+    report = load(name).run(0, PolicyAgent(PolicySettings(mode="self")))
+    assert [event for event in report.events if event.kind in ("oom-kill", "killed")] == []

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is written to xenstore: only what changed, not too often, never again what was refused."""
+
+from typing import Any, cast
+
+import pytest
+
+from agent.core.situation import understand
+from agent.daemon.published_keys import (
+    BALLOON,
+    SEQUENCE,
+    UPDATED,
+    keys_for,
+    pressure_word,
+    profile_for,
+)
+from agent.daemon.publisher import BURST, Publisher
+from agent.sources.xenstore_errors import KeyDenied, QuotaExceeded, XenstoreLost
+from agent.sources.xenstore_session import XenstoreSession
+from tests.support.snapshots import CALM, STALLED, a_pv_guest
+
+STATE = f"{BALLOON}/state"
+
+
+class Store:
+    """Stands where a session does."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, str]] = []
+        self.removed: list[str] = []
+        self.refuse: dict[str, Exception] = {}
+
+    def write(self, key: str, value: bytes) -> None:
+        if key in self.refuse:
+            raise self.refuse[key]
+        self.written.append((key, value.decode()))
+
+    def remove(self, key: str) -> None:
+        self.removed.append(key)
+
+    @property
+    def session(self) -> XenstoreSession:
+        return cast("XenstoreSession", self)
+
+
+def test_only_what_changed_is_written_and_the_sequence_comes_last() -> None:
+    store, publisher = Store(), Publisher()
+    publisher.publish(store.session, {STATE: "settled", f"{BALLOON}/actual_kb": "1"}, 0.0)
+    assert [key for key, _ in store.written] == [STATE, f"{BALLOON}/actual_kb", SEQUENCE]
+
+    store.written.clear()
+    publisher.publish(store.session, {STATE: "moving", f"{BALLOON}/actual_kb": "1"}, 1.0)
+    assert store.written == [(STATE, "moving"), (SEQUENCE, "2")]
+
+    store.written.clear()
+    assert publisher.publish(store.session, {STATE: "moving"}, 2.0).written == 2
+    assert store.written == [(SEQUENCE, "3")]
+    assert store.removed == [f"{BALLOON}/actual_kb"]
+
+
+def test_a_refused_key_is_told_once_and_never_tried_again() -> None:
+    store, publisher = Store(), Publisher()
+    store.refuse["control/feature-balloon"] = KeyDenied("EACCES", "write")
+    keys = {"control/feature-balloon": "1", STATE: "settled"}
+    done = publisher.publish(store.session, keys, 0.0)
+    assert done.refused == (("control/feature-balloon", "EACCES"),)
+    assert publisher.publish(store.session, keys, 100.0).refused == ()
+    assert publisher.due_s(keys, 100.0) is None
+
+    publisher.forget()  # another host may allow it
+    assert publisher.publish(store.session, keys, 200.0).refused
+
+
+def test_a_quota_is_given_a_minute() -> None:
+    store, publisher = Store(), Publisher()
+    store.refuse[STATE] = QuotaExceeded("EQUOTA", "write")
+    keys = {STATE: "settled"}
+    publisher.publish(store.session, keys, 0.0)
+    assert publisher.due_s(keys, 1.0) == 60.0
+    store.refuse.clear()
+    assert publisher.publish(store.session, keys, 30.0).written == 0
+    assert publisher.publish(store.session, keys, 61.0).written == 2
+
+
+def test_a_flood_of_changes_is_slowed_down_and_the_last_value_gets_through() -> None:
+    store, publisher = Store(), Publisher()
+    for number in range(10_000):
+        publisher.publish(store.session, {STATE: str(number)}, number / 1000)
+    rounds = len(store.written) // 2
+    assert rounds <= BURST + 5 * 10 + 1
+    keys = {STATE: "9999"}
+    due_s = publisher.due_s(keys, 10.0)
+    assert due_s is None or due_s <= 10.2
+    publisher.publish(store.session, keys, 10.5)
+    assert dict(store.written)[STATE] == "9999"
+
+
+def test_a_lost_connection_is_the_callers_business() -> None:
+    store, publisher = Store(), Publisher()
+    store.refuse[STATE] = XenstoreLost("gone")
+    with pytest.raises(XenstoreLost):
+        publisher.publish(store.session, {STATE: "settled"}, 0.0)
+
+
+def keys_of(profile: str, mode: Any = "follow", *, rested: bool = True) -> dict[str, str]:
+    situation = understand(a_pv_guest())
+    return dict(keys_for(profile, situation, mode, 100 * 1024, came_to_rest=rested))
+
+
+def test_below_libxl_only_data_balloon_is_written() -> None:
+    assert all(key.startswith(f"{BALLOON}/") for key in keys_of("libxl"))
+    assert keys_of("none") == {}
+
+
+def test_squeezed_hears_of_the_balloon_only_once_it_has_come_to_rest() -> None:
+    assert "control/feature-balloon" not in keys_of("xapi", rested=False)
+    assert keys_of("xapi")["control/feature-balloon"] == "1"
+    assert {"data/meminfo_total", "data/meminfo_free"} <= keys_of("xapi").keys()
+
+
+def test_xapi_gets_the_time_of_day_with_new_figures_of_memory() -> None:
+    store, publisher = Store(), Publisher()
+    publisher.publish(store.session, keys_of("xapi"), 0.0, "2024-01-01T00:00:00Z")
+    assert (UPDATED, "2024-01-01T00:00:00Z") in store.written
+    store.written.clear()
+    publisher.publish(store.session, keys_of("xapi"), 9.0, "2024-01-01T00:00:09Z")
+    assert store.written == []
+
+
+def test_a_little_more_or_less_available_memory_is_not_worth_a_write() -> None:
+    store, publisher = Store(), Publisher()
+    keys = keys_of("xapi")
+    publisher.publish(store.session, keys, 0.0)
+    near = keys | {"data/meminfo_free": str(int(keys["data/meminfo_free"]) - 1024)}
+    assert publisher.publish(store.session, near, 9.0).written == 0
+    far = keys | {"data/meminfo_free": str(int(keys["data/meminfo_free"]) - 32 * 1024)}
+    assert publisher.publish(store.session, far, 9.0).written >= 1
+
+
+def test_nobody_is_enrolled_in_qubes_by_a_guess() -> None:
+    assert profile_for("auto", "qubes") == "libxl"
+    assert profile_for("auto", "xapi") == "xapi"
+    assert profile_for("auto", None) == "libxl"
+    assert profile_for("qubes", "libxl") == "qubes"
+    assert keys_of("qubes")["memory/meminfo"].isdigit()
+
+
+def test_the_floor_is_reported_by_the_modes_that_have_one() -> None:
+    assert f"{BALLOON}/floor_kb" not in keys_of("libxl")
+    assert keys_of("libxl", "guard")[f"{BALLOON}/floor_kb"] == str(100 * 1024)
+
+
+def test_pressure_is_one_word() -> None:
+    assert [pressure_word(p) for p in (None, CALM, STALLED)] == ["unknown", "none", "full"]
+    assert pressure_word(CALM._replace(some_avg10=7.0)) == "some"
