@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A captured guest's files to be damaged."""
+"""A captured guest's files to be damaged, and the scripted peers of the xenstore tests."""
 
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.captured import QUICK, load
+from tests.support.scripted_session import device_peer, peer, session, socket_peer
+
+__all__ = ["device_peer", "peer", "session", "socket_peer"]
 
 
 @pytest.fixture
