@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon as a process in a simulated domain that lives in another process."""
+
+import json
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.daemon_process import PATIENCE_S, REPOSITORY, DaemonProcess
+from tests.support.xenstored.raw_client import RawClient
+
+
+class Published(NamedTuple):
+    root: Path
+    xenstore: str
+    dom0: RawClient
+    home: str
+
+
+@contextmanager
+def published(scenario: str, speed: float = 1.0) -> Iterator[Published]:
+    with tempfile.TemporaryDirectory(prefix="published-") as directory:
+        words = [sys.executable, "-m", "sim_backend.published", scenario, directory]
+        process = subprocess.Popen(
+            [*words, "--speed", str(speed)],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert select.select([process.stdout], [], [], PATIENCE_S)[0]
+            where = json.loads(process.stdout.readline())
+            with RawClient(where["dom0"]) as dom0:
+                home = f"/local/domain/{where['domid']}"
+                yield Published(Path(where["root"]), where["xenstore"], dom0, home)
+        finally:
+            process.terminate()
+            process.wait()
+            process.stdin.close()
+            process.stdout.close()
+
+
+def wait_until(dom0: RawClient, key: str, value: str, patience_s: float = PATIENCE_S) -> None:
+    dom0.watch(key, key)
+    until_s = time.monotonic() + patience_s
+    while not (dom0.exists(key) and dom0.read(key) == value.encode()):
+        assert time.monotonic() < until_s
+        dom0.next_event()
+
+
+def test_a_mem_set_is_followed_by_the_kernel_and_told_to_the_host() -> None:
+    with (
+        published("balloon-up") as there,
+        DaemonProcess(there.root, there.xenstore, "--config", "/dev/null") as daemon,
+    ):
+        daemon.ready()
+        balloon = f"{there.home}/data/balloon"
+        there.dom0.write(f"{there.home}/memory/target", 400 * 1024)
+        wait_until(there.dom0, f"{balloon}/actual_kb", str(400 * 1024))
+        wait_until(there.dom0, f"{balloon}/state", "settled")
+        assert daemon.end(signal.SIGTERM) == 0
+        assert daemon.status()["daemon"]["failed_ticks"] == 0
+        assert all(d["action"] == "none" for d in daemon.status()["daemon"]["decisions"])
+
+
+def test_a_guarded_shrink_stops_at_the_floor_and_says_which() -> None:
+    words = ("--config", "/dev/null", "--mode", "guard")
+    with (
+        published("down-below-working-set", speed=2.0) as there,
+        DaemonProcess(there.root, there.xenstore, *words) as daemon,
+    ):
+        daemon.ready()
+        until_s = time.monotonic() + PATIENCE_S
+        while (status := daemon.status())["daemon"]["decisions"][-1]["rule"] != "held-at-floor":
+            assert time.monotonic() < until_s
+            daemon.message(0.2)
+        held_kib = status["balloon"]["current_kib"]
+        assert status["host"]["target_kib"] == 200 * 1024
+        assert 400 * 1024 < held_kib < 512 * 1024
+        floor_kib = int(there.dom0.read(f"{there.home}/data/balloon/floor_kb"))
+        assert abs(floor_kib - held_kib) <= 16 * 1024
+        assert daemon.end() == 0
