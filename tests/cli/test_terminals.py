@@ -94,6 +94,16 @@ def test_a_terminal_gets_colours_and_the_same_text(guest: Path) -> None:
     )
 
 
+def test_a_pipe_gets_colours_where_they_are_forced(guest: Path) -> None:
+    assert b"\x1b[" in run(guest, "status", FORCE_COLOR="1").stdout
+
+
+def test_a_pipe_is_as_wide_as_the_environment_says(guest: Path) -> None:
+    for columns in (50, 90):
+        lines = run(guest, "memmap", COLUMNS=str(columns)).stdout.decode().splitlines()
+        assert max(len(line) for line in lines if "━" in line) == columns
+
+
 @pytest.mark.parametrize("settings", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
 def test_a_terminal_that_wants_no_colours_gets_none(guest: Path, settings: dict[str, str]) -> None:
     screen = Screen(agent(guest, "status"), 80, **settings)

@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +15,16 @@ NOBODY: Final = 65534
 
 
 def reachable(directory: Path) -> None:
-    """Let everybody pass through a temporary directory and those above it that are ours."""
+    """Let everybody into a temporary directory and those above it, up to the system's own."""
+    ours = []
     for path in (directory, *directory.parents):
-        if path.stat().st_uid == os.geteuid() and str(path).startswith("/tmp/"):
-            path.chmod(path.stat().st_mode | 0o055)
+        if path in (Path(tempfile.gettempdir()), Path("/dev/shm")):
+            break
+        ours.append(path)
+    else:
+        return
+    for path in ours:
+        path.chmod(path.stat().st_mode | 0o055)
 
 
 def as_nobody(
