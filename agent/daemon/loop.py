@@ -16,6 +16,7 @@ from agent.core.decision import Decision
 from agent.core.policy import EMPTY, PolicySettings, decide
 from agent.core.snapshot import Origin
 from agent.daemon import journal as j
+from agent.daemon.allowance import Allowance
 from agent.daemon.bus import Bus
 from agent.daemon.config import Config, ConfigError
 from agent.daemon.journal import Journal
@@ -40,6 +41,8 @@ _ACTIONS_PER_TICK: Final = 64
 _RESUME_GAP_S: Final = 1.0
 _POLL_WITHOUT_TRIGGER_S: Final = 10.0
 _SOON_S: Final = 0.01
+_HEARINGS_AT_ONCE: Final = 30
+_HEARINGS_PER_S: Final = 20.0
 
 
 class Parts(NamedTuple):
@@ -72,6 +75,8 @@ class Daemon:
         self._stopping = False
         self._look_at_s: float | None = None
         self._ping_at_s: float | None = None
+        self._hear_at_s: float | None = None  # xenstore is left alone until then
+        self._hearings = Allowance(_HEARINGS_AT_ONCE, _HEARINGS_PER_S)
         self._ticks = 0
         self._failed_ticks = 0
 
@@ -140,7 +145,8 @@ class Daemon:
         bus = self._parts.bus
         if bus.retry_at_s is not None and now_s >= bus.retry_at_s:
             return "reconnected" if self._reconnect(now_s) else None
-        if bus.connected and (woken.xenstore or self._events_may_be_due(now_s)):
+        hears = self._hear_at_s is None or now_s >= self._hear_at_s
+        if hears and bus.connected and (woken.xenstore or self._events_may_be_due(now_s)):
             said = self._hear(now_s)
             if said is not None:
                 return said
@@ -164,6 +170,13 @@ class Daemon:
             return False
 
     def _hear(self, now_s: float) -> str | None:
+        """Take the events in.  In a storm of them the host is heard a few times a second."""
+        if not self._hearings.take(now_s):
+            self._parts.wakeups.listen_to(None)
+            self._hear_at_s = now_s + 1.0 / _HEARINGS_PER_S
+            return None
+        if self._hear_at_s is not None:
+            self._listen()
         try:
             return "host" if self._parts.bus.listen() else None
         except XenstoreError as error:
@@ -189,6 +202,7 @@ class Daemon:
         self._say(j.WARNING, "xenstore", f"xenstore is lost: {error}", 3)
 
     def _listen(self) -> None:
+        self._hear_at_s = None
         bus = self._parts.bus
         self._parts.wakeups.listen_to(bus.session.fileno() if bus.connected else None)
 
@@ -355,12 +369,14 @@ class Daemon:
 
     def _timeout_s(self, now_s: float) -> float | None:
         bus = self._parts.bus
-        events_due = self._events_may_be_due(now_s)  # may find that the connection is gone
+        # Looking for events may find that the connection is gone, and when to try again.
+        events_due = self._hear_at_s is None and self._events_may_be_due(now_s)
         due = (
             self._look_at_s,
             self._reporter.publish_at_s,
             self._reporter.status_at_s,
             self._ping_at_s,
+            self._hear_at_s,
             bus.retry_at_s,
         )
         times = [at_s for at_s in due if at_s is not None]

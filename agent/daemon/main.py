@@ -60,7 +60,7 @@ def main(argv: Sequence[str], root: str | None = None, xenstore_path: str | None
         config = _configuration(options)
         _run(journal, options, config, SystemRoot(root or "/"), xenstore_path)
     except tuple(_STATUS_OF) as error:
-        return _failed(journal, str(error) or _NOT_XEN, _status_of(error))
+        return _failed(journal, _words(error), _status_of(error))
     return EX_OK
 
 
@@ -110,6 +110,13 @@ def _runtime_path(root: SystemRoot) -> str:
     if root.is_live and given.startswith("/"):
         return given
     return root.absolute(_RUNTIME)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, NotXenError):
+        return _NOT_XEN
+    hint = "; the daemon has to run as root" if isinstance(error, DeviceDenied) else ""
+    return f"{error}{hint}"
 
 
 def _status_of(error: Exception) -> int:

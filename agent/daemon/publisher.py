@@ -3,6 +3,7 @@
 
 from typing import Final, NamedTuple
 
+from agent.daemon.allowance import Allowance
 from agent.daemon.published_keys import BALLOON, FEATURE, SEQUENCE, UPDATED, Keys, is_worth_writing
 from agent.sources.xenstore_errors import KeyDenied, XenstoreRefused
 from agent.sources.xenstore_session import XenstoreSession
@@ -28,8 +29,7 @@ class Publisher:
         self.sent: dict[str, str] = {}
         self.denied: set[str] = set()
         self._paused_until_s: dict[str, float] = {}
-        self._rounds_left = float(BURST)
-        self._counted_s: float | None = None
+        self._allowance = Allowance(BURST, PER_S)
 
     def forget(self) -> None:
         """Another xenstored, or another host: nothing of ours is there any more."""
@@ -42,7 +42,7 @@ class Publisher:
         if not self._changed(keys, float("inf")) and not self._gone(keys):
             return None
         if self._changed(keys, now_s) or self._gone(keys):
-            return now_s + (0.0 if self._may(now_s) else 1.0 / PER_S)
+            return now_s + (0.0 if self._allowance.has(now_s) else 1.0 / PER_S)
         return min(self._paused_until_s.values(), default=None)
 
     def publish(
@@ -56,9 +56,9 @@ class Publisher:
             XenstoreLost: the connection is gone; what was written counts as written.
         """
         changed, gone = self._changed(keys, now_s), self._gone(keys)
-        if not (changed or gone) or not self._may(now_s):
+        if not (changed or gone) or not self._allowance.has(now_s):
             return Published(0)
-        self._rounds_left -= 1
+        self._allowance.take(now_s)
         refused: list[tuple[str, str]] = []
         written = sum(self._remove(session, key, refused) for key in gone)
         for key in changed:
@@ -118,10 +118,3 @@ class Publisher:
             refused.append((key, error.errno_name))
             return 0
         return 1
-
-    def _may(self, now_s: float) -> bool:
-        """A burst of rounds is free, then a few per second."""
-        elapsed_s = 0.0 if self._counted_s is None else max(0.0, now_s - self._counted_s)
-        self._counted_s = now_s
-        self._rounds_left = min(float(BURST), self._rounds_left + elapsed_s * PER_S)
-        return self._rounds_left >= 1

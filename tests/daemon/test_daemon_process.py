@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon as a process, on Debian's real xenstored, as a true guest."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -252,3 +253,50 @@ def test_the_watchdog_is_fed_only_by_good_looks(root: Path, guest: Guest) -> Non
             pass
         process.send(signal.SIGCONT)
         process.wait_for("WATCHDOG=1")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_a_user_without_rights_is_told_so(root: Path, guest: Guest) -> None:
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    with DaemonProcess(root, guest.path, "--config", "/dev/null", prefix=nobody) as process:
+        assert process.process.wait(10) == 77
+        assert "the daemon has to run as root" in process.stderr
+
+
+def test_what_xenstore_refuses_is_told_once(
+    root: Path, config: Path, guest: Guest, dom0: RawClient
+) -> None:
+    config.write_text('[publish]\nprofile = "xapi"\n[timing]\ngrace = "100ms"\n')
+    with DaemonProcess(root, guest.path, "--config", str(config)) as process:
+        process.ready()
+        wait_until(dom0, f"{BALLOON}/version", dom0.read(f"{BALLOON}/version"))
+        assert dom0.read(f"{HOME}/data/meminfo_total").isdigit()
+        process.wait_for_status(denied_keys=["control/feature-balloon"])
+        for target_kib in (393216, 524288):
+            dom0.write(f"{HOME}/memory/target", target_kib)
+            wait_until(dom0, f"{BALLOON}/host_target_kb", b"%d" % target_kib)
+        assert process.stderr.count("control/feature-balloon") == 1
+
+
+def test_squeezed_hears_of_the_balloon_once_it_rests(
+    root: Path, config: Path, guest: Guest, dom0: RawClient
+) -> None:
+    dom0.set_permissions(f"{HOME}/control", "n5")
+    config.write_text('[publish]\nprofile = "xapi"\n[timing]\ngrace = "100ms"\n')
+    with DaemonProcess(root, guest.path, "--config", str(config)) as process:
+        process.ready()
+        wait_until(dom0, f"{HOME}/control/feature-balloon", b"1")
+
+
+def test_a_storm_of_events_is_heard_a_few_times_a_second_and_nothing_is_missed(
+    daemon: DaemonProcess, dom0: RawClient
+) -> None:
+    before = daemon.status()["daemon"]["ticks"]
+    began_s = time.monotonic()
+    for number in range(5000):
+        dom0.write(f"{HOME}/memory/target", 524288 - 4 * (number % 2))
+    dom0.write(f"{HOME}/memory/target", 393216)
+    wait_until(dom0, f"{BALLOON}/host_target_kb", b"393216")
+    daemon.end()
+    looks = daemon.status()["daemon"]["ticks"] - before
+    assert looks < 40 + 40 * (time.monotonic() - began_s)
