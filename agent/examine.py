@@ -18,6 +18,8 @@ from agent.sources.vmstat import read_vmstat
 
 LOOK_EVERY_S = 0.5
 A_MINUTE_S = 60.0
+# A driver that found nothing to do looks again after a second (BP_WAIT), so two tell.
+STEADY_S = 2.0
 
 
 def examine(
@@ -41,7 +43,7 @@ def examine(
             "guest-keys": keys.status,
             "control-permissions": read_control_writable(store).status,
             "published-status": published.status,
-            "minute": _minute(watch),
+            "minute-of-watching": _minute(watch),
         },
         config=config.value,
         complaints=complaints.value,
@@ -73,7 +75,15 @@ def watched(
         wait(LOOK_EVERY_S)
         snapshot = take()
         looks.append(_look(snapshot, root, step * LOOK_EVERY_S))
-    return snapshot, Watch(tuple(looks))
+    return _motion_corrected(snapshot, looks), Watch(tuple(looks))
+
+
+def _motion_corrected(snapshot: Snapshot, looks: list[Look]) -> Snapshot:
+    """The snapshot with what the last looks say of motion: the driver may pause for a second."""
+    late = {look.current_kib for look in looks if look.at_s >= looks[-1].at_s - STEADY_S}
+    if snapshot.balloon is None or len(late) == 1:
+        return snapshot
+    return snapshot._replace(balloon=snapshot.balloon._replace(motion="moved"))
 
 
 def _minute(watch: Watch | None) -> str:

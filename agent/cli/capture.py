@@ -29,6 +29,11 @@ def capture(which: WhichDomain, *, file: str, force: bool) -> int:
     from agent.capture import captured_files  # noqa: PLC0415
     from agent.report.capture_archive import archive  # noqa: PLC0415
 
+    if which.sim is not None:
+        raise CommandError(
+            "A capture is of a real guest; leave out --sim, and use simulate for a simulated one.",
+            exit_codes.USAGE,
+        )
     which.snapshot()  # ends here, with a sentence, where there is no Xen domain
     if os.path.exists(file) and not force:
         raise CommandError(f"{file} exists; add --force to overwrite it.", exit_codes.CANNOT_CREATE)

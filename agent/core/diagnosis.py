@@ -54,15 +54,15 @@ EXAMINATION_CHECKS: Final = (
     ExaminationCheck("migrated", agent_rules.migrated, ("published-status", "xenstore.domid")),
     ExaminationCheck("kthread-busy", watch_rules.kthread_busy, ("processes",)),
     ExaminationCheck("memory-stalls", watch_rules.memory_stalls, ("vmstat",)),
-    ExaminationCheck("target-oscillation", watch_rules.target_oscillation, ("minute",)),
+    ExaminationCheck("target-oscillation", watch_rules.target_oscillation, ("minute-of-watching",)),
     ExaminationCheck("dom0-autoballoon", watch_rules.dom0_autoballoon, _DRIVER),
-    ExaminationCheck("host-does-not-move", watch_rules.host_does_not_move, ("minute",)),
+    ExaminationCheck("host-does-not-move", watch_rules.host_does_not_move, ("minute-of-watching",)),
 )
 CODES: Final = tuple(check.code for check in (*SITUATION_CHECKS, *EXAMINATION_CHECKS))
 
 # What to do so that a source can be read, where it is absent.  Denied and hidden ones want root.
 _REMEDIES: Final = {
-    "minute": "balloon-agent doctor --seconds 60, in the guest itself",
+    "minute-of-watching": "balloon-agent doctor --seconds 60, in the guest itself",
     "kernel-config": "install the kernel's /boot/config-RELEASE",
     "kernel-messages": "look soon after a boot: the log is a ring",
     "published-status": "nothing: it is there only while the daemon runs",

@@ -34,7 +34,7 @@ BUILT_WITH_ALL: Final = KernelConfig(True, True, True, "/boot/config")
 XAPI: Final = {"target_kib": 524288, "static_max_kib": 1048576, "dynamic_min_kib": 262144}
 ALL_SOURCES: Final = (
     "kernel-messages", "kernel-config", "processes", "guest-keys", "control-permissions",
-    "published-status", "vmstat", "minute", "xenstore", "xenstore.domid", "xenstore.memory/target",
+    "published-status", "vmstat", "minute-of-watching", "xenstore", "xenstore.domid", "xenstore.memory/target",
     "xenstore.memory/static-max", "balloon.current_kb", "balloon.target_kb", "balloon.target",
     "firmware-map", "zoneinfo", "meminfo", "memory-blocks", "kernel-release", "kernel-options",
 )  # fmt: skip
@@ -281,7 +281,7 @@ def test_a_finding_stands_even_where_a_source_of_its_check_is_missing() -> None:
     diagnosis = diagnose(
         examined(
             watch=targets(512, 600, 512, 600, 512, 600),
-            sources=dict.fromkeys(ALL_SOURCES, "ok") | {"minute": "too short"},
+            sources=dict.fromkeys(ALL_SOURCES, "ok") | {"minute-of-watching": "too short"},
         )
     )
     assert [finding.code for finding in diagnosis.findings] == ["target-oscillation"]

@@ -201,3 +201,15 @@ def test_a_watch_takes_a_look_each_half_second_and_keeps_the_last_snapshot(tmp_p
 def test_no_time_to_watch_is_one_look(tmp_path: Path) -> None:
     _, watch = watched(a_pv_guest, SystemRoot(str(tmp_path)), lambda _: None, 0.0)
     assert watch is None
+
+
+def test_a_balloon_that_paused_at_the_last_look_is_still_seen_to_move(tmp_path: Path) -> None:
+    sizes = iter([524288, 600000, 650000, 650000])
+    off_target = a_pv_guest(balloon={"target_kib": 786432, "motion": "still"})
+
+    def take() -> Snapshot:
+        return changed(off_target, balloon={"current_kib": next(sizes)})
+
+    snapshot, _ = watched(take, SystemRoot(str(tmp_path)), lambda _: None, 1.5)
+    assert snapshot.balloon is not None
+    assert snapshot.balloon.motion == "moved"
