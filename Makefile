@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCE := agent sim_backend tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format xenstored test-xen test-xen-all bench wheel test-wheel constraints deb test-deb clean
+.PHONY: help run test check lint types format man xenstored test-xen test-xen-all bench wheel test-wheel constraints deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ types: $(VENV)/develops ## static types (mypy --strict)
 format: $(VENV)/develops ## bring the source into shape
 	$(BIN)/ruff check --fix $(SOURCE)
 	$(BIN)/ruff format $(SOURCE)
+
+man: $(VENV)/runs ## make the manual page anew from what --help says
+	$(BIN)/python -m agent.cli.manual > docs/balloon-agent.1
 
 xenstored: ## fetch Debian's real xenstored and its tools, for the tests that want them
 	tests/support/xenstored/fetch.sh .cache/xenstored

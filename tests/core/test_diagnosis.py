@@ -34,8 +34,8 @@ BUILT_WITH_ALL: Final = KernelConfig(True, True, True, "/boot/config")
 XAPI: Final = {"target_kib": 524288, "static_max_kib": 1048576, "dynamic_min_kib": 262144}
 ALL_SOURCES: Final = (
     "kernel-messages", "kernel-config", "processes", "guest-keys", "control-permissions",
-    "published-status", "vmstat", "minute-of-watching", "xenstore", "xenstore.domid", "xenstore.memory/target",
-    "xenstore.memory/static-max", "balloon.current_kb", "balloon.target_kb", "balloon.target",
+    "published-status", "vmstat", "minute-of-watching", "xenstore", "xenstore.domid",
+    "xenstore.memory/target", "xenstore.memory/static-max", "balloon.current_kb", "balloon.target_kb", "balloon.target",
     "firmware-map", "zoneinfo", "meminfo", "memory-blocks", "kernel-release", "kernel-options",
 )  # fmt: skip
 
