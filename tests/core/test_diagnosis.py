@@ -35,7 +35,8 @@ XAPI: Final = {"target_kib": 524288, "static_max_kib": 1048576, "dynamic_min_kib
 ALL_SOURCES: Final = (
     "kernel-messages", "kernel-config", "processes", "guest-keys", "control-permissions",
     "published-status", "vmstat", "minute-of-watching", "xenstore", "xenstore.domid",
-    "xenstore.memory/target", "xenstore.memory/static-max", "balloon.current_kb", "balloon.target_kb", "balloon.target",
+    "xenstore.memory/target", "xenstore.memory/static-max", "balloon.current_kb",
+    "balloon.target_kb", "balloon.target",
     "firmware-map", "zoneinfo", "meminfo", "memory-blocks", "kernel-release", "kernel-options",
 )  # fmt: skip
 
