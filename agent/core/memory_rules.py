@@ -4,6 +4,7 @@
 from typing import Final
 
 from agent.core.balloon_rules import host_name_of
+from agent.core.boot_cost import struct_pages_kib
 from agent.core.boot_facts import uncounted_kib
 from agent.core.finding import Finding
 from agent.core.kernel_regimes import regime_of
@@ -102,11 +103,11 @@ def _what_cut_the_map(situation: Situation, boot_ram_kib: int) -> tuple[str, str
 
 
 def page_struct_overhead(situation: Situation) -> Finding | None:
-    """Page structures for RAM that is not there eat the RAM that is."""
-    parts, balloon = situation.overhead, situation.snapshot.balloon
-    if parts is None or balloon is None or not balloon.current_kib:
+    """Page structures for RAM that is not there, hot-added or from boot, eat the RAM that is."""
+    firmware_map, balloon = situation.snapshot.firmware_map, situation.snapshot.balloon
+    if firmware_map is None or balloon is None or not balloon.current_kib:
         return None
-    structs_kib = next((term.kib for term in parts.terms if term.name == "struct-pages"), 0)
+    structs_kib = struct_pages_kib(firmware_map)
     share = structs_kib * 100 / balloon.current_kib
     if share <= STRUCT_SHARE_TOLD_PERCENT:
         return None
