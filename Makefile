@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCE := agent sim_backend tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format man xenstored test-xen test-xen-all bench wheel test-wheel constraints deb test-deb clean
+.PHONY: help run test check lint types format man xenstored test-xen test-xen-all bench fuzz wheel test-wheel constraints deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ test-xen-all: $(VENV)/develops ## ... every scenario and guest kernel: before a 
 
 bench: $(VENV)/develops ## what it costs, as ratios measured in one run
 	$(BIN)/python -m tests.bench.status_speed
+
+fuzz: $(VENV)/develops ## fuzz every parser of outside data, SECONDS each (default 5)
+	@$(PIP) install --constraint packaging/constraints.txt atheris || echo "No atheris here: random mutations."
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),5)
 
 wheel: $(VENV)/develops ## the wheel and the source archive, in dist/
 	$(BIN)/python -m build --no-isolation --outdir dist

@@ -46,13 +46,13 @@ def parse_size_kib(text: str, *, bare_unit: str = "") -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a size; write for example 512M, 1.5G or 262144K")
+        raise ValueError(f"{text[:64]!r} is not a size; write for example 512M, 1.5G or 262144K")
     whole, fraction, suffix = match.groups()
     scale = 10 ** len(fraction or "")
     scaled_bytes = int(whole + (fraction or "")) * _SUFFIX_BYTES[suffix or bare_unit]
     if scaled_bytes % (scale * KIB):
         raise ValueError(
-            f"{text!r} is not a whole number of KiB; write for example 512M or 262144K"
+            f"{text[:64]!r} is not a whole number of KiB; write for example 512M or 262144K"
         )
     whole_kib: int = scaled_bytes // (scale * KIB)
     return whole_kib

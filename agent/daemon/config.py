@@ -94,7 +94,7 @@ def _tables(path: str) -> dict[str, Any]:
 
     try:
         return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also an integer of too many digits
         raise ConfigError(f"{path}: not TOML: {error}") from None
 
 

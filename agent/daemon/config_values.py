@@ -8,6 +8,7 @@ from agent.core.units import format_kib, parse_size_kib
 from agent.daemon.config_keys import Key, Value
 
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(ms|s|min|h)", re.ASCII)
+_MOST_SHOWN: Final = 64
 _UNIT_S: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -19,37 +20,48 @@ def value_of(key: Key, given: object) -> Value:
     """
     if key.kind == "switch":
         if not isinstance(given, bool):
-            raise ValueError(f"write true or false, not {given!r}")
+            raise ValueError(f"write true or false, not {_shown(given)}")
         return given
     if key.kind == "choice":
         if given not in key.choices:
-            raise ValueError(f"{given!r} is none of {', '.join(key.choices)}")
+            raise ValueError(f"{_shown(given)} is none of {', '.join(key.choices)}")
         return str(given)
     if key.kind == "size-or-auto" and given == "auto":
         return None
     number = _number(key, given)
     if not key.least <= number <= key.most:
-        raise ValueError(f"{given!r} is not within {_range(key)}")
+        raise ValueError(f"{_shown(given)} is not within {_range(key)}")
     return number
 
 
 def _number(key: Key, given: object) -> float:
     if key.kind in ("size", "size-or-auto"):
         if not isinstance(given, str):
-            raise ValueError(f'{given!r} is not a size; write for example "512M" or "1.5G"')
+            raise ValueError(f'{_shown(given)} is not a size; write for example "512M" or "1.5G"')
         return parse_size_kib(given)
     if key.kind == "seconds":
         return _seconds(given)
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise ValueError(f"{given!r} is not a number of percent; write for example 25")
+        raise ValueError(f"{_shown(given)} is not a number of percent; write for example 25")
     return given
 
 
 def _seconds(given: object) -> float:
     match = _SECONDS.fullmatch(given) if isinstance(given, str) else None
     if match is None:
-        raise ValueError(f'{given!r} is not a time; write for example "2s", "500ms" or "5min"')
+        raise ValueError(
+            f'{_shown(given)} is not a time; write for example "2s", "500ms" or "5min"'
+        )
     return float(match[1]) * _UNIT_S[match[2]]
+
+
+def _shown(given: object) -> str:
+    """As it stands in the file, as far as it fits into a sentence."""
+    try:
+        text = ascii(given)
+    except ValueError:  # an integer of more digits than Python writes
+        return "this number"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _range(key: Key) -> str:

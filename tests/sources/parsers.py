@@ -12,13 +12,18 @@ from agent.core.kernel_release import parse_kernel_release
 from agent.core.untrusted import parse_decimal as untrusted_decimal
 from agent.core.untrusted import parse_signed_decimal
 from agent.sources.boot_record import parse_boot_record
+from agent.sources.daemon_status import parse_published_domid
 from agent.sources.firmware_memmap import parse_type
 from agent.sources.iomem import parse_iomem
 from agent.sources.kernel import memory_options, parse_switch, parse_uptime
+from agent.sources.kernel_complaints import parse_kernel_complaints
+from agent.sources.kernel_config import parse_kernel_config
 from agent.sources.kernel_log import parse_kernel_log
 from agent.sources.numbers import parse_decimal, parse_hex
 from agent.sources.outcome import HiddenError, MalformedError
 from agent.sources.pressure import parse_pressure
+from agent.sources.processes import parse_stat
+from agent.sources.vmstat import parse_vmstat
 from agent.sources.zoneinfo import parse_zoneinfo
 
 CORPUS: Final = Path(__file__).parents[1] / "corpus"
@@ -35,14 +40,19 @@ PARSERS: Final[dict[str, Callable[[bytes], Any]]] = {
     "decimal": _of_text(parse_decimal),
     "hex": _of_text(parse_hex),
     "iomem": _of_text(parse_iomem),
+    "kernel_complaints": _of_text(parse_kernel_complaints),
+    "kernel_config": _of_text(lambda text: parse_kernel_config(text, "boot/config")),
     "kernel_log": _of_text(parse_kernel_log),
     "kernel_release": _of_text(parse_kernel_release),
     "memmap_type": _of_text(parse_type),
     "memory_options": _of_text(memory_options),
     "pressure": _of_text(parse_pressure),
+    "process_stat": _of_text(parse_stat),
+    "published_domid": _of_text(parse_published_domid),
     "switch": _of_text(parse_switch),
     "untrusted": untrusted_decimal,
     "untrusted_signed": parse_signed_decimal,
     "uptime": _of_text(parse_uptime),
+    "vmstat": _of_text(parse_vmstat),
     "zoneinfo": _of_text(parse_zoneinfo),
 }

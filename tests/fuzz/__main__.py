@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fuzzes the targets one after the other, each in a process of its own and for a bounded time.
+
+With atheris installed the fuzzer is guided by coverage; without, the kept corpus is mutated at
+random. An input that breaks a target is written to tests/fuzz/found/ and ends the run with status
+1; the mended input belongs into tests/corpus/TARGET/, under a name that says what is odd.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import time
+
+from tests.fuzz.one import GUIDED
+from tests.fuzz.targets import TARGETS
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("target", nargs="*", help=f"of {', '.join(TARGETS)}; all without one")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each target (default: 5)")
+    parser.add_argument("--seed", type=int, default=0, help="of chance; 0: another every time")
+    arguments = parser.parse_args()
+    unknown = set(arguments.target) - set(TARGETS)
+    if unknown:
+        parser.error(f"no such target: {', '.join(sorted(unknown))}")
+    print("guided by coverage (atheris)" if GUIDED else "random mutations (atheris: not installed)")
+    seed = arguments.seed or random.SystemRandom().getrandbits(31)
+    broken = 0
+    for name in arguments.target or TARGETS:
+        broken += not run_apart(name, arguments.seconds, seed)
+    return 1 if broken else 0
+
+
+def run_apart(name: str, seconds: float, seed: int) -> bool:
+    """One target in a fresh interpreter; whether it held."""
+    begin_s = time.monotonic()
+    command = [sys.executable, "-m", "tests.fuzz.one", name, str(seconds), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    held = done.returncode == 0
+    print(
+        f"{name:18} {'held' if held else 'BROKEN'} {time.monotonic() - begin_s:5.1f} s", flush=True
+    )
+    if not held:
+        print(done.stderr[-4000:], file=sys.stderr)
+    return held
+
+
+if __name__ == "__main__":
+    sys.exit(main())
