@@ -61,9 +61,23 @@ def target_cancelled(situation: Situation) -> Finding | None:
         f"echo {balloon.target_kib} > {TARGET_FILE}  # the same value again wakes the driver",
         cause="Since Linux 5.15 the driver drops a target after max_retry_count refused attempts "
         f"and sleeps for an hour; echo 0 > {BALLOON_DIRECTORY}/max_retry_count keeps it trying. "
-        "What refused it shows while it tries again.",
+        + _why_refused(balloon),
         actor="either",
     )  # fmt: skip
+
+
+def _why_refused(balloon: BalloonReading) -> str:
+    """What stands in the way of a target, as far as it can be told from inside."""
+    if (balloon.target_kib or 0) > (balloon.current_kib or 0):
+        return (
+            "Upwards it is the host that has no free memory, or this domain that has reached the "
+            "limit the toolstack set for it in the hypervisor. From inside it cannot be told "
+            "which: the hypervisor answers both alike."
+        )
+    return (
+        "Downwards it is the guest that has no free memory: the driver takes only pages that are "
+        "free without reclaiming hard, and leaves what the kernel reserves."
+    )
 
 
 def target_retrying(situation: Situation) -> Finding | None:
@@ -78,9 +92,7 @@ def target_retrying(situation: Situation) -> Finding | None:
             "The hypervisor refused more memory; the kernel keeps trying.",
             driver_numbers(balloon),
             f"xl info free_memory; xl mem-set {domain} {balloon.target_kib}k  # on the host",
-            cause="Either the host has no free memory, or this domain has reached the limit the "
-            "toolstack set for it in the hypervisor. From inside it cannot be told which: the "
-            "hypervisor answers both alike.",
+            cause=_why_refused(balloon),
             actor="host",
         )  # fmt: skip
     return Finding(
@@ -88,8 +100,7 @@ def target_retrying(situation: Situation) -> Finding | None:
         "The guest has no free memory to give back; the kernel keeps trying.",
         driver_numbers(balloon),
         f"xl mem-set {domain} {balloon.current_kib}k  # on the host; or free memory in the guest",
-        cause="The driver takes only pages that are free without reclaiming hard, and leaves what "
-        "the kernel reserves.",
+        cause=_why_refused(balloon),
         actor="either",
     )  # fmt: skip
 
