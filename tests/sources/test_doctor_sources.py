@@ -35,11 +35,11 @@ def root_with(directory: Path, files: dict[str, str | bytes]) -> SystemRoot:
 
 
 def test_the_time_of_a_kernel_thread_is_user_and_system_together() -> None:
-    assert parse_stat(STAT) == ("xen-balloon", 2.5)
+    assert parse_stat(STAT) == ("xen-balloon", 2, 2.5)
 
 
 def test_a_process_may_have_brackets_and_spaces_in_its_name() -> None:
-    assert parse_stat(STAT.replace("xen-balloon", "a) S (b")) == ("a) S (b", 2.5)
+    assert parse_stat(STAT.replace("xen-balloon", "a) S (b")) == ("a) S (b", 2, 2.5)
 
 
 @given(st.text())
@@ -60,6 +60,36 @@ def test_of_all_processes_only_agents_and_the_balloon_thread_are_kept(tmp_path: 
     )
     assert read_processes(root).value == Processes(("xe-daemon",), 2.5)
     assert process_files(root) == ["proc/36/stat", "proc/400/stat"]
+
+
+def agent_stat(name: str, parent: int = 1) -> str:
+    return STAT.replace("xen-balloon", name).replace(" S 2 ", f" S {parent} ")
+
+
+def test_our_own_commands_are_no_agents_but_the_daemon_is(tmp_path: Path) -> None:
+    root = root_with(
+        tmp_path,
+        {
+            "proc/50/stat": agent_stat("balloon-agent"),
+            "proc/50/cmdline": "/usr/bin/python3\0-I\0/usr/bin/balloon-agent\0run\0",
+            "proc/51/stat": agent_stat("balloon-agent"),
+            "proc/51/cmdline": "/usr/bin/python3\0-I\0/usr/bin/balloon-agent\0doctor\0",
+        },
+    )
+    assert read_processes(root).value == Processes(("balloon-agent",), None)
+
+
+def test_a_child_that_is_about_to_become_another_program_is_no_second_agent(
+    tmp_path: Path,
+) -> None:
+    root = root_with(
+        tmp_path,
+        {
+            "proc/60/stat": agent_stat("xe-daemon"),
+            "proc/61/stat": agent_stat("xe-daemon", parent=60),
+        },
+    )
+    assert read_processes(root).value == Processes(("xe-daemon",), None)
 
 
 def test_a_capture_without_processes_is_absent_not_empty(tmp_path: Path) -> None:
