@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCE := agent sim_backend tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format man xenstored test-xen test-xen-all bench fuzz wheel test-wheel constraints deb test-deb clean
+.PHONY: help run test check lint types format man xenstored test-xen test-xen-all bench fuzz wheel test-wheel sbom constraints deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ wheel: $(VENV)/develops ## the wheel and the source archive, in dist/
 
 test-wheel: wheel ## the tests against the built wheel in an environment of its own, not this tree
 	packaging/test-wheel.sh dist
+
+sbom: wheel ## the wheel's bill of materials (CycloneDX), beside it
+	packaging/make-sbom.sh dist
 
 constraints: ## pin the newest versions of everything that is installed
 	packaging/renew-constraints.sh

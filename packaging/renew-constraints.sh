@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
 "$here/packaging/make-venv.sh" "$work/venv"
-"$work/venv/bin/python" -m pip --quiet --disable-pip-version-check install -e "$here[dev]"
+"$work/venv/bin/python" -m pip --quiet --disable-pip-version-check install -e "$here[dev]" atheris
 sed -n '/^#/p' "$pins" >"$work/pins"
 "$work/venv/bin/python" -m pip --disable-pip-version-check freeze --exclude-editable \
     --exclude pip --exclude setuptools | sed '/^#/d; /^-e/d' >>"$work/pins"
