@@ -127,6 +127,28 @@ def test_a_target_set_by_hand_gives_way_to_the_hosts() -> None:
     assert story.current_mib == 512
 
 
+@pytest.mark.parametrize("mode", ["follow", "guard", "self"])
+def test_not_even_the_hosts_own_target_is_written_below_the_floor(mode: Any) -> None:
+    story = Story(PolicySettings(mode=mode, floor_kib=400 * MIB))
+    story.domain.store.write("memory/target", str(300 * MIB))
+    story.clock.run_until(story.clock.now_s + 0.02)
+    story.at(0.1, lambda: story.domain.driver.set_target_pages(512 * 256))
+    story.at(3, story.look)
+    story.run(60)
+
+    assert min(story.written, default=400) >= 400
+    if mode == "follow":
+        assert "below-floor" in story.reasons
+
+
+def test_a_static_max_that_was_rewritten_before_the_agent_came_misleads_nobody() -> None:
+    story = Story(FOLLOW, domain_type="pvh")
+    story.domain.store.write("memory/static-max", str(1024 * MIB + 64 * MIB))
+    story.run(100)
+
+    assert story.written == []
+
+
 def test_two_who_write_the_target_do_not_fight_for_ever() -> None:
     story = Story(FOLLOW)
 

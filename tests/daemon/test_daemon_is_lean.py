@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon stays for months: what it does not need, it does not load."""
+
+import subprocess
+import sys
+
+HEAVY = (
+    "argparse",
+    "asyncio",
+    "click",
+    "dataclasses",
+    "difflib",
+    "http",
+    "logging",
+    "pathlib",
+    "random",
+    "rich",
+    "ssl",
+    "tempfile",
+    "tomllib",
+    "unittest",
+)
+
+
+def test_nothing_heavy_is_loaded_to_run_it() -> None:
+    code = f"import sys, agent.daemon.main; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
