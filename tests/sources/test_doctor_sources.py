@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.capture import captured_files
 from agent.core.examination import KernelComplaints, Processes, VmCounters
 from agent.core.snapshot import Snapshot
 from agent.examine import watched
@@ -243,3 +244,21 @@ def test_a_balloon_that_paused_at_the_last_look_is_still_seen_to_move(tmp_path: 
     snapshot, _ = watched(take, SystemRoot(str(tmp_path)), lambda _: None, 1.5)
     assert snapshot.balloon is not None
     assert snapshot.balloon.motion == "moved"
+
+
+def test_a_capture_keeps_what_the_doctor_needs_and_no_more(tmp_path: Path) -> None:
+    root = root_with(
+        tmp_path,
+        {
+            "proc/36/stat": STAT,
+            "proc/400/stat": agent_stat("bash"),
+            "proc/vmstat": "oom_kill 0\n",
+            "proc/sys/kernel/osrelease": "6.1.0\n",
+            "boot/config-6.1.0": CONFIG + "CONFIG_DEFAULT_HOSTNAME=secret\n",
+        },
+    )
+    files = captured_files(root, NoKeys())
+    assert "proc/36/stat" in files
+    assert "proc/400/stat" not in files
+    assert files["proc/vmstat"] == "oom_kill 0\n"
+    assert files["boot/config-6.1.0"] == CONFIG
