@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command `balloon-agent`."""
+"""The command `balloon-agent`.
+
+This door is light.  The daemon goes through it without click, whose memory every guest would pay
+for, and so does a plain `status --json`, which monitoring asks for again and again.
+"""
 
 import os
 import sys
@@ -14,6 +18,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is documented in `balloon-agent --help`."""
     words = domain_options_first(sys.argv[1:] if arguments is None else arguments)
     _open_missing_outputs()
+    command = command_of(words)
+    if command == "run":
+        from agent.cli.daemon_door import run_daemon  # noqa: PLC0415 - what it needs and no more
+
+        return run_daemon(words)
+    if command == "status":
+        from agent.cli.status_door import plain_status_json  # noqa: PLC0415 - as above
+
+        status = plain_status_json(words)
+        if status is not None:
+            return status
     from agent.cli.application import run_command  # noqa: PLC0415 - click is heavy
 
     return run_command(words)
@@ -59,3 +74,15 @@ def command_of(words: Sequence[str]) -> str | None:
             return word
         is_value = word in _DOMAIN_OPTIONS
     return None
+
+
+def domain_options(words: Sequence[str]) -> dict[str, str] | None:
+    """The values of --root and so on in words that hold nothing else; None if they do."""
+    given: dict[str, str] = {}
+    left = list(words)
+    while left:
+        name, equals, value = left.pop(0).partition("=")
+        if name not in _DOMAIN_OPTIONS or not (equals or left):
+            return None
+        given[name] = value if equals else left.pop(0)
+    return given

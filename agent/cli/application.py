@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The click application: the table of commands, loaded one at a time, and how errors end."""
 
-import errno
 import importlib
-import os
-import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -14,6 +11,7 @@ from agent import __version__
 from agent.cli import command_of, exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import scenarios_beginning_with
+from agent.cli.endings import complain, ended, explained
 from agent.cli.which_domain import WhichDomain
 
 # Command -> where it is, and its line in --help.  A module is imported when its command runs.
@@ -26,14 +24,13 @@ COMMANDS: Final = {
     "check": ("agent.cli.check:check_command", "One line for Nagios or Icinga."),
     "metrics": ("agent.cli.metrics:metrics", "Prometheus metrics, as text, a file or an answer."),
     "simulate": ("agent.cli.simulate:simulate", "Run a scenario in virtual time."),
+    "run": ("agent.cli.run:run", "The daemon: listen to memory/target, adjust, report."),
+    "config": ("agent.cli.config:config", "Check or show the daemon's configuration."),
     "install-service": (
         "agent.cli.install_service:install_service",
         "Make a systemd service of an agent installed with pip.",
     ),
 }
-
-# What a standard output that is a file on a full or broken disk answers.
-_OUTPUT_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 EPILOG: Final = """\b
 Examples:
@@ -124,21 +121,13 @@ def application(
 
 def run_command(words: Sequence[str]) -> int:
     """Run the application on `words`; every way to end is an exit status and one sentence."""
-    try:
-        result: Any = application.main(
+    is_check = command_of(words) == "check"
+    return ended(
+        lambda: application.main(
             args=list(words), prog_name="balloon-agent", standalone_mode=False
-        )
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # click exits where a pipe breaks
-        _silence_output()
-        return exit_codes.OK
-    except (Exception, KeyboardInterrupt) as error:
-        if os.environ.get("BALLOON_AGENT_DEBUG"):
-            raise
-        if command_of(words) == "check":
-            return _explain_as_check(error)
-        return _explain(error)
-    return result if isinstance(result, int) else exit_codes.OK
+        ),
+        _explain_as_check if is_check else _explain,
+    )
 
 
 def _explain_as_check(error: BaseException) -> int:
@@ -147,6 +136,8 @@ def _explain_as_check(error: BaseException) -> int:
 
     if isinstance(error, click.ClickException):
         sentence = error.format_message()
+    elif isinstance(error, CommandError):
+        sentence = error.sentence
     else:
         sentence = f"{type(error).__name__}: {error}"
     click.echo(unknown(sentence).line)
@@ -154,31 +145,10 @@ def _explain_as_check(error: BaseException) -> int:
 
 
 def _explain(error: BaseException) -> int:
-    """One sentence about what ended the command, and the exit status for it."""
-    if isinstance(error, click.Abort | KeyboardInterrupt):
+    """As any command explains itself, with click's own errors."""
+    if isinstance(error, click.Abort):
         return exit_codes.INTERRUPTED
-    if isinstance(error, CommandError):
-        _complain(error.message)
-        return error.status
     if isinstance(error, click.ClickException):
-        _complain(error.format_message())
+        complain(error.format_message())
         return exit_codes.USAGE
-    if isinstance(error, OSError) and error.errno in _OUTPUT_ERRNOS and error.filename is None:
-        _silence_output()
-        _complain(f"the output could not be written: {error.strerror}.")
-        return exit_codes.CANNOT_CREATE
-    _complain(
-        f"internal error: {type(error).__name__}: {error}. Please report it with what "
-        "BALLOON_AGENT_DEBUG=1 balloon-agent ... prints."
-    )
-    return exit_codes.INTERNAL
-
-
-def _silence_output() -> None:
-    """Let nothing more be written, not even what is still buffered when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _complain(sentence: str) -> None:
-    """One line on standard error."""
-    click.echo(f"balloon-agent: {sentence}", err=True)
+    return explained(error)

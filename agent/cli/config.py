@@ -13,7 +13,13 @@ _FILE = click.option(
 )
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  balloon-agent config check
+  balloon-agent config show --default
+"""
+)
 def config() -> None:
     """Look at the configuration of the daemon."""
 

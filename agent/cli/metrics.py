@@ -75,7 +75,7 @@ def _serve(which: WhichDomain) -> int:
         try:
             text = _text(which)
         except CommandError as error:
-            return 503, f"{error.message}\n", "text/plain; charset=utf-8"
+            return 503, f"{error.sentence}\n", "text/plain; charset=utf-8"
         from agent.report.metrics_text import CONTENT_TYPE  # noqa: PLC0415 - as above
 
         return 200, text, CONTENT_TYPE

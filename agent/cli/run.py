@@ -1,19 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`balloon-agent run` as click sees it, for --help; the daemon itself is started without click."""
+"""`balloon-agent run` as click sees it: for its help, the manual page and completion.
+
+The command itself goes through `agent.cli.daemon_door`, which does not load click.
+"""
 
 import click
 
 from agent.cli.which_domain import WhichDomain
+from agent.core.policy_settings import MODES
 
 
 @click.command(
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="""\b
+Examples:
+  balloon-agent run
+  balloon-agent run --mode observe --config ./config.toml
+"""
 )
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.option("--config", metavar="FILE", help="Read this file instead of /etc/balloon-agent.")
+@click.option("--mode", type=click.Choice(MODES), help="Whatever the configuration says.")
 @click.pass_obj
-def run(which: WhichDomain, words: tuple[str, ...]) -> int:
-    """Run the daemon: follow the host's target and report."""
-    from agent.daemon.main import main  # noqa: PLC0415
+def run(which: WhichDomain, *, config: str | None, mode: str | None) -> int:
+    """Run the daemon in the foreground: follow the host's target and report.
 
+    SIGTERM ends it, SIGHUP has the configuration read again.  It ends with 0 after a signal, 64
+    wrong usage, 69 not a Xen domain, 75 another one runs already, 77 no permission, 78 wrong
+    configuration.
+    """
+    from agent.daemon.main import main  # noqa: PLC0415 - the door does not come this way
+
+    words = [f"--{name}={value}" for name, value in (("config", config), ("mode", mode)) if value]
     return main(words, which.root, which.xenstore)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent status`."""
 
-import json
-import sys
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -47,7 +45,9 @@ def status(
     host's numbers, and what is wrong with a command that helps.
     """
     if as_json:
-        return _repeat_json(which, interval if watch else None)
+        from agent.cli.status_json import print_status_json  # noqa: PLC0415
+
+        return print_status_json(which, interval if watch else None)
     from agent.report.status_text import status_lines  # noqa: PLC0415
     from agent.report.terminal import Terminal  # noqa: PLC0415
 
@@ -56,27 +56,6 @@ def status(
         return _watch(which, terminal, interval)
     assessment = assess(which.snapshot())
     terminal.show(status_lines(assessment, terminal.width))
-    return exit_codes.OF_VERDICT[assessment.verdict]
-
-
-def _repeat_json(which: WhichDomain, interval_s: float | None) -> int:
-    """Print an object; with an interval one a line, ended by an interrupt."""
-    from agent.report.status_json import status_object  # noqa: PLC0415
-
-    if interval_s is not None:
-        which.play()
-    assessment = assess(which.snapshot())
-    try:
-        while True:
-            indent = 2 if interval_s is None else None
-            sys.stdout.write(json.dumps(status_object(assessment), indent=indent) + "\n")
-            sys.stdout.flush()
-            if interval_s is None:
-                break
-            which.wait(interval_s)
-            assessment = assess(which.snapshot())
-    except KeyboardInterrupt:
-        pass
     return exit_codes.OF_VERDICT[assessment.verdict]
 
 

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How commands end: an exit status, and on standard error at most one sentence."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from agent.cli import exit_codes
+from agent.cli.command_error import CommandError
+
+# What a standard output that is a file on a full or broken disk answers.
+_OUTPUT_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+def ended(command: Callable[[], Any], explain: Callable[[BaseException], int] | None = None) -> int:
+    """Run a command to its end; `explain` may have its own way to tell of an error."""
+    try:
+        result = command()
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # click exits where a pipe breaks
+        silence_output()
+        return exit_codes.OK
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("BALLOON_AGENT_DEBUG"):
+            raise
+        return (explain or explained)(error)
+    return result if isinstance(result, int) else exit_codes.OK
+
+
+def explained(error: BaseException) -> int:
+    """One sentence about what ended the command, and the exit status for it."""
+    if isinstance(error, KeyboardInterrupt):
+        return exit_codes.INTERRUPTED
+    if isinstance(error, CommandError):
+        complain(error.sentence)
+        return error.status
+    if isinstance(error, OSError) and error.errno in _OUTPUT_ERRNOS and error.filename is None:
+        silence_output()
+        complain(f"the output could not be written: {error.strerror}.")
+        return exit_codes.CANNOT_CREATE
+    complain(
+        f"internal error: {type(error).__name__}: {error}. Please report it with what "
+        "BALLOON_AGENT_DEBUG=1 balloon-agent ... prints."
+    )
+    return exit_codes.INTERNAL
+
+
+def silence_output() -> None:
+    """Let nothing more be written, not even what is still buffered when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(sentence: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(f"balloon-agent: {sentence}\n")
