@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = domain_options_first(sys.argv[1:] if arguments is None else arguments)
     _open_missing_outputs()
     command = command_of(words)
-    if command == "run":
+    if command == "run" and not {"--help", "-h"} & set(words):
         from agent.cli.daemon_door import run_daemon  # noqa: PLC0415 - what it needs and no more
 
         return run_daemon(words)

@@ -11,7 +11,7 @@ from agent.daemon.config import Config, ConfigError, load_config
 from agent.daemon.journal import Journal
 from agent.daemon.loop import Daemon, Parts
 from agent.daemon.notify import Notifier
-from agent.daemon.options import USAGE, Options, UsageError, parse_options
+from agent.daemon.options import Options, UsageError, parse_options
 from agent.daemon.runtime_directory import AlreadyRunningError, RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.gather import NotXenError
@@ -53,9 +53,6 @@ def main(argv: Sequence[str], root: str | None = None, xenstore_path: str | None
             raise UsageError("run: a capture cannot be run; --root needs --xenstore PATH")
     except UsageError as error:
         return _failed(journal, f"{error}\nTry balloon-agent run --help.", EX_USAGE)
-    if options.help:
-        os.write(1, USAGE.encode())
-        return EX_OK
     try:
         config = _configuration(options)
         _run(journal, options, config, SystemRoot(root or "/"), xenstore_path)

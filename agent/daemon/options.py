@@ -2,24 +2,9 @@
 """The options of `balloon-agent run`, read by hand: argparse and click are for short programs."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from agent.core.policy_settings import MODES
-
-USAGE: Final = """\
-Usage: balloon-agent [--root DIR --xenstore PATH] run [OPTIONS]
-
-Run the daemon in the foreground: follow the host's target and report.
-
-Options:
-  --config FILE   read this file instead of /etc/balloon-agent
-  --mode MODE     observe, follow, guard or self, whatever the configuration says
-  --help          show this and exit
-
-Signals: SIGTERM ends it, SIGHUP has the configuration read again.
-Exit status: 0 ended by a signal   64 wrong usage   69 not a Xen domain
-             75 another one runs already   77 no permission   78 wrong configuration
-"""
 
 
 class UsageError(Exception):
@@ -31,7 +16,6 @@ class Options(NamedTuple):
 
     config: str | None = None
     mode: str | None = None
-    help: bool = False
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
@@ -44,8 +28,6 @@ def parse_options(arguments: Sequence[str]) -> Options:
     words = list(arguments)
     while words:
         word = words.pop(0)
-        if word in ("--help", "-h"):
-            return Options(help=True)
         name, equals, value = word.partition("=")
         if name not in ("--config", "--mode"):
             raise UsageError(f"run: no such option: {word}")
