@@ -3,9 +3,9 @@
 
 from typing import Final
 
-from agent.core.balloon_rules import host_name_of
 from agent.core.examination import Examination
 from agent.core.finding import Finding
+from agent.core.host_commands import host_name_of
 from agent.core.units import MIB_KIB, format_kib
 
 _UNITS: Final = {

@@ -8,9 +8,10 @@ from typing import Final
 
 from agent.core.balloon_state import is_lent
 from agent.core.finding import Finding
+from agent.core.host_commands import free_memory, set_populated
 from agent.core.kernel_release import KernelRelease
 from agent.core.situation import Situation
-from agent.core.snapshot import BalloonReading, Snapshot
+from agent.core.snapshot import BalloonReading
 from agent.core.units import format_kib, kib_to_pages
 
 BALLOON_DIRECTORY: Final = "/sys/devices/system/xen_memory/xen_memory0"
@@ -24,12 +25,6 @@ ONLINE_ALL: Final = (
 _PHANTOM_SINCE: Final = KernelRelease(6, 15)
 _PHANTOM_UNTIL: Final = KernelRelease(6, 19)
 _PHANTOM_PAGES: Final = range(90, 111)
-
-
-def host_name_of(snapshot: Snapshot) -> str:
-    """What to call this domain in a command for the host: its number, or a word to replace."""
-    domid = snapshot.domain.domid
-    return "DOMAIN" if domid is None else str(domid)
 
 
 def no_driver(situation: Situation) -> Finding | None:
@@ -85,13 +80,13 @@ def target_retrying(situation: Situation) -> Finding | None:
     balloon = situation.snapshot.balloon
     if situation.state != "retrying" or balloon is None:
         return None
-    domain = host_name_of(situation.snapshot)
     if (balloon.target_kib or 0) > (balloon.current_kib or 0):
         return Finding(
             "target-retrying", "warning",
             "The hypervisor refused more memory; the kernel keeps trying.",
             driver_numbers(balloon),
-            f"xl info free_memory; xl mem-set {domain} {balloon.target_kib}k  # on the host",
+            f"{free_memory(situation.snapshot)}; "
+            f"{set_populated(situation, balloon.target_kib or 0)}  # on the host",
             cause=_why_refused(balloon),
             actor="host",
         )  # fmt: skip
@@ -99,7 +94,8 @@ def target_retrying(situation: Situation) -> Finding | None:
         "target-retrying", "warning",
         "The guest has no free memory to give back; the kernel keeps trying.",
         driver_numbers(balloon),
-        f"xl mem-set {domain} {balloon.current_kib}k  # on the host; or free memory in the guest",
+        f"{set_populated(situation, balloon.current_kib or 0)}  # on the host; or free memory in "
+        "the guest",
         cause=_why_refused(balloon),
         actor="either",
     )  # fmt: skip
@@ -112,7 +108,6 @@ def target_snapped(situation: Situation) -> Finding | None:
     balloon, wanted_kib = situation.snapshot.balloon, situation.host_target_on_kernel_scale_kib
     if balloon is None or wanted_kib is None:
         return None
-    domain = host_name_of(situation.snapshot)
     return Finding(
         "target-snapped", "warning",
         f"The host gives {format_kib(wanted_kib)}, but the balloon is empty and this kernel cannot "
@@ -124,8 +119,8 @@ def target_snapped(situation: Situation) -> Finding | None:
             "ballooned_kib": 0,
             "hotplug": "not in this kernel",
         },
-        f"xl mem-set {domain} {balloon.current_kib}k  # on the host, until it is booted with a "
-        "larger maxmem=",
+        f"{set_populated(situation, balloon.current_kib or 0)}  # on the host, until it is booted "
+        "with a larger maxmem=",
         cause="Without CONFIG_XEN_BALLOON_MEMORY_HOTPLUG the driver sets its target back to "
         "current (drivers/xen/balloon.c, reserve_additional_memory).",
         actor="either",

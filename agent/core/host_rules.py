@@ -4,8 +4,8 @@
 from itertools import pairwise
 from typing import Final
 
-from agent.core.balloon_rules import host_name_of
 from agent.core.finding import Finding
+from agent.core.host_commands import host_name_of, set_memory
 from agent.core.situation import Situation
 from agent.core.units import MIB_KIB, format_kib
 
@@ -20,13 +20,13 @@ def target_beyond_static_max(situation: Situation) -> Finding | None:
         return None
     if host.target_kib <= host.static_max_kib:
         return None
-    domain = host_name_of(situation.snapshot)
     return Finding(
         "target-beyond-static-max", "warning",
         f"The host asks for {format_kib(host.target_kib)}, the domain may have at most "
         f"{format_kib(host.static_max_kib)}.",
         {"memory/target_kib": host.target_kib, "memory/static-max_kib": host.static_max_kib},
-        f"xl mem-set {domain} {host.static_max_kib}k  # on the host; or xl mem-max {domain} first",
+        f"{set_memory(situation.snapshot, host.static_max_kib)}  # on the host; or first raise "
+        "static-max: xl mem-max",
         cause="memory/target was written by hand, or by a tool that does not look at static-max; "
         "the kernel tries, and the hypervisor refuses.",
         actor="host",

@@ -3,9 +3,9 @@
 
 from typing import Final
 
-from agent.core.balloon_rules import host_name_of
 from agent.core.examination import Examination
 from agent.core.finding import Finding, Severity
+from agent.core.host_commands import set_populated
 from agent.core.kernel_release import KernelRelease
 from agent.core.units import GIB_KIB, format_kib, pages_to_kib
 
@@ -55,13 +55,13 @@ def hotplug_refused(examination: Examination) -> Finding | None:
         return None
     balloon = situation.snapshot.balloon
     wanted = balloon is not None and (balloon.target_kib or 0) > (balloon.current_kib or 0)
-    domain = host_name_of(situation.snapshot)
+    current_kib = (balloon.current_kib or 0) if balloon else 0
     return Finding(
         "hotplug-refused", "warning" if wanted else "info",
         "The kernel could not add memory for a larger target.",
         {f"log_{n}": text for n, text in enumerate(complaints.refusals, 1)},
-        f"xl mem-set {domain} {balloon.current_kib or 0 if balloon else 0}k  # on the host; boot "
-        "with a larger memory= to get beyond",
+        f"{set_populated(situation, current_kib)}  # on the host; boot with more memory= to "
+        "get beyond",
         cause="No range of the physical address space is left where memory may be added, or its "
         "page structures found no room.",
         actor="either",

@@ -3,10 +3,10 @@
 
 from typing import Final
 
-from agent.core.balloon_rules import host_name_of
 from agent.core.boot_cost import struct_pages_kib
 from agent.core.boot_facts import uncounted_kib
 from agent.core.finding import Finding
+from agent.core.host_commands import set_populated
 from agent.core.kernel_regimes import regime_of
 from agent.core.situation import Situation
 from agent.core.units import MIB_KIB, format_kib
@@ -84,7 +84,7 @@ def _what_cut_the_map(situation: Situation, boot_ram_kib: int) -> tuple[str, str
     if options:
         return (
             f"The kernel's command line cuts the map: {' '.join(options)}.",
-            f"sed -i 's/{options[0]}//' /etc/default/grub && update-grub  # and reboot",
+            "sudoedit /etc/default/grub && sudo update-grub  # take them out, and reboot",
         )
     nr_pages = situation.boot.nr_pages
     ratio = boot_ram_kib / (nr_pages.pages * 4) if nr_pages else 0.0
@@ -147,8 +147,7 @@ def pressure_after_deflate(situation: Situation) -> Finding | None:
             "available_percent": round(available_percent, 1),
             "full_avg10_percent": pressure.full_avg10 if pressure else "unknown",
         },
-        f"xl mem-set {host_name_of(snapshot)} {balloon.current_kib + _more_kib(situation)}k  "
-        "# on the host",
+        f"{set_populated(situation, balloon.current_kib + _more_kib(situation))}  # on the host",
         cause="The host's target is below what the guest uses; the Xen balloon gives nothing back "
         "by itself when memory runs short.",
         actor="host",

@@ -4,9 +4,9 @@
 from itertools import pairwise
 from typing import Final
 
-from agent.core.balloon_rules import host_name_of
 from agent.core.examination import Examination, Look, Watch
 from agent.core.finding import Finding
+from agent.core.host_commands import set_populated
 from agent.core.units import MIB_KIB, format_kib
 
 # The balloon's thread sleeps when it has nothing to do; these shares of one CPU are far more than
@@ -39,8 +39,10 @@ def kthread_busy(examination: Examination) -> Finding | None:
         f"The kernel thread [xen-balloon] takes {percent:.0f} % of a CPU while the balloon stands "
         "still.",
         {"cpu_percent": round(percent, 1), "over_s": round(span_s, 1)},
-        f"xl mem-set {host_name_of(examination.situation.snapshot)} SIZE  # on the host: a target "
-        "that can be reached",
+        f"{set_populated(examination.situation, watch.looks[-1].current_kib or 0)}  # on the host: "
+        "a target that can be reached"
+        if watch is not None
+        else "balloon-agent doctor --seconds 60  # shows whether it is so now",
         cause="It polls for something that does not come: a target beyond what can be added, or "
         "one that the host changes again and again.",
         actor="either",
@@ -80,7 +82,7 @@ def memory_stalls(examination: Examination) -> Finding | None:
             "allocation_stalls_watched": stalls,
             "swapped_out_pages_watched": swapped,
         },
-        f"xl mem-set {host_name_of(examination.situation.snapshot)} {more_kib}k  # on the host",
+        f"{set_populated(examination.situation, more_kib)}  # on the host",
         cause="The target is, or was, below what the guest needs; the Xen balloon does not "
         "deflate by itself before the OOM killer comes.",
         actor="host",

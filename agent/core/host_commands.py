@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands for the host, in the words of the toolstack that runs there.
+
+They are meant to be pasted, so nothing goes into them that has not been looked at: a domain's name
+may hold anything.
+"""
+
+import re
+from typing import Final
+
+from agent.core.situation import Situation
+from agent.core.snapshot import Snapshot
+from agent.core.units import MIB_KIB
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+def host_name_of(snapshot: Snapshot) -> str:
+    """What xl calls this domain: its number, or a word to replace."""
+    domid = snapshot.domain.domid
+    return "DOMAIN" if domid is None else str(domid)
+
+
+def set_populated(situation: Situation, kib: int) -> str:
+    """The command after which the kernel aims at `kib`: less than the host counts, on HVM."""
+    offset_kib = situation.offset.kib if situation.offset else 0
+    videoram_kib = max(0, situation.snapshot.host.videoram_kib or 0)
+    return set_memory(situation.snapshot, kib + offset_kib + videoram_kib)
+
+
+def set_memory(snapshot: Snapshot, kib: int) -> str:
+    """The command that gives this domain so much memory as the host counts it."""
+    mib = -(-kib // MIB_KIB)
+    if snapshot.domain.toolstack == "xapi":
+        uuid = snapshot.domain.uuid or "UUID"
+        return f"xe vm-memory-dynamic-range-set uuid={uuid} min={mib}MiB max={mib}MiB"
+    if snapshot.domain.toolstack == "qubes":
+        name = snapshot.domain.name or ""
+        return f"qvm-prefs {name if _PLAIN_NAME.fullmatch(name) else 'QUBE'} maxmem {mib}"
+    return f"xl mem-set {host_name_of(snapshot)} {kib}k"
+
+
+def free_memory(snapshot: Snapshot) -> str:
+    """The command that tells what the host has left."""
+    if snapshot.domain.toolstack == "xapi":
+        return "xe host-list params=name-label,memory-free"
+    return "xl info free_memory"
