@@ -33,7 +33,7 @@ def complaints(view: View) -> list[str]:
     """Return a sentence for everything that does not agree."""
     status, truth = view.status, view.truth
     found = [
-        *_equal("domain.type", _domain_type(view.kind), status),
+        *_equal("domain.type", domain_type(view.kind), status),
         *_equal("domain.kernel", truth["kernel"], status),
         *_equal("e820.ram_kib", truth["ram_kib"], status),
         *_equal("balloon.current_kib", truth["current_kib"], status),
@@ -77,5 +77,6 @@ def _wish(view: View, value: str | None) -> int | None:
     return int(value)
 
 
-def _domain_type(kind: Kind) -> str:
+def domain_type(kind: Kind) -> str:
+    """Return how the agent calls a domain; dom0 is a PV guest here."""
     return "dom0-pv" if kind == "dom0" else kind

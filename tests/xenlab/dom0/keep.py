@@ -11,6 +11,7 @@ from typing import Final
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.console import GoneError
 from tests.xenlab.dom0.guest import Domain
+from tests.xenlab.dom0.judge import domain_type
 from tests.xenlab.model import GuestSpec
 
 MOVE_AFTER_S: Final = 3.0
@@ -64,17 +65,19 @@ def keep_capture(
     folder.mkdir(parents=True, exist_ok=True)
     if move is None:
         taken = domain.run(CAPTURE)
+        listed = toolstack.must(["xl", "list"])
     else:
         number = domain.start([*CAPTURE, "--once-moving", "30"])
         move()
         time.sleep(MOVE_AFTER_S)
         move()
+        listed = toolstack.must(["xl", "list"])
         taken = domain.finish(number)
     assert taken.status == 0, f"capturing failed: {taken}"
     (folder / "capture.tar.gz").write_bytes(taken.out)
-    (folder / "xl-list.txt").write_text(toolstack.must(["xl", "list"]) + "\n")
+    (folder / "xl-list.txt").write_text(listed + "\n")
     meta = {
-        "domain_type": domain.kind,
+        "domain_type": domain_type(domain.kind),
         "memory_mib": str(spec.memory_mib),
         "maxmem_mib": str(spec.maxmem_mib),
         "kernel_from": spec.kernel,

@@ -52,7 +52,8 @@ KEYS: Final = (
     "attr", "control", "cpu", "data", "domid", "drivers", "error", "feature", "memory", "name",
     "vm",
 )  # fmt: skip
-MOVING_FOR_S: Final = 0.2
+MOVING_FOR_S: Final = 0.05
+"""Growing by half a GiB takes less than a second."""
 
 
 def _paths() -> Iterator[str]:
@@ -95,10 +96,17 @@ def _wait_until_moving(at_most_s: float) -> None:
         time.sleep(0.005)
 
 
-def collect() -> dict[str, bytes]:
-    """Return the contents of a capture by its paths."""
+def collect(once_moving_s: float | None = None) -> dict[str, bytes]:
+    """Return the contents of a capture by its paths.
+
+    Args:
+        once_moving_s: wait at most so long for the balloon to move, then read.
+    """
     found: dict[str, bytes] = {}
-    for path in _paths():
+    paths = list(_paths())
+    if once_moving_s is not None:
+        _wait_until_moving(once_moving_s)
+    for path in paths:
         content = _read(path)
         if content is not None:
             found[path.lstrip("/")] = content
@@ -112,10 +120,9 @@ def collect() -> dict[str, bytes]:
 
 def main(arguments: list[str]) -> None:
     """Write the archive."""
-    if arguments[:1] == ["--once-moving"]:
-        _wait_until_moving(float(arguments[1]))
+    once_moving_s = float(arguments[1]) if arguments[:1] == ["--once-moving"] else None
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz") as archive:
-        for path, content in collect().items():
+        for path, content in collect(once_moving_s).items():
             entry = tarfile.TarInfo(path)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
