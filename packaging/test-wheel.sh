@@ -11,6 +11,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 shift
 [ $# -gt 0 ] || set -- "${PYTHON:-python3}"
 work=$(mktemp -d)
+chmod 755 "$work"  # some tests become an ordinary user, who must reach the environment
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
