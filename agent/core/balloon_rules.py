@@ -53,12 +53,22 @@ def target_cancelled(situation: Situation) -> Finding | None:
         "target-cancelled", "warning",
         "The kernel gave up on its target and will not try again by itself." + single,
         driver_numbers(balloon),
-        f"echo {balloon.target_kib} > {TARGET_FILE}  # the same value again wakes the driver",
+        _wake_up(balloon),
         cause="Since Linux 5.15 the driver drops a target after max_retry_count refused attempts "
         f"and sleeps for an hour; echo 0 > {BALLOON_DIRECTORY}/max_retry_count keeps it trying. "
         + _why_refused(balloon),
         actor="either",
     )  # fmt: skip
+
+
+def _wake_up(balloon: BalloonReading) -> str:
+    """A command that makes the driver try again.
+
+    It sleeps until target_kb - current_kb changes (drivers/xen/balloon.c, balloon_thread_cond), so
+    writing the value that is there does nothing: the target is moved by a page, and back.
+    """
+    target_kib = balloon.target_kib or 0
+    return f"echo {target_kib - 4} > {TARGET_FILE}; sleep 1; echo {target_kib} > {TARGET_FILE}"
 
 
 def _why_refused(balloon: BalloonReading) -> str:
