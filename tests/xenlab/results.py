@@ -20,6 +20,8 @@ class Outcome(NamedTuple):
     detail: str | None
     """What was wrong."""
     seconds: float
+    measured: Mapping[str, str] = {}
+    """Figures that the case took, by what they are."""
 
 
 class Results:
@@ -45,7 +47,12 @@ class Results:
         if event["event"] == "ready":
             self._xen = event["xen"]
         elif event["event"] == "case":
-            outcome = Outcome(event["outcome"] == "passed", event["detail"], event["seconds"])
+            outcome = Outcome(
+                event["outcome"] == "passed",
+                event["detail"],
+                event["seconds"],
+                event.get("measured", {}),
+            )
             self._outcomes[event["scenario"], event["case"]] = outcome
         elif event["event"] == "up":
             notes["up_after_s"] = event["seconds"]
@@ -102,6 +109,7 @@ class Results:
                     "outcome": _word(outcome),
                     "seconds": outcome.seconds if outcome else None,
                     "detail": outcome.detail if outcome else None,
+                    "measured": dict(outcome.measured) if outcome else {},
                 }
             )
         guest = scenario.guest
@@ -135,9 +143,10 @@ def table(report: Mapping[str, Any]) -> str:
     for scenario in report["scenarios"]:
         size = f"{scenario['guest']} {scenario['memory_mib']}/{scenario['maxmem_mib']} MiB"
         for case in scenario["cases"]:
+            figures = "".join(f"; {what}: {value}" for what, value in case["measured"].items())
             cells = (
-                scenario["name"], size, scenario["kernel"], case["name"], case["verifies"],
-                case["outcome"],
+                scenario["name"], size, scenario["kernel"], case["name"],
+                case["verifies"] + figures, case["outcome"],
             )  # fmt: skip
             lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.xenlab.build import cpio
-from tests.xenlab.paths import LAB_SOURCES
+from tests.xenlab.paths import LAB_SOURCES, REPOSITORY
 
 WHEEL: Final = "agent.whl"
+SYSTEMD: Final = "agent-systemd"
 EVENTS: Final = "events.jsonl"
 DRIVER_LOG: Final = "driver.log"
 KEPT: Final = "kept"
@@ -31,18 +32,20 @@ def prepare(share: Path, wheel: Path, run: dict[str, Any]) -> None:
     (package / "__init__.py").touch()
     shutil.copytree(LAB_SOURCES, package / "xenlab", ignore=NOT_SHARED)
     shutil.copy(wheel, share / WHEEL)
-    (share / "payload.cpio").write_bytes(_payload(package, wheel))
+    shutil.copytree(REPOSITORY / "systemd", share / SYSTEMD)
+    (share / "payload.cpio").write_bytes(_payload(share))
     (share / "run.json").write_text(json.dumps(run, indent=1) + "\n")
     (share / EVENTS).touch()
 
 
-def _payload(package: Path, wheel: Path) -> bytes:
-    lab = package / "xenlab"
+def _payload(share: Path) -> bytes:
+    lab = share / "tests/xenlab"
     top = "payload"
     return cpio.archive(
         [
             cpio.folder(top),
-            cpio.file(f"{top}/{WHEEL}", wheel.read_bytes()),
+            cpio.file(f"{top}/{WHEEL}", (share / WHEEL).read_bytes()),
+            *cpio.tree(share / SYSTEMD, f"{top}/{SYSTEMD}"),
             cpio.folder(f"{top}/tests"),
             cpio.file(f"{top}/tests/__init__.py", b""),
             cpio.folder(f"{top}/tests/xenlab"),

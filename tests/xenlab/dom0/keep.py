@@ -14,7 +14,7 @@ from tests.xenlab.dom0.guest import Domain
 from tests.xenlab.dom0.judge import domain_type
 from tests.xenlab.model import GuestSpec
 
-MOVE_AFTER_S: Final = 3.0
+MOVE_AFTER_S: Final = 10.0
 """So that the program that waits for the move has started."""
 CAPTURE: Final = ["python3", "-m", "tests.xenlab.guest.capture"]
 DOM0_VIEWS: Final = {

@@ -22,7 +22,6 @@ from tests.xenlab.scenarios import ALL, CAPTURED
 
 EVENTS: Final = SHARE / "events.jsonl"
 KEPT: Final = SHARE / "kept"
-WHEEL: Final = "agent.whl"
 ATTEMPTS: Final = {"pv": 1, "pvh": 2, "hvm": 2, "dom0": 1}
 
 
@@ -82,12 +81,12 @@ class Player:
                 domain.boot()
             except RuntimeError as error:
                 raise GoneError(str(error)) from error
-            installer = ["python3", "-m", "tests.xenlab.guest.install", f"/lab/{WHEEL}"]
+            installer = ["python3", "-m", "tests.xenlab.guest.install", "/lab"]
             done = domain.run(installer)
             if done.status:
                 raise GoneError(f"the agent cannot be installed: {done}")
         else:
-            install(SHARE / WHEEL)
+            install(SHARE)
         seconds = round(time.monotonic() - started, 1)
         report("up", scenario=self._scenario.name, domid=domain.domid, seconds=seconds)
 
@@ -106,9 +105,15 @@ class Player:
         if complaint is not None:
             keep_failure(scene.domain, KEPT / self._scenario.name / _slug(case.name), complaint)
         if complaint is not None or case.name not in self._passed:
-            self._report_case(case, complaint, seconds)
+            self._report_case(case, complaint, seconds, scene.take_measured())
 
-    def _report_case(self, case: Case, complaint: str | None, seconds: float) -> None:
+    def _report_case(
+        self,
+        case: Case,
+        complaint: str | None,
+        seconds: float,
+        measured: dict[str, str] | None = None,
+    ) -> None:
         self._reported.add(case.name)
         if complaint is None:
             self._passed.add(case.name)
@@ -119,6 +124,7 @@ class Player:
             outcome="passed" if complaint is None else "failed",
             detail=complaint,
             seconds=seconds,
+            measured=measured or {},
         )
 
     def _give_up(self, why: str) -> None:

@@ -33,6 +33,16 @@ class Scene:
         self.scenario = scenario
         self.domain = domain
         self.folder = folder
+        self._measured: dict[str, str] = {}
+
+    def measure(self, what: str, value: str) -> None:
+        """Put a figure into the results of the case being played."""
+        self._measured[what] = value
+
+    def take_measured(self) -> dict[str, str]:
+        """Return the figures of a case and forget them."""
+        taken, self._measured = self._measured, {}
+        return taken
 
     def mem_set(self, mib: int) -> Done:
         """Let the host set a target."""

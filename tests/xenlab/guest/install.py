@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Installs the agent's wheel: into a folder of its own, with a launcher on the PATH.
+"""Installs the agent as its package does: a folder of its own, a launcher on the PATH, the unit.
 
 What it depends on is in the root file system as Debian packages; there is no network. Its modules
 are compiled at once, for an ordinary user could not keep the byte code.
@@ -7,6 +7,7 @@ are compiled at once, for an ordinary user could not keep the byte code.
 
 import compileall
 import configparser
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Final
 
 FOLDER: Final = Path("/usr/lib/balloon-agent")
 LAUNCHER: Final = Path("/usr/bin/balloon-agent")
+UNITS: Final = Path("/usr/lib/systemd/system")
+CONFIGURATION: Final = Path("/etc/balloon-agent")
 SCRIPT: Final = """#!/usr/bin/python3 -I
 import sys
 
@@ -24,8 +27,18 @@ sys.exit({function}())
 """
 
 
-def install(wheel: Path) -> None:
-    """Unpack a wheel and write the launcher for its console script."""
+def install(lab: Path) -> None:
+    """Install what lies in the lab's folder: `agent.whl` and `agent-systemd/`."""
+    _install_wheel(lab / "agent.whl")
+    CONFIGURATION.mkdir(exist_ok=True)
+    for file in (lab / "agent-systemd").iterdir():
+        if file.suffix in {".service", ".socket", ".timer"}:
+            shutil.copy(file, UNITS)
+        elif file.suffix == ".toml":
+            shutil.copy(file, CONFIGURATION)
+
+
+def _install_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(FOLDER)
         listed = next(n for n in archive.namelist() if n.endswith(".dist-info/entry_points.txt"))

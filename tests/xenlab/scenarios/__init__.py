@@ -4,9 +4,17 @@
 from typing import Final
 
 from tests.xenlab.model import Scenario
-from tests.xenlab.scenarios import captures, guest_types, kernels, lifecycle, shapes
+from tests.xenlab.scenarios import (
+    captures,
+    daemon,
+    guest_types,
+    kernels,
+    lifecycle,
+    pressure,
+    shapes,
+)
 
-MODULES: Final = (guest_types, shapes, lifecycle, kernels)
+MODULES: Final = (guest_types, shapes, lifecycle, daemon, pressure, kernels)
 ALL: Final[dict[str, Scenario]] = {
     scenario.name: scenario for module in MODULES for scenario in module.SCENARIOS
 }

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon as its unit on real systemd: started, following, killed, left without xenstored."""
+
+import json
+import time
+from typing import Any, Final
+
+from tests.xenlab.dom0 import toolstack
+from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.model import Case, GuestSpec, Scenario
+from tests.xenlab.scenarios import steps
+
+UNIT: Final = "balloon-agent.service"
+STATUS_FILE: Final = "/run/balloon-agent/status.json"
+SETTLE_WITHIN_S: Final = 120.0
+SILENT_S: Final = 20.0
+"""Longer than a request of the daemon waits for its answer."""
+
+
+def shown(scene: Scene, name: str) -> str:
+    """Return a property of the unit."""
+    return scene.domain.run(["systemctl", "show", "--value", "--property", name, UNIT]).text
+
+
+def published(scene: Scene, key: str) -> str | None:
+    """Return what the daemon published, as dom0 sees it."""
+    return toolstack.xenstore_read(f"/local/domain/{scene.domain.domid}/data/balloon/{key}")
+
+
+def start_daemon(scene: Scene, *, mode: str = "follow") -> None:
+    """Configure and start the unit, as an administrator does."""
+    script = f"""
+        mkdir -p /etc/balloon-agent/config.d
+        echo 'mode = "{mode}"' >/etc/balloon-agent/config.d/mode.toml
+        systemctl daemon-reload
+        systemctl enable --quiet {UNIT}
+        systemctl restart {UNIT}
+    """
+    done = scene.domain.run(["sh", "-ec", script], timeout_s=180)
+    assert done.status == 0, f"the unit does not start: {done}"
+
+
+def expect_alive(scene: Scene, *, restarts: int | None = None) -> None:
+    """Judge that the daemon runs, has not failed and tells the host the truth."""
+    assert shown(scene, "ActiveState") == "active", shown(scene, "StatusText")
+    if restarts is not None:
+        assert shown(scene, "NRestarts") == str(restarts), "the unit was restarted"
+    current = str(scene.truth()["current_kib"])
+    end = time.monotonic() + SETTLE_WITHIN_S
+    while published(scene, "actual_kb") != current:
+        assert time.monotonic() < end, f"published {published(scene, 'actual_kb')}, is {current}"
+        time.sleep(1)
+    done = scene.domain.run(["cat", STATUS_FILE])
+    status: dict[str, Any] = json.loads(done.out)
+    assert status["reconciliation"]["unexplained_kib"] == 0, status["reconciliation"]
+
+
+def _with_daemon(case: Case) -> Case:
+    """The same case with the daemon running, which must come through it."""
+
+    def act(scene: Scene) -> None:
+        restarts = int(shown(scene, "NRestarts"))
+        case.act(scene)
+        expect_alive(scene, restarts=restarts)
+
+    return Case(case.name, f"{case.verifies}; published to the host", act)
+
+
+def _started() -> Case:
+    def act(scene: Scene) -> None:
+        start_daemon(scene)
+        expect_alive(scene, restarts=0)
+        watchdog = shown(scene, "WatchdogUSec")
+        assert watchdog not in {"0", "infinity"}, "systemd does not watch over it"
+        exposure = scene.domain.run(["systemd-analyze", "security", "--no-pager", UNIT])
+        scene.measure("exposure", exposure.text.splitlines()[-1].split(":")[-1].strip(" →"))
+        scene.measure("memory of the unit", f"{int(shown(scene, 'MemoryCurrent')) // 1024} KiB")
+        process = ["ps", "-o", "rss=", "-p", shown(scene, "MainPID")]
+        scene.measure("resident", f"{scene.domain.run(process).text.strip()} KiB")
+
+    return Case("the unit is started", "active, watched over, published, unexplained is 0", act)
+
+
+def _killed() -> Case:
+    def act(scene: Scene) -> None:
+        old = shown(scene, "MainPID")
+        scene.domain.run(["kill", "-KILL", old])
+        end = time.monotonic() + SETTLE_WITHIN_S
+        while shown(scene, "MainPID") in {old, "0"} or shown(scene, "ActiveState") != "active":
+            assert time.monotonic() < end, "systemd did not start it again"
+            time.sleep(1)
+        expect_alive(scene, restarts=1)
+
+    return Case("killed", "systemd starts it again and it goes on", act)
+
+
+def _silent_xenstored() -> Case:
+    def act(scene: Scene) -> None:
+        restarts = int(shown(scene, "NRestarts"))
+        pid = toolstack.must(["pgrep", "-o", "oxenstored"])
+        toolstack.must(["kill", "-STOP", pid])
+        time.sleep(SILENT_S)
+        toolstack.must(["kill", "-CONT", pid])
+        scene.mem_set(640)
+        scene.agreed({"current_kib": 640 * 1024})
+        expect_alive(scene, restarts=restarts)
+
+    return Case(
+        "xenstored falls silent", f"after {SILENT_S:.0f} s of silence it follows again", act
+    )
+
+
+def _grown_beyond_the_map(mib: int) -> Case:
+    """What `blocks_left_offline` shows not to happen without the daemon."""
+
+    def act(scene: Scene) -> None:
+        done = scene.mem_set(mib)
+        assert done.status == 0, f"xl mem-set: {done}"
+        end = time.monotonic() + SETTLE_WITHIN_S
+        while scene.truth()["current_kib"] != mib * 1024:
+            assert time.monotonic() < end, f"the target was not reached: {scene.truth()}"
+        scene.agreed({"current_kib": mib * 1024, "offline_kib": 0})
+        expect_alive(scene)
+
+    verifies = f"the blocks are put online, current = {mib} MiB; {steps.AGREE}"
+    return Case(f"mem-set {mib} by hot-added blocks", verifies, act)
+
+
+SCENARIOS: Final = (
+    Scenario(
+        "pv-daemon",
+        "the daemon in a PV guest, as its unit on real systemd",
+        GuestSpec("pv", systemd=True),
+        (
+            _started(),
+            _with_daemon(steps.mem_set(768)),
+            _with_daemon(steps.mem_set(384)),
+            _killed(),
+            _silent_xenstored(),
+            _with_daemon(steps.saved_and_restored()),
+            _with_daemon(steps.mem_set(1024)),
+            _with_daemon(steps.mem_max(1536)),
+            _grown_beyond_the_map(1280),
+        ),
+    ),
+    Scenario(
+        "pv-daemon-bullseye",
+        "the daemon on Linux 5.10, where growing needs blocks put online",
+        GuestSpec("pv", kernel="bullseye", systemd=True),
+        (
+            _started(),
+            _grown_beyond_the_map(768),
+            _grown_beyond_the_map(1024),
+            _with_daemon(steps.mem_set(384)),
+        ),
+    ),
+)
