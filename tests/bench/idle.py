@@ -23,9 +23,13 @@ def main() -> None:
         children = Path(f"/proc/{bench.pid}/task/{bench.pid}/children").read_text().split()
         open_files = descriptors(bench.pid)
         bench.daemon.end()
+        polls = (
+            bench.daemon.status()["daemon"]["wakeups"] - said["wakeups"] - 1
+        )  # the last: SIGTERM
         writes = bench.daemon.status()["daemon"]["xenstore_writes"] - said["xenstore_writes"]
         print(
-            f"idle for {seconds:g} s in mode {mode}: {woken} wake-ups, {writes} xenstore writes, "
+            f"idle for {seconds:g} s in mode {mode}: {polls} wake-ups "
+            f"({woken} voluntary context switches), {writes} xenstore writes, "
             f"{threads} thread, {len(children)} children, "
             f"{open_files} descriptors"
         )
