@@ -23,6 +23,7 @@ fi
 mkdir -p "$into"
 into=$(cd "$into" && pwd)
 work=$(mktemp -d)
+chmod 755 "$work"  # as root, some tests become an ordinary user
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 tree=$work/balloon-agent

@@ -49,7 +49,9 @@ def captured(tree: Path) -> dict[str, str]:
 
 def unpack(file: Path, where: Path) -> Path:
     with tarfile.open(file) as tar:
-        tar.extractall(where, filter="data")
+        # An attribute, since Python 3.11.2 knows no such argument yet.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(where)
     return where
 
 
