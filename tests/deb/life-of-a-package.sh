@@ -86,6 +86,12 @@ if command -v man >/dev/null; then
     [ -s "$work/man" ] && [ ! -s "$work/man.warnings" ] || fail "man: $(cat "$work/man.warnings")"
     ok "the man page renders without warnings"
 fi
+offered=$(COMP_WORDS='balloon-agent st' COMP_CWORD=1 _BALLOON_AGENT_COMPLETE=bash_complete \
+    balloon-agent)
+[ "$offered" = plain,status ] || fail "completion offers: $offered"
+grep -q _BALLOON_AGENT_COMPLETE /usr/share/bash-completion/completions/balloon-agent \
+    || fail "no completion for bash"
+ok "commands complete"
 if boots_systemd && is_xen; then
     systemctl is-active --quiet $unit || fail "$(systemctl status $unit --no-pager 2>&1)"
     ok "runs: $(systemctl show -P StatusText $unit)"
