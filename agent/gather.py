@@ -16,7 +16,7 @@ from agent.sources.kernel_log import read_kernel_log
 from agent.sources.key_store import KeyStore
 from agent.sources.meminfo import read_meminfo
 from agent.sources.memory_blocks import read_memory_blocks
-from agent.sources.outcome import DENIED, HIDDEN
+from agent.sources.outcome import DENIED, HIDDEN, Outcome
 from agent.sources.pressure import read_pressure
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import read_xen_memory
@@ -34,10 +34,12 @@ def gather(
     store: KeyStore,
     origin: Origin,
     sleep: Callable[[float], None] | None = None,
+    read_memory: Callable[[SystemRoot], Outcome[MemoryReading]] = read_meminfo,
 ) -> Snapshot:
     """One snapshot of the domain below `root`.
 
     `sleep` (seconds) allows to watch a moving balloon for a moment; leave it out for a capture.
+    `read_memory`: how /proc/meminfo is read; the daemon has a leaner way.
 
     Raises:
         NotXenError: nothing below `root` speaks of Xen.  All else degrades, by source.
@@ -46,7 +48,7 @@ def gather(
     balloon, balloon_statuses = read_xen_memory(root, sleep)
     if not hypervisor.is_xen and balloon is None:
         raise NotXenError
-    memory = read_meminfo(root)
+    memory = read_memory(root)
     firmware_map = read_firmware_memmap(root)
     iomem = read_iomem(root)
     zones = read_zoneinfo(root)

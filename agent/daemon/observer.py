@@ -15,7 +15,7 @@ from agent.sources import kernel
 from agent.sources.firmware_memmap import read_firmware_memmap
 from agent.sources.host_wishes import HostFacts
 from agent.sources.key_store import NoKeys
-from agent.sources.meminfo import read_meminfo
+from agent.sources.meminfo import read_meminfo_lean
 from agent.sources.memory_blocks import read_memory_blocks
 from agent.sources.pressure import read_pressure
 from agent.sources.system_root import SystemRoot
@@ -42,7 +42,7 @@ class Observer:
         """
         before = self._last
         if before is None:
-            before = gather(self._root, NoKeys(), self._origin)
+            before = gather(self._root, NoKeys(), self._origin, read_memory=read_meminfo_lean)
         snapshot = self._refreshed(before, bus, now_s)
         self._last = snapshot
         return snapshot
@@ -54,7 +54,7 @@ class Observer:
 
     def _refreshed(self, before: Snapshot, bus: Bus, now_s: float) -> Snapshot:
         balloon, statuses = read_xen_memory(self._root)
-        memory = read_meminfo(self._root)
+        memory = read_meminfo_lean(self._root)
         pressure = read_pressure(self._root)
         uptime = kernel.read_uptime(self._root)
         statuses |= {
