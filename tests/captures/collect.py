@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Turn capture trees of the Xen lab into the fixtures beside this file.
 
-    python3 -m tests.captures.collect DIRECTORY...     each holding GUEST/STATE/{sys,proc,xenstore}
+python3 -m tests.captures.collect DIRECTORY...     each holding GUEST/STATE/{sys,proc,xenstore}
 """
 
 import json
