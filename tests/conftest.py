@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fixtures that every test may ask for by name, and a limit on the memory of a run."""
+"""Fixtures that every test may ask for by name, and what every run starts from."""
 
 import resource
+import signal
 from typing import Final
 
 import pytest
@@ -16,7 +17,12 @@ _MOST_BYTES: Final = 6 << 30
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Bound the run, unless it boots a real Xen."""
+    """Hear interrupts, and bound the run's memory unless it boots a real Xen.
+
+    A shell starts background jobs with SIGINT ignored, and the commands under test inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "xen" in (session.config.getoption("markexpr") or "").split():
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
