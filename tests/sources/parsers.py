@@ -19,6 +19,7 @@ from agent.sources.kernel import memory_options, parse_switch, parse_uptime
 from agent.sources.kernel_complaints import parse_kernel_complaints
 from agent.sources.kernel_config import parse_kernel_config
 from agent.sources.kernel_log import parse_kernel_log
+from agent.sources.meminfo import parse_meminfo
 from agent.sources.numbers import parse_decimal, parse_hex
 from agent.sources.outcome import HiddenError, MalformedError
 from agent.sources.pressure import parse_pressure
@@ -44,6 +45,7 @@ PARSERS: Final[dict[str, Callable[[bytes], Any]]] = {
     "kernel_config": _of_text(lambda text: parse_kernel_config(text, "boot/config")),
     "kernel_log": _of_text(parse_kernel_log),
     "kernel_release": _of_text(parse_kernel_release),
+    "meminfo": _of_text(parse_meminfo),
     "memmap_type": _of_text(parse_type),
     "memory_options": _of_text(memory_options),
     "pressure": _of_text(parse_pressure),
