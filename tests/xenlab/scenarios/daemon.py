@@ -164,6 +164,7 @@ SCENARIOS: Final = (
             _with_daemon(steps.mem_max(1536)),
             _grown_beyond_the_map(1280),
         ),
+        quick=True,
     ),
     Scenario(
         "pv-daemon-bullseye",
