@@ -18,6 +18,7 @@ from agent.cli.which_domain import WhichDomain
 COMMANDS: Final = {
     "status": ("agent.cli.status:status", "The memory of this guest: picture, sum, findings."),
     "doctor": ("agent.cli.doctor:doctor", "Everything that is known to go wrong, and what to do."),
+    "explain": ("agent.cli.explain:explain", "The daemon's last decisions, cause to outcome."),
     "memmap": ("agent.cli.memmap:memmap", "Firmware map and iomem side by side, with the holes."),
     "plan": ("agent.cli.plan:plan", "What a guest will have before it boots; would SIZE hurt?"),
     "capture": ("agent.cli.capture:capture", "Write a capture of this guest for a bug report."),

@@ -12,7 +12,7 @@ from agent.core.kernel_release import parse_kernel_release
 from agent.core.untrusted import parse_decimal as untrusted_decimal
 from agent.core.untrusted import parse_signed_decimal
 from agent.sources.boot_record import parse_boot_record
-from agent.sources.daemon_status import parse_published_domid
+from agent.sources.daemon_status import parse_daemon_record, parse_published_domid
 from agent.sources.firmware_memmap import parse_type
 from agent.sources.iomem import parse_iomem
 from agent.sources.kernel import memory_options, parse_switch, parse_uptime
@@ -38,6 +38,7 @@ def _of_text(parse: Callable[[str], Any]) -> Callable[[bytes], Any]:
 
 PARSERS: Final[dict[str, Callable[[bytes], Any]]] = {
     "boot_record": _of_text(parse_boot_record),
+    "daemon_record": _of_text(parse_daemon_record),
     "decimal": _of_text(parse_decimal),
     "hex": _of_text(parse_hex),
     "iomem": _of_text(parse_iomem),
