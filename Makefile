@@ -41,10 +41,10 @@ xenstored: ## fetch Debian's real xenstored and its tools, for the tests that wa
 	tests/support/xenstore_tools/fetch.sh .cache/xenstore-tools
 
 test-xen: $(VENV)/develops ## boot a real Xen and test in its guests: the main line, minutes
-	$(BIN)/pytest -m "xen and quick" tests/xen
+	$(BIN)/pytest -v -m "xen and quick" tests/xen
 
 test-xen-all: $(VENV)/develops ## ... every scenario and guest kernel: before a release
-	$(BIN)/pytest -m xen tests/xen
+	$(BIN)/pytest -v -m xen tests/xen
 
 bench: $(VENV)/develops ## what it costs, as ratios measured in one run
 	$(BIN)/python -m tests.bench.status_speed
