@@ -30,7 +30,7 @@ def finish_nudge(view: View) -> Decision | None:
     if view.now_s < nudge.due_s:
         return nothing(
             "waking",
-            "The driver was nudged; its exact target follows.",
+            "The target is a page aside to wake the driver; the exact one follows.",
             view.numbers(),
             nudge.due_s,
         )
@@ -188,7 +188,7 @@ def cancelled(view: View) -> Decision | None:
     return write_target(
         nudged_kib,
         "driver-gave-up",
-        f"The driver gave up on the way to {format_kib(view.target_kib)}; it is woken.",
+        f"The driver gave up on the way to {format_kib(view.target_kib)}; it has to be woken.",
         view.numbers(wakes=view.memory.wakes),
     )._replace(nudge_to_kib=view.target_kib)
 

@@ -23,7 +23,6 @@ from agent.sources.outcome import HiddenError, MalformedError, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 
 FILE: Final = "proc/iomem"
-XEN_SCRATCH: Final = "Xen scratch"
 
 _LINE = re.compile(r"( *)([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.*)", re.ASCII)
 
