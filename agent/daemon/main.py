@@ -9,9 +9,10 @@ from agent.daemon import journal as j
 from agent.daemon.bus import Bus
 from agent.daemon.config import Config, ConfigError, load_config
 from agent.daemon.journal import Journal
-from agent.daemon.loop import Daemon, Parts
+from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
 from agent.daemon.options import Options, UsageError, parse_options
+from agent.daemon.parts import Parts
 from agent.daemon.runtime_directory import AlreadyRunningError, RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.gather import NotXenError

@@ -15,8 +15,9 @@ from pathlib import Path
 from agent.daemon.bus import Bus
 from agent.daemon.config import load_config
 from agent.daemon.journal import Journal
-from agent.daemon.loop import Daemon, Parts
+from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
+from agent.daemon.parts import Parts
 from agent.daemon.runtime_directory import RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.sources.system_root import SystemRoot

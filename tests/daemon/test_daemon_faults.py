@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from agent.daemon.bus import Bus
 from agent.daemon.config import load_config
 from agent.daemon.journal import Journal
-from agent.daemon.loop import Daemon, Parts
+from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
+from agent.daemon.parts import Parts
 from agent.daemon.runtime_directory import RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.sources.system_root import SystemRoot
@@ -92,9 +93,9 @@ def test_a_fault_that_lasts_fills_no_journal(tmp_path: Path) -> None:
     root = kernel_files(simple_guest()[1], tmp_path)
     read, write = os.pipe()
     with daemon_below(root, Journal(write)) as daemon:
-        daemon._observer = None  # type: ignore[assignment]
+        daemon._turn = None  # type: ignore[assignment]
         assert not any(daemon.tick("test") for _ in range(1000))
-        daemon._say(6, "end", "end")
+        daemon._parts.say(6, "end", "end")
     assert os.read(read, 1 << 16).decode().count("a look at the domain failed") == 1
 
 

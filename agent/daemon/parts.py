@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a daemon is made of, put together by `agent.daemon.main`, or by a test with other parts."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from agent.daemon.bus import Bus
+from agent.daemon.config import Config
+from agent.daemon.journal import Journal
+from agent.daemon.notify import Notifier
+from agent.daemon.runtime_directory import RuntimeDirectory
+from agent.daemon.wakeups import Wakeups
+from agent.sources.system_root import SystemRoot
+
+
+class Parts(NamedTuple):
+    """The edges of one daemon: files, xenstore, sleep, and who listens to it."""
+
+    root: SystemRoot
+    bus: Bus
+    wakeups: Wakeups
+    runtime: RuntimeDirectory
+    journal: Journal
+    notifier: Notifier
+    reload: Callable[[], Config]
+
+    def say(self, priority: int, kind: str, text: str, burst: int = 1) -> None:
+        """A line for the journal, now."""
+        self.journal.say(priority, kind, text, time.monotonic(), burst)
