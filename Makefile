@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCE := agent sim_backend tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format man xenstored test-xen test-xen-all bench fuzz wheel test-wheel sbom constraints deb test-deb clean
+.PHONY: help run demo test check lint types format man xenstored test-xen test-xen-all bench fuzz wheel test-wheel sbom constraints deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ run: $(VENV)/runs ## show this guest's memory; not on Xen: that of the built-in 
 	@$(BIN)/balloon-agent status || { code=$$?; \
 	  if [ $$code -eq 69 ]; then echo; $(BIN)/balloon-agent --sim balloon-up status; \
 	  else [ $$code -lt 64 ]; fi; }
+
+demo: $(VENV)/runs ## two guests without and with the agent, simulated; plots in dist/demo
+	$(BIN)/balloon-agent simulate --demo dist/demo
 
 test: $(VENV)/develops ## all tests but those that boot a real Xen
 	$(BIN)/pytest

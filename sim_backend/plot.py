@@ -19,6 +19,7 @@ MARKS_TOP: Final = LOW_PANEL[0] + LOW_PANEL[1] + 44
 MARK_LINE: Final = 16
 MOST_MARKS: Final = 14
 FONT: Final = "font-family='sans-serif' font-size='12' fill='#333'"
+_STAMP: Final = "font-family='sans-serif' font-size='17' font-weight='bold' fill='#b3261e'"
 
 
 class _Line(NamedTuple):
@@ -43,19 +44,20 @@ def _mib(kib: int | None) -> float | None:
     return None if kib is None else kib / _MIB
 
 
-def plot_svg(report: Report) -> str:
-    """The run as an SVG document."""
+def plot_svg(report: Report, title: str = "") -> str:
+    """The run as an SVG document; it says that it is simulated, whatever its title."""
     marks = report.events[:MOST_MARKS]
     height = MARKS_TOP + MARK_LINE * len(marks) + 16
     verdict = "passed" if report.passed else "failed"
-    title = f"{report.scenario}, agent: {report.agent}, checks {verdict} (simulated)"
+    title = title or f"{report.scenario}, agent: {report.agent}, checks {verdict}"
     size = f"viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' height='{height}'"
     big = "font-family='sans-serif' font-size='17' fill='#111'"
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' {size} role='img'>",
-        f"<title>{escape(title)}</title>",
+        f"<title>{escape(title)} (simulated)</title>",
         f"<rect width='{WIDTH}' height='{height}' fill='white'/>",
         f"<text x='{LEFT}' y='28' {big}>{escape(title)}</text>",
+        f"<text x='{WIDTH - RIGHT}' y='28' text-anchor='end' {_STAMP}>SIMULATED</text>",
         *_legend(),
         *_panel(report, TOP_PANEL, LINES, _ceiling(report), "MiB"),
         *_panel(
@@ -122,7 +124,7 @@ def _curve(report: Report, line: _Line, top: int, height: int, ceiling: float) -
             pieces.append([])
             continue
         y = top + height - height * min(max(value, 0.0), ceiling) / ceiling
-        pieces[-1].append(f"{_x(report, sample.when_s):.1f},{y:.1f}")
+        _extend(pieces[-1], f"{_x(report, sample.when_s):.1f}", f"{y:.1f}")
     dash = f" stroke-dasharray='{line.dash}'" if line.dash else ""
     return [
         f"<polyline points='{' '.join(piece)}' fill='none' stroke='{line.colour}' "
@@ -130,6 +132,13 @@ def _curve(report: Report, line: _Line, top: int, height: int, ceiling: float) -
         for piece in pieces
         if len(piece) > 1
     ]
+
+
+def _extend(piece: list[str], x: str, y: str) -> None:
+    """Add a point; of a level stretch only the two ends are kept."""
+    if len(piece) > 1 and all(point.endswith(f",{y}") for point in piece[-2:]):
+        piece.pop()
+    piece.append(f"{x},{y}")
 
 
 def _legend() -> list[str]:

@@ -19,6 +19,7 @@ Examples:
   balloon-agent simulate down-below-working-set --agent none
   balloon-agent simulate leak --plot leak.svg
   balloon-agent simulate burst --json | jq .checks
+  balloon-agent simulate --demo plots
 
 \b
 Exit status: 0 every check passed, 1 one failed.
@@ -29,6 +30,12 @@ Exit status: 0 every check passed, 1 one failed.
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in KiB.")
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw it as SVG.")
 @click.option("--agent", metavar="NAME", default="reference", show_default=True, help="Who acts.")
+@click.option(
+    "--demo",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Tell two stories without and with the agent; write their plots to DIR.",
+)
 @click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="Of chance.")
 def simulate(
     scenario: str | None,
@@ -37,6 +44,7 @@ def simulate(
     as_json: bool,
     plot: str | None,
     agent: str,
+    demo: str | None,
     seed: int,
 ) -> int:
     """Run a SCENARIO in virtual time and show what happened.
@@ -45,6 +53,8 @@ def simulate(
     """
     if list_them:
         return _list(as_json)
+    if demo is not None:
+        return _demonstrate(demo, seed)
     if scenario is None:
         raise click.UsageError("Which scenario? See balloon-agent simulate --list.")
     return _run(scenario, agent, seed, as_json=as_json, plot=plot)
@@ -82,6 +92,22 @@ def _run(name: str, agent_name: str, seed: int, *, as_json: bool, plot: str | No
     return exit_codes.OK if report.passed else exit_codes.WARNING
 
 
+def _demonstrate(directory: str, seed: int) -> int:
+    from sim_backend import demonstration  # noqa: PLC0415 - not needed on a real guest
+
+    click.echo("\n".join(demonstration.NOTICE))
+    _make_directory(directory)
+    written = []
+    for number, told in enumerate(demonstration.play(seed), 1):
+        click.echo("\n" + "\n".join(demonstration.story_lines(told, number)))
+        for name, svg in told.plots().items():
+            written.append(os.path.join(directory, name))
+            _write(written[-1], svg)
+    click.echo("\nPlots (simulated as well):")
+    click.echo("\n".join(f"  {path}" for path in written))
+    return exit_codes.OK
+
+
 def _must_be_one_of(what: str, name: str, known: tuple[str, ...]) -> None:
     if name in known:
         return
@@ -90,11 +116,22 @@ def _must_be_one_of(what: str, name: str, known: tuple[str, ...]) -> None:
     raise click.UsageError(f"There is no {what} '{name}'. {hint}")
 
 
+def _make_directory(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
 def _write(path: str, text: str) -> None:
     try:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise CommandError(
-            f"Cannot write {path}: {os.strerror(error.errno or 0)}.", exit_codes.CANNOT_CREATE
-        ) from error
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: str, error: OSError) -> CommandError:
+    return CommandError(
+        f"Cannot write {path}: {os.strerror(error.errno or 0)}.", exit_codes.CANNOT_CREATE
+    )
