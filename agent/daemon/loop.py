@@ -9,11 +9,12 @@ is told once, counted, and leaves the watchdog without its ping.
 import time
 from typing import Any, Final
 
+from agent.core.policy_memory import wanted_kib
 from agent.daemon import journal as j
 from agent.daemon.config import Config, ConfigError
 from agent.daemon.hearing import Hearing
 from agent.daemon.parts import Parts
-from agent.daemon.published_keys import LOOK_EVERY_S, profile_for
+from agent.daemon.published_keys import LOOK_EVERY_S, parting_keys, profile_for
 from agent.daemon.reporter import Reporter
 from agent.daemon.turn import Turn
 from agent.daemon.wakeups import Woken
@@ -71,7 +72,9 @@ class Daemon:
         while not self._stopping:
             self.serve(self._parts.wakeups.wait(self._timeout_s(time.monotonic())))
         self._parts.notifier.stopping()
-        self._write_status(time.monotonic())
+        now_s = time.monotonic()
+        self._part(now_s)
+        self._write_status(now_s)
 
     def serve(self, woken: Woken) -> None:
         """Everything that is due after a sleep."""
@@ -176,6 +179,19 @@ class Daemon:
         session, settings = self._parts.bus.session, self._turn.settings
         try:
             self._reporter.publish(session, self._profile(), assessment.situation, settings, now_s)
+        except XenstoreError as error:
+            self._hearing.lose(error, now_s)
+
+    def _part(self, now_s: float) -> None:
+        """Tell the host that this daemon stops."""
+        assessment = self._turn.assessment
+        if assessment is None or not self._parts.bus.connected:
+            return
+        situation, settings = assessment.situation, self._turn.settings
+        aim_kib = wanted_kib(situation, self._turn.memory)
+        keys = parting_keys(self._profile(), situation, settings, aim_kib)
+        try:
+            self._reporter.part(self._parts.bus.session, keys)
         except XenstoreError as error:
             self._hearing.lose(error, now_s)
 

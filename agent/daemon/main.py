@@ -18,8 +18,8 @@ from agent.daemon.wakeups import Wakeups
 from agent.gather import NotXenError
 from agent.sources.pressure_trigger import open_trigger
 from agent.sources.system_root import SystemRoot
-from agent.sources.xenstore_errors import DeviceDenied, XenstoreUnreachable
-from agent.sources.xenstore_session import default_path
+from agent.sources.xenstore_errors import DeviceDenied, XenstoreLost, XenstoreUnreachable
+from agent.sources.xenstore_session import XenstoreSession, default_path
 
 EX_OK: Final = 0
 EX_USAGE: Final = 64
@@ -35,7 +35,7 @@ _STATUS_OF: Final[Mapping[type[Exception], int]] = {
     AlreadyRunningError: EX_RUNNING,
     NotXenError: EX_NOT_XEN,
     DeviceDenied: EX_DENIED,
-    XenstoreUnreachable: EX_NOT_XEN,
+    XenstoreLost: EX_NOT_XEN,
 }
 
 
@@ -55,6 +55,9 @@ def main(argv: Sequence[str], root: str | None = None, xenstore_path: str | None
     except UsageError as error:
         return _failed(journal, f"{error}\nTry balloon-agent run --help.", EX_USAGE)
     try:
+        if options.forget:
+            _forget(journal, SystemRoot(root or "/"), xenstore_path)
+            return EX_OK
         config = _configuration(options)
         _run(journal, options, config, SystemRoot(root or "/"), xenstore_path)
     except tuple(_STATUS_OF) as error:
@@ -90,6 +93,20 @@ def _run(
         runtime.close()
         if bus is not None:
             bus.close()
+
+
+def _forget(journal: Journal, root: SystemRoot, xenstore_path: str | None) -> None:
+    """Take back what a daemon that ended has left; raises what is in `_STATUS_OF`."""
+    from agent.daemon.forget import forget  # noqa: PLC0415 - the daemon itself never needs it
+
+    runtime = RuntimeDirectory(_runtime_path(root))
+    runtime.lock()
+    path = xenstore_path if xenstore_path is not None else _device(root)
+    try:
+        with XenstoreSession(path) as session:
+            forget(session, root, journal)
+    finally:
+        runtime.discard()
 
 
 def _device(root: SystemRoot) -> str:

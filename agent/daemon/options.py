@@ -16,6 +16,7 @@ class Options(NamedTuple):
 
     config: str | None = None
     mode: str | None = None
+    forget: bool = False
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
@@ -25,7 +26,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
         UsageError: one of them is unknown, or lacks its value.
     """
     given: dict[str, str] = {}
-    words = list(arguments)
+    words = [word for word in arguments if word != "--forget"]
+    forget = len(words) < len(arguments)
     while words:
         word = words.pop(0)
         name, equals, value = word.partition("=")
@@ -38,4 +40,6 @@ def parse_options(arguments: Sequence[str]) -> Options:
         given[name.removeprefix("--")] = value
     if given.get("mode", MODES[0]) not in MODES:
         raise UsageError(f"run: --mode is one of {', '.join(MODES)}")
-    return Options(config=given.get("config"), mode=given.get("mode"))
+    if forget and given:
+        raise UsageError("run: --forget goes alone")
+    return Options(config=given.get("config"), mode=given.get("mode"), forget=forget)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent import __version__
-from agent.core.policy_settings import Mode
+from agent.core.policy_memory import is_at
+from agent.core.policy_settings import Mode, PolicySettings
 from agent.core.situation import Situation
 from agent.core.snapshot import MemoryReading, Pressure, Toolstack
 from agent.core.units import MIB_KIB
@@ -18,8 +19,29 @@ Keys = Mapping[str, str]
 
 BALLOON: Final = "data/balloon"
 SEQUENCE: Final = f"{BALLOON}/seq"
+STATE: Final = f"{BALLOON}/state"
+STOPPED: Final = "stopped"
+PROFILE: Final = f"{BALLOON}/profile"
+HELD: Final = f"{BALLOON}/target_kb"
+FOLLOW: Final = f"{BALLOON}/follow_kb"
+FIGURES: Final = (
+    FOLLOW,
+    f"{BALLOON}/host_target_kb",
+    HELD,
+    f"{BALLOON}/actual_kb",
+    f"{BALLOON}/ballooned_kb",
+    f"{BALLOON}/beyond_nr_pages_kb",
+    f"{BALLOON}/floor_kb",
+    f"{BALLOON}/pressure",
+)
+"""What would go stale below data/balloon."""
 UPDATED: Final = "data/updated"
 FEATURE: Final = "control/feature-balloon"
+BESIDES: Final[Mapping[str, tuple[str, ...]]] = {
+    "xapi": ("data/meminfo_total", "data/meminfo_free", UPDATED, FEATURE),
+    "qubes": ("memory/meminfo",),
+}
+"""What a profile writes outside data/balloon."""
 LOOK_EVERY_S: Final[Mapping[str, float]] = {"xapi": 60.0, "qubes": 10.0}
 _FLOOR_BAND_KIB: Final = 16 * MIB_KIB
 _FREE_BAND_KIB: Final = 16 * MIB_KIB
@@ -46,6 +68,7 @@ def keys_for(
     if profile == "none":
         return {}
     keys = _balloon_keys(situation, mode, floor_kib)
+    keys[PROFILE] = profile
     memory = situation.snapshot.memory
     if memory is not None and profile == "xapi":
         keys["data/meminfo_total"] = str(memory.total_kib)
@@ -68,10 +91,30 @@ def _balloon_keys(situation: Situation, mode: Mode, floor_kib: int | None) -> di
         "floor_kb": floor_kib if mode in ("guard", "self") else None,
     }
     keys = {f"{BALLOON}/{name}": str(kib) for name, kib in numbers.items() if kib is not None}
-    keys[f"{BALLOON}/state"] = situation.state
+    keys[STATE] = situation.state
     keys[f"{BALLOON}/pressure"] = pressure_word(snapshot.pressure)
     keys[f"{BALLOON}/version"] = __version__
     return keys
+
+
+def parting_keys(
+    profile: str, situation: Situation, settings: PolicySettings, aim_kib: int | None
+) -> Keys:
+    """What stays of those keys when the daemon stops: that it has, and no figure nobody minds.
+
+    Where a target of the agent's own is in force, that one stays, and beside it what following
+    the host would mean to the kernel (`aim_kib`): whoever takes the agent away has to set it.
+    """
+    if profile == "none":
+        return {}
+    keys = {STATE: STOPPED, PROFILE: profile, f"{BALLOON}/version": __version__}
+    balloon = situation.snapshot.balloon
+    target_kib = balloon.target_kib if balloon else None
+    dom0 = (situation.snapshot.domain.domain_type or "").startswith("dom0")
+    sets_targets = settings.mode in ("guard", "self") and (settings.act_in_dom0 or not dom0)
+    if not sets_targets or aim_kib is None or target_kib is None or is_at(target_kib, aim_kib):
+        return keys
+    return keys | {HELD: str(target_kib), FOLLOW: str(aim_kib)}
 
 
 def is_worth_writing(key: str, before: str, now: str) -> bool:

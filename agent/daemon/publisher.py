@@ -3,8 +3,17 @@
 
 from typing import Final, NamedTuple
 
+from agent.core.untrusted import LARGEST_SIGNED, parse_decimal
 from agent.daemon.allowance import Allowance
-from agent.daemon.published_keys import BALLOON, FEATURE, SEQUENCE, UPDATED, Keys, is_worth_writing
+from agent.daemon.published_keys import (
+    BALLOON,
+    FEATURE,
+    FIGURES,
+    SEQUENCE,
+    UPDATED,
+    Keys,
+    is_worth_writing,
+)
 from agent.sources.xenstore_errors import KeyDenied, XenstoreRefused
 from agent.sources.xenstore_session import XenstoreSession
 
@@ -28,6 +37,8 @@ class Publisher:
         self.writes = 0
         self.sent: dict[str, str] = {}
         self.denied: set[str] = set()
+        self._left: set[str] = set()
+        self._has_looked = False
         self._paused_until_s: dict[str, float] = {}
         self._allowance = Allowance(BURST, PER_S)
 
@@ -35,6 +46,8 @@ class Publisher:
         """Another xenstored, or another host: nothing of ours is there any more."""
         self.sent.clear()
         self.denied.clear()
+        self._left.clear()
+        self._has_looked = False
         self._paused_until_s.clear()
 
     def due_s(self, keys: Keys, now_s: float) -> float | None:
@@ -44,6 +57,15 @@ class Publisher:
         if self._changed(keys, now_s) or self._gone(keys):
             return now_s + (0.0 if self._allowance.has(now_s) else 1.0 / PER_S)
         return min(self._paused_until_s.values(), default=None)
+
+    def part(self, session: XenstoreSession, keys: Keys) -> Published:
+        """Write the last words, whatever was written a moment ago.
+
+        Raises:
+            XenstoreLost: the connection is gone.
+        """
+        self._allowance = Allowance(BURST, PER_S)
+        return self.publish(session, keys, float("inf"))
 
     def publish(
         self, session: XenstoreSession, keys: Keys, now_s: float, time_of_day: str = ""
@@ -55,6 +77,8 @@ class Publisher:
         Raises:
             XenstoreLost: the connection is gone; what was written counts as written.
         """
+        if not self._has_looked:
+            self._look_for_a_predecessor(session)
         changed, gone = self._changed(keys, now_s), self._gone(keys)
         if not (changed or gone) or not self._allowance.has(now_s):
             return Published(0)
@@ -83,7 +107,20 @@ class Publisher:
     def _gone(self, keys: Keys) -> list[str]:
         """What is no longer true of anything: a stale value is worse than none."""
         lasting = (SEQUENCE, UPDATED, FEATURE)
-        return [key for key in self.sent if key not in keys and key not in lasting]
+        known = (*self.sent, *sorted(self._left - self.sent.keys()))
+        return [key for key in known if key not in keys and key not in lasting]
+
+    def _look_for_a_predecessor(self, session: XenstoreSession) -> None:
+        """A daemon before this one: its sequence goes on, its figures are not left to go stale."""
+        self._has_looked = True
+        try:
+            names = session.list(BALLOON)
+            sequence = parse_decimal(session.read(SEQUENCE)).value or 0
+        except XenstoreRefused:
+            return  # there was none
+        self._left = {key for key in FIGURES if key.rpartition("/")[2] in names}
+        if sequence < LARGEST_SIGNED:
+            self.sequence = max(self.sequence, sequence)
 
     def _differs(self, key: str, value: str) -> bool:
         return value != self.sent[key] and is_worth_writing(key, self.sent[key], value)
@@ -111,7 +148,8 @@ class Publisher:
         return 1
 
     def _remove(self, session: XenstoreSession, key: str, refused: list[tuple[str, str]]) -> int:
-        del self.sent[key]
+        self.sent.pop(key, None)
+        self._left.discard(key)
         try:
             session.remove(key)
         except XenstoreRefused as error:

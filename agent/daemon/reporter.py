@@ -15,7 +15,7 @@ from agent.core.situation import Situation
 from agent.core.snapshot import BootRecord
 from agent.daemon import journal as j
 from agent.daemon.boot_recorder import record_of
-from agent.daemon.published_keys import keys_for
+from agent.daemon.published_keys import Keys, keys_for
 from agent.daemon.publisher import Publisher
 from agent.daemon.record import DecisionLog
 from agent.daemon.runtime_directory import RuntimeDirectory
@@ -78,6 +78,14 @@ class Reporter:
         for key, reason in done.refused:
             self._say(j.NOTICE, f"refused {key}", f"xenstore refused {key}: {reason}")
         self.publish_at_s = self._publisher.due_s(keys, now_s)
+
+    def part(self, session: XenstoreSession, keys: Keys) -> None:
+        """Tell the host that nobody minds this guest's keys any more.
+
+        Raises:
+            XenstoreLost: the connection is gone.
+        """
+        self._publisher.part(session, keys)
 
     def record_boot(self, situation: Situation) -> BootRecord | None:
         """Keep the boot's first readings, if these are; the record when it was made."""

@@ -11,6 +11,7 @@ import os
 import stat
 from typing import Final
 
+FILES: Final = ("status.json", "boot.json")
 _MODE: Final = 0o644
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -82,6 +83,16 @@ class RuntimeDirectory:
             return False
         self.problem = None
         return True
+
+    def discard(self) -> None:
+        """Remove the directory with what a daemon keeps there, unless somebody keeps more."""
+        if self._directory is not None:
+            for name in (*FILES, "lock"):
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=self._directory)
+            with contextlib.suppress(OSError):
+                os.rmdir(self.path)
+        self.close()
 
     def close(self) -> None:
         """Give up the lock and the directory."""

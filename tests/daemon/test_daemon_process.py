@@ -89,6 +89,95 @@ def test_a_target_that_the_kernel_ignores_is_written_after_the_grace(
     assert target.read_text().startswith("786432\n")
 
 
+def keys_below(dom0: RawClient, key: str) -> dict[str, bytes]:
+    return {name: dom0.read(f"{key}/{name}") for name in dom0.children(key)}
+
+
+def forgotten(root: Path, guest: Guest) -> DaemonProcess:
+    return DaemonProcess(root, guest.path, "--forget")
+
+
+def test_after_a_stop_the_host_sees_that_it_stopped_and_no_figure_gone_stale(
+    daemon: DaemonProcess, dom0: RawClient, guest: Guest, config: Path
+) -> None:
+    began = int(dom0.read(f"{BALLOON}/seq"))
+    assert daemon.end() == 0
+    left = keys_below(dom0, BALLOON)
+    assert left.keys() == {"state", "profile", "version", "seq"}
+    assert left["state"] == b"stopped"
+    guest.wait_until_closed()
+    with DaemonProcess(daemon.root, guest.path, "--config", str(config)) as again:
+        again.ready()
+        wait_until(dom0, f"{BALLOON}/state", b"settled")
+        assert int(dom0.read(f"{BALLOON}/seq")) == began + 2
+
+
+def test_what_was_published_can_be_taken_back_but_not_below_a_running_daemon(
+    daemon: DaemonProcess, dom0: RawClient, guest: Guest
+) -> None:
+    with forgotten(daemon.root, guest) as refused:
+        assert refused.process.wait(10) == 75
+    assert dom0.read(f"{BALLOON}/state") == b"settled"
+    assert daemon.end() == 0
+    guest.wait_until_closed()
+    with forgotten(daemon.root, guest) as forgets:
+        assert forgets.process.wait(10) == 0, forgets.stderr
+    assert not dom0.exists(BALLOON)
+    assert dom0.exists(f"{HOME}/data")
+    assert not (daemon.root / "run/balloon-agent").exists()
+
+
+def test_keys_of_other_toolstacks_are_taken_back_too(
+    root: Path, config: Path, guest: Guest, dom0: RawClient
+) -> None:
+    config.write_text('[publish]\nprofile = "xapi"\n')
+    with DaemonProcess(root, guest.path, "--config", str(config)) as process:
+        process.ready()
+        assert dom0.exists(f"{HOME}/data/meminfo_free")
+        process.end()
+    assert dom0.exists(f"{HOME}/data/updated")
+    guest.wait_until_closed()
+    with forgotten(root, guest) as forgets:
+        assert forgets.process.wait(10) == 0, forgets.stderr
+    assert dom0.children(f"{HOME}/data") == []
+
+
+def test_a_target_of_its_own_is_given_up_when_it_is_taken_back(
+    root: Path, config: Path, guest: Guest, dom0: RawClient
+) -> None:
+    """The kernel's files never change here, so the guard never gets below what there is."""
+    config.write_text('mode = "guard"\n')
+    target = root / "sys/devices/system/xen_memory/xen_memory0/target_kb"
+    with DaemonProcess(root, guest.path, "--config", str(config)) as process:
+        process.ready()
+        dom0.write(f"{HOME}/memory/target", 65536)
+        wait_until(dom0, f"{BALLOON}/host_target_kb", b"65536")
+        process.end()
+    held = target.read_text()
+    assert keys_below(dom0, BALLOON)["follow_kb"] == b"65536"
+    guest.wait_until_closed()
+    with forgotten(root, guest) as forgets:
+        assert forgets.process.wait(10) == 0, forgets.stderr
+        assert "follows the host again" in forgets.stderr
+    assert target.read_text().startswith("65536\n")
+    assert held != target.read_text()
+
+
+def test_a_target_the_host_has_set_since_is_not_touched(
+    root: Path, guest: Guest, dom0: RawClient
+) -> None:
+    target = root / "sys/devices/system/xen_memory/xen_memory0/target_kb"
+    before = target.read_text()
+    dom0.write(f"{BALLOON}/target_kb", 400000)
+    dom0.write(f"{BALLOON}/follow_kb", 65536)
+    dom0.set_permissions(BALLOON, "n5")
+    for name in dom0.children(BALLOON):
+        dom0.set_permissions(f"{BALLOON}/{name}", "n5")
+    with forgotten(root, guest) as forgets:
+        assert forgets.process.wait(10) == 0, forgets.stderr
+    assert target.read_text() == before
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_soon_and_well(daemon: DaemonProcess, number: signal.Signals) -> None:
     began_s = time.monotonic()

@@ -5,17 +5,19 @@ from typing import Any, cast
 
 import pytest
 
+from agent.core.policy_settings import PolicySettings
 from agent.core.situation import understand
 from agent.daemon.published_keys import (
     BALLOON,
     SEQUENCE,
     UPDATED,
     keys_for,
+    parting_keys,
     pressure_word,
     profile_for,
 )
 from agent.daemon.publisher import BURST, Publisher
-from agent.sources.xenstore_errors import KeyDenied, QuotaExceeded, XenstoreLost
+from agent.sources.xenstore_errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
 from agent.sources.xenstore_session import XenstoreSession
 from tests.support.snapshots import CALM, STALLED, a_pv_guest
 
@@ -29,6 +31,7 @@ class Store:
         self.written: list[tuple[str, str]] = []
         self.removed: list[str] = []
         self.refuse: dict[str, Exception] = {}
+        self.there: dict[str, bytes] = {}
 
     def write(self, key: str, value: bytes) -> None:
         if key in self.refuse:
@@ -37,6 +40,15 @@ class Store:
 
     def remove(self, key: str) -> None:
         self.removed.append(key)
+
+    def list(self, key: str) -> list[str]:
+        names = [name for name in self.there if name.startswith(f"{key}/")]
+        if not names:
+            raise KeyAbsent("ENOENT", f"directory {key}")
+        return [name.removeprefix(f"{key}/") for name in names]
+
+    def read(self, key: str) -> bytes:
+        return self.there[key]
 
     @property
     def session(self) -> XenstoreSession:
@@ -56,6 +68,50 @@ def test_only_what_changed_is_written_and_the_sequence_comes_last() -> None:
     assert publisher.publish(store.session, {STATE: "moving"}, 2.0).written == 2
     assert store.written == [(SEQUENCE, "3")]
     assert store.removed == [f"{BALLOON}/actual_kb"]
+
+
+def test_a_predecessors_sequence_goes_on_and_its_figures_do_not_go_stale() -> None:
+    store, publisher = Store(), Publisher()
+    store.there = {
+        SEQUENCE: b"41",
+        STATE: b"stopped",
+        f"{BALLOON}/floor_kb": b"1024",
+        f"{BALLOON}/of-somebody-else": b"x",
+    }
+    publisher.publish(store.session, {STATE: "settled"}, 0.0)
+    assert store.removed == [f"{BALLOON}/floor_kb"]
+    assert store.written == [(STATE, "settled"), (SEQUENCE, "42")]
+
+
+def test_the_last_words_are_not_held_back() -> None:
+    store, publisher = Store(), Publisher()
+    for number in range(2 * BURST):
+        publisher.publish(store.session, {STATE: str(number), f"{BALLOON}/actual_kb": "1"}, 0.0)
+    store.written.clear()
+    publisher.part(store.session, {STATE: "stopped"})
+    assert store.removed == [f"{BALLOON}/actual_kb"]
+    assert [value for key, value in store.written if key == STATE] == ["stopped"]
+
+
+def parting(mode: Any, aim_kib: int | None, profile: str = "libxl") -> dict[str, str]:
+    settings = PolicySettings(mode=mode)
+    keys = parting_keys(profile, understand(a_pv_guest()), settings, aim_kib)
+    return {key.removeprefix(f"{BALLOON}/"): value for key, value in keys.items()}
+
+
+def test_what_stays_at_the_end_says_that_the_daemon_stopped_and_gives_no_figure() -> None:
+    assert parting("follow", 1024).keys() == {"state", "profile", "version"}
+    assert parting("follow", 1024)["state"] == "stopped"
+    assert parting("guard", None, "none") == {}
+
+
+def test_a_target_of_the_agents_own_stays_with_the_one_that_would_follow_the_host() -> None:
+    own_kib = a_pv_guest().balloon
+    assert own_kib is not None
+    said = parting("guard", 1024)
+    assert (said["target_kb"], said["follow_kb"]) == (str(own_kib.target_kib), "1024")
+    assert "follow_kb" not in parting("guard", own_kib.target_kib)
+    assert "follow_kb" not in parting("guard", None)
 
 
 def test_a_refused_key_is_told_once_and_never_tried_again() -> None:

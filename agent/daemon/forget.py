@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`balloon-agent run --forget`: the guest as if there had never been a daemon.
+
+For whoever takes the agent away, such as its package: the keys it published go, and where it had
+set a target of its own, the kernel gets the one that follows the host.
+"""
+
+import time
+from typing import Final
+
+from agent.act import set_target_kib
+from agent.core.policy_memory import is_at
+from agent.core.units import format_kib
+from agent.core.untrusted import parse_decimal
+from agent.daemon import journal as j
+from agent.daemon.journal import Journal
+from agent.daemon.published_keys import BALLOON, BESIDES, FOLLOW, HELD, PROFILE
+from agent.sources.domain import ActRefusedError
+from agent.sources.system_root import SystemRoot
+from agent.sources.xen_memory import read_xen_memory
+from agent.sources.xenstore_errors import KeyAbsent, XenstoreRefused
+from agent.sources.xenstore_session import XenstoreSession
+
+_LARGEST_KIB: Final = 1 << 40
+
+
+def forget(session: XenstoreSession, root: SystemRoot, journal: Journal) -> None:
+    """Take back what a daemon that ended has left; what is refused is said.
+
+    Raises:
+        XenstoreLost: the connection is gone.
+    """
+    _follow(session, root, journal)
+    profile = _read(session, PROFILE).decode("ascii", "replace")
+    for key in (*BESIDES.get(profile, ()), BALLOON):
+        try:
+            session.remove(key)
+        except KeyAbsent:
+            continue
+        except XenstoreRefused as error:
+            _say(journal, j.WARNING, f"xenstore keeps {key}: {error}")
+    _say(journal, j.INFO, "what was published to the host is removed")
+
+
+def _follow(session: XenstoreSession, root: SystemRoot, journal: Journal) -> None:
+    """Give the kernel the host's target, if the one in force is still the daemon's own."""
+    held_kib, follow_kib = _number(session, HELD), _number(session, FOLLOW)
+    balloon, _ = read_xen_memory(root)
+    if held_kib is None or follow_kib is None or balloon is None:
+        return
+    if not is_at(balloon.target_kib, held_kib):
+        return  # the host has asked for something else since, and the kernel follows that
+    try:
+        set_target_kib(root, follow_kib)
+    except ActRefusedError as error:
+        _say(journal, j.WARNING, f"the balloon's target stays the agent's own: {error}")
+    else:
+        _say(journal, j.NOTICE, f"the balloon follows the host again: {format_kib(follow_kib)}")
+
+
+def _number(session: XenstoreSession, key: str) -> int | None:
+    value = parse_decimal(_read(session, key)).value
+    return value if value is not None and value < _LARGEST_KIB else None
+
+
+def _read(session: XenstoreSession, key: str) -> bytes:
+    try:
+        return session.read(key)
+    except XenstoreRefused:
+        return b""
+
+
+def _say(journal: Journal, priority: int, text: str) -> None:
+    journal.say(priority, text, text, time.monotonic())
