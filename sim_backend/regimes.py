@@ -68,29 +68,41 @@ _OLD: Final = Regime(
     scrub_file=False,
 )
 _V2_6_39: Final = _OLD._replace(
-    name="2.6.39-3.2",
+    name="2.6.39-3.0",
     first=KernelRelease(2, 6, 39),
     engine="work",
-    map_limit="hypervisor-limit",
     backoff_files=True,
     driver_kb_file=False,
-    source="torvalds@0208b804 xen_memory_setup: extra is XENMEM_maximum_reservation less nr_pages",
+    source="95170b2e23d and 06f521d5d67 drivers/xen/balloon.c, both 2.6.39-rc1; "
+    "2.6.39.3 and 3.0.1 arch/x86/xen/setup.c: ten times in all, whatever the reservation",
 )
-_V3_3: Final = _V2_6_39._replace(
-    name="3.3-4.2",
-    first=KernelRelease(3, 3),
+_V3_1: Final = _V2_6_39._replace(
+    name="3.1",
+    first=KernelRelease(3, 1),
+    map_limit="hypervisor-limit",
+    source="d312ae878b6a (3.1-rc6) xen_get_max_pages() for every domain, seen in 3.1.3 "
+    "arch/x86/xen/setup.c:188, also in 3.0.8; ended by d3db728125c4 in 3.1.6 and 3.2",
+)
+_V3_2: Final = _V3_1._replace(
+    name="3.2-3.12",
+    first=KernelRelease(3, 2),
     pv_current="less-released",
     map_limit="ten-besides",
-    source="3.6 drivers/xen/balloon.c:593-596; 4.4.60 arch/x86/xen/setup.c:811",
+    source="3.2 arch/x86/xen/setup.c:170-273, drivers/xen/balloon.c:593-596",
 )
-_V4_3: Final = _V3_3._replace(
-    name="4.3-4.12",
-    first=KernelRelease(4, 3),
+_V3_13: Final = _V3_2._replace(
+    name="3.13-4.3",
+    first=KernelRelease(3, 13),
     hvm_current="present",
-    without_hotplug="snap",
-    source="4.4.60 drivers/xen/balloon.c:716-745",
+    source="3.13 drivers/xen/balloon.c:647-649 get_num_physpages(); 3.11 counts max_pfn",
 )
-_V4_13: Final = _V4_3._replace(
+_V4_4: Final = _V3_13._replace(
+    name="4.4-4.12",
+    first=KernelRelease(4, 4),
+    without_hotplug="snap",
+    source="4.4.60 drivers/xen/balloon.c:716-745; 4.2 still clamps the credit",
+)
+_V4_13: Final = _V4_4._replace(
     name="4.13-5.8",
     first=KernelRelease(4, 13),
     corrects_offset=True,
@@ -145,8 +157,10 @@ _V7_0: Final = _V6_19._replace(
 REGIMES: Final = (
     _OLD,
     _V2_6_39,
-    _V3_3,
-    _V4_3,
+    _V3_1,
+    _V3_2,
+    _V3_13,
+    _V4_4,
     _V4_13,
     _V5_9,
     _V5_15,

@@ -59,8 +59,8 @@ class GuestShape(NamedTuple):
 def reachable_pages(shape: GuestShape, clamp: Clamp) -> int:
     """Pages the map may cover: maxmem, as far as the kernel's clamp lets it.
 
-    The clamps of arch/x86/xen/setup.c: ten times nr_pages in all (until 2.6.38), the hypervisor's
-    limit at boot (until 3.1), ten times nr_pages besides nr_pages.
+    The clamps of arch/x86/xen/setup.c: ten times nr_pages in all (until 3.0), the hypervisor's
+    limit at boot (3.1), ten times nr_pages besides nr_pages.
     """
     nr_pages = shape.memory_kib // PAGE_KIB
     maxmem_pages = shape.maxmem_kib // PAGE_KIB

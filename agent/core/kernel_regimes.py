@@ -45,16 +45,16 @@ REGIMES: Final[tuple[Regime, ...]] = (
         "2.6.32-xen arch/x86/xen/setup.c:243, drivers/xen/balloon.c:464",
     ),
     Regime(
-        KernelRelease(2, 6, 39), "balloon", "max-pfn", True, False, False, "max-reservation",
-        "2.6.39 arch/x86/xen/setup.c, xen_memory_setup: extra = max reservation - nr_pages",
+        KernelRelease(3, 1), "balloon", "max-pfn", True, False, False, "max-reservation",
+        "3.1.3 arch/x86/xen/setup.c, xen_get_max_pages(); 3.0.8 has it too, 2.6.39 and 3.0.1 not",
     ),
     Regime(
         KernelRelease(3, 2), "balloon", "max-pfn", False, False, False, "extra-10x",
-        "3.6 drivers/xen/balloon.c:593: nr_pages - xen_released_pages",
+        "3.2 arch/x86/xen/setup.c:170 and drivers/xen/balloon.c:593: nr_pages - released",
     ),
     Regime(
-        KernelRelease(4, 3), "balloon", "physical-pages", False, False, False, "extra-10x",
-        "4.4.60 drivers/xen/balloon.c:716",
+        KernelRelease(3, 13), "balloon", "physical-pages", False, False, False, "extra-10x",
+        "3.13 drivers/xen/balloon.c:647, get_num_physpages(); 3.11 counts max_pfn",
     ),
     Regime(
         KernelRelease(4, 13), "balloon", "physical-pages", False, True, False, "extra-10x",

@@ -93,7 +93,7 @@ def _what_cut_the_map(situation: Situation, boot_ram_kib: int) -> tuple[str, str
     if _held_elsewhere_kib(situation) and not snapshot.hotplug_unpopulated:
         return "The kernel gave the map's extra RAM to unpopulated-alloc, for good.", more
     if regime.clamp == "max-reservation":
-        return "Linux 2.6.39 to 3.1 end the map at the first target, not at maxmem.", more
+        return "Linux 3.1 ends the map at the first target, not at maxmem.", more
     if _CLAMP_FROM <= ratio <= _CLAMP_TO:
         return f"Linux keeps at most 11 times memory= in the map; here it is {ratio:.1f}.", more
     return (

@@ -65,7 +65,7 @@ def _map_clamped(made: Plan) -> Limit | None:
     why, times = {
         "map-10x": ("Linux keeps at most ten times memory in its map", 10),
         "max-reservation": (
-            "Linux 2.6.39 to 3.1 cuts the map at the hypervisor's limit of the boot", 1,
+            "Linux 3.1 cuts the map at the hypervisor's limit of the boot", 1,
         ),
         "extra-10x": ("Linux keeps at most eleven times memory in its map", 11),
     }[regime_of(request.kernel).clamp]  # fmt: skip

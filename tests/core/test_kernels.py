@@ -77,10 +77,10 @@ def test_a_kernel_that_does_not_tell_its_release_may_keep_the_extra_memory_anywh
     assert UNKNOWN.extra_memory == "either"
 
 
-def test_the_pages_a_driver_starts_from_changed_with_3_2_and_4_3() -> None:
+def test_the_pages_a_driver_starts_from_changed_with_3_2_and_3_13() -> None:
     counted = {
         release: (regime_of(release).initial_count, regime_of(release).current_counts_released)
-        for release in (KernelRelease(2, 6, 39), KernelRelease(3, 2), KernelRelease(4, 3))
+        for release in (KernelRelease(3, 1), KernelRelease(3, 2), KernelRelease(3, 13))
     }
     assert list(counted.values()) == [
         ("max-pfn", True), ("max-pfn", False), ("physical-pages", False),

@@ -8,6 +8,9 @@ nothing may be left unexplained.
 import pytest
 
 from agent.core.assessment import assess
+from agent.core.kernel_regimes import REGIMES as AGENTS_REGIMES
+from agent.core.kernel_regimes import regime_of as agents_regime_of
+from agent.core.kernel_release import KernelRelease
 from agent.core.snapshot import DomainType
 from agent.core.units import PAGE_KIB
 from sim_backend.domain import SimulatedDomain
@@ -16,9 +19,40 @@ from sim_backend.kernel_images import IMAGES, KernelImage, image_of
 from sim_backend.regimes import REGIMES, regime_named, regime_of
 from sim_backend.toolstacks import simple_guest
 
+RELEASES = sorted(
+    {regime.first for regime in REGIMES}
+    | {regime.since for regime in AGENTS_REGIMES}
+    | {KernelRelease(3, 0, 101), KernelRelease(3, 1, 10), KernelRelease(3, 16), KernelRelease(4, 9)}
+    | {KernelRelease(4, 19, 304), KernelRelease(5, 4, 280), KernelRelease(6, 18, 5)}
+)
+CLAMPS = {
+    "ten-in-all": "map-10x",
+    "hypervisor-limit": "max-reservation",
+    "ten-besides": "extra-10x",
+}
+COUNTS = {"max-pfn": "max-pfn", "present": "physical-pages"}
+HOLDERS = {
+    "balloon": ("balloon", "either"),
+    "unpopulated": ("unpopulated-alloc", "either"),
+}
+GAVE_UP_EARLIER = (KernelRelease(5, 10), KernelRelease(5, 15))  # with stable fixes, 5.10.70
+
 KINDS: tuple[DomainType, ...] = ("pv", "pvh", "hvm", "dom0-pv", "dom0-pvh")
 BY_REGIME = {regime.name: image_of(str(regime.first)) for regime in REGIMES}
 ALL_IMAGES: dict[str, KernelImage] = {**IMAGES, **BY_REGIME}
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=str)
+def test_they_say_the_same_of_a_release(release: KernelRelease) -> None:
+    """Beyond what distributions moved about: who holds the extra memory, and giving up."""
+    simulated, agents = regime_of(release), agents_regime_of(release)
+    assert agents.clamp == CLAMPS[simulated.map_limit]
+    assert agents.initial_count == COUNTS[simulated.hvm_current]
+    assert agents.current_counts_released == (simulated.pv_current == "nr-pages")
+    assert agents.target_diff == simulated.corrects_offset
+    assert agents.extra_memory in HOLDERS[simulated.pv_extra]
+    if not GAVE_UP_EARLIER[0] <= release < GAVE_UP_EARLIER[1]:
+        assert agents.gives_up == (simulated.max_retry_count > 0)
 
 
 def unexplained_kib(domain: SimulatedDomain) -> int | None:

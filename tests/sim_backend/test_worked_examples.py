@@ -66,11 +66,15 @@ def test_without_hotplug_its_target_snaps_back_to_current() -> None:
     assert domain.target_kib == domain.current_kib == GIB
 
 
-def test_before_4_3_without_hotplug_the_target_is_left_unmet() -> None:
-    toolstack, domain = pv("2.6.39", hotplug=False)
-    toolstack.mem_set(domain, GIB + 64 * MIB)
+@pytest.mark.parametrize(
+    ("release", "target_kib"), [("3.2.0", 3 * GIB), ("4.2.0", 3 * GIB), ("4.4.0", 2 * GIB)]
+)
+def test_before_4_4_without_hotplug_the_target_is_left_unmet(release: str, target_kib: int) -> None:
+    _, domain = pv(release, hotplug=False)
+    domain.reservation.max_pages = 4 * GIB // PAGE_KIB
+    domain.store.write("memory/target", str(3 * GIB))
     domain.settle()
-    assert (domain.target_kib, domain.current_kib) == (GIB + 64 * MIB, GIB + 1 * MIB)
+    assert (domain.target_kib, domain.current_kib) == (target_kib, 2 * GIB)
 
 
 def test_6_15_to_6_18_starts_97_pages_short_and_hot_adds_a_section_for_them() -> None:
@@ -80,12 +84,19 @@ def test_6_15_to_6_18_starts_97_pages_short_and_hot_adds_a_section_for_them() ->
     assert len(domain.blocks.reading().offline) == 1
 
 
-def test_2_6_39_ignores_maxmem() -> None:
-    _, domain = pv("2.6.39")
-    assert domain.driver.low_pages == 256
+@pytest.mark.parametrize(
+    ("release", "low_pages"),
+    [("2.6.39", 262144), ("3.0.1", 262144), ("3.1.0", 256), ("3.2.0", 262144)],
+)
+def test_only_linux_3_1_ignores_maxmem(release: str, low_pages: int) -> None:
+    """d312ae878b6a took the hypervisor's limit of the boot, target and 1 MiB, for the maximum."""
+    _, domain = pv(release)
+    assert domain.driver.low_pages == low_pages
 
 
-@pytest.mark.parametrize(("release", "times"), [("2.6.32", 10), ("4.4.0", 11), ("6.1.0", 11)])
+@pytest.mark.parametrize(
+    ("release", "times"), [("2.6.32", 10), ("3.0.0", 10), ("3.2.0", 11), ("6.1.0", 11)]
+)
 def test_a_map_far_beyond_memory_is_cut(release: str, times: int) -> None:
     _, domain = pv(release, memory_kib=256 * MIB, maxmem_kib=8 * GIB)
     e820, current, ballooned = pages(domain)
@@ -105,6 +116,13 @@ def test_hvm_with_video_memory_balloons_out_a_mib_and_the_video_memory_more() ->
 def test_hvm_without_overcommitment_still_balloons_out_its_video_memory() -> None:
     _, domain = simple_guest(GuestConfig("hvm", 2 * GIB, 2 * GIB, videoram_kib=8 * MIB))
     assert domain.driver.ballooned_pages == 2048
+
+
+@pytest.mark.parametrize(("release", "uncounted"), [("3.11.0", 1), ("3.13.0", 99)])
+def test_until_3_12_an_hvm_driver_counts_the_holes_of_its_map(release: str, uncounted: int) -> None:
+    """max_pfn is the end of RAM; get_num_physpages() is what the zones hold."""
+    _, domain = simple_guest(GuestConfig("hvm", GIB, GIB, image=image_of(release)))
+    assert GIB // PAGE_KIB - domain.boot.driver.current_pages == uncounted
 
 
 def test_hvm_up_to_4_12_has_no_offset() -> None:
@@ -132,8 +150,10 @@ def test_dom0_has_no_host_target_until_a_toolstack_writes_one() -> None:
     assert domain.target_kib == 4 * GIB
 
 
-@pytest.mark.parametrize(("release", "overstated"), [("2.6.32", 1000), ("3.6.0", 0)])
-def test_released_pages_stay_in_current_before_3_3(release: str, overstated: int) -> None:
+@pytest.mark.parametrize(
+    ("release", "overstated"), [("2.6.32", 1000), ("3.1.0", 1000), ("3.2.0", 0)]
+)
+def test_released_pages_stay_in_current_before_3_2(release: str, overstated: int) -> None:
     _, domain = pv(release, released_pages=1000)
     e820, current, ballooned = pages(domain)
     assert e820 + 96 + overstated == current + ballooned
