@@ -13,6 +13,7 @@ from agent.core.decision import Decision
 from agent.core.policy import EMPTY, PolicySettings, decide
 from agent.core.snapshot import Origin
 from agent.daemon import journal as j
+from agent.daemon.denial import Denial
 from agent.daemon.observer import Observer
 from agent.daemon.parts import Parts
 from agent.daemon.record import DecisionLog, Entry
@@ -26,13 +27,12 @@ _POLL_WITHOUT_TRIGGER_S: Final = 10.0
 class Turn:
     """What the daemon knows of its domain.
 
-    `assessment` is of the last look, `decision` what followed from it; `banner` says why the mode
-    in force is not the configured one.
+    `assessment` is of the last look, `decision` what followed from it; `settings` are those in
+    force, `banner` says why their mode is not the configured one.
     """
 
     def __init__(self, parts: Parts, settings: PolicySettings, log: DecisionLog) -> None:
         self.settings = settings
-        self.banner: str | None = None
         self.assessment: Assessment | None = None
         self.decision: Decision | None = None
         self.memory = EMPTY
@@ -40,19 +40,28 @@ class Turn:
         self.observer = Observer(parts.root, origin)
         self._parts = parts
         self._log = log
+        self._configured = settings
+        self._denial = Denial()
         self._domid: int | None = None
         self._sleep_gap_s = _sleep_gap_s()
 
     def configured(self, settings: PolicySettings) -> None:
         """Other settings; whatever was denied is tried again."""
-        self.settings, self.banner = settings, None
+        self.settings = self._configured = settings
+        self._denial.lift()
+
+    @property
+    def banner(self) -> str | None:
+        """What has to be said before all else."""
+        return self._denial.banner
 
     def take(self, cause: str, now_s: float) -> Assessment:
         """Look, decide and act until there is nothing more to do; what was seen last."""
         for _ in range(_ACTIONS_PER_TURN):
+            self.settings = self._denial.in_force(self._configured, now_s)
             assessment = assess(self.observer.look(self._parts.bus, now_s))
             decision, self.memory = decide(assessment.situation, self.memory, self.settings, now_s)
-            self._note(cause, decision, self._act(decision), now_s)
+            self._note(cause, decision, self._act(decision, now_s), now_s)
             if decision.action == "none":
                 break
         self.assessment, self.decision = assessment, decision
@@ -88,8 +97,9 @@ class Turn:
     def start_afresh(self) -> None:
         """Forget what is known of the host; the offset the kernel keeps for as long as it runs."""
         self.memory = EMPTY._replace(offset_kib=self.memory.offset_kib)
+        self._denial.lift()
 
-    def _act(self, decision: Decision) -> str:
+    def _act(self, decision: Decision, now_s: float) -> str:
         """Carry a decision out; what became of it."""
         try:
             if decision.target_kib is not None:
@@ -99,21 +109,27 @@ class Turn:
             else:
                 return "nothing to do"
         except ActDeniedError as error:
-            self.settings = self.settings._replace(mode="observe")
-            self.banner = f"Nothing can be changed, mode observe is in force: {error}"
-            self._parts.say(j.WARNING, "denied", self.banner)
+            if self._denial.met(error, now_s):
+                self._parts.say(j.WARNING, "denied", self._denial.banner or "")
+            self.settings = self._denial.in_force(self._configured, now_s)
             return f"denied: {error}"
         except ActRefusedError as error:
             self._parts.say(j.WARNING, "refused", f"the kernel refused: {error}", 3)
             return f"refused: {error}"
+        if self._denial.over():
+            self._parts.say(j.NOTICE, "permitted", "what was denied is permitted again", 3)
         return "done"
 
     def _note(self, cause: str, decision: Decision, outcome: str, now_s: float) -> None:
         is_new = self._log.add(Entry(now_s, int(time.time()), cause, decision, outcome))
-        if decision.action != "none":
+        if decision.action != "none" and not outcome.startswith("denied"):
             text = f"{decision.sentence} [{decision.reason}: {outcome}]"
             self._parts.say(j.NOTICE, decision.reason, text, j.EVENT_BURST)
-        elif is_new and decision.reason not in ("settled", "moving", "kernel-has-time"):
+        elif (
+            decision.action == "none"
+            and is_new
+            and decision.reason not in ("settled", "moving", "kernel-has-time")
+        ):
             self._parts.say(j.INFO, decision.reason, decision.sentence, 3)
 
 
