@@ -2,8 +2,8 @@
 """The daemon's side of xenstore: one connection, one watch, what the host says, and back-off.
 
 Over a lost connection the daemon goes on without the host.  It is tried again after about a second,
-then less and less often, up to a minute; the delay is shaken so that many guests do not come back
-to a restarted xenstored in the same moment.
+then less and less often, up to a minute, until a connection has held for as long; the delay is
+shaken so that many guests do not come back to a restarted xenstored in the same moment.
 """
 
 import os
@@ -38,6 +38,7 @@ class Bus:
         self.connections = 0
         self.retry_at_s: float | None = None
         self._failures = 0
+        self._connected_s: float | None = None
 
     @property
     def connected(self) -> bool:
@@ -61,7 +62,7 @@ class Bus:
             self.lose(error, now_s)
         if not self.connected:
             return False
-        self._failures = 0
+        self._connected_s = now_s
         self.lost_because = self.retry_at_s = None
         self.connections += 1
         return True
@@ -72,6 +73,9 @@ class Bus:
         self.lost_because = str(error)
         self.facts = NO_FACTS
         self.statuses = {"xenstore": status_of_error(error)}
+        if self._connected_s is not None and now_s - self._connected_s >= BACKOFF_LAST_S:
+            self._failures = 0
+        self._connected_s = None
         delay_s = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures, 10))
         self._failures += 1
         shaken = 0.5 + os.urandom(1)[0] / 510

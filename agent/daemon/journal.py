@@ -2,12 +2,14 @@
 """Lines for the journal on stderr: `<4>text`, each kind of event told, repetitions counted.
 
 A kind of event may speak a few times in ten minutes; what it had to say beyond that is counted and
-told with its next line.  Writing never blocks: a line that cannot be taken is dropped and counted.
+told with its next line.  A fault that was over may speak again, but one that comes and goes all the
+time no more often than that either.  Writing never blocks: a line that cannot be taken is dropped
+and counted.
 """
 
 import os
 import select
-from typing import Final
+from typing import Final, NamedTuple
 
 ERROR: Final = 3
 WARNING: Final = 4
@@ -20,33 +22,44 @@ _MOST_KINDS: Final = 256
 _MOST_CHARS: Final = 1000
 
 
+class _Kind(NamedTuple):
+    """One kind of event: how many lines it had in this window, since it was last over, and not."""
+
+    since_s: float
+    told: int = 0
+    told_in_a_row: int = 0
+    untold: int = 0
+
+
 class Journal:
     """Standard error, read by journald."""
 
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor = descriptor
         self._prefixed = not os.isatty(descriptor) if _is_open(descriptor) else True
-        self._said: dict[str, tuple[float, int]] = {}  # kind -> start of its window, lines in it
+        self._said: dict[str, _Kind] = {}
         self._dropped = 0
 
     def say(self, priority: int, kind: str, text: str, now_s: float, burst: int = 1) -> bool:
         """Tell something of a kind that may have `burst` lines per window; whether it was told."""
         if len(self._said) >= _MOST_KINDS:
             self._said.clear()
-        since_s, count = self._said.get(kind, (now_s, 0))
-        untold = 0
-        if now_s - since_s >= WINDOW_S:
-            untold, since_s, count = max(0, count - burst), now_s, 0
-        self._said[kind] = (since_s, count + 1)
-        if count >= burst:
+        known = self._said.get(kind, _Kind(now_s))
+        if now_s - known.since_s >= WINDOW_S:
+            known = _Kind(now_s, untold=known.untold)
+        if known.told_in_a_row >= burst or known.told >= EVENT_BURST:
+            self._said[kind] = known._replace(untold=known.untold + 1)
             return False
+        self._said[kind] = _Kind(known.since_s, known.told + 1, known.told_in_a_row + 1)
+        untold = known.untold
         more = f" (and {untold} more like it since the last time)" if untold else ""
         self._write(priority, text + more)
         return True
 
     def settled(self, kind: str) -> None:
         """A fault is over: should it come again, it is told again."""
-        self._said.pop(kind, None)
+        if kind in self._said:
+            self._said[kind] = self._said[kind]._replace(told_in_a_row=0)
 
     def _write(self, priority: int, text: str) -> None:
         words = " ".join(text.split())[:_MOST_CHARS]

@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agent.daemon.bus import Bus
+from agent.daemon.bus import BACKOFF_FIRST_S, BACKOFF_LAST_S, Bus
 from agent.daemon.config import load_config
 from agent.daemon.journal import Journal
 from agent.daemon.loop import Daemon
@@ -19,6 +19,7 @@ from agent.daemon.parts import Parts
 from agent.daemon.runtime_directory import RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.sources.system_root import SystemRoot
+from agent.sources.xenstore_errors import XenstoreLost
 from sim_backend.toolstacks import simple_guest
 from tests.support.daemon_process import DaemonProcess, kernel_files
 from tests.support.xenstored.guest import Guest
@@ -115,3 +116,20 @@ def test_after_a_migration_everything_is_told_to_the_new_host(
         daemon.wait_for("STATUS=")
         assert "resumed or moved" in daemon.stderr
         assert daemon.end() == 0
+
+
+def test_a_xenstored_that_dies_again_and_again_is_tried_less_and_less_often() -> None:
+    bus, now_s, waits_s = Bus("/nowhere"), 0.0, []
+    for _ in range(12):
+        bus._connected_s = now_s  # it answered, and died a second later
+        bus.lose(XenstoreLost("gone"), now_s + 1.0)
+        assert bus.retry_at_s is not None
+        waits_s.append(bus.retry_at_s - now_s - 1.0)
+        now_s = bus.retry_at_s
+    assert waits_s[0] <= BACKOFF_FIRST_S
+    assert all(wait_s >= BACKOFF_LAST_S / 2 for wait_s in waits_s[-3:])
+
+    bus._connected_s = now_s
+    bus.lose(XenstoreLost("gone"), now_s + 3600.0)
+    assert bus.retry_at_s is not None
+    assert bus.retry_at_s <= now_s + 3600.0 + BACKOFF_FIRST_S

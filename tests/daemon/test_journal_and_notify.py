@@ -5,7 +5,7 @@ import os
 import socket
 from pathlib import Path
 
-from agent.daemon.journal import INFO, WARNING, WINDOW_S, Journal
+from agent.daemon.journal import EVENT_BURST, INFO, WARNING, WINDOW_S, Journal
 from agent.daemon.notify import Notifier
 
 
@@ -102,3 +102,11 @@ def test_the_watchdog_is_fed_at_half_its_time_and_only_if_it_is_ours() -> None:
     assert Notifier(base | {"WATCHDOG_PID": "1"}).watchdog_s is None
     for odd in ("", "0", "-1", "abc", "9" * 30, "١"):
         assert Notifier(base | {"WATCHDOG_USEC": odd}).watchdog_s is None
+
+
+def test_a_fault_that_comes_and_goes_all_the_time_fills_no_journal() -> None:
+    reader = Reader()
+    for second in range(1200):
+        reader.journal.say(WARNING, "fault", "it fails", float(second))
+        reader.journal.settled("fault")
+    assert len(reader.lines()) <= 2 * EVENT_BURST
