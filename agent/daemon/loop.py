@@ -6,6 +6,8 @@ xenstore has a deadline, every read a size), and nothing it meets ends the daemo
 is told once, counted, and leaves the watchdog without its ping.
 """
 
+import contextlib
+import signal
 import time
 from typing import Any, Final
 
@@ -27,6 +29,7 @@ from agent.sources.xenstore_errors import (
 
 _SOON_S: Final = 0.01
 _AFTER_FAILURE_S: Final = 10.0
+_BREATH_S: Final = 0.5
 
 
 class Daemon:
@@ -70,18 +73,23 @@ class Daemon:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         while not self._stopping:
-            self.serve(self._parts.wakeups.wait(self._timeout_s(time.monotonic())))
+            try:
+                self.serve(self._parts.wakeups.wait(self._timeout_s(time.monotonic())))
+            except Exception:  # noqa: BLE001 - as in `tick`
+                self._stumbled()
         self._parts.notifier.stopping()
         now_s = time.monotonic()
-        self._part(now_s)
-        self._write_status(now_s)
+        with contextlib.suppress(MemoryError):  # to leave a stale status is no bad end
+            self._part(now_s)
+            self._write_status(now_s)
 
     def serve(self, woken: Woken) -> None:
         """Everything that is due after a sleep."""
-        for number in woken.signals:
-            self._on_signal(number)
-        if self._stopping:
+        if any(number != signal.SIGHUP for number in woken.signals):
+            self._stopping = True
             return
+        if woken.signals:
+            self._reload()
         now_s = time.monotonic()
         cause = self._cause(woken, now_s)
         if cause is not None:
@@ -105,6 +113,16 @@ class Daemon:
             return False
         self._parts.journal.settled("tick")
         return True
+
+    def _stumbled(self) -> None:
+        """Something failed outside a look, or there was no memory even to say that one failed.
+
+        Nothing is said here, as that may be what failed; the pause keeps a fault that lasts from
+        taking the CPU.  The look that follows earns the watchdog's ping, or does not.
+        """
+        self._failed_ticks += 1
+        self._look_at_s = time.monotonic() + _AFTER_FAILURE_S
+        time.sleep(_BREATH_S)
 
     def _cause(self, woken: Woken, now_s: float) -> str | None:
         """Why to look now; None when there is no reason."""
@@ -221,18 +239,13 @@ class Daemon:
             "look_again_in_s": None if self._look_at_s is None else self._look_at_s - now_s,
         }
 
-    def _on_signal(self, number: int) -> None:
-        if number == 1:  # SIGHUP
-            self._reload()
-        else:
-            self._stopping = True
-
     def _reload(self) -> None:
         self._parts.notifier.reloading()
         try:
             self._config = self._parts.reload()
-        except ConfigError as error:
-            self._parts.say(j.ERROR, "config", f"the configuration stays as it was: {error}", 5)
+        except (ConfigError, MemoryError) as error:
+            why = str(error) or "there is too little memory to read it"
+            self._parts.say(j.ERROR, "config", f"the configuration stays as it was: {why}", 5)
         else:
             self._turn.configured(self._config.policy)
             self._say_settings()

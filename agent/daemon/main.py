@@ -2,6 +2,7 @@
 """`balloon-agent run`: puts the daemon together, and turns what stops it into an exit status."""
 
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -24,6 +25,7 @@ from agent.sources.xenstore_session import XenstoreSession, default_path
 EX_OK: Final = 0
 EX_USAGE: Final = 64
 EX_NOT_XEN: Final = 69
+EX_NO_MEMORY: Final = 71  # EX_OSERR
 EX_RUNNING: Final = 75
 EX_DENIED: Final = 77
 EX_CONFIG: Final = 78
@@ -36,6 +38,7 @@ _STATUS_OF: Final[Mapping[type[Exception], int]] = {
     NotXenError: EX_NOT_XEN,
     DeviceDenied: EX_DENIED,
     XenstoreLost: EX_NOT_XEN,
+    MemoryError: EX_NO_MEMORY,
 }
 
 
@@ -47,6 +50,7 @@ def main(argv: Sequence[str], root: str | None = None, xenstore_path: str | None
         root: a published domain's files; this machine's without it.
         xenstore_path: where to speak xenstore; the kernel's device without it.
     """
+    _have_standard_descriptors()
     journal = Journal()
     try:
         options = parse_options(argv)
@@ -63,6 +67,13 @@ def main(argv: Sequence[str], root: str | None = None, xenstore_path: str | None
     except tuple(_STATUS_OF) as error:
         return _failed(journal, _words(error), _status_of(error))
     return EX_OK
+
+
+def _have_standard_descriptors() -> None:
+    """Where 0, 1 or 2 is closed the next file would get its number, and the journal's lines."""
+    while (descriptor := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _configuration(options: Options) -> Config:
@@ -89,7 +100,7 @@ def _run(
         daemon.start()
         daemon.run()
     finally:
-        wakeups.close()
+        wakeups.close(signal.SIG_IGN)  # the process ends: to be told so again changes nothing
         runtime.close()
         if bus is not None:
             bus.close()
@@ -130,6 +141,8 @@ def _runtime_path(root: SystemRoot) -> str:
 def _words(error: Exception) -> str:
     if isinstance(error, NotXenError):
         return _NOT_XEN
+    if isinstance(error, MemoryError):
+        return "there is too little memory to start"
     hint = "; the daemon has to run as root" if isinstance(error, DeviceDenied) else ""
     return f"{error}{hint}"
 

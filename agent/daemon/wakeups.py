@@ -36,11 +36,11 @@ class Wakeups:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         signal.set_wakeup_fd(self._signal_w, warn_on_full_buffer=False)
 
-    def close(self) -> None:
-        """Give everything back; later signals act as usual."""
-        signal.set_wakeup_fd(-1)
+    def close(self, afterwards: signal.Handlers = signal.SIG_DFL) -> None:
+        """Give everything back; `afterwards` is what a later signal does."""
         for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, afterwards)
+        signal.set_wakeup_fd(-1)
         for descriptor in (self._signal_r, self._signal_w, self._pressure):
             if descriptor is not None:
                 os.close(descriptor)

@@ -6,14 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 
-from sim_backend.toolstacks import simple_guest
-from tests.support.daemon_process import DaemonProcess, kernel_files
+from tests.support.daemon_process import DaemonProcess
+from tests.support.host_view import BALLOON, HOME, wait_until
 from tests.support.xenstored.daemon import Xenstored
 from tests.support.xenstored.guest import Guest
 from tests.support.xenstored.libxl_tree import GuestConfig, write_guest
@@ -21,34 +19,7 @@ from tests.support.xenstored.raw_client import RawClient
 
 pytestmark = pytest.mark.xenstored
 
-HOME = "/local/domain/5"
-BALLOON = f"{HOME}/data/balloon"
 STOP_S = 2.0
-TOKENS = count()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    _, domain = simple_guest()
-    (tmp_path / "empty.toml").touch()
-    return kernel_files(domain, tmp_path / "root")
-
-
-@pytest.fixture
-def config(root: Path) -> Path:
-    return root.parent / "empty.toml"
-
-
-@pytest.fixture
-def daemon(root: Path, config: Path, guest: Guest) -> Iterator[DaemonProcess]:
-    with DaemonProcess(root, guest.path, "--config", str(config)) as process:
-        yield process.ready()
-
-
-def wait_until(dom0: RawClient, key: str, value: bytes) -> None:
-    dom0.watch(key, f"token-{next(TOKENS)}")
-    while not (dom0.exists(key) and dom0.read(key) == value):
-        dom0.next_event()
 
 
 def test_a_start_is_reported_to_host_manager_and_files(

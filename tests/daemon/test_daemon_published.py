@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from tests.support.daemon_process import PATIENCE_S, REPOSITORY, DaemonProcess
 from tests.support.xenstored.raw_client import RawClient
@@ -20,8 +20,16 @@ from tests.support.xenstored.raw_client import RawClient
 class Published(NamedTuple):
     root: Path
     xenstore: str
-    dom0: RawClient
+    dom0_path: str
     home: str
+    commands: IO[bytes]
+
+    def dom0(self) -> RawClient:
+        return RawClient(self.dom0_path)
+
+    def say(self, command: str) -> None:
+        self.commands.write(f"{command}\n".encode())
+        self.commands.flush()
 
 
 @contextmanager
@@ -39,9 +47,10 @@ def published(scenario: str, speed: float = 1.0) -> Iterator[Published]:
         try:
             assert select.select([process.stdout], [], [], PATIENCE_S)[0]
             where = json.loads(process.stdout.readline())
-            with RawClient(where["dom0"]) as dom0:
-                home = f"/local/domain/{where['domid']}"
-                yield Published(Path(where["root"]), where["xenstore"], dom0, home)
+            home = f"/local/domain/{where['domid']}"
+            yield Published(
+                Path(where["root"]), where["xenstore"], where["dom0"], home, process.stdin
+            )
         finally:
             process.terminate()
             process.wait()
@@ -60,13 +69,14 @@ def wait_until(dom0: RawClient, key: str, value: str, patience_s: float = PATIEN
 def test_a_mem_set_is_followed_by_the_kernel_and_told_to_the_host() -> None:
     with (
         published("balloon-up") as there,
+        there.dom0() as dom0,
         DaemonProcess(there.root, there.xenstore, "--config", "/dev/null") as daemon,
     ):
         daemon.ready()
         balloon = f"{there.home}/data/balloon"
-        there.dom0.write(f"{there.home}/memory/target", 400 * 1024)
-        wait_until(there.dom0, f"{balloon}/actual_kb", str(400 * 1024))
-        wait_until(there.dom0, f"{balloon}/state", "settled")
+        dom0.write(f"{there.home}/memory/target", 400 * 1024)
+        wait_until(dom0, f"{balloon}/actual_kb", str(400 * 1024))
+        wait_until(dom0, f"{balloon}/state", "settled")
         assert daemon.end(signal.SIGTERM) == 0
         assert daemon.status()["daemon"]["failed_ticks"] == 0
         assert all(d["action"] == "none" for d in daemon.status()["daemon"]["decisions"])
@@ -76,6 +86,7 @@ def test_a_guarded_shrink_stops_at_the_floor_and_says_which() -> None:
     words = ("--config", "/dev/null", "--mode", "guard")
     with (
         published("down-below-working-set", speed=2.0) as there,
+        there.dom0() as dom0,
         DaemonProcess(there.root, there.xenstore, *words) as daemon,
     ):
         daemon.ready()
@@ -86,6 +97,25 @@ def test_a_guarded_shrink_stops_at_the_floor_and_says_which() -> None:
         held_kib = status["balloon"]["current_kib"]
         assert status["host"]["target_kib"] == 200 * 1024
         assert 400 * 1024 < held_kib < 512 * 1024
-        floor_kib = int(there.dom0.read(f"{there.home}/data/balloon/floor_kb"))
+        floor_kib = int(dom0.read(f"{there.home}/data/balloon/floor_kb"))
         assert abs(floor_kib - held_kib) <= 16 * 1024
+        assert daemon.end() == 0
+
+
+def test_a_target_that_changed_while_xenstored_was_away_is_followed() -> None:
+    with (
+        published("balloon-up") as there,
+        DaemonProcess(there.root, there.xenstore, "--config", "/dev/null") as daemon,
+    ):
+        daemon.ready()
+        there.say("stop")
+        while "xenstore is lost" not in daemon.stderr:
+            assert daemon.message() is not None
+        there.say("mem-set 400")
+        there.say("start")
+        daemon.wait_for_status(connections=2, xenstore="connected")
+        with there.dom0() as dom0:
+            wait_until(dom0, f"{there.home}/data/balloon/actual_kb", str(400 * 1024))
+            assert dom0.read(f"{there.home}/data/balloon/host_target_kb") == b"409600"
+        assert daemon.stderr.count("xenstore is lost") == 1
         assert daemon.end() == 0

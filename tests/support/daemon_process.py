@@ -43,7 +43,10 @@ class DaemonProcess:
         *arguments: str,
         environment: Mapping[str, str] | None = None,
         prefix: tuple[str, ...] = (),
+        start: str = START,
+        stderr: int | None = None,
     ) -> None:
+        """`start` is the Python that starts it; `stderr` a descriptor for its journal's lines."""
         self.root = Path(root)
         self._directory = tempfile.TemporaryDirectory(prefix="daemon-")
         address = os.path.join(self._directory.name, "notify")
@@ -51,13 +54,13 @@ class DaemonProcess:
         self._notify.bind(address)
         self.messages: list[str] = []
         self._stderr_path = Path(self._directory.name, "stderr")
-        with self._stderr_path.open("wb") as stderr:
+        with self._stderr_path.open("wb") as kept:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-c", START, str(root), xenstore, *arguments],
+                [*prefix, sys.executable, "-c", start, str(root), xenstore, *arguments],
                 cwd=REPOSITORY,
                 env={**os.environ, "NOTIFY_SOCKET": address, **(environment or {})},
                 stdin=subprocess.DEVNULL,
-                stderr=stderr,
+                stderr=kept if stderr is None else stderr,
             )
 
     def __enter__(self) -> Self:
@@ -99,6 +102,10 @@ class DaemonProcess:
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
+
+    def silent(self, for_s: float) -> bool:
+        """Whether nothing is said to the service manager for that long."""
+        return self.message(for_s) is None
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the exit status."""

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The service manager's watchdog: fed by good looks, left hungry by anything else."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon_process import START, DaemonProcess
+from tests.support.xenstored.guest import Guest
+from tests.support.xenstored.raw_client import RawClient
+
+pytestmark = pytest.mark.xenstored
+
+FED = {"WATCHDOG_USEC": "400000"}
+# A source that hangs, or fails, as long as a file says so.
+FAULTY = """
+import os, sys, time
+from agent.daemon import observer
+sound = observer.read_pressure
+
+def faulty(root):
+    while os.path.exists(root.absolute("hang")):
+        time.sleep(0.05)
+    if os.path.exists(root.absolute("fail")):
+        raise ZeroDivisionError("injected")
+    return sound(root)
+
+observer.read_pressure = faulty
+"""
+
+
+@pytest.mark.parametrize("fault", ["hang", "fail"])
+def test_a_source_that_hangs_or_fails_leaves_the_watchdog_hungry(
+    root: Path, guest: Guest, dom0: RawClient, fault: str
+) -> None:
+    with DaemonProcess(
+        root, guest.path, "--config", "/dev/null", environment=FED, start=FAULTY + START
+    ) as daemon:
+        daemon.ready()
+        daemon.wait_for("WATCHDOG=1")
+        (root / fault).touch()
+        while not daemon.silent(0.5):
+            pass
+        heard = daemon.messages.count("WATCHDOG=1")
+        daemon.silent(0.5)
+        assert daemon.messages.count("WATCHDOG=1") == heard
+
+        (root / fault).unlink()
+        daemon.wait_for("WATCHDOG=1")
+        assert daemon.end() == 0
