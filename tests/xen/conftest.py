@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Plays the scenarios of the selected tests in one boot of the emulated machine."""
+"""Plays the scenarios of the selected tests, on emulated machines side by side."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Playback:
-    """Outcomes, case by case, as the machine plays them."""
+    """Outcomes, case by case, waited for in the order of the tests, whatever order they come in."""
 
     def __init__(self, run: runner.Run, config: pytest.Config) -> None:
         self._run = run
@@ -44,12 +44,12 @@ class Playback:
         """Wait for the outcome of a case; what was never played has failed."""
         while (found := self._run.results.outcome(scenario, case)) is None:
             if not self._advance():
-                why = self._broken or "the machine ended without playing this case"
+                why = self._broken or "the machines ended without playing this case"
                 return Outcome(False, why, 0.0)
         return found
 
     def finish(self) -> None:
-        """Let the machine come to its end."""
+        """Let the machines come to their end."""
         while self._advance():
             pass
         passed, total = self._run.results.counts()
@@ -63,7 +63,7 @@ class Playback:
         except LabError as error:
             self._broken = str(error)
             return False
-        if event["event"] != "case":
+        if event["event"] not in {"case", "next"}:
             say(self._config, describe(event))
         return True
 
@@ -78,7 +78,7 @@ def say(config: pytest.Config, line: str) -> None:
 
 @pytest.fixture(scope="session")
 def playback(request: pytest.FixtureRequest) -> Iterator[Playback]:
-    """The machine, playing the scenarios of all selected tests in order."""
+    """The machines, playing the scenarios of all selected tests."""
     items = (item for item in request.session.items if isinstance(item, pytest.Function))
     parameters = (getattr(item, "callspec", None) for item in items)
     wanted = {spec.params["scenario"] for spec in parameters if spec and "scenario" in spec.params}

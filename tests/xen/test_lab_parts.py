@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.xenlab import scenarios
+from tests.xenlab import paths, scenarios
 from tests.xenlab.build import cpio
 from tests.xenlab.build.artifact import Artifact
 from tests.xenlab.build.modules import ModuleTree
@@ -17,7 +17,8 @@ from tests.xenlab.dom0.judge import View, complaints
 from tests.xenlab.errors import LabError
 from tests.xenlab.guest import channel, frames
 from tests.xenlab.guest.frames import ANSWER, REQUEST
-from tests.xenlab.results import Results, table
+from tests.xenlab.page import NOT_RUN, page
+from tests.xenlab.results import Results
 
 
 def assemble(lines: list[bytes]) -> bytes | None:
@@ -199,10 +200,36 @@ def test_scenarios_and_their_cases_have_names_of_their_own() -> None:
 def test_a_case_that_was_never_played_has_not_passed(tmp_path: Path) -> None:
     scenario = scenarios.ALL["dom0"]
     results = Results([scenario], {"bookworm": "6.1.0"})
-    first = {"event": "case", "scenario": "dom0", "case": "boot", "seconds": 1.0}
-    results.take(first | {"outcome": "passed", "detail": None})
+    results.take(case("dom0", "boot", "passed"))
     assert results.counts() == (1, len(scenario.cases))
-    report = json.loads(results.write(tmp_path, agent="w.whl").read_text())
-    rows = table(report).splitlines()
+    report = json.loads(results.write(tmp_path, about={"agent": "w.whl"}).read_text())
+    rows = page(report, [scenario]).splitlines()
     assert sum(row.endswith("| passed |") for row in rows) == 1
-    assert sum(row.endswith("| not played |") for row in rows) == len(scenario.cases) - 1
+    assert sum(row.endswith(f"| {NOT_RUN} |") for row in rows) == len(scenario.cases) - 1
+
+
+def test_a_case_that_failed_once_does_not_pass_when_played_again() -> None:
+    results = Results([scenarios.ALL["dom0"]], {})
+    for outcome in ("failed", "passed"):
+        results.take(case("dom0", "boot", outcome))
+    assert results.counts()[0] == 0
+
+
+def test_the_page_on_xen_shows_every_case_as_the_last_run_left_it() -> None:
+    report = json.loads(paths.LAST_RUN.read_text())
+    assert paths.PAGE.read_text() == page(report, scenarios.ALL.values()), (
+        "docs/tested-on-xen.md is stale: run `python3 -m tests.xenlab publish`"
+    )
+
+
+def test_a_case_that_came_after_the_last_run_is_not_run() -> None:
+    report = json.loads(paths.LAST_RUN.read_text())
+    known = scenarios.ALL["dom0"]
+    newer = known._replace(cases=(*known.cases, known.cases[0]._replace(name="newer")))
+    rows = page(report, [newer]).splitlines()
+    assert next(row for row in rows if row.startswith("| newer |")).endswith(f"| {NOT_RUN} |")
+
+
+def case(scenario: str, name: str, outcome: str) -> dict[str, Any]:
+    event = {"event": "case", "scenario": scenario, "case": name, "seconds": 1.0, "detail": None}
+    return event | {"outcome": outcome}

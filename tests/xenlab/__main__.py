@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python3 -m tests.xenlab`: build, run, list, shell, table, refresh-captures.
+"""`python3 -m tests.xenlab`: build, run, list, shell, table, publish, refresh-captures.
 
 Exit status of `run`: 0 if every case passed, 1 if one did not, 2 if the lab could not work.
 """
@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.xenlab import captures, runner, scenarios
+from tests.xenlab import captures, paths, runner, scenarios
 from tests.xenlab.build.builder import build
 from tests.xenlab.build.recipe import BASE_SUITE, KERNELS
 from tests.xenlab.errors import LabError
-from tests.xenlab.results import table
-from tests.xenlab.share import KEPT
+from tests.xenlab.page import page
 
 _started = time.monotonic()
 
@@ -29,19 +28,21 @@ def say(line: str) -> None:
 
 
 def describe(event: dict[str, Any]) -> str:
-    """Return a line for a person about an event of dom0."""
+    """Return a line for a person about an event of a machine."""
     kind = event["event"]
+    who = f"{event['machine']}: {event.get('scenario', '')}".rstrip()
     if kind == "case":
-        line = f"  {event['outcome']}: {event['case']} ({event['seconds']} s)"
+        line = f"{who}: {event['outcome']}: {event['case']} ({event['seconds']} s)"
         return line if event["detail"] is None else f"{line}\n{event['detail']}"
     return {
-        "ready": f"Xen {event.get('xen')} and dom0 are up",
-        "scenario": f"scenario {event.get('scenario')}",
-        "up": f"  up after {event.get('seconds')} s",
-        "again": f"  once more from the start: {event.get('why')}",
-        "broken": f"  broken: {event.get('why')}",
-        "scenario-done": f"  done in {event.get('seconds')} s",
-        "end": "powering off",
+        "ready": f"{who} Xen {event.get('xen')} and dom0 are up",
+        "scenario": f"{who}: starts",
+        "up": f"{who}: up after {event.get('seconds')} s",
+        "again": f"{who}: once more from the start: {event.get('why')}",
+        "broken": f"{who}: broken: {event.get('why')}",
+        "scenario-done": f"{who}: done in {event.get('seconds')} s",
+        "lost": f"{who}: the machine is lost: {event.get('why')}",
+        "end": f"{who} powering off",
     }[kind]
 
 
@@ -56,13 +57,14 @@ def _run(arguments: argparse.Namespace) -> int:
         chosen = scenarios.select(arguments.scenarios)
     except KeyError as error:
         raise LabError(f"no such scenario: {error.args[0]}; see the list command") from None
-    run = runner.prepare(chosen, say, wheel=arguments.wheel)
+    run = runner.prepare(chosen, say, wheel=arguments.wheel, machines=arguments.machines)
     return _follow(run)
 
 
 def _follow(run: runner.Run) -> int:
     for event in run.follow():
-        say(describe(event))
+        if event["event"] != "next":
+            say(describe(event))
     passed, total = run.results.counts()
     say(f"{passed} of {total} cases passed; results, logs and evidence: {run.folder}")
     return 0 if passed == total else 1
@@ -71,9 +73,11 @@ def _follow(run: runner.Run) -> int:
 def _refresh_captures(arguments: argparse.Namespace) -> int:
     names = arguments.guests or list(scenarios.CAPTURED)
     chosen = [scenarios.CAPTURED[name] for name in names]
-    run = runner.prepare(chosen, say, wheel=arguments.wheel, captures=True)
+    run = runner.prepare(
+        chosen, say, wheel=arguments.wheel, captures=True, machines=arguments.machines
+    )
     status = _follow(run)
-    for name in captures.refresh(run.share / KEPT, run.folder / "captures"):
+    for name in captures.refresh(run.kept(), run.folder / "captures"):
         say(f"refreshed {name}")
     return status
 
@@ -91,7 +95,16 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    print(table(json.loads(arguments.results.read_text())), end="")
+    report = json.loads(arguments.results.read_text())
+    print(page(report, scenarios.ALL.values()), end="")
+    return 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    text = arguments.results.read_text()
+    paths.LAST_RUN.write_text(text)
+    paths.PAGE.write_text(page(json.loads(text), scenarios.ALL.values()))
+    say(f"{paths.LAST_RUN} and {paths.PAGE} are written")
     return 0
 
 
@@ -99,6 +112,12 @@ def _suite(name: str) -> str:
     if name not in KERNELS:
         raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(sorted(KERNELS))}")
     return name
+
+
+def _count(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and int(word)):
+        raise argparse.ArgumentTypeError(f"{word} is no number of machines")
+    return int(word)
 
 
 def _captured(name: str) -> str:
@@ -121,6 +140,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("run", help="play scenarios: names, `quick` or `all`")
     command.add_argument("scenarios", nargs="+", metavar="SCENARIO")
     command.add_argument("--wheel", type=Path, help="the agent to test, else built from here")
+    command.add_argument("--machines", type=_count, help="how many play side by side")
     command.set_defaults(act=_run)
 
     command = commands.add_parser(
@@ -128,6 +148,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("guests", nargs="*", type=_captured, metavar="GUEST")
     command.add_argument("--wheel", type=Path, help="the agent to have in the guests")
+    command.add_argument("--machines", type=_count, help="how many play side by side")
     command.set_defaults(act=_refresh_captures)
 
     command = commands.add_parser("shell", help="boot and give a shell in dom0")
@@ -138,9 +159,13 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("list", help="show all scenarios and their cases")
     command.set_defaults(act=_list)
 
-    command = commands.add_parser("table", help="show a results.json as a Markdown table")
-    command.add_argument("results", type=Path)
+    command = commands.add_parser("table", help="show a results.json as the page in docs/")
+    command.add_argument("results", type=Path, nargs="?", default=paths.LAST_RUN)
     command.set_defaults(act=_table)
+
+    command = commands.add_parser("publish", help="make it the last run that docs/ shows")
+    command.add_argument("results", type=Path, nargs="?", default=paths.LAST_RUN)
+    command.set_defaults(act=_publish)
     return top
 
 

@@ -7,7 +7,7 @@ A tree GUEST/STATE is what `balloon-agent --root` reads, with meta.json and seen
 import json
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ def unpack(kept: Path, trees: Path) -> Iterator[Path]:
     """Unpack every capture of a run; yield each tree.
 
     Args:
-        kept: the folder of a run with one folder per scenario.
+        kept: a folder of a run with one folder per scenario.
         trees: where GUEST/STATE goes.
     """
     for archive in sorted(kept.glob("*/captures/*/capture.tar.gz")):
@@ -39,10 +39,11 @@ def unpack(kept: Path, trees: Path) -> Iterator[Path]:
         yield tree
 
 
-def refresh(kept: Path, trees: Path) -> list[str]:
+def refresh(folders: Iterable[Path], trees: Path) -> list[str]:
     """Write the fixtures and timelines of a run; return the names of the fixtures."""
-    written = [collect(tree) for tree in unpack(kept, trees)]
-    for timeline in kept.glob("*/timelines/*.txt"):
+    folders = list(folders)
+    written = [collect(tree) for kept in folders for tree in unpack(kept, trees)]
+    for timeline in (path for kept in folders for path in kept.glob("*/timelines/*.txt")):
         target = FIXTURES / "timelines" / timeline.parent.parent.name / timeline.name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(timeline, target)

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 from tests.xenlab.build import recipe
 from tests.xenlab.build.builder import Artifacts
 from tests.xenlab.errors import LabError
-from tests.xenlab.share import DRIVER_LOG, EVENTS
+from tests.xenlab.share import DRIVER_LOG, EVENTS, ORDERS, SHARE
 
 MEMORY: Final = "4G"
 DOM0_MEMORY: Final = "1G,max:1536M"
@@ -27,14 +27,13 @@ XEN_WORDS: Final = (
 )  # fmt: skip
 DOM0_WORDS: Final = (
     "console=hvc0", "mitigations=off", "lab.role=dom0", "lab.root=/dev/vda",
-    "lab.init=/lab/tests/xenlab/dom0/init",
+    "lab.init=/lab/tests/xenlab/dom0/init", "systemd.show_status=0", "systemd.wants=lab.service",
 )  # fmt: skip
 FIRST_BOOT_DISK: Final = ord("b")
 
 BOOT_WITHIN_S: Final = 240.0
 SILENT_AT_MOST_S: Final = 1500.0
 """Longer than any case may take, restarts included."""
-POLL_S: Final = 0.2
 STOP_WITHIN_S: Final = 40.0
 
 
@@ -49,11 +48,22 @@ def boot_disks(artifacts: Artifacts) -> dict[str, str]:
 class Machine:
     """One boot of the emulated machine; a context manager that ends it."""
 
-    def __init__(self, artifacts: Artifacts, share: Path, serial_log: Path) -> None:
+    def __init__(self, artifacts: Artifacts, folder: Path) -> None:
+        """Describe it.
+
+        Args:
+            artifacts: what it boots.
+            folder: where its log goes and, in `share`, what dom0 sees of this machine.
+        """
+        self.share = folder / SHARE
+        self.at_end = False
+        """Whether dom0 has said that it is done."""
         self._artifacts = artifacts
-        self._share = share
-        self._serial_log = serial_log
+        self._serial_log = folder / "serial.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._read_up_to = 0
+        self._heard = 0.0
+        self._limit_s = BOOT_WITHIN_S
 
     def __enter__(self) -> Self:
         command = self.command(f"file:{self._serial_log}")
@@ -61,6 +71,7 @@ class Machine:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
             )
+        self._heard = time.monotonic()
         return self
 
     def __exit__(
@@ -86,30 +97,37 @@ class Machine:
         command += ["-chardev", "stdio,id=terminal,signal=off"]
         return subprocess.run(command, check=False).returncode
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Yield what dom0 reports until it says that it is at the end.
+    def poll(self) -> list[dict[str, Any]]:
+        """Return what dom0 has reported since the last time.
 
         Raises:
             LabError: the machine died, did not come up or fell silent.
         """
-        limit_s = BOOT_WITHIN_S
-        heard = time.monotonic()
-        with (self._share / EVENTS).open() as file:
-            partial = ""
-            while True:
-                partial += file.readline()
-                if partial.endswith("\n"):
-                    event = json.loads(partial)
-                    partial, heard, limit_s = "", time.monotonic(), SILENT_AT_MOST_S
-                    yield event
-                    if event["event"] == "end":
-                        return
-                    continue
-                if self._process is None or self._process.poll() is not None:
-                    raise LabError(f"the machine ended by itself\n{self._last_words()}")
-                if time.monotonic() - heard > limit_s:
-                    raise LabError(f"no word from dom0 for {limit_s:.0f} s\n{self._last_words()}")
-                time.sleep(POLL_S)
+        ended = self._process is None or self._process.poll() is not None
+        events = list(self._new_events())
+        if events:
+            self._heard, self._limit_s = time.monotonic(), SILENT_AT_MOST_S
+            self.at_end = events[-1]["event"] == "end"
+        elif self.at_end:
+            pass
+        elif ended:
+            raise LabError(f"the machine ended by itself\n{self._last_words()}")
+        elif time.monotonic() - self._heard > self._limit_s:
+            raise LabError(f"no word from dom0 for {self._limit_s:.0f} s\n{self._last_words()}")
+        return events
+
+    def order(self, scenario: str | None) -> None:
+        """Answer dom0's question what to play next; None: nothing more."""
+        with (self.share / ORDERS).open("a") as file:
+            file.write(json.dumps(scenario) + "\n")
+
+    def _new_events(self) -> Iterator[dict[str, Any]]:
+        with (self.share / EVENTS).open("rb") as file:
+            file.seek(self._read_up_to)
+            *lines, unfinished = file.read().split(b"\n")
+            self._read_up_to = file.tell() - len(unfinished)
+        for line in lines:
+            yield json.loads(line)
 
     def command(self, serial: str, extra_dom0_words: tuple[str, ...] = ()) -> list[str]:
         """Return QEMU's command line."""
@@ -129,7 +147,7 @@ class Machine:
             "-kernel", str(self._artifacts.hypervisor / "xen"),
             "-append", " ".join(XEN_WORDS),
             "-initrd", f"{modules},{dom0 / 'initramfs.cpio'}",
-            "-fsdev", f"local,id=lab,path={self._share},security_model=none",
+            "-fsdev", f"local,id=lab,path={self.share},security_model=none",
             "-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab",
         ]  # fmt: skip
         for disk in disks:
@@ -145,5 +163,5 @@ class Machine:
         return words
 
     def _logs(self) -> tuple[Path, ...]:
-        driver = self._share / DRIVER_LOG
+        driver = self.share / DRIVER_LOG
         return self._serial_log, self._serial_log.with_suffix(".qemu"), driver

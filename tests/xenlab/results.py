@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run found: collected from dom0's events, written as JSON, shown as a table."""
+"""What a run found: collected from what the machines report, written as JSON."""
 
 import json
 import time
@@ -11,6 +11,7 @@ from tests.xenlab.model import Scenario
 
 SCHEMA: Final = 1
 FILE: Final = "results.json"
+NOT_PLAYED: Final = "not played"
 
 
 class Outcome(NamedTuple):
@@ -44,6 +45,8 @@ class Results:
     def take(self, event: Mapping[str, Any]) -> None:
         """Take an event from dom0."""
         notes = self._notes.setdefault(event.get("scenario", ""), {"attempts": 1})
+        if "machine" in event:
+            notes["machine"] = event["machine"]
         if event["event"] == "ready":
             self._xen = event["xen"]
         elif event["event"] == "case":
@@ -53,11 +56,14 @@ class Results:
                 event["seconds"],
                 event.get("measured", {}),
             )
-            self._outcomes[event["scenario"], event["case"]] = outcome
+            earlier = self.outcome(event["scenario"], event["case"])
+            if earlier is None or earlier.passed:  # Played again, a case may fail, not pass.
+                self._outcomes[event["scenario"], event["case"]] = outcome
         elif event["event"] == "up":
             notes["up_after_s"] = event["seconds"]
-        elif event["event"] == "again":
+        elif event["event"] in {"again", "lost"}:
             notes["attempts"] += 1
+            notes.setdefault("played_again_because", []).append(event["why"])
         elif event["event"] == "scenario-done":
             notes["seconds"] = event["seconds"]
         elif event["event"] == "broken":
@@ -83,12 +89,17 @@ class Results:
         total = sum(len(scenario.cases) for scenario in self._scenarios)
         return total - len(self.failures()), total
 
-    def write(self, folder: Path, *, agent: str) -> Path:
-        """Write everything as JSON; return the file."""
+    def write(self, folder: Path, *, about: Mapping[str, Any]) -> Path:
+        """Write everything as JSON; return the file.
+
+        Args:
+            folder: where `results.json` goes.
+            about: more to say of the run as a whole, like the agent that was tested.
+        """
         path = folder / FILE
         report = {
             "schema": SCHEMA,
-            "agent": agent,
+            **about,
             "xen": self._xen,
             "kernels": dict(self._kernels),
             "started": round(self._started),
@@ -125,34 +136,7 @@ class Results:
         }
 
 
-def table(report: Mapping[str, Any]) -> str:
-    """Return a Markdown table of a results file: guest, kernel, case, what was verified."""
-    passed = [case["outcome"] for s in report["scenarios"] for case in s["cases"]].count("passed")
-    total = sum(len(scenario["cases"]) for scenario in report["scenarios"])
-    day = time.strftime("%Y-%m-%d", time.gmtime(report["started"]))
-    summary = (
-        f"{day}: {passed} of {total} cases passed in {report['seconds'] / 60:.0f} minutes, "
-        f"Xen {report['xen']}, {report['agent']}."
-    )
-    lines = [
-        summary,
-        "",
-        "| scenario | guest | kernel | case | verified | outcome |",
-        "|---|---|---|---|---|---|",
-    ]
-    for scenario in report["scenarios"]:
-        size = f"{scenario['guest']} {scenario['memory_mib']}/{scenario['maxmem_mib']} MiB"
-        for case in scenario["cases"]:
-            figures = "".join(f"; {what}: {value}" for what, value in case["measured"].items())
-            cells = (
-                scenario["name"], size, scenario["kernel"], case["name"],
-                case["verifies"] + figures, case["outcome"],
-            )  # fmt: skip
-            lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def _word(outcome: Outcome | None) -> str:
     if outcome is None:
-        return "not played"
+        return NOT_PLAYED
     return "passed" if outcome.passed else "failed"

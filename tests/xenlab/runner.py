@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One run: build what is missing, boot, let dom0 play the scenarios, collect what it found."""
+"""One run: build what is missing, boot, have dom0 play the scenarios, collect what it found."""
 
+import contextlib
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tests.xenlab import paths, share
+from tests.xenlab import dispatch, paths, share
 from tests.xenlab.build import requirements
 from tests.xenlab.build.builder import Artifacts, build
+from tests.xenlab.dispatch import Dispatcher
 from tests.xenlab.errors import LabError
 from tests.xenlab.machine import Machine, boot_disks
 from tests.xenlab.model import Scenario
@@ -24,21 +26,28 @@ class Run(NamedTuple):
     """A prepared run."""
 
     folder: Path
-    share: Path
-    machine: Machine
+    scenarios: Sequence[Scenario]
+    machines: Sequence[Machine]
     results: Results
-    agent: str
-    """The file name of the wheel under test."""
+    about: Mapping[str, Any]
+    """What is under test, and on how many machines."""
 
     def follow(self) -> Iterator[dict[str, Any]]:
         """Boot, yield every event as it comes, write the results at the end in any case."""
+        took_s = dispatch.seconds_of(paths.LAST_RUN)
         try:
-            with self.machine:
-                for event in self.machine.events():
+            with contextlib.ExitStack() as stack:
+                for machine in self.machines:
+                    stack.enter_context(machine)
+                for event in Dispatcher(self.scenarios, self.machines, took_s).events():
                     self.results.take(event)
                     yield event
         finally:
-            self.results.write(self.folder, agent=self.agent)
+            self.results.write(self.folder, about=self.about)
+
+    def kept(self) -> list[Path]:
+        """Return the folders with evidence and captures, one folder per scenario in each."""
+        return [machine.share / share.KEPT for machine in self.machines]
 
 
 def prepare(
@@ -47,6 +56,7 @@ def prepare(
     *,
     wheel: Path | None = None,
     captures: bool = False,
+    machines: int | None = None,
 ) -> Run:
     """Build what is missing and lay out a run.
 
@@ -55,35 +65,53 @@ def prepare(
         say: takes a line of progress.
         wheel: the agent to test; by default one is built from this repository.
         captures: the scenarios are those that refresh the fixtures.
+        machines: how many play side by side; by default what this computer bears.
 
     Raises:
         LabError: this machine lacks something, or the wheel cannot be built.
     """
-    requirements.require_for_run(paths.cache_root())
+    count = min(machines or requirements.bearable_machines(), max(len(scenarios), 1))
+    requirements.require_for_run(paths.cache_root(), count)
     artifacts = build({scenario.guest.kernel for scenario in scenarios}, say)
     folder = _new_folder()
-    wheel = wheel or build_wheel(folder)
-    say(f"testing {wheel.name}; everything of this run is in {folder}")
-    plan = {
-        "scenarios": [scenario.name for scenario in scenarios],
-        "boot_disks": boot_disks(artifacts),
-        "captures": captures,
-    }
-    shared = folder / "share"
-    share.prepare(shared, wheel, plan)
-    machine = Machine(artifacts, shared, folder / "serial.log")
-    return Run(folder, shared, machine, Results(scenarios, artifacts.kernel_versions()), wheel.name)
+    about = {"agent": (wheel or build_wheel(folder)).name, "commit": commit(), "machines": count}
+    side_by_side = f" on {count} machines side by side" if count > 1 else ""
+    say(f"testing {about['agent']}{side_by_side}; everything of this run is in {folder}")
+    plan = {"boot_disks": boot_disks(artifacts), "captures": captures}
+    wheel = wheel or folder / str(about["agent"])
+    made = [
+        _machine(artifacts, folder / f"machine-{number}", wheel, plan)
+        for number in range(1, count + 1)
+    ]
+    results = Results(scenarios, artifacts.kernel_versions())
+    return Run(folder, scenarios, made, results, about)
 
 
 def shell(suites: Sequence[str], say: Callable[[str], None], wheel: Path | None = None) -> int:
     """Boot for a person; return QEMU's exit status."""
-    requirements.require_for_run(paths.cache_root())
-    artifacts: Artifacts = build(suites, say)
+    requirements.require_for_run(paths.cache_root(), 1)
+    artifacts = build(suites, say)
     folder = _new_folder()
-    shared = folder / "share"
-    plan = {"scenarios": [], "boot_disks": boot_disks(artifacts)}
-    share.prepare(shared, wheel or build_wheel(folder), plan)
-    return Machine(artifacts, shared, folder / "serial.log").interactive()
+    plan = {"boot_disks": boot_disks(artifacts)}
+    machine = _machine(artifacts, folder / "machine-1", wheel or build_wheel(folder), plan)
+    return machine.interactive()
+
+
+def _machine(artifacts: Artifacts, folder: Path, wheel: Path, plan: dict[str, Any]) -> Machine:
+    machine = Machine(artifacts, folder)
+    share.prepare(machine.share, wheel, plan)
+    return machine
+
+
+def commit() -> str | None:
+    """Return what `git describe` calls the sources, None outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    with contextlib.suppress(OSError):
+        done = subprocess.run(
+            command, cwd=paths.REPOSITORY, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip() or None
+    return None
 
 
 def build_wheel(into: Path) -> Path:

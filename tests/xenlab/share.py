@@ -4,8 +4,9 @@
 tests/xenlab/...   the lab's own sources, imported under the same names as here
 agent.whl          the agent to test
 payload.cpio       the same two for guests, laid behind their initramfs
-run.json           what to do
-events.jsonl       written by dom0: what happened, line by line
+run.json           what holds for the whole run
+events.jsonl       written by dom0: what happened and that it wants to know what to play next
+orders.jsonl       the answers: a scenario's name, null for nothing more
 kept/              written by dom0: evidence of failures, timelines, captures
 """
 
@@ -19,7 +20,9 @@ from tests.xenlab.paths import LAB_SOURCES, REPOSITORY
 
 WHEEL: Final = "agent.whl"
 SYSTEMD: Final = "agent-systemd"
+SHARE: Final = "share"
 EVENTS: Final = "events.jsonl"
+ORDERS: Final = "orders.jsonl"
 DRIVER_LOG: Final = "driver.log"
 KEPT: Final = "kept"
 NOT_SHARED: Final = shutil.ignore_patterns("__pycache__", "*.pyc")
@@ -36,6 +39,7 @@ def prepare(share: Path, wheel: Path, run: dict[str, Any]) -> None:
     (share / "payload.cpio").write_bytes(_payload(share))
     (share / "run.json").write_text(json.dumps(run, indent=1) + "\n")
     (share / EVENTS).touch()
+    (share / ORDERS).touch()
 
 
 def _payload(share: Path) -> bytes:

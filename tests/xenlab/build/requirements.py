@@ -21,7 +21,12 @@ KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 BUILD_SPACE_MIB: Final = 4096
 RUN_SPACE_MIB: Final = 1024
-RUN_MEMORY_MIB: Final = 5120
+MACHINE_MEMORY_MIB: Final = 4096 + 256
+"""Of an emulated machine: its own and QEMU's."""
+SPARE_MEMORY_MIB: Final = 768
+MACHINES_AT_MOST: Final = 2
+MACHINES_VARIABLE: Final = "BALLOON_AGENT_XENLAB_MACHINES"
+MEMINFO: Final = Path("/proc/meminfo")
 
 
 def require_for_build(where: Path) -> None:
@@ -33,16 +38,34 @@ def require_for_build(where: Path) -> None:
     _complain(missing, _space_problem(where, BUILD_SPACE_MIB))
 
 
-def require_for_run(where: Path) -> None:
+def require_for_run(where: Path, machines: int) -> None:
     """Raise LabError naming each tool, disk space and memory that a run would miss."""
     problem = _space_problem(where, RUN_SPACE_MIB)
     memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    if memory_mib < RUN_MEMORY_MIB:
+    needed_mib = machines * MACHINE_MEMORY_MIB + SPARE_MEMORY_MIB
+    if memory_mib < needed_mib:
         problem += (
-            f"the emulated machine needs {RUN_MEMORY_MIB} MiB of memory, "
-            f"this one has {memory_mib} MiB. "
+            f"{machines} emulated machine{'s need' if machines > 1 else ' needs'} {needed_mib} MiB "
+            f"of memory, this one has {memory_mib} MiB. "
         )
     _complain(_packages_of_missing(RUN_TOOLS), problem)
+
+
+def bearable_machines() -> int:
+    """Return how many emulated machines play well side by side here.
+
+    One for each core that may be used and for the memory that is free, two at most; the
+    environment variable BALLOON_AGENT_XENLAB_MACHINES knows better.
+    """
+    wanted = os.environ.get(MACHINES_VARIABLE)
+    if wanted:
+        if not (wanted.isascii() and wanted.isdigit() and int(wanted)):
+            raise LabError(f"{MACHINES_VARIABLE} is to be a number of machines, not {wanted!r}")
+        return int(wanted)
+    rows = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
+    free_mib = int(rows["MemAvailable"].split()[0]) >> 10
+    by_memory = (free_mib - SPARE_MEMORY_MIB) // MACHINE_MEMORY_MIB
+    return max(1, min(len(os.sched_getaffinity(0)), by_memory, MACHINES_AT_MOST))
 
 
 def _packages_of_missing(tools: dict[str, str]) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Plays the scenarios that /lab/run.json names and reports each event as a line of JSON.
+"""Plays the scenarios that the host orders and reports each event as a line of JSON.
 
 A guest that crashes ends its scenario; under emulated hardware virtualisation, where a triple fault
 was seen about once in five boots, the scenario is played a second time from the start. A case
@@ -9,6 +9,7 @@ that already passed is then only a step on the way and reported again only if it
 import json
 import time
 import traceback
+from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.xenlab.dom0 import toolstack
@@ -21,6 +22,8 @@ from tests.xenlab.model import Case, Scenario
 from tests.xenlab.scenarios import ALL, CAPTURED
 
 EVENTS: Final = SHARE / "events.jsonl"
+ORDERS: Final = SHARE / "orders.jsonl"
+POLL_S: Final = 0.2
 KEPT: Final = SHARE / "kept"
 ATTEMPTS: Final = {"pv": 1, "pvh": 2, "hvm": 2, "dom0": 1}
 
@@ -62,7 +65,7 @@ class Player:
         try:
             self._bring_up(domain)
             for case in self._scenario.cases:
-                self._play_case(scene, case)
+                self.play_case(scene, case)
         except GoneError as error:
             keep_failure(domain, KEPT / self._scenario.name / "gone", str(error))
             raise
@@ -90,7 +93,8 @@ class Player:
         seconds = round(time.monotonic() - started, 1)
         report("up", scenario=self._scenario.name, domid=domain.domid, seconds=seconds)
 
-    def _play_case(self, scene: Scene, case: Case) -> None:
+    def play_case(self, scene: Scene, case: Case) -> None:
+        """Play a case, report it, and keep the evidence if it fails."""
         started = time.monotonic()
         complaint = None
         try:
@@ -137,12 +141,27 @@ def _slug(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
 
 
+def orders() -> Iterator[str]:
+    """Ask the host what to play, until there is nothing more."""
+    with ORDERS.open() as file:
+        while True:
+            report("next")
+            line = ""
+            while not line.endswith("\n"):
+                line += file.readline()
+                time.sleep(POLL_S)
+            name: str | None = json.loads(line)
+            if name is None:
+                return
+            yield name
+
+
 def main() -> None:
     """Play everything."""
     plan = json.loads((SHARE / "run.json").read_text())
     known = CAPTURED if plan["captures"] else ALL
     report("ready", xen=toolstack.must(["xl", "info", "xen_version"]))
-    for name in plan["scenarios"]:
+    for name in orders():
         try:
             Player(known[name]).play()
         except Exception:  # noqa: BLE001 - the other scenarios still have to be played.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All scenarios by name, in the order in which they are played."""
+"""All scenarios by name. Their order is that of tables; the longest is played first."""
 
 from typing import Final
 
@@ -7,14 +7,25 @@ from tests.xenlab.model import Scenario
 from tests.xenlab.scenarios import (
     captures,
     daemon,
+    daemon_types,
     guest_types,
     kernels,
     lifecycle,
+    planned,
     pressure,
     shapes,
 )
 
-MODULES: Final = (guest_types, shapes, lifecycle, daemon, pressure, kernels)
+MODULES: Final = (
+    guest_types,
+    shapes,
+    planned,
+    lifecycle,
+    daemon,
+    daemon_types,
+    pressure,
+    kernels,
+)
 ALL: Final[dict[str, Scenario]] = {
     scenario.name: scenario for module in MODULES for scenario in module.SCENARIOS
 }

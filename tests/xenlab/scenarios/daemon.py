@@ -14,6 +14,10 @@ from tests.xenlab.scenarios import steps
 UNIT: Final = "balloon-agent.service"
 STATUS_FILE: Final = "/run/balloon-agent/status.json"
 SETTLE_WITHIN_S: Final = 120.0
+STATE: Final = ("ActiveState", "SubState", "Result", "ConditionResult", "StatusText")
+WATCHDOG_S: Final = 10
+PINGS_SEEN: Final = 3
+LAST_PING: Final = "WatchdogTimestampMonotonic"
 SILENT_S: Final = 20.0
 """Longer than a request of the daemon waits for its answer."""
 
@@ -28,11 +32,17 @@ def published(scene: Scene, key: str) -> str | None:
     return toolstack.xenstore_read(f"/local/domain/{scene.domain.domid}/data/balloon/{key}")
 
 
-def start_daemon(scene: Scene, *, mode: str = "follow") -> None:
-    """Configure and start the unit, as an administrator does."""
+def start_daemon(scene: Scene, *, mode: str = "follow", also: str = "") -> None:
+    """Configure and start the unit, as an administrator does.
+
+    Args:
+        scene: where.
+        mode: what it may do.
+        also: another line of configuration.
+    """
     script = f"""
         mkdir -p /etc/balloon-agent/config.d
-        echo 'mode = "{mode}"' >/etc/balloon-agent/config.d/mode.toml
+        printf '%s\\n' 'mode = "{mode}"' '{also}' >/etc/balloon-agent/config.d/lab.toml
         systemctl daemon-reload
         systemctl enable --quiet {UNIT}
         systemctl restart {UNIT}
@@ -43,7 +53,8 @@ def start_daemon(scene: Scene, *, mode: str = "follow") -> None:
 
 def expect_alive(scene: Scene, *, restarts: int | None = None) -> None:
     """Judge that the daemon runs, has not failed and tells the host the truth."""
-    assert shown(scene, "ActiveState") == "active", shown(scene, "StatusText")
+    state = scene.domain.run(["systemctl", "show", "--property", ",".join(STATE), UNIT])
+    assert "ActiveState=active" in state.text, state.text
     if restarts is not None:
         assert shown(scene, "NRestarts") == str(restarts), "the unit was restarted"
     current = str(scene.truth()["current_kib"])
@@ -56,7 +67,7 @@ def expect_alive(scene: Scene, *, restarts: int | None = None) -> None:
     assert status["reconciliation"]["unexplained_kib"] == 0, status["reconciliation"]
 
 
-def _with_daemon(case: Case) -> Case:
+def with_daemon(case: Case) -> Case:
     """The same case with the daemon running, which must come through it."""
 
     def act(scene: Scene) -> None:
@@ -67,12 +78,15 @@ def _with_daemon(case: Case) -> Case:
     return Case(case.name, f"{case.verifies}; published to the host", act)
 
 
-def _started() -> Case:
+def started() -> Case:
+    """The unit as an administrator starts it, and what it costs."""
+
     def act(scene: Scene) -> None:
         start_daemon(scene)
         expect_alive(scene, restarts=0)
         watchdog = shown(scene, "WatchdogUSec")
         assert watchdog not in {"0", "infinity"}, "systemd does not watch over it"
+        scene.measure("watchdog", watchdog)
         exposure = scene.domain.run(["systemd-analyze", "security", "--no-pager", UNIT])
         level = re.search(r"exposure level for \S+: ([\d.]+ \w+)", exposure.text)
         scene.measure("exposure", level.group(1) if level else "unknown")
@@ -83,20 +97,68 @@ def _started() -> Case:
     return Case("the unit is started", "active, watched over, published, unexplained is 0", act)
 
 
-def _killed() -> Case:
+def watched_over() -> Case:
+    """The watchdog with a short period, so that its pings and their absence are seen."""
+
+    def act(scene: Scene) -> None:
+        _set_watchdog(scene, WATCHDOG_S)
+        ping, pings = shown(scene, LAST_PING), 0
+        end = time.monotonic() + SETTLE_WITHIN_S
+        while pings < PINGS_SEEN:
+            assert time.monotonic() < end, f"{pings} pings seen"
+            time.sleep(1)
+            last, ping = ping, shown(scene, LAST_PING)
+            pings += ping != last
+        assert shown(scene, "NRestarts") == "0", "it was restarted though it pings"
+        stopped = shown(scene, "MainPID")
+        scene.domain.run(["kill", "-STOP", stopped])
+        _wait_for_another(scene, stopped)
+        log = scene.domain.run(["journalctl", "--boot", "--no-pager", "--unit", UNIT]).text
+        assert "Failed with result 'watchdog'" in log, log[-1500:]
+        _set_watchdog(scene, None)
+        expect_alive(scene, restarts=0)
+
+    verifies = (
+        f"with a period of {WATCHDOG_S} s: {PINGS_SEEN} pings arrive and nothing is restarted; "
+        "stopped by SIGSTOP it is killed and started again"
+    )
+    return Case("the watchdog", verifies, act)
+
+
+def _set_watchdog(scene: Scene, seconds: int | None) -> None:
+    value = "" if seconds is None else f"[Service]\\nWatchdogSec={seconds}\\n"
+    script = f"""
+        mkdir -p /run/systemd/system/{UNIT}.d
+        printf '{value}' >/run/systemd/system/{UNIT}.d/watchdog.conf
+        systemctl daemon-reload
+        systemctl restart {UNIT}
+    """
+    done = scene.domain.run(["sh", "-ec", script], timeout_s=180)
+    assert done.status == 0, f"the unit does not start: {done}"
+
+
+def _wait_for_another(scene: Scene, old: str) -> None:
+    end = time.monotonic() + SETTLE_WITHIN_S
+    while shown(scene, "MainPID") in {old, "0"} or shown(scene, "ActiveState") != "active":
+        assert time.monotonic() < end, "systemd did not start it again"
+        time.sleep(1)
+
+
+def killed() -> Case:
+    """The daemon gone without a word."""
+
     def act(scene: Scene) -> None:
         old = shown(scene, "MainPID")
         scene.domain.run(["kill", "-KILL", old])
-        end = time.monotonic() + SETTLE_WITHIN_S
-        while shown(scene, "MainPID") in {old, "0"} or shown(scene, "ActiveState") != "active":
-            assert time.monotonic() < end, "systemd did not start it again"
-            time.sleep(1)
+        _wait_for_another(scene, old)
         expect_alive(scene, restarts=1)
 
     return Case("killed", "systemd starts it again and it goes on", act)
 
 
-def _silent_xenstored() -> Case:
+def silent_xenstored() -> Case:
+    """An xenstored that does not answer for a while."""
+
     def act(scene: Scene) -> None:
         restarts = int(shown(scene, "NRestarts"))
         pid = toolstack.must(["pgrep", "-o", "oxenstored"])
@@ -112,15 +174,21 @@ def _silent_xenstored() -> Case:
     )
 
 
-def _woken(mib: int) -> Case:
+def let_the_driver_give_up(scene: Scene, mib: int) -> None:
+    """Ask for more than Xen grants until the driver sleeps, then have Xen grant it."""
+    scene.write_target(str(mib * 1024))  # Past the toolstack: Xen's limit stays where it was.
+    truth = scene.truth()
+    assert truth["current_kib"] < truth["target_kib"], f"the target was reached: {truth}"
+    scene.domain.run(["sleep", "15"])  # The driver tries for 1, 2, 4 and 8 s, then gives up.
+    maximum = str(scene.scenario.guest.maxmem_mib)
+    toolstack.must(["xl", "mem-max", str(scene.domain.domid), maximum])
+
+
+def woken(mib: int) -> Case:
     """A driver that gave up does not go on by itself when there is room again."""
 
     def act(scene: Scene) -> None:
-        scene.write_target(str(mib * 1024))  # Past the toolstack: Xen's limit stays where it was.
-        truth = scene.truth()
-        assert truth["current_kib"] < truth["target_kib"], f"the target was reached: {truth}"
-        scene.domain.run(["sleep", "15"])  # The driver tries for 1, 2, 4 and 8 s, then gives up.
-        toolstack.must(["xl", "mem-max", str(scene.domain.domid), "1024"])
+        let_the_driver_give_up(scene, mib)
         end = time.monotonic() + SETTLE_WITHIN_S
         while scene.truth()["current_kib"] != mib * 1024:
             assert time.monotonic() < end, f"the driver was not woken: {scene.truth()}"
@@ -131,7 +199,7 @@ def _woken(mib: int) -> Case:
     return Case("a driver that gave up", verifies, act)
 
 
-def _grown_beyond_the_map(mib: int) -> Case:
+def grown_beyond_the_map(mib: int) -> Case:
     """What `blocks_left_offline` shows not to happen without the daemon."""
 
     def act(scene: Scene) -> None:
@@ -153,16 +221,18 @@ SCENARIOS: Final = (
         "the daemon in a PV guest, as its unit on real systemd",
         GuestSpec("pv", systemd=True),
         (
-            _started(),
-            _with_daemon(steps.mem_set(768)),
-            _with_daemon(steps.mem_set(384)),
-            _woken(640),
-            _killed(),
-            _silent_xenstored(),
-            _with_daemon(steps.saved_and_restored()),
-            _with_daemon(steps.mem_set(1024)),
-            _with_daemon(steps.mem_max(1536)),
-            _grown_beyond_the_map(1280),
+            started(),
+            steps.healthy(),
+            with_daemon(steps.mem_set(768)),
+            with_daemon(steps.mem_set(384)),
+            watched_over(),
+            woken(640),
+            killed(),
+            silent_xenstored(),
+            with_daemon(steps.saved_and_restored()),
+            with_daemon(steps.mem_set(1024)),
+            with_daemon(steps.mem_max(1536)),
+            grown_beyond_the_map(1280),
         ),
         quick=True,
     ),
@@ -171,10 +241,10 @@ SCENARIOS: Final = (
         "the daemon on Linux 5.10, where growing needs blocks put online",
         GuestSpec("pv", kernel="bullseye", systemd=True),
         (
-            _started(),
-            _grown_beyond_the_map(768),
-            _grown_beyond_the_map(1024),
-            _with_daemon(steps.mem_set(384)),
+            started(),
+            grown_beyond_the_map(768),
+            grown_beyond_the_map(1024),
+            with_daemon(steps.mem_set(384)),
         ),
     ),
 )

@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
+from tests.xenlab.scenarios.planned import as_planned
 
 PVH_OFFSET_KIB: Final = 388
 HVM_OFFSET_KIB: Final = 396
@@ -39,6 +40,8 @@ SCENARIOS: Final = (
         GuestSpec("pv"),
         (
             steps.booted(current_kib=524288, target_kib=524288, ram_kib=1048192),
+            as_planned(),
+            steps.healthy(),
             steps.as_ordinary_user(),
             *_moves(0),
             *_odd_targets(0),
@@ -52,6 +55,8 @@ SCENARIOS: Final = (
         GuestSpec("pvh"),
         (
             steps.booted(current_kib=523900, target_kib=523900, ram_kib=1048192),
+            as_planned(),
+            steps.healthy(),
             steps.as_ordinary_user(),
             *_moves(PVH_OFFSET_KIB),
         ),
@@ -73,6 +78,8 @@ SCENARIOS: Final = (
         GuestSpec("hvm"),
         (
             steps.booted(current_kib=522868, target_kib=522868, ram_kib=1048187),
+            as_planned(),
+            steps.healthy(),
             steps.as_ordinary_user(),
             *_moves(HVM_OFFSET_KIB),
             *_odd_targets(HVM_OFFSET_KIB),
@@ -85,6 +92,7 @@ SCENARIOS: Final = (
         GuestSpec("dom0", 1024, 1536),
         (
             steps.booted(current_kib=1048576, target_kib=1048576),
+            steps.healthy(),
             steps.as_ordinary_user(),
             steps.mem_set(1280),
             steps.mem_set(896),

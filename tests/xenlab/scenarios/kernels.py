@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.xenlab.model import GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
+from tests.xenlab.scenarios.planned import as_planned
 
 PVH_OFFSET_KIB: Final = 388
 
@@ -21,6 +22,8 @@ def _grows_by_itself(suite: str, series: str) -> tuple[Scenario, ...]:
             GuestSpec("pv", kernel=suite),
             (
                 steps.booted(current_kib=524288, ballooned_kib=0),
+                as_planned(),
+                steps.healthy(),
                 steps.as_ordinary_user(),
                 steps.mem_set(768),
                 steps.mem_set(1024),
@@ -34,6 +37,8 @@ def _grows_by_itself(suite: str, series: str) -> tuple[Scenario, ...]:
             GuestSpec("pvh", kernel=suite),
             (
                 steps.booted(current_kib=523900, ballooned_kib=524288),
+                as_planned(),
+                steps.healthy(),
                 steps.mem_set(768, offset_kib=PVH_OFFSET_KIB),
                 steps.mem_set(384, offset_kib=PVH_OFFSET_KIB),
             ),
@@ -48,6 +53,8 @@ SCENARIOS: Final = (
         GuestSpec("pv", kernel="bullseye"),
         (
             steps.booted(current_kib=524288, ballooned_kib=0),
+            as_planned(),
+            steps.healthy(),
             steps.as_ordinary_user(),
             steps.blocks_left_offline(768, current_kib=524288, offline_kib=262144),
             steps.blocks_put_online(768),

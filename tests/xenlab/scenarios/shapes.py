@@ -5,6 +5,7 @@ from typing import Final
 
 from tests.xenlab.model import GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
+from tests.xenlab.scenarios.planned import as_planned
 
 SCENARIOS: Final = (
     Scenario(
@@ -13,6 +14,8 @@ SCENARIOS: Final = (
         GuestSpec("pv", config=("e820_host = 1",)),
         (
             steps.booted(current_kib=524288, ram_kib=1048192),
+            as_planned(),
+            steps.healthy(),
             steps.mem_set(768),
             steps.mem_set(1024),
             steps.mem_set(384),
@@ -24,6 +27,8 @@ SCENARIOS: Final = (
         GuestSpec("pv", 512, 512),
         (
             steps.booted(current_kib=524288, ram_kib=523904, ballooned_kib=0),
+            as_planned(),
+            steps.healthy(),
             steps.mem_set(384),
             steps.mem_set(512),
         ),
@@ -34,6 +39,8 @@ SCENARIOS: Final = (
         GuestSpec("pv", 256, 4096),
         (
             steps.booted(current_kib=262144, ram_kib=2883200),
+            as_planned(),
+            steps.healthy("page-struct-overhead"),
             steps.mem_set(1024),
             steps.mem_set(256),
         ),
@@ -44,6 +51,8 @@ SCENARIOS: Final = (
         GuestSpec("pvh", 512, 512),
         (
             steps.booted(current_kib=523900, ballooned_kib=0),
+            as_planned(),
+            steps.healthy(),
             steps.mem_set(384, offset_kib=388),
             steps.mem_set(512, offset_kib=388),
         ),

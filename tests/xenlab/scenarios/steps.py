@@ -5,10 +5,12 @@ Each does one thing from dom0 and then has the agent agree with the kernel's fil
 as dom0 sees it and with `xl list`.
 """
 
+import json
+
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.guest import Guest
 from tests.xenlab.dom0.judge import look_up
-from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.dom0.scene import VERDICT_STATUSES, Scene
 from tests.xenlab.guest.channel import NOBODY
 from tests.xenlab.model import Case
 
@@ -33,6 +35,26 @@ def booted(**expected: int) -> Case:
         assert state == "settled", f"the balloon is {state}"
 
     return Case("boot", AGREE, act)
+
+
+def healthy(*expected: str) -> Case:
+    """The doctor's visit to a guest that is well.
+
+    Args:
+        expected: findings above info that belong to a guest of this shape.
+    """
+
+    def act(scene: Scene) -> None:
+        done = scene.agent("doctor", "--json")
+        assert done.status in VERDICT_STATUSES, f"balloon-agent doctor: {done}"
+        found = json.loads(done.out)["findings"]
+        above = {finding["code"] for finding in found if finding["severity"] != "info"}
+        assert above == set(expected), "\n".join(map(str, found))
+        informed = sorted(finding["code"] for finding in found if finding["severity"] == "info")
+        scene.measure("worth knowing", ", ".join(informed) or "nothing")
+
+    beside = f" but {', '.join(expected)}" if expected else ""
+    return Case("doctor", f"nothing is found above info{beside}", act)
 
 
 def as_ordinary_user() -> Case:
