@@ -2,7 +2,7 @@
 """The E820 map a guest boots with, per guest type, as Linux shows it in /sys/firmware/memmap.
 
     PV    [0, reachable maxmem) with the ISA window reserved; with e820_host the host's shape
-    PVH   the same up to 3.75 GiB, ACPI tables at 0xfc000000, special pages at 0xfeff8000
+    PVH   the same up to 64 MiB below 4 GiB, ACPI tables at 0xfc000000, special pages at 0xfeff8000
     HVM   EBDA and BIOS reserved, last page below the hole reserved, ACPI as non-volatile storage
     dom0  the host's map, cut to what dom0 may have
 
@@ -21,7 +21,8 @@ UNUSABLE: Final = "Unusable memory"
 ISA_START: Final = 0xA0000
 ISA_END: Final = 0x100000
 FOUR_GIB: Final = 1 << 32
-MMIO_HOLE_START: Final = 0xF0000000  # HVM_BELOW_4G_MMIO_START
+HVM_HOLE_START: Final = 0xF0000000  # HVM_BELOW_4G_MMIO_START
+PVH_HOLE_START: Final = 0xFC000000  # where the ACPI tables lie; seen with 6 GiB
 EBDA_START: Final = 0x9FC00
 DOM0_LOW_END: Final = 0x9F000
 EXTRA_MEM_RATIO: Final = 10  # arch/x86/xen/setup.c
@@ -129,18 +130,18 @@ def _pv_on_host_map(shape: GuestShape, size: int) -> tuple[Region, ...]:
 
 
 def _pvh(size: int) -> tuple[Region, ...]:
-    low_end = min(size, MMIO_HOLE_START)
+    low_end = min(size, PVH_HOLE_START)
     return (
         *_low_and_isa(),
         *_ram(ISA_END, low_end),
-        Region(0xFC000000, 0xFC00803F, "ACPI Tables"),
+        Region(PVH_HOLE_START, PVH_HOLE_START + 0x803F, "ACPI Tables"),
         Region(0xFEFF8000, 0xFEFFFFFF, RESERVED),
         *_ram(FOUR_GIB, FOUR_GIB + size - low_end),
     )
 
 
 def _hvm(size: int) -> tuple[Region, ...]:
-    low_end = min(size, MMIO_HOLE_START)
+    low_end = min(size, HVM_HOLE_START)
     return (
         Region(0, EBDA_START - 1, SYSTEM_RAM),
         Region(EBDA_START, ISA_START - 1, RESERVED),

@@ -14,7 +14,15 @@ from agent.sources.key_store import CapturedKeys
 from agent.sources.system_root import SystemRoot
 from tests.captures import HERE
 
-_META = ("domain_type", "memory_mib", "maxmem_mib", "kernel", "dom0_command", "guest_command")
+_META = (
+    "domain_type",
+    "memory_mib",
+    "maxmem_mib",
+    "vcpus",
+    "kernel",
+    "dom0_command",
+    "guest_command",
+)
 
 
 def collect(tree: Path) -> Path:

@@ -26,6 +26,9 @@ class GuestSpec(NamedTuple):
     """Words to add to the kernel's command line."""
     config: tuple[str, ...] = ()
     """Lines to add to the configuration of the guest."""
+    vcpus: int = 1
+    tests: bool = False
+    """It carries pytest and tests/contract, to run them itself."""
 
 
 class Case(NamedTuple):

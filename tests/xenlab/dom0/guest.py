@@ -18,6 +18,8 @@ SHARE: Final = Path("/lab")
 BOOT_DISKS: Final = Path("/run/lab-boot")
 ROOT_DEVICE: Final = "/dev/vda"
 UP_WITHIN_S: Final[dict[Kind, float]] = {"pv": 300, "pvh": 450, "hvm": 900, "dom0": 0}
+UP_WITHIN_S_PER_GIB: Final[dict[Kind, float]] = {"pv": 0, "pvh": 60, "hvm": 60, "dom0": 0}
+"""What a guest boots believing in has to be given back first, page by page."""
 SAVE_WITHIN_S: Final = 600.0
 LOOK_AFTER_S: Final = 10.0
 SYSTEMD_WORDS: Final = ("systemd.show_status=0", "systemd.wants=lab-channel.service")
@@ -76,8 +78,10 @@ class Guest:
         """
         self.create()
         self._console = Console(self._console_path())
-        if not self._console.wait_until_up(UP_WITHIN_S[self.kind]):
-            raise GoneError(f"the guest is not up after {UP_WITHIN_S[self.kind]:.0f} s")
+        within_s = UP_WITHIN_S[self.kind]
+        within_s += UP_WITHIN_S_PER_GIB[self.kind] * self.spec.maxmem_mib / 1024
+        if not self._console.wait_until_up(within_s):
+            raise GoneError(f"the guest is not up after {within_s:.0f} s")
 
     def run(self, argv: list[str], *, user: int | None = None, timeout_s: float = 120) -> Done:
         """Run a command in the guest."""
@@ -181,7 +185,7 @@ class Guest:
                 f"extra = {json.dumps(' '.join(command_line))}",
                 f"memory = {spec.memory_mib}",
                 f"maxmem = {spec.maxmem_mib}",
-                "vcpus = 1",
+                f"vcpus = {spec.vcpus}",
                 f"disk = ['phy:{ROOT_DEVICE},xvde,r']",
                 'on_crash = "preserve"',
                 'on_poweroff = "destroy"',

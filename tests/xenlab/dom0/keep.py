@@ -80,6 +80,7 @@ def keep_capture(
         "domain_type": domain_type(domain.kind),
         "memory_mib": str(spec.memory_mib),
         "maxmem_mib": str(spec.maxmem_mib),
+        "vcpus": spec.vcpus,
         "kernel_from": spec.kernel,
         "config": list(spec.config),
         "command_line": list(spec.command_line),
