@@ -4,6 +4,7 @@
 import json
 import re
 import time
+from pathlib import Path
 from typing import Any, Final
 
 from tests.xenlab.dom0 import toolstack
@@ -12,6 +13,7 @@ from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
 
 UNIT: Final = "balloon-agent.service"
+CONFIGURATION: Final = Path("/etc/balloon-agent/config.d/lab.toml")
 STATUS_FILE: Final = "/run/balloon-agent/status.json"
 SETTLE_WITHIN_S: Final = 120.0
 STATE: Final = ("ActiveState", "SubState", "Result", "ConditionResult", "StatusText")
@@ -41,8 +43,8 @@ def start_daemon(scene: Scene, *, mode: str = "follow", also: str = "") -> None:
         also: another line of configuration.
     """
     script = f"""
-        mkdir -p /etc/balloon-agent/config.d
-        printf '%s\\n' 'mode = "{mode}"' '{also}' >/etc/balloon-agent/config.d/lab.toml
+        mkdir -p {CONFIGURATION.parent}
+        printf '%s\\n' 'mode = "{mode}"' '{also}' >{CONFIGURATION}
         systemctl daemon-reload
         systemctl enable --quiet {UNIT}
         systemctl restart {UNIT}

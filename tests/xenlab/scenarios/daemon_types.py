@@ -9,7 +9,9 @@ from tests.xenlab.dom0.scene import Scene
 from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
 from tests.xenlab.scenarios.daemon import (
+    CONFIGURATION,
     SETTLE_WITHIN_S,
+    UNIT,
     expect_alive,
     killed,
     let_the_driver_give_up,
@@ -72,7 +74,8 @@ def _put_back() -> Case:
 
     def act(scene: Scene) -> None:
         again.act(scene)
-        scene.domain.run(["systemctl", "disable", "--now", "balloon-agent.service"])
+        scene.domain.run(["systemctl", "disable", "--now", UNIT])
+        CONFIGURATION.unlink()
 
     return Case(again.name, again.verifies, act)
 
