@@ -46,6 +46,11 @@ def test_it_may_write_what_the_agent_writes() -> None:
     assert values("RuntimeDirectory") == ["balloon-agent"]
 
 
+def test_dom0_is_xen_although_systemd_finds_no_virtualisation_there() -> None:
+    assert values("ConditionVirtualization") == ["|xen"]
+    assert values("ConditionPathExists") == ["|/sys/hypervisor/properties/features"]
+
+
 def test_what_only_an_administrator_can_change_is_not_tried_again() -> None:
     assert values("Restart") == ["on-failure"]
     assert values("RestartPreventExitStatus") == ["64 69 75 77 78"]
