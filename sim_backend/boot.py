@@ -14,6 +14,7 @@ from agent.core.kernel_regimes import Clamp
 from agent.core.memory_map import MemoryMap, memory_map
 from agent.core.snapshot import BootLog
 from agent.core.units import PAGE_BYTES, PAGE_KIB
+from sim_backend.dom0_map import pvh_dom0_map
 from sim_backend.driver import DriverStart
 from sim_backend.guest_config import GuestConfig
 from sim_backend.overhead import overhead_kib
@@ -65,15 +66,22 @@ def boot(config: GuestConfig) -> Boot:
     """Boot a guest of that configuration, on paper."""
     regime = config.image.regime
     shape, clamp = _shape(config), _CLAMPS[regime.map_limit]
-    firmware = memory_map(build_map(shape, clamp))
+    regions, retyped = build_map(shape, clamp), 0
+    if config.domain_type == "dom0-pvh":
+        host = build_map(shape._replace(maxmem_kib=config.maxmem_kib), clamp)
+        regions, retyped = pvh_dom0_map(regions, host, retyped=regime.pvh_dom0_extra != "unusable")
+    firmware = memory_map(regions)
     present = firmware.ram_pages - firmware.page_zero_pages
     nr_pages = config.memory_kib // PAGE_KIB
-    populated = nr_pages - config.released_pages if config.is_pv else present
+    populated = nr_pages - config.released_pages if config.is_pv else present - retyped
     extra = reachable_pages(shape, clamp) - nr_pages + config.released_pages if config.is_pv else 0
     unpopulated = extra if regime.pv_extra == "unpopulated" else 0
-    ballooned = extra - unpopulated
+    unit = config.balloon_unit_pages
+    ballooned = -(-(extra - unpopulated) // unit) * unit
     current = _current(config, nr_pages, present, unpopulated + ballooned, firmware.top)
-    overhead = overhead_kib(config, firmware)
+    current -= retyped if regime.pvh_dom0_extra == "not-counted" else 0
+    current -= current % unit
+    overhead = overhead_kib(config, firmware, unpopulated_kib=retyped * PAGE_KIB)
     mem_total = populated * PAGE_KIB - overhead
     verdict = _verdict(config, mem_total, overhead)
     physical = present * PAGE_KIB
@@ -81,8 +89,8 @@ def boot(config: GuestConfig) -> Boot:
     xen_pages, on_demand = populated, 0
     if not config.is_pv:
         xen_pages = _built_pages(config)
-        on_demand = max(0, present + uncounted - xen_pages)
-        xen_pages = present + uncounted - on_demand
+        on_demand = max(0, populated + uncounted - xen_pages)
+        xen_pages = populated + uncounted - on_demand
     scratch = SCRATCH_PAGES if config.domain_type == "pvh" and regime.first >= (5, 9, 0) else 0
     low, high = _low_high(config, nr_pages, ballooned)
     return Boot(
@@ -97,8 +105,10 @@ def boot(config: GuestConfig) -> Boot:
             total_pages=current + ballooned,
             corrects_offset=regime.corrects_offset and not config.is_pv and not config.is_dom0,
             lowmem_room_pages=None if config.bits == 64 else low,
+            unit_pages=unit,
+            is_built=config.image.balloon,
         ),
-        unpopulated_pages=unpopulated,
+        unpopulated_pages=unpopulated + retyped,
         scratch_pages=scratch,
         xen_pages=xen_pages,
         max_pages=_max_pages(config),
@@ -132,7 +142,7 @@ def _current(config: GuestConfig, nr_pages: int, present: int, beyond_pages: int
 
 
 def _shape(config: GuestConfig) -> GuestShape:
-    """A PVH dom0 has RAM as far as Xen populated it; the rest of the host's is unusable to it."""
+    """A PVH dom0 has RAM as far as Xen populated it; `dom0_map` adds the rest of the host's."""
     return GuestShape(
         domain_type=config.domain_type,
         memory_kib=config.memory_kib,

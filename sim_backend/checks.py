@@ -30,7 +30,7 @@ def alive(stage: Stage) -> Check:
 
 def writes_at_most(stage: Stage, most: int) -> Check:
     """The agent keeps its hands still."""
-    writes = len(stage.domain.target_writes)
+    writes = len(stage.domain.target_writes) + stage.domain.refused_writes
     return Check(f"target_kb is written at most {most} times", writes <= most, f"{writes} times")
 
 

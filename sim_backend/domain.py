@@ -70,6 +70,7 @@ class SimulatedDomain:
         self.happenings: list[Happening] = []
         self.on_happening: Callable[[Happening], None] | None = None
         self.write_refusal: str | None = None
+        self.refused_writes = 0
         self.target_writes: list[tuple[float, int]] = []
         self.listeners: list[Callable[[], None]] = []
         self._resolution_s = resolution_s
@@ -97,10 +98,14 @@ class SimulatedDomain:
         """Write target_kb, as the agent does.
 
         Raises:
-            ActRefusedError: the domain refuses (`write_refusal`), or is gone.
+            ActRefusedError: the domain refuses (`write_refusal`), is gone, or has no driver.
         """
-        if self.write_refusal is not None or not self.alive:
-            raise ActRefusedError(self.write_refusal or "the domain is gone")
+        refusal = self.write_refusal or (None if self.alive else "the domain is gone")
+        if refusal is None and not self.config.image.balloon:
+            refusal = "there is no balloon driver"
+        if refusal is not None:
+            self.refused_writes += 1
+            raise ActRefusedError(refusal)
         self.target_writes.append((self.clock.now_s, target_kib))
         self.tell("guest-target", f"target_kb set to {target_kib} KiB in the guest")
         self.driver.set_target_pages(target_kib // PAGE_KIB)

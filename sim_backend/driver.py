@@ -55,6 +55,8 @@ class DriverStart:
     total_pages: int
     corrects_offset: bool
     lowmem_room_pages: int | None = None  # 32 bits: balloon pages beyond this are high memory
+    unit_pages: int = 1  # with balloon_hugepages 512
+    is_built: bool = True  # without CONFIG_XEN_BALLOON nobody listens
 
 
 class BalloonDriver:
@@ -138,8 +140,11 @@ class BalloonDriver:
         return self._state == "cancelled" or (self._state == "done" and not self.credit)
 
     def set_target_pages(self, pages: int) -> None:
-        """balloon_set_new_target: any number is taken, modulo 2**64."""
-        self.target_pages = pages & ULONG_MASK
+        """balloon_set_new_target: any number is taken, modulo 2**64, and cut to whole units."""
+        if not self._start.is_built:
+            return
+        pages &= ULONG_MASK
+        self.target_pages = pages - pages % self._start.unit_pages
         self._wake_up()
 
     def host_wrote_target(
@@ -147,7 +152,7 @@ class BalloonDriver:
     ) -> None:
         """The watch on memory/target fired; the arguments are the keys' texts, None if absent."""
         target_kib = scan_u64(target) if target is not None else None
-        if target_kib is None:
+        if target_kib is None or not self._start.is_built:
             return
         if not self._watch_fired:
             self._watch_fired = True
@@ -180,7 +185,9 @@ class BalloonDriver:
         Returns how many it got.  Without unpopulated-alloc this is why a dom0 shows less current
         memory than its target (drivers/xen/balloon.c, alloc_xenballooned_pages).
         """
-        taken = 0 if self._stopped else self._memory.take(pages)
+        unit = self._start.unit_pages
+        idle = self._stopped or not self._start.is_built
+        taken = 0 if idle else self._memory.take(-(-pages // unit) * unit, unit)
         self._xen.release(taken)
         self.current_pages -= taken
         self.target_unpopulated_pages += taken
@@ -284,8 +291,9 @@ class BalloonDriver:
         return "again"
 
     def _populate(self, credit: int) -> State:
-        wanted = min(credit, BATCH_PAGES, self.ballooned_pages)
-        granted = self._xen.populate(wanted)
+        unit = self._start.unit_pages
+        wanted = min(credit, BATCH_PAGES * unit, self.ballooned_pages)
+        granted = self._xen.populate(wanted, unit)
         if granted <= 0:
             self.refusals += 1
             return "again"
@@ -298,8 +306,9 @@ class BalloonDriver:
         allowed = wanted
         if self._regime.asks_available:
             allowed = min(wanted, self._memory.available_kib // PAGE_KIB)
-        batch = min(allowed, BATCH_PAGES)
-        taken = self._memory.take(batch)
+        unit = self._start.unit_pages
+        batch = min(allowed, BATCH_PAGES * unit)
+        taken = self._memory.take(batch, unit)
         self._xen.release(taken)
         self.current_pages -= taken
         self._append(taken)

@@ -52,7 +52,7 @@ def render(domain: SimulatedDomain) -> dict[str, str]:
     }
     if config.image.pressure:
         shown["proc/pressure/memory"] = _pressure(domain)
-    if config.image.hotplug:
+    if config.image.hotplug and config.image.balloon:
         shown["proc/sys/xen/balloon/hotplug_unpopulated"] = "0\n"
     shown |= _hypervisor(domain)
     shown |= _balloon(domain)
@@ -119,6 +119,8 @@ def _write_block(domain: SimulatedDomain, path: str, text: str) -> None:
 
 
 def _balloon(domain: SimulatedDomain) -> dict[str, str]:
+    if not domain.config.image.balloon:
+        return {}
     driver, regime = domain.driver, domain.config.image.regime
     shown = {
         "target_kb": f"{pages_as_kib(driver.target_pages)}\n",

@@ -10,6 +10,7 @@ from sim_backend.guest_memory import Workload
 from sim_backend.kernel_images import DEBIAN_12, KernelImage
 
 MIB: Final = 1024  # in KiB
+HUGE_PAGES: Final = 512  # balloon_order 9
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ class GuestConfig:
     def is_dom0(self) -> bool:
         """The privileged domain."""
         return self.domain_type in ("dom0-pv", "dom0-pvh")
+
+    @property
+    def balloon_unit_pages(self) -> int:
+        """What the balloon moves at least; 2 MiB with balloon_hugepages, where there is that."""
+        huge = self.image.regime.huge_units and "balloon_hugepages" in self.cmdline.split()
+        return HUGE_PAGES if huge else 1
 
     @property
     def hypervisor_uuid(self) -> str:

@@ -124,9 +124,10 @@ class GuestMemory:
             self.cold_kept_kib = self.workload.cold_file_kib
         self._settle()
 
-    def take(self, pages: int) -> int:
-        """The balloon takes pages away, one by one until there are none; how many it got."""
+    def take(self, pages: int, unit_pages: int = 1) -> int:
+        """The balloon takes pages away, unit by unit until there are none; how many it got."""
         taken = min(pages, self.droppable_kib // PAGE_KIB)
+        taken -= taken % unit_pages
         if taken > 0:
             self.managed_kib -= taken * PAGE_KIB
             self._settle()

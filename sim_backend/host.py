@@ -26,9 +26,10 @@ class Reservation:
         self.max_pages = max_pages
         self.on_demand_pages = on_demand_pages
 
-    def populate(self, pages: int) -> int:
-        """Ask for pages; Xen gives what limit and host allow, perhaps none."""
+    def populate(self, pages: int, unit_pages: int = 1) -> int:
+        """Ask for pages; Xen gives as many whole units as limit and host allow, perhaps none."""
         granted = max(0, min(pages, self.max_pages - self.pages, self._host.free_pages))
+        granted -= granted % unit_pages
         self.pages += granted
         self._host.free_pages -= granted
         return granted

@@ -24,7 +24,8 @@ class KernelImage(NamedTuple):
     """One build of Linux.
 
     `sizes` are the words of the log line "Memory:", `freed` the "Freeing ... memory" lines behind
-    it, `freed_before` one that comes before it and is not in `reserved` any more.
+    it, `freed_before` one that comes before it and is not in `reserved` any more.  `balloon` and
+    `hotplug` say whether CONFIG_XEN_BALLOON and its memory hotplug are built in.
     """
 
     release_text: str
@@ -35,6 +36,7 @@ class KernelImage(NamedTuple):
     segments: tuple[Segment, ...]
     freed_before: tuple[str, int] | None = None
     auto_online: str = "offline"
+    balloon: bool = True
     hotplug: bool = True
     pressure: bool = True
 

@@ -8,6 +8,7 @@
 
 from typing import Final
 
+from agent.core.kernel_release import KernelRelease
 from agent.core.memory_map import SYSTEM_RAM
 from sim_backend.boot import LAST_LINE_S, Boot
 from sim_backend.guest_config import GuestConfig
@@ -50,6 +51,17 @@ def kernel_log(config: GuestConfig, boot: Boot) -> str:
     return "".join(f"[{seconds:12.6f}] {text}\n" for seconds, text in entries)
 
 
+def _driver_line(config: GuestConfig) -> str:
+    """How the driver announced itself in its time."""
+    release = config.image.release
+    if release < KernelRelease(2, 6, 39):
+        order = config.balloon_unit_pages.bit_length() - 1
+        return f"xen_balloon: Initialising balloon driver with page order {order}."
+    if release < KernelRelease(3, 13):
+        return "xen/balloon: Initialising balloon driver."
+    return "xen:balloon: Initialising balloon driver"
+
+
 def _memory_lines(config: GuestConfig, boot: Boot) -> list[tuple[float, str]]:
     image, log = config.image, boot.log
     lines: list[tuple[float, str]] = []
@@ -59,11 +71,11 @@ def _memory_lines(config: GuestConfig, boot: Boot) -> list[tuple[float, str]]:
     available = f"{log.physical_kib - log.reserved_kib}K/{log.physical_kib}K available"
     reserved = f"{log.reserved_kib}K reserved, 0K cma-reserved"
     lines.append((2.5, f"Memory: {available} ({image.sizes}, {reserved})"))
-    driver_line = (4.2, "xen:balloon: Initialising balloon driver")
     freed = [f"Freeing {label} memory: {kib}K" for label, kib in image.freed]
     lines.append((3.8, freed[0]))
-    lines.append(driver_line)
-    if not config.is_pv:
+    if image.balloon:
+        lines.append((4.2, _driver_line(config)))
+    if image.balloon and not config.is_pv:
         lines.append((5.0, "xen:balloon: Waiting for initial ballooning down having finished."))
         lines.append((5.1, "xen:balloon: Initial ballooning down finished."))
     lines += [(5.2, text) for text in freed[1:-1]]

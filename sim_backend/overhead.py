@@ -8,13 +8,16 @@ from sim_backend.guest_config import GuestConfig
 __all__ = ["SECTION_PAGES", "overhead_kib"]
 
 
-def overhead_kib(config: GuestConfig, firmware: MemoryMap) -> int:
-    """current_kb less MemTotal, for the life of the guest."""
+def overhead_kib(config: GuestConfig, firmware: MemoryMap, *, unpopulated_kib: int = 0) -> int:
+    """current_kb less MemTotal, for the life of the guest.
+
+    `unpopulated_kib` is RAM of the map that a PVH dom0 was not given.
+    """
     shape = BootShape(
         domain_type=config.domain_type,
         kernel=kernel_cost(config.image.release),
         firmware=firmware,
-        populated_kib=config.memory_kib if config.is_pv else firmware.ram_kib,
+        populated_kib=config.memory_kib if config.is_pv else firmware.ram_kib - unpopulated_kib,
         bits=config.bits,
         pci_possible=config.e820_host,
     )

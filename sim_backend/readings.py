@@ -63,7 +63,7 @@ def snapshot_of(domain: SimulatedDomain) -> Snapshot:
     statuses = dict.fromkeys(_ALWAYS_THERE, "ok")
     statuses["hypervisor.guest_type"] = "ok" if image.release >= GUEST_TYPE_SINCE else "absent"
     statuses["pressure"] = "ok" if image.pressure else "absent"
-    statuses["hotplug-unpopulated"] = "ok" if image.hotplug else "absent"
+    statuses["hotplug-unpopulated"] = "ok" if image.hotplug and image.balloon else "absent"
     statuses["boot-record"] = "absent"
     facts = DomainFacts(
         domain_type=domain.config.domain_type,
@@ -87,7 +87,7 @@ def snapshot_of(domain: SimulatedDomain) -> Snapshot:
         zones=zones_of(domain),
         pressure=domain.memory.pressure() if image.pressure else None,
         blocks=domain.blocks.reading(),
-        hotplug_unpopulated=False if image.hotplug else None,
+        hotplug_unpopulated=False if image.hotplug and image.balloon else None,
         boot_log=domain.boot.log,
         kernel_options=tuple(
             word for word in domain.config.cmdline.split() if word.startswith(_MEMORY_OPTIONS)
@@ -103,8 +103,10 @@ def _has_host_keys(domain: SimulatedDomain) -> bool:
     return not store.silent and any(store.read(key) is not None for key in keys)
 
 
-def balloon_reading(domain: SimulatedDomain) -> tuple[BalloonReading, dict[str, str]]:
+def balloon_reading(domain: SimulatedDomain) -> tuple[BalloonReading | None, dict[str, str]]:
     """The driver's attributes, and which of them this kernel has."""
+    if not domain.config.image.balloon:
+        return None, {"balloon": "absent"}
     driver, regime = domain.driver, domain.config.image.regime
     names = ["current_kb", "target_kb", "target", "low_kb", "high_kb"]
     statuses = {f"balloon.{name}": "ok" for name in names}

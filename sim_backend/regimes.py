@@ -28,6 +28,9 @@ class Regime(NamedTuple):
     asks_available: deflating the guest stops at si_mem_available().
     without_hotplug: what a target beyond an empty balloon does when memory cannot be hot-added.
     first_hot_add: the lowest address tried for the first hot-added range; 0 is right above RAM.
+    pvh_dom0_extra: what becomes of the host's RAM that a PVH dom0 was not given.  Left "unusable";
+        RAM for unpopulated-alloc and "counted" as if dom0 had it; or RAM that is "not-counted".
+    huge_units: knows the option balloon_hugepages, which makes the balloon move 2 MiB at a time.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Regime(NamedTuple):
     dom0_current: Literal["as-domu", "reservation"]
     source: str
     first_hot_add: int = 0
+    pvh_dom0_extra: Literal["unusable", "counted", "not-counted"] = "unusable"
+    huge_units: bool = False
     backoff_files: bool = True
     driver_kb_file: bool = False
     scrub_file: bool = True
@@ -63,6 +68,7 @@ _OLD: Final = Regime(
     without_hotplug="clamp",
     dom0_current="as-domu",
     source="xen/next-2.6.32 arch/x86/xen/setup.c:199-264, drivers/xen/balloon.c:449-505",
+    huge_units=True,
     backoff_files=False,
     driver_kb_file=True,
     scrub_file=False,
@@ -71,6 +77,7 @@ _V2_6_39: Final = _OLD._replace(
     name="2.6.39-3.0",
     first=KernelRelease(2, 6, 39),
     engine="work",
+    huge_units=False,
     backoff_files=True,
     driver_kb_file=False,
     source="95170b2e23d and 06f521d5d67 drivers/xen/balloon.c, both 2.6.39-rc1; "
@@ -134,17 +141,20 @@ _V6_9: Final = _V5_18._replace(
     first=KernelRelease(6, 9),
     pv_extra="unpopulated",
     first_hot_add=4 * GIB,
-    source="arch_xen_unpopulated_init; seen on 6.12.107",
+    pvh_dom0_extra="counted",
+    source="arch_xen_unpopulated_init; seen on 6.12.107; xen_reserve_extra_memory for PVH dom0",
 )
 _V6_15: Final = _V6_9._replace(
     name="6.15-6.18",
     first=KernelRelease(6, 15),
     pv_current="present",
-    source="Xilinx@80a81375 balloon_init: current is the zones' present pages for every type",
+    pvh_dom0_extra="not-counted",
+    source="87af633689ce 'fix balloon target initialization for PVH dom0'; Xilinx@80a81375 balloon_init: current is the zones' present pages for every type",
 )
 _V6_19: Final = _V6_9._replace(
     name="6.19",
     first=KernelRelease(6, 19),
+    pvh_dom0_extra="not-counted",
     source="0949c646 'Partial revert ...'",
 )
 _V7_0: Final = _V6_19._replace(

@@ -209,7 +209,7 @@ def _regime_terms(snapshot: Snapshot, regime: Regime, boot: BootFacts, left_kib:
                 "given back at boot, but before Linux 3.2 still counted in current_kb",
             )
         ]  # fmt: skip
-    if not is_pv(domain_type) or left_kib == 0:
+    if left_kib == 0 or not (is_pv(domain_type) or domain_type == "dom0-pvh"):
         return []
     if left_kib == _phantom_kib(snapshot):
         return [

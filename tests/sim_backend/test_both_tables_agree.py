@@ -59,8 +59,16 @@ def unexplained_kib(domain: SimulatedDomain) -> int | None:
     return assess(domain.snapshot()).situation.reconciliation.unexplained_kib
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("image", ALL_IMAGES)
+PVH_SINCE = KernelRelease(4, 11)  # PVHv2; the one before was an experiment
+CASES = [
+    (image, kind)
+    for image, build in ALL_IMAGES.items()
+    for kind in KINDS
+    if "pvh" not in kind or build.release >= PVH_SINCE
+]
+
+
+@pytest.mark.parametrize(("image", "kind"), CASES)
 def test_nothing_is_left_unexplained(kind: DomainType, image: str) -> None:
     _, domain = simple_guest(GuestConfig(kind, image=ALL_IMAGES[image]))
     assert unexplained_kib(domain) == 0
