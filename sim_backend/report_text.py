@@ -2,36 +2,61 @@
 """A run for people: lines of text; and for programs: one object."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from agent.core.units import format_kib
+from agent.core.units import MIB_KIB, format_kib
 from sim_backend.scenario import Report, Sample, Scenario
 
 ROWS: Final = 16
-_HEADER: Final = (
+_NARROW: Final = 74
+_WIDE_HEADER: Final = (
     f"{'time':>9}  {'host target':>11}  {'target':>11}  {'current':>11}  {'available':>11}  stalled"
 )
+_NARROW_HEADER: Final = f"{'s':>6} {'host':>6} {'target':>6} {'now':>6} {'avail':>6} {'lost':>4}"
 
 
-def report_lines(scenario: Scenario, report: Report) -> Iterator[str]:
-    """What happened, as it is printed."""
-    yield f"{scenario.name} (simulated): {scenario.summary}"
-    yield f"  a good agent  {scenario.good_agent}"
-    yield f"  this run      agent {report.agent}, seed {report.seed}, {report.duration_s:g} s"
-    yield ""
-    yield _HEADER
+class Row(NamedTuple):
+    """A line of the report: `text` may be wrapped, `lead` is kept free below itself."""
+
+    lead: str
+    text: str
+    style: str = ""
+
+
+def answer(report: Report) -> str:
+    """Whether the agent did well, in a sentence."""
+    failed = sum(not check.passed for check in report.checks)
+    if not failed:
+        return f"agent {report.agent} passed all {len(report.checks)} checks of this scenario."
+    return f"agent {report.agent} failed {failed} of the {len(report.checks)} checks."
+
+
+def report_rows(scenario: Scenario, report: Report, width: int) -> Iterator[Row]:
+    """What happened, below the answer, for a screen of that width."""
+    yield Row("  Scenario      ", f"{scenario.name}: {scenario.summary}")
+    yield Row("  A good agent  ", scenario.good_agent)
+    yield Row("  This run      ", f"agent {report.agent}, seed {report.seed}")
+    yield Row("", "")
+    narrow = width < _NARROW
+    if narrow:
+        yield Row("", "Sizes in MiB; lost: time lost to stalls.", "dim")
+    yield Row("", _NARROW_HEADER if narrow else _WIDE_HEADER, "heading")
     for sample in _telling(report.samples):
-        yield _row(sample)
-    yield ""
-    yield "What happened"
+        yield Row("", _narrow_row(sample) if narrow else _wide_row(sample))
+    yield Row("", "")
+    yield Row("", "What happened", "heading")
     if not report.events:
-        yield "  nothing"
+        yield Row("  ", "nothing")
     for event in report.events:
-        yield f"{event.when_s:>8.1f}s  {event.text}"
-    yield ""
-    yield "Checks"
+        yield Row(f"{event.when_s:>8.1f} s  ", event.text)
+    yield Row("", "")
+    yield Row("", "Checks", "heading")
     for check in report.checks:
-        yield f"  {'ok    ' if check.passed else 'FAILED'}  {check.name}: {check.detail}"
+        text = f"{check.name}: {check.detail}"
+        yield Row("  ok      " if check.passed else "  FAILED  ", text, _STYLES[check.passed])
+
+
+_STYLES: Final = {True: "", False: "warning"}
 
 
 def report_object(scenario: Scenario, report: Report) -> dict[str, Any]:
@@ -79,10 +104,17 @@ def _distance(before: Sample, after: Sample) -> float:
     )
 
 
-def _row(sample: Sample) -> str:
+def _wide_row(sample: Sample) -> str:
     host = "-" if sample.host_target_kib is None else format_kib(sample.host_target_kib)
     return (
-        f"{sample.when_s:>8.1f}s  {host:>11}  {format_kib(sample.target_kib):>11}  "
+        f"{sample.when_s:>7.1f} s  {host:>11}  {format_kib(sample.target_kib):>11}  "
         f"{format_kib(sample.current_kib):>11}  {format_kib(sample.available_kib):>11}  "
-        f"{sample.pressure:>6.1f}%"
+        f"{sample.pressure:>5.1f} %"
     )
+
+
+def _narrow_row(sample: Sample) -> str:
+    host = "-" if sample.host_target_kib is None else str(sample.host_target_kib // MIB_KIB)
+    sizes = (sample.target_kib, sample.current_kib, sample.available_kib)
+    shown = " ".join(f"{kib // MIB_KIB:>6}" for kib in sizes)
+    return f"{sample.when_s:>6.1f} {host:>6} {shown} {sample.pressure:>3.0f}%"

@@ -32,7 +32,8 @@ Exit status: 0, or 4 where no daemon has left a record or it is out of date.
 def explain(which: WhichDomain, *, as_json: bool, ascii_only: bool) -> int:
     """Show the daemon's last decisions in time order: cause, rule, action, outcome.
 
-    Equal decisions in a row are one, with a count.  The daemon keeps the last 32.
+    What the host asked for meanwhile stands between them.  Equal decisions in a row are one, with
+    a count.  The daemon keeps the last 32.
     """
     record = _record(which)
     from agent.report.explain_text import explain_lines, is_stale  # noqa: PLC0415

@@ -11,6 +11,8 @@ from agent.cli import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import scenarios_beginning_with
 
+_A_LINE_EACH = 1000  # columns; for a program that reads the list
+
 
 @click.command(
     epilog="""\b
@@ -36,6 +38,7 @@ Exit status: 0 every check passed, 1 one failed.
     type=click.Path(file_okay=False),
     help="Tell two stories without and with the agent; write their plots to DIR.",
 )
+@click.option("--ascii", "ascii_only", is_flag=True, help="Write with ASCII characters only.")
 @click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="Of chance.")
 def simulate(
     scenario: str | None,
@@ -46,6 +49,7 @@ def simulate(
     agent: str,
     demo: str | None,
     seed: int,
+    ascii_only: bool,
 ) -> int:
     """Run a SCENARIO in virtual time and show what happened.
 
@@ -57,7 +61,7 @@ def simulate(
         return _demonstrate(demo, seed)
     if scenario is None:
         raise click.UsageError("Which scenario? See balloon-agent simulate --list.")
-    return _run(scenario, agent, seed, as_json=as_json, plot=plot)
+    return _run(scenario, agent, seed, as_json=as_json, plot=plot, ascii_only=ascii_only)
 
 
 def _list(as_json: bool) -> int:
@@ -67,13 +71,20 @@ def _list(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps([report_text.scenario_object(one) for one in found], indent=2))
         return exit_codes.OK
-    width = max(len(one.name) for one in found)
+    from agent.report.styled import labelled  # noqa: PLC0415
+    from agent.report.terminal import Terminal  # noqa: PLC0415
+
+    terminal = Terminal()
+    width = terminal.width if terminal.rows else _A_LINE_EACH
+    columns = max(len(one.name) for one in found) + 2
     for one in found:
-        click.echo(f"{one.name:<{width}}  {one.summary}")
+        terminal.show(labelled(one.name, one.summary, width, columns=columns))
     return exit_codes.OK
 
 
-def _run(name: str, agent_name: str, seed: int, *, as_json: bool, plot: str | None) -> int:
+def _run(
+    name: str, agent_name: str, seed: int, *, as_json: bool, plot: str | None, ascii_only: bool
+) -> int:
     from sim_backend import report_text, scenarios  # noqa: PLC0415 - not needed on a real guest
     from sim_backend.agents import AGENTS  # noqa: PLC0415
 
@@ -88,7 +99,13 @@ def _run(name: str, agent_name: str, seed: int, *, as_json: bool, plot: str | No
     if as_json:
         click.echo(json.dumps(report_text.report_object(scenario, report), indent=2))
     else:
-        click.echo("\n".join(report_text.report_lines(scenario, report)))
+        from agent.report.simulate_text import simulate_lines  # noqa: PLC0415
+        from agent.report.terminal import Terminal  # noqa: PLC0415
+
+        terminal = Terminal(ascii_only=ascii_only or None)
+        rows = report_text.report_rows(scenario, report, terminal.width)
+        told = report_text.answer(report)
+        terminal.show(simulate_lines(name, told, rows, passed=report.passed, width=terminal.width))
     return exit_codes.OK if report.passed else exit_codes.WARNING
 
 

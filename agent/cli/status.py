@@ -20,11 +20,13 @@ LOOK_EVERY_S: Final = 0.25  # a PV guest's balloon moves a quarter of a GiB in a
     epilog="""\b
 Examples:
   balloon-agent status
+  balloon-agent status --short            what fits on a screen of 24 lines
   balloon-agent status --json | jq .reconciliation.unexplained_kib
   balloon-agent --sim balloon-up status --watch
 """
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in KiB.")
+@click.option("--short", is_flag=True, help="Without waterfall and reconciliation.")
 @click.option("--watch", is_flag=True, help="Refresh in place until interrupted.")
 @click.option(
     "--interval",
@@ -37,25 +39,39 @@ Examples:
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
 @click.pass_obj
 def status(
-    which: WhichDomain, *, as_json: bool, watch: bool, interval: float, ascii_only: bool
+    which: WhichDomain,
+    *,
+    as_json: bool,
+    short: bool,
+    watch: bool,
+    interval: float,
+    ascii_only: bool,
 ) -> int:
     """Show the memory of this guest: where every KiB of its E820 RAM is.
 
-    First one sentence and a picture, then the reconciliation term by term, the kernel's and the
-    host's numbers, and what is wrong with a command that helps.
+    First whether all is well, in a sentence and a picture, and what is wrong with a command that
+    helps; then the kernel's and the host's numbers, the way from maxmem to what programs can use,
+    and the reconciliation term by term.
     """
     if as_json:
         from agent.cli.status_json import print_status_json  # noqa: PLC0415
 
         return print_status_json(which, interval if watch else None)
-    from agent.report.status_text import status_lines  # noqa: PLC0415
+    from agent.report.status_text import (  # noqa: PLC0415
+        reminder_lines,
+        short_status_lines,
+        status_lines,
+    )
     from agent.report.terminal import Terminal  # noqa: PLC0415
 
     terminal = Terminal(ascii_only=ascii_only or None)
     if watch:
         return _watch(which, terminal, interval)
     assessment = assess(which.snapshot())
-    terminal.show(status_lines(assessment, terminal.width))
+    lines = (short_status_lines if short else status_lines)(assessment, terminal.width)
+    if terminal.rows is not None and len(lines) >= terminal.rows:
+        lines += reminder_lines(assessment, terminal.width)
+    terminal.show(lines)
     return exit_codes.OF_VERDICT[assessment.verdict]
 
 

@@ -26,7 +26,7 @@ def assess(snapshot: Snapshot) -> Assessment:
     situation = understand(snapshot)
     found = [finding for _, rule, _ in SITUATION_CHECKS if (finding := rule(situation))]
     found.sort(key=lambda finding: -RANK[finding.severity])
-    return Assessment(situation, tuple(found), _verdict(situation, found), _headline(situation))
+    return Assessment(situation, tuple(found), _verdict(situation, found), headline_of(situation))
 
 
 def _verdict(situation: Situation, findings: list[Finding]) -> Verdict:
@@ -38,7 +38,7 @@ def _verdict(situation: Situation, findings: list[Finding]) -> Verdict:
     return "warning" if gravest == RANK["warning"] else "ok"
 
 
-def _headline(situation: Situation) -> str:
+def headline_of(situation: Situation) -> str:
     """One sentence for a person: what the guest has, what it may have, what is happening."""
     snapshot = situation.snapshot
     balloon = snapshot.balloon
@@ -58,8 +58,8 @@ def _doing(situation: Situation) -> str:
     return {
         "settled": "the balloon is settled" + _comfort(situation),
         "moving": f"the balloon is on its way to {target}",
-        "retrying": f"the kernel is refused the way to {target} and keeps trying",
-        "cancelled": f"the kernel has given up on the way to {target}",
+        "retrying": f"it cannot get to {target} yet, and the kernel keeps trying",
+        "cancelled": f"the kernel has given up on getting to {target}",
         "unreachable": f"its target of {target} cannot be reached",
         "absent": "its target could not be read",
     }[situation.state]

@@ -91,6 +91,16 @@ def target_retrying(situation: Situation) -> Finding | None:
     if situation.state != "retrying" or balloon is None:
         return None
     if (balloon.target_kib or 0) > (balloon.current_kib or 0):
+        wanted_kib = situation.host_target_on_kernel_scale_kib
+        if wanted_kib is not None and wanted_kib < (balloon.target_kib or 0):
+            return Finding(
+                "target-retrying", "warning",
+                "The hypervisor refused more memory; the kernel keeps trying.",
+                {**driver_numbers(balloon), "wanted_kib": wanted_kib},
+                f"echo {wanted_kib} > {TARGET_FILE}  # what the host asks for",
+                cause="The kernel aims beyond what the host asks for, so the toolstack's limit in "
+                "the hypervisor is in the way.",
+            )  # fmt: skip
         return Finding(
             "target-retrying", "warning",
             "The hypervisor refused more memory; the kernel keeps trying.",

@@ -16,6 +16,7 @@ class RecordedDecision(NamedTuple):
     block: int | None
     outcome: str
     times: int
+    host_target_kib: int | None = None
 
 
 class DaemonRecord(NamedTuple):

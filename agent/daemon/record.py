@@ -20,29 +20,36 @@ class Entry(NamedTuple):
 
 
 class DecisionLog:
-    """The last decisions, repetitions counted."""
+    """The last decisions, repetitions counted; another request of the host is no repetition."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
 
     def add(self, entry: Entry) -> bool:
-        """Keep one; whether it is another than the last."""
-        if self._entries:
-            last = self._entries[-1]
-            same = (last.decision.action, last.decision.reason, last.outcome)
-            if same == (entry.decision.action, entry.decision.reason, entry.outcome):
-                times = last.times + 1
-                self._entries[-1] = entry._replace(
-                    at_s=last.at_s, wall_s=last.wall_s, cause=last.cause, times=times
-                )
-                return False
+        """Keep one; whether it is decided otherwise than the last."""
+        last = self._entries[-1] if self._entries else None
+        is_same = last is not None and _kind(last) == _kind(entry)
+        if last is not None and is_same and _request(last) == _request(entry):
+            self._entries[-1] = entry._replace(
+                at_s=last.at_s, wall_s=last.wall_s, cause=last.cause, times=last.times + 1
+            )
+            return False
         self._entries.append(entry)
         del self._entries[:-KEPT]
-        return True
+        return not is_same
 
     def as_objects(self) -> list[dict[str, Any]]:
         """For JSON, the oldest first."""
         return [decision_object(entry) for entry in self._entries]
+
+
+def _kind(entry: Entry) -> tuple[str, str, str]:
+    return entry.decision.action, entry.decision.reason, entry.outcome
+
+
+def _request(entry: Entry) -> int | float | str | None:
+    """What the host asked for at the time."""
+    return entry.decision.numbers.get("host_target_kib")
 
 
 def decision_object(entry: Entry) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The doctor's screen: each finding with evidence, cause, who must act and what to paste.
 
-▲ 1 warning, 1 remark.
+▲ WARNING: target-cancelled. And 1 remark.
+  The guest has 512 MiB of the 1 GiB it may grow to; the kernel has given up on ...
 
   warning  target-cancelled                              guest or host
     The kernel gave up on its target and will not try again by itself.
@@ -12,57 +13,64 @@
 
 from typing import Final
 
+from agent.core.assessment import headline_of
 from agent.core.diagnosis import Diagnosis, NotMade
 from agent.core.finding import Actor, Finding
-from agent.report.status_text import banner_lines
-from agent.report.styled import Line, Span, heading, line, wrapped
+from agent.report.styled import Line, Span, heading, labelled, line, wrapped
+from agent.report.top import banner_lines, judged_lines
 
-_MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳"}
 _ACTORS: Final[dict[Actor, str]] = {
     "guest": "for the guest to mend",
     "host": "for the host to mend",
     "either": "for guest or host to mend",
     "nobody": "nothing to mend",
 }
-_LABEL_WIDTH: Final = 10
+# What a source is called, where its name in `sources` does not say it.
+_SOURCES: Final = {
+    "control-permissions": "the permissions of control/ in xenstore",
+    "firmware-map": "/sys/firmware/memmap",
+    "guest-keys": "what this guest published in xenstore",
+    "kernel-config": "the kernel's configuration",
+    "kernel-messages": "the kernel's log",
+    "kernel-options": "/proc/cmdline",
+    "kernel-release": "the kernel's release",
+    "meminfo": "/proc/meminfo",
+    "memory-blocks": "/sys/devices/system/memory",
+    "minute-of-watching": "a minute of watching",
+    "processes": "the list of processes",
+    "published-status": "the daemon's status file",
+    "vmstat": "/proc/vmstat",
+    "zoneinfo": "/proc/zoneinfo",
+}
 
 
 def doctor_lines(diagnosis: Diagnosis, width: int) -> list[Line]:
     """The whole screen for a terminal of `width` columns."""
-    lines = [*banner_lines(diagnosis.examination.situation, width)]
-    sentence = wrapped(_headline(diagnosis), width, indent="  ")
-    first = Span(_MARKS[diagnosis.verdict], diagnosis.verdict)
-    lines.append((first, Span(sentence[0][0].text[1:], "heading")))
-    lines += [line(Span(part[0].text, "heading")) for part in sentence[1:]]
+    situation = diagnosis.examination.situation
+    lines = [*banner_lines(situation, width)]
+    lines += judged_lines(diagnosis.verdict, _answer(diagnosis), width)
+    lines += wrapped(headline_of(situation), width, indent="  ", style="dim")
     for finding in diagnosis.findings:
         lines += [(), *_finding_lines(finding, width)]
     if diagnosis.clear:
-        lines += [(), heading("Looked for and not found")]
+        title = f"Looked for and not found: {len(diagnosis.clear)} problems"
+        lines += [(), *wrapped(title, width, style="heading")]
         lines += wrapped(", ".join(diagnosis.clear), width, indent="  ", style="dim")
     if diagnosis.not_made:
-        lines += [(), heading("Could not be checked"), *_not_made_lines(diagnosis.not_made, width)]
+        title = f"Could not be checked: {len(diagnosis.not_made)}"
+        lines += [(), heading(title), *_not_made_lines(diagnosis.not_made, width)]
     return lines
 
 
-def _headline(diagnosis: Diagnosis) -> str:
-    """How many of each, and whether somebody has to act."""
-    counts = [
-        _counted(sum(f.severity == severity for f in diagnosis.findings), word)
-        for severity, word in (("critical", "critical"), ("warning", "warning"), ("info", "remark"))
-    ]
-    told = [words for words in counts if words]
-    if not told:
-        return "Nothing is wrong with this guest's balloon."
-    sentence = ", ".join(told) + "."
-    if diagnosis.verdict == "ok":
-        return f"Nothing is wrong with this guest's balloon; {sentence}"
-    return sentence
-
-
-def _counted(number: int, word: str) -> str:
-    if not number:
-        return ""
-    return f"{number} {word}" if number == 1 or word == "critical" else f"{number} {word}s"
+def _answer(diagnosis: Diagnosis) -> str:
+    """What somebody has to act on, the gravest first, and how much is only worth knowing."""
+    remarks = sum(finding.severity == "info" for finding in diagnosis.findings)
+    number = f"{remarks} remark{'' if remarks == 1 else 's'}"
+    to_mend = [finding.code for finding in diagnosis.findings if finding.severity != "info"]
+    if to_mend:
+        return f"{', '.join(to_mend)}." + (f" And {number}." if remarks else "")
+    sentence = "Nothing is wrong with this guest's balloon"
+    return f"{sentence}; {number}." if remarks else f"{sentence}."
 
 
 def _finding_lines(finding: Finding, width: int) -> list[Line]:
@@ -79,22 +87,12 @@ def _finding_lines(finding: Finding, width: int) -> list[Line]:
         lines = [line(*title), *wrapped(who, width, indent="    ", style="dim")]
     lines += wrapped(finding.summary, width, indent="    ")
     if finding.cause:
-        lines += _labelled("Cause", finding.cause, width)
+        lines += labelled("Cause", finding.cause, width, indent="    ")
     if finding.evidence:
         shown = ", ".join(f"{name} {value}" for name, value in finding.evidence.items())
-        lines += _labelled("Evidence", shown, width)
-    fix = line("    ", Span(f"{'Fix':<{_LABEL_WIDTH}}", "heading"), finding.fix)
+        lines += labelled("Evidence", shown, width, indent="    ")
+    fix = line("    ", Span(f"{'Fix':<10}", "heading"), finding.fix)
     return [*lines, fix]  # on one line however long, so that it can be pasted
-
-
-def _labelled(label: str, text: str, width: int) -> list[Line]:
-    """A word in front of the first line, the rest below it."""
-    indent = " " * (4 + _LABEL_WIDTH)
-    lines = wrapped(text, width, indent=indent)
-    first = line(
-        "    ", Span(f"{label:<{_LABEL_WIDTH}}", "heading"), lines[0][0].text[len(indent) :]
-    )
-    return [first, *lines[1:]]
 
 
 def _not_made_lines(not_made: tuple[NotMade, ...], width: int) -> list[Line]:
@@ -105,6 +103,15 @@ def _not_made_lines(not_made: tuple[NotMade, ...], width: int) -> list[Line]:
         groups.setdefault(key, []).append(lacking.code)
     lines: list[Line] = []
     for (source, status, remedy), codes in groups.items():
-        lines += wrapped(f"{source} is {status}: {', '.join(codes)}", width, indent="  ")
+        without = f"Without {_called(source)} ({status}): {', '.join(codes)}"
+        lines += wrapped(without, width, indent="  ")
         lines += wrapped(f"What would help: {remedy}", width, indent="    ", style="dim")
     return lines
+
+
+def _called(source: str) -> str:
+    """What people call a source."""
+    kind, dot, name = source.partition(".")
+    if dot:
+        return {"xenstore": f"{name} in xenstore", "balloon": f"the driver's {name}"}[kind]
+    return _SOURCES.get(source, source)

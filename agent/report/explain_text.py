@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The explain screen: the daemon's last decisions in time order, from cause to outcome."""
+"""The explain screen: the host's requests and the daemon's decisions, in the order of time."""
 
 import time
 from typing import Final
@@ -7,6 +7,7 @@ from typing import Final
 from agent.core.daemon_record import DaemonRecord, RecordedDecision
 from agent.core.units import format_kib
 from agent.report.styled import Line, Span, line, wrapped
+from agent.report.top import judged_lines, titled
 
 # The daemon writes its status at the latest with every ping to the service manager's watchdog.
 STALE_AFTER_S: Final = 300
@@ -16,13 +17,19 @@ _ACTIONS: Final = {"none": "did nothing", "write-target": "wrote target_kb", "on
 
 def explain_lines(record: DaemonRecord, now_s: float, width: int) -> list[Line]:
     """The whole screen; `now_s` since 1970."""
-    lines = wrapped(_about(record, now_s), width, style="heading")
+    verdict = "warning" if is_stale(record, now_s) or record.banner else "ok"
+    lines = judged_lines(verdict, _about(record, now_s), width)
     if record.banner:
-        lines += wrapped(record.banner, width, style="warning")
+        lines += wrapped(record.banner, width, indent="  ", style="warning")
     lines.append(())
     if not record.decisions:
-        lines += wrapped("It has decided nothing yet.", width)
+        return [*lines, *wrapped("It has decided nothing yet.", width, indent="  ")]
+    lines += titled("Decisions", "the oldest first; in brackets what made it look", width)
+    asked_kib: int | None = None
     for decision in record.decisions:
+        if decision.host_target_kib not in (None, asked_kib):
+            asked_kib = decision.host_target_kib
+            lines += _request_lines(decision, width)
         lines += _decision_lines(decision, width)
     return lines
 
@@ -44,14 +51,30 @@ def _about(record: DaemonRecord, now_s: float) -> str:
     return f"The daemon (pid {record.pid}) runs in mode {record.mode}; written {age_s} s ago."
 
 
+def _request_lines(decision: RecordedDecision, width: int) -> list[Line]:
+    """The host's wish from here on."""
+    size_kib = decision.host_target_kib or 0
+    text = f"the host asks for {format_kib(size_kib)} ({size_kib} KiB)"
+    return wrapped(f"{_when(decision)}  {text}", width, style="info")
+
+
+def _when(decision: RecordedDecision) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(decision.time_s))
+
+
 def _decision_lines(decision: RecordedDecision, width: int) -> list[Line]:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(decision.time_s))
+    when = _when(decision)
     times = f", {decision.times} times" if decision.times > 1 else ""
-    head = line(Span(when, "dim"), "  ", Span(decision.rule, "heading"), f"  ({decision.cause})")
+    cause = f"({decision.cause})"
+    rule = Span(decision.rule, "heading")
+    if len(when) + len(decision.rule) + len(cause) + 4 <= width:
+        head = [line(Span(when, "dim"), "  ", rule, "  ", cause)]
+    else:
+        head = [line(Span(when, "dim"), "  ", cause), line("  ", rule)]
     outcome = f"-> {_action(decision)}: {decision.outcome}{times}"
     style = "info" if decision.action != "none" else "dim"
     return [
-        head,
+        *head,
         *wrapped(decision.sentence, width, indent="    "),
         *wrapped(outcome, width, indent="    ", style=style),
     ]

@@ -8,8 +8,8 @@ from agent.core.memory_map import SYSTEM_RAM, MemoryMap, Region
 from agent.core.situation import Situation
 from agent.core.units import KIB, format_kib
 from agent.report.picture import addresses_picture
-from agent.report.status_text import banner_lines
 from agent.report.styled import Line, Span, heading, line, wrapped
+from agent.report.top import banner_lines
 
 _NARROW: Final = 72
 
@@ -24,17 +24,16 @@ class Row(NamedTuple):
 
 
 def memmap_lines(situation: Situation, width: int) -> list[Line]:
-    """The whole screen."""
-    snapshot = situation.snapshot
-    lines = [*banner_lines(situation, width)]
-    firmware_map = snapshot.firmware_map
+    """The whole screen: what the map means for the balloon, a picture of it, and its ranges."""
+    firmware_map = situation.snapshot.firmware_map
+    lines = [*banner_lines(situation, width), *_meaning(situation, width), ()]
     if firmware_map is not None:
         lines += [*addresses_picture(firmware_map, width), ()]
     lines += _table(situation, width)
-    lines.append(())
-    lines += _beyond(situation, width)
-    if firmware_map is not None:
-        lines += [line(Span(f"  odd: {oddity}", "warning")) for oddity in firmware_map.oddities]
+    if firmware_map is not None and firmware_map.oddities:
+        lines.append(())
+        for oddity in firmware_map.oddities:
+            lines += wrapped(f"odd: {oddity}", width, indent="  ", style="warning")
     return lines
 
 
@@ -91,6 +90,8 @@ def _wide_table(shown: list[Row], width: int) -> list[Line]:
 def _narrow_table(shown: list[Row], width: int) -> list[Line]:
     """Two lines a row."""
     lines: list[Line] = []
+    if shown:
+        lines = [heading("first-last size"), heading("  firmware map | /proc/iomem")]
     for row in shown:
         size = format_kib(row.region.size_bytes // KIB)
         note = f"  {row.note}" if row.note else ""
@@ -110,35 +111,33 @@ def _cut(text: str, columns: int) -> str:
     return text if len(text) <= columns else text[: columns - 1] + "…"
 
 
-def _beyond(situation: Situation, width: int) -> list[Line]:
-    """What the map means for the balloon."""
+def _meaning(situation: Situation, width: int) -> list[Line]:
+    """How much RAM the map has, where its holes are, and what of it the boot did not populate."""
     snapshot, boot = situation.snapshot, situation.boot
     lines: list[Line] = []
     if snapshot.firmware_map is not None:
-        lines += wrapped(
-            f"System RAM in the map: {format_kib(snapshot.firmware_map.ram_kib)}"
-            f" ({snapshot.firmware_map.ram_kib} KiB){_holes(snapshot.firmware_map)}",
-            width,
-        )
+        ram_kib = snapshot.firmware_map.ram_kib
+        text = f"The map has {format_kib(ram_kib)} of RAM ({ram_kib} KiB)"
+        lines += wrapped(text + _holes(snapshot.firmware_map), width, style="heading")
     if boot.beyond_kib is not None and boot.nr_pages is not None:
-        how = "exactly" if boot.nr_pages.exact else "as far as can be told"
-        lines += wrapped(
-            f"Beyond nr_pages ({boot.nr_pages.pages} pages, from {boot.nr_pages.method}): "
-            f"{format_kib(boot.beyond_kib)} ({boot.beyond_kib} KiB) {how}.",
-            width,
+        how = "exact" if boot.nr_pages.exact else "as far as can be told"
+        text = (
+            f"{format_kib(boot.beyond_kib)} of it ({boot.beyond_kib} KiB, {how}) lie beyond "
+            f"nr_pages: the domain was started with {boot.nr_pages.pages} pages "
+            f"(from {boot.nr_pages.method})."
         )
-    else:
-        lines += wrapped("What lies beyond nr_pages is not known: nothing readable tells.", width)
-    return lines
+        return [*lines, *wrapped(text, width)]
+    text = "What of it lay beyond nr_pages at boot is not known: nothing readable tells."
+    return [*lines, *wrapped(text, width)]
 
 
 def _holes(firmware_map: MemoryMap) -> str:
     holes = firmware_map.holes()
     if not holes:
-        return ", no hole"
+        return ", without a hole."
     shown = ", ".join(
         f"{hole.start:x}-{hole.stop - 1:x} ({format_kib((hole.stop - hole.start) // KIB)})"
         for hole in holes[:4]
     )
     more = f" and {len(holes) - 4} more" if len(holes) > 4 else ""
-    return f"; holes: {shown}{more}"
+    return f"; holes: {shown}{more}."

@@ -40,14 +40,14 @@ def amount_parts(situation: Situation) -> list[Part]:
         Part("populated", balloon.current_kib, "█", "populated"),
         Part("ballooned", balloon.ballooned_kib or 0, "▒", "ballooned"),
     ]
-    for name, glyph, style in (
-        ("offline-blocks", "×", "offline"),
-        ("unpopulated-alloc", "░", "elsewhere"),
-        ("lent-for-grants", "░", "elsewhere"),
+    for name, label, glyph, style in (
+        ("offline-blocks", "hot-added and offline", "×", "offline"),
+        ("unpopulated-alloc", "kept by unpopulated-alloc", "░", "elsewhere"),
+        ("lent-for-grants", "lent to backends", "░", "elsewhere"),
     ):
         term = situation.reconciliation.term(name)
         if term is not None and term.kib < 0:
-            parts.append(Part(name, -term.kib, glyph, style))
+            parts.append(Part(label, -term.kib, glyph, style))
     missing_kib = _beyond_map_kib(situation)
     if missing_kib > 0:
         parts.append(Part("not in the map", missing_kib, "·", "dim"))

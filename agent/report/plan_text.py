@@ -11,8 +11,8 @@ from agent.core.plan_target import Advice
 from agent.core.plan_waterfall import planned_waterfall
 from agent.core.situation import Situation
 from agent.core.units import KIB, MIB_KIB, format_kib
-from agent.report.status_text import banner_lines
 from agent.report.styled import Line, Span, heading, line, wrapped
+from agent.report.top import banner_lines
 from agent.report.waterfall_text import waterfall_lines
 
 _MARKS: Final[dict[Boots, tuple[str, str]]] = {

@@ -112,8 +112,9 @@ def sparkline(values: Sequence[float | None], low: float, high: float) -> str:
 def _glyph(value: float, low: float, high: float) -> str:
     if high <= low:
         return _LEVEL
-    step = int((value - low) * len(GLYPHS) / (high - low))
-    return GLYPHS[min(max(step, 0), len(GLYPHS) - 1)]
+    # Halved, so that no difference overflows.
+    share = (min(max(value, low), high) / 2 - low / 2) / (high / 2 - low / 2)
+    return GLYPHS[min(int(share * len(GLYPHS)), len(GLYPHS) - 1)]
 
 
 def _shown(name: str, value: float) -> str:

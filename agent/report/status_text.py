@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The status screen: one sentence, the picture, the sum term by term, both sides, the findings."""
+"""The status screen, what matters most first: whether all is well, the picture, what to do.
+
+Then the numbers of both sides, the way from maxmem to what programs can use, and the sum that
+proves that nothing was forgotten.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,10 +11,11 @@ from typing import Final
 from agent.core.assessment import Assessment
 from agent.core.reconcile import Term
 from agent.core.situation import Situation
-from agent.core.units import format_kib
+from agent.core.units import format_kib, pages_to_kib
 from agent.core.waterfall import waterfall
 from agent.report.picture import addresses_picture, amounts_picture
-from agent.report.styled import Line, Span, heading, line, wrapped
+from agent.report.styled import Line, Span, heading, labelled, line, wrapped
+from agent.report.top import banner_lines, gravest_codes, judged_lines, titled
 from agent.report.waterfall_text import waterfall_lines
 
 _KINDS: Final = {
@@ -20,7 +25,6 @@ _KINDS: Final = {
     "dom0-pv": "dom0 (PV)",
     "dom0-pvh": "dom0 (PVH)",
 }
-_MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"}
 _TOOLSTACKS: Final = {"libxl": "xl/libxl", "xapi": "XAPI", "qubes": "Qubes", "xend": "xend"}
 _FIGURE_COLUMNS: Final = 42
 
@@ -29,17 +33,36 @@ def status_lines(assessment: Assessment, width: int, trends: Sequence[Line] = ()
     """The whole screen for a terminal of `width` columns; `trends` go below the picture."""
     situation = assessment.situation
     return [
+        *short_status_lines(assessment, width, trends),
+        *waterfall_lines(waterfall(situation), width),
+        *_reconciliation(situation, width),
+        *_privileges(situation, width),
+    ]
+
+
+def short_status_lines(
+    assessment: Assessment, width: int, trends: Sequence[Line] = ()
+) -> list[Line]:
+    """The answer without its proof: what fits on a screen of 24 lines."""
+    situation = assessment.situation
+    return [
         *headline_lines(assessment, width),
         *wrapped(_who(situation), width, indent="  ", style="dim"),
         (),
         *_picture(situation, width),
         *trends,
-        *_reconciliation(situation, width),
-        *waterfall_lines(waterfall(situation), width),
-        *_sides(situation, width),
         *_findings(assessment, width),
-        *_privileges(situation, width),
+        *_sides(situation, width),
     ]
+
+
+def reminder_lines(assessment: Assessment, width: int) -> list[Line]:
+    """What has scrolled away, again at the end of a screen that is taller than the terminal."""
+    codes = gravest_codes(assessment.findings)
+    if not codes:
+        return []
+    again = f"{codes}; what to do is told further up, or by balloon-agent status --short"
+    return [(), *judged_lines(assessment.verdict, again, width)]
 
 
 def frame_lines(assessment: Assessment, width: int, trends: Sequence[Line]) -> list[Line]:
@@ -52,28 +75,13 @@ def frame_lines(assessment: Assessment, width: int, trends: Sequence[Line]) -> l
 
 
 def headline_lines(assessment: Assessment, width: int) -> list[Line]:
-    """What this is about, and the one sentence."""
-    lines = [*banner_lines(assessment.situation, width)]
-    sentence = wrapped(assessment.headline, width, indent="  ")
-    first = Span(_MARKS[assessment.verdict], assessment.verdict)
-    lines.append((first, Span(sentence[0][0].text[1:], "heading")))
-    return [*lines, *(line(Span(part[0].text, "heading")) for part in sentence[1:])]
-
-
-def banner_lines(situation: Situation, width: int) -> list[Line]:
-    """What cannot be missed when this is not the machine it runs on."""
-    kind, detail = situation.snapshot.origin
-    if kind == "live":
-        return []
-    if kind == "capture":
-        return [*wrapped(f"Capture {detail}: not this machine.", width, style="info"), ()]
-    edge = line(Span(" " * width, "banner"))
-    text = f"SIMULATED DOMAIN '{detail}' - nothing here is this machine"
-    rule = line(Span("━" * width, "banner"))
-    body = [
-        line(Span(part[0].text.ljust(width), "banner")) for part in wrapped(text, width, indent=" ")
+    """What this is about, whether all is well, and the one sentence."""
+    codes = gravest_codes(assessment.findings)
+    sentence = f"{codes}. {assessment.headline}" if codes else assessment.headline
+    return [
+        *banner_lines(assessment.situation, width),
+        *judged_lines(assessment.verdict, sentence, width),
     ]
-    return [rule, *body, rule] if width else [edge]
 
 
 def _who(situation: Situation) -> str:
@@ -104,8 +112,8 @@ def _picture(situation: Situation, width: int) -> list[Line]:
             holes = firmware_map.holes()
             holes_kib = sum(hole.stop - hole.start for hole in holes) // 1024
             lines += [(), *strip]
-            words = "one hole" if len(holes) == 1 else f"{len(holes)} holes"
-            note = f"E820 RAM by address, {words} of {format_kib(holes_kib)} in all"
+            words = "with a hole" if len(holes) == 1 else f"with {len(holes)} holes, together"
+            note = f"RAM by address (E820 map), {words} of {format_kib(holes_kib)}"
             lines += wrapped(note, width, style="dim")
     return [*lines, ()] if lines else []
 
@@ -116,23 +124,16 @@ def _reconciliation(situation: Situation, width: int) -> list[Line]:
         obstacle = f"Not possible: {result.obstacle}."
         return [heading("Reconciliation"), *wrapped(obstacle, width, indent="  "), ()]
     proof = {
-        "checked": "every term was read or follows from the boot",
+        "checked": "adds up; every term was read, or follows from the boot",
         "inferred": "a term is only what was left over, so nothing is proved",
     }[result.proof or "checked"]
-    lines = [*_titled("Reconciliation", proof, width)]
+    lines = [*titled("Reconciliation", proof, width)]
     for term in result.terms:
         lines += _term_lines(term, width)
     left_kib = result.unexplained_kib
     style = "ok" if left_kib == 0 and result.proof == "checked" else "heading"
     lines += _sum_line("unexplained", left_kib, width, style if left_kib == 0 else "warning")
     return [*lines, ()]
-
-
-def _titled(title: str, note: str, width: int) -> list[Line]:
-    """A heading with a remark, beside it or below it."""
-    if len(title) + len(note) + 3 <= width:
-        return [line(Span(title, "heading"), "  ", Span(note, "dim"))]
-    return [heading(title), *wrapped(note, width, indent="  ", style="dim")]
 
 
 def _term_lines(term: Term, width: int) -> list[Line]:
@@ -176,9 +177,7 @@ def _sides(situation: Situation, width: int) -> list[Line]:
     lines: list[Line] = []
     for name, words in rows:
         if words:
-            body = wrapped(words, width, indent=" " * 9)
-            lines.append((Span(f"{name:<9}", "heading"), Span(body[0][0].text[9:])))
-            lines += body[1:]
+            lines += labelled(name, words, width, columns=9)
     return [*lines, ()]
 
 
@@ -220,9 +219,11 @@ def _boot_words(situation: Situation) -> str:
     if boot.nr_pages is None:
         return "nr_pages is not known: nothing that can be read now tells it for this guest"
     exact = "exact" if boot.nr_pages.exact else "not exact"
-    words = f"nr_pages {boot.nr_pages.pages} (from {boot.nr_pages.method}, {exact})"
+    started = format_kib(pages_to_kib(boot.nr_pages.pages))
+    words = f"started with {started} (nr_pages {boot.nr_pages.pages}, {exact}, from "
+    words += f"{boot.nr_pages.method})"
     if boot.beyond_kib is not None:
-        words += f"; {format_kib(boot.beyond_kib)} of the map's RAM lay beyond"
+        words += f"; {format_kib(boot.beyond_kib)} of the map's RAM were not populated then"
     return words
 
 
@@ -232,7 +233,7 @@ def _memory_words(situation: Situation) -> str:
         return f"/proc/meminfo is {situation.snapshot.sources.get('meminfo', 'absent')}"
     words = f"MemTotal {format_kib(memory.total_kib)}, available {format_kib(memory.available_kib)}"
     if parts is not None:
-        words += f"; Linux keeps {format_kib(parts.kib)} of what is populated"
+        words += f"; Linux keeps {format_kib(parts.kib)} for itself"
     return words
 
 
@@ -240,18 +241,20 @@ def _room_words(situation: Situation) -> str:
     room = situation.headroom
     words = []
     if room.up_kib is not None:
-        words.append(f"up {format_kib(room.up_kib)}")
+        words.append(f"may grow by {format_kib(room.up_kib)}")
     if room.down_kib is not None and room.floor_kib is not None:
         words.append(
-            f"down {format_kib(room.down_kib)} before it hurts (floor {format_kib(room.floor_kib)})"
+            f"may give {format_kib(room.down_kib)} before it hurts (floor "
+            f"{format_kib(room.floor_kib)})"
         )
     return ", ".join(words)
 
 
 def _findings(assessment: Assessment, width: int) -> list[Line]:
+    """What was found and what to do; the doctor says why."""
     if not assessment.findings:
-        return [line(Span("Findings ", "heading"), "none")]
-    lines = [heading("Findings")]
+        return []
+    lines = [*titled("Findings", "why, and more checks: balloon-agent doctor", width)]
     for finding in assessment.findings:
         lines.append(
             line(
@@ -259,8 +262,9 @@ def _findings(assessment: Assessment, width: int) -> list[Line]:
             )
         )
         lines += wrapped(finding.summary, width, indent="    ")
-        lines.append(line(Span(f"    Fix: {finding.fix}", "dim")))  # one line, to be pasted
-    return lines
+        # On one line however long, so that it can be pasted.
+        lines.append(line("    ", Span("Fix:", "heading"), f" {finding.fix}"))
+    return [*lines, ()]
 
 
 def _privileges(situation: Situation, width: int) -> list[Line]:
@@ -273,7 +277,7 @@ def _privileges(situation: Situation, width: int) -> list[Line]:
     if not closed or situation.snapshot.origin.kind != "live":
         return []
     text = f"As root, status would also read: {', '.join(closed)}."
-    return [(), *wrapped(text, width, style="dim")]
+    return wrapped(text, width, style="dim")
 
 
 def _both(kib: int) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Lines of text with styles, independent of any terminal: made by reports, shown by `terminal`."""
 
+import re
 import textwrap
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -13,6 +14,9 @@ _ASCII: Final = str.maketrans(
         "▁": "_", "▂": "_", "▃": "-", "▄": "-", "▅": "=", "▆": "=", "▇": "#",
     }
 )  # fmt: skip
+
+_NUMBER_AND_UNIT: Final = re.compile(r"([0-9]) ([KMGT]iB|%|s|pages)(?![A-Za-z])")
+_NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 
 
 class Span(NamedTuple):
@@ -38,16 +42,25 @@ def heading(text: str) -> Line:
 def wrapped(text: str, width: int, *, indent: str = "", style: str = "") -> list[Line]:
     """A sentence over as many lines as it needs; `indent` before each.
 
-    A path that is longer than a line is broken where the line ends.
+    A path that is longer than a line is broken where the line ends; a number stays with its unit.
     """
     pieces = textwrap.wrap(
-        text,
+        _NUMBER_AND_UNIT.sub(f"\\1{_NO_BREAK}\\2", text),
         max(width, len(indent) + 20),
         initial_indent=indent,
         subsequent_indent=indent,
         break_on_hyphens=False,
     )
-    return [line(Span(piece, style)) for piece in pieces]
+    return [line(Span(piece.replace(_NO_BREAK, " "), style)) for piece in pieces]
+
+
+def labelled(
+    label: str, text: str, width: int, *, indent: str = "", columns: int = 10
+) -> list[Line]:
+    """A word before the first line of a text, the rest below the text."""
+    lines = wrapped(text, width, indent=" " * (len(indent) + columns))
+    first = lines[0][0].text[len(indent) + columns :] if lines else ""
+    return [line(indent, Span(f"{label:<{columns}}", "heading"), first), *lines[1:]]
 
 
 def plain(lines: Iterable[Line], *, ascii_only: bool = False) -> str:

@@ -54,6 +54,12 @@ class Terminal:
         return max(NARROWEST, min(WIDEST, columns))
 
     @property
+    def rows(self) -> int | None:
+        """How many lines are seen at once; None where it is no terminal."""
+        console = self._console
+        return console.size.height if console is not None and console.is_terminal else None
+
+    @property
     def redraws(self) -> bool:
         """Whether the cursor can be moved back, so that a screen is refreshed in place."""
         console = self._console

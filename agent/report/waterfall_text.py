@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The waterfall as a picture: from maxmem down to what applications can use.
 
-maxmem                  1 048 576 KiB  ████████████████████████████████████
-  ballooned              -524 288                         ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
-current                   524 288      ██████████████████
-  used                    -61 376               ▒▒
-available                 380 268      █████████████
+maxmem                  1 048 576  ████████████████████████████████████
+  ballooned              -524 288                     ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+current                   524 288  ██████████████████
+  used                    -61 376           ▒▒
+available                 380 268  █████████████
 """
 
 from typing import Final
 
 from agent.core.waterfall import LevelName, Waterfall
-from agent.report.styled import Line, Span, heading, wrapped
+from agent.report.styled import Line, Span, wrapped
+from agent.report.top import titled
 
 _LABELS: Final[dict[LevelName, str]] = {
     "maxmem": "maxmem",
@@ -28,12 +29,12 @@ _STEP: Final = ("▒", "ballooned")
 
 
 def waterfall_lines(fall: Waterfall, width: int) -> list[Line]:
-    """The section of the status screen; nothing where less than two levels are known."""
+    """A section of a screen; nothing where less than two levels are known."""
     if len(fall.levels) < 2:
         return []
     bars = width - _NAME_COLUMNS - _SIZE_COLUMNS - 5
     whole_kib = max(level.kib for level in fall.levels)
-    lines = [heading("Waterfall")]
+    lines = titled("Waterfall", "from maxmem to what programs can use, in KiB", width)
     for level in fall.levels:
         reached_kib = level.kib - sum(step.kib for step in level.steps)
         for step in level.steps:
@@ -49,13 +50,13 @@ def waterfall_lines(fall: Waterfall, width: int) -> list[Line]:
 
 
 def _note(fall: Waterfall) -> str:
-    """Units and signs, and what the last level consists of."""
-    text = "Sizes in KiB."
+    """Signs, and what the last level consists of."""
+    words = []
     if any(step.inferred for level in fall.levels for step in level.steps):
-        text = "Sizes in KiB; ≈ is what was left over."
-    if fall.free_kib is None or fall.cache_kib is None:
-        return text
-    return f"{text} Available are {fall.free_kib} free and {fall.cache_kib} of cache."
+        words.append("≈ is what was left over.")
+    if fall.free_kib is not None and fall.cache_kib is not None:
+        words.append(f"Available: {fall.free_kib} KiB free, {fall.cache_kib} KiB of cache.")
+    return " ".join(words)
 
 
 def _text(name: str, size: str) -> str:

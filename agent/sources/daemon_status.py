@@ -55,7 +55,7 @@ def parse_daemon_record(text: str) -> DaemonRecord:
             banner=None if daemon["banner"] is None else _word(daemon, "banner"),
             decisions=tuple(_decision(entry) for entry in daemon["decisions"]),
         )
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise MalformedError("not the status of a daemon") from None
 
 
@@ -71,10 +71,11 @@ def _decision(entry: Any) -> RecordedDecision:
         rule=_word(entry, "rule"),
         sentence=_word(entry, "sentence"),
         action=_word(entry, "action"),
-        target_kib=None if entry["target_kib"] is None else _number(entry, "target_kib"),
-        block=None if entry["block"] is None else _number(entry, "block"),
+        target_kib=_optional(entry, "target_kib"),
+        block=_optional(entry, "block"),
         outcome=_word(entry, "outcome"),
         times=_number(entry, "count"),
+        host_target_kib=_optional(entry.get("numbers", {}), "host_target_kib"),
     )
 
 
@@ -83,6 +84,10 @@ def _word(fields: Any, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(name)
     return value if value.isprintable() else ascii(value)
+
+
+def _optional(fields: Any, name: str) -> int | None:
+    return None if fields.get(name) is None else _number(fields, name)
 
 
 def _number(fields: Any, name: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.cli import main
-from agent.core.decision import write_target
+from agent.core.decision import nothing, write_target
 from agent.daemon.record import DecisionLog, Entry
 from agent.sources.daemon_status import FILE, parse_daemon_record
 from tests.captures import load
@@ -115,3 +115,16 @@ def test_what_the_real_daemon_writes_is_understood() -> None:
     text = json.dumps({"daemon": daemon | {"decisions": log.as_objects()}})
     (decision,) = parse_daemon_record(text).decisions
     assert (decision.rule, decision.target_kib, decision.outcome) == ("r", 524288, "done")
+
+
+def test_another_request_of_the_host_is_another_entry(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = DecisionLog()
+    for second, host_kib in enumerate((524288, 524288, 786432)):
+        settled = nothing("settled", "All is well.", {"host_target_kib": host_kib})
+        log.add(Entry(float(second), 1795376904 + second, "xenstore", settled, "nothing to do"))
+    assert [entry["count"] for entry in log.as_objects()] == [2, 1]
+    assert main(["--root", str(left(tmp_path, decisions=log.as_objects())), "explain"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("asks for 512 MiB") < shown.index("asks for 768 MiB")

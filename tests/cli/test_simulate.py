@@ -29,7 +29,7 @@ def test_a_run_says_that_it_is_simulated_and_what_happened(
 ) -> None:
     assert main(["simulate", "balloon-up"]) == 0
     shown = capsys.readouterr().out
-    assert "simulated" in shown
+    assert "SIMULATED DOMAIN 'balloon-up'" in shown
     assert "xl mem-set 768" in shown
     assert "FAILED" not in shown
 

@@ -64,11 +64,11 @@ HAS = "The guest has 512 MiB of the 1 GiB it may grow to; "
         ),
         (
             a_pv_guest(balloon=STOPPED | {"retry_count": 3}),
-            HAS + "the kernel is refused the way to 768 MiB and keeps trying.",
+            HAS + "it cannot get to 768 MiB yet, and the kernel keeps trying.",
         ),
         (
             a_pv_guest(balloon=STOPPED),
-            HAS + "the kernel has given up on the way to 768 MiB.",
+            HAS + "the kernel has given up on getting to 768 MiB.",
         ),
         (
             a_pv_guest(balloon={"target_kib": 2097152, "motion": "still"}),

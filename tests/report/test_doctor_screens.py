@@ -31,7 +31,12 @@ GUESTS: Final = {
     "refused": "pv-512-1024/guest-target_kb-655360",
     "large-map": "pv-512-16384/boot",
 }
-TERMINALS: Final = {"80": (80, False), "40": (40, False), "80-ascii": (80, True)}
+TERMINALS: Final = {
+    "80": (80, False),
+    "40": (40, False),
+    "80-ascii": (80, True),
+    "40-ascii": (40, True),
+}
 
 
 def diagnosed(name: str, directory: Path) -> Diagnosis:
@@ -89,7 +94,7 @@ def _a_minute_before(last: Sample) -> list[Sample]:
 
 def test_a_guest_in_order_says_so_in_one_sentence() -> None:
     lines = doctor_lines(diagnose(Examination(understand(a_pv_guest()), a_pv_guest().sources)), 80)
-    assert "● Nothing is wrong with this guest's balloon." in plain(lines)
+    assert "● OK: Nothing is wrong with this guest's balloon." in plain(lines)
 
 
 @pytest.mark.parametrize("width", [40, 47, 71, 80, 100])

@@ -41,7 +41,12 @@ TARGETS: Final = {
     "too-far-down": ("pv-512-1024/memset-768", 128 * MIB),
     "up-offline": ("pv-512-1024-k510/boot", 768 * MIB),
 }
-TERMINALS: Final = {"80": (80, False), "40": (40, False), "80-ascii": (80, True)}
+TERMINALS: Final = {
+    "80": (80, False),
+    "40": (40, False),
+    "80-ascii": (80, True),
+    "40-ascii": (40, True),
+}
 
 
 def planned(name: str) -> Callable[[int], list[Line]]:

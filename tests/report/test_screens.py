@@ -39,7 +39,12 @@ SCREENS: Final[dict[str, Callable[[Assessment, int], list[Line]]]] = {
     "memmap": lambda assessment, width: memmap_lines(assessment.situation, width),
 }
 # Columns and whether only ASCII may be used.
-TERMINALS: Final = {"80": (80, False), "40": (40, False), "80-ascii": (80, True)}
+TERMINALS: Final = {
+    "80": (80, False),
+    "40": (40, False),
+    "80-ascii": (80, True),
+    "40-ascii": (40, True),
+}
 
 
 @cache

@@ -8,7 +8,7 @@ import pytest
 from agent.sources.domain import Domain
 from sim_backend.agents import NoAgent, ReferenceAgent
 from sim_backend.plot import plot_svg
-from sim_backend.report_text import report_lines, report_object
+from sim_backend.report_text import answer, report_object, report_rows
 from sim_backend.scenarios import DEFAULT, load, scenario_names
 from tests.sim_backend.guests import LAB
 
@@ -67,9 +67,9 @@ def test_an_agent_that_cannot_keep_its_hands_still_fails(name: str) -> None:
 def test_a_report_can_be_read_drawn_and_parsed(name: str) -> None:
     scenario = load(name)
     report = scenario.run(0, ReferenceAgent())
-    lines = list(report_lines(scenario, report))
-    assert "simulated" in lines[0]
-    assert max(len(line) for line in lines) < 140
+    for width in (40, 80):
+        assert all(row.text for row in report_rows(scenario, report, width) if row.lead)
+    assert answer(report).startswith("agent reference passed all ")
     shown = report_object(scenario, report)
     assert shown["source"] == {"kind": "simulation", "detail": name}
     assert len(shown["samples"]) >= 200

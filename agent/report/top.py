@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The top of every screen: what it is about, and whether all is well, in words.
+
+● OK: The guest has 768 MiB of the 1 GiB it may grow to; ...
+
+The mark has a shape and a colour of its own, the word says the same to whoever sees neither.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from agent.core.finding import RANK, Finding
+from agent.core.situation import Situation
+from agent.report.styled import Line, Span, heading, line, wrapped
+
+_MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"}
+
+
+def judged_lines(verdict: str, sentence: str, width: int) -> list[Line]:
+    """A mark, the verdict in a word, and the sentence that answers."""
+    body = wrapped(f"{verdict.upper()}: {sentence}", width, indent="  ")
+    first = body[0][0].text
+    end = 2 + len(verdict) + 1
+    return [
+        (
+            Span(_MARKS[verdict], verdict),
+            Span(first[1:end], verdict),
+            Span(first[end:], "heading"),
+        ),
+        *(line(Span(part[0].text, "heading")) for part in body[1:]),
+    ]
+
+
+def gravest_codes(findings: Sequence[Finding]) -> str:
+    """The codes of the findings as grave as the first, which is the gravest; "" for remarks."""
+    if not findings or not RANK[findings[0].severity]:
+        return ""
+    return ", ".join(f.code for f in findings if f.severity == findings[0].severity)
+
+
+def banner_lines(situation: Situation, width: int) -> list[Line]:
+    """What cannot be missed when this is not the machine it runs on."""
+    kind, detail = situation.snapshot.origin
+    if kind == "live":
+        return []
+    if kind == "capture":
+        return [*wrapped(f"Capture {detail}: not this machine.", width, style="info"), ()]
+    return simulation_banner(detail, width)
+
+
+def simulation_banner(scenario: str, width: int) -> list[Line]:
+    """Three lines across the screen."""
+    text = f"SIMULATED DOMAIN '{scenario}' - nothing here is this machine"
+    rule = line(Span("━" * width, "banner"))
+    body = [
+        line(Span(part[0].text.ljust(width), "banner")) for part in wrapped(text, width, indent=" ")
+    ]
+    return [rule, *body, rule]
+
+
+def titled(title: str, note: str, width: int) -> list[Line]:
+    """A heading with a remark, beside it or below it."""
+    if len(title) + len(note) + 3 <= width:
+        return [line(Span(title, "heading"), "  ", Span(note, "dim"))]
+    return [heading(title), *wrapped(note, width, indent="  ", style="dim")]
