@@ -112,8 +112,7 @@ def sparkline(values: Sequence[float | None], low: float, high: float) -> str:
 def _glyph(value: float, low: float, high: float) -> str:
     if high <= low:
         return _LEVEL
-    # Halved, so that no difference overflows.
-    share = (min(max(value, low), high) / 2 - low / 2) / (high / 2 - low / 2)
+    share = (min(max(value, low), high) - low) / (high - low)
     return GLYPHS[min(int(share * len(GLYPHS)), len(GLYPHS) - 1)]
 
 
