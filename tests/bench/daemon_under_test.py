@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from sim_backend.toolstacks import simple_guest
+from tests.bench.rows import Row
 from tests.support.daemon_process import DaemonProcess, kernel_files
 from tests.support.xenstored.daemon import Xenstored
 from tests.support.xenstored.libxl_tree import GuestConfig, write_guest
@@ -42,14 +43,32 @@ def running_daemon(*arguments: str, device: bool = False) -> Iterator[Bench]:
         with xenstored.connect() as dom0:
             write_guest(dom0, GuestConfig(5))
             path = guest.pty_path if device else guest.path
-            words = ("--config", "/dev/null", *arguments)
-            # Byte code as an installed package has it: the first start makes it.
-            compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": f"{directory}/pyc"}
-            with DaemonProcess(root, path, *words, environment=compiled) as first:
-                first.ready().end()
-            guest.wait_until_closed()
-            with DaemonProcess(root, path, *words, environment=compiled) as daemon:
-                yield Bench(daemon.ready(), dom0, root)
+            with compiled_daemon(root, path, *arguments, between=guest.wait_until_closed) as daemon:
+                yield Bench(daemon, dom0, root)
+
+
+@contextmanager
+def compiled_daemon(
+    root: Path, xenstore: str, *arguments: str, between: Callable[[], None] = lambda: None
+) -> Iterator[DaemonProcess]:
+    """A daemon that found byte code, as an installed package has it: an earlier start makes it."""
+    with tempfile.TemporaryDirectory(prefix="compiled-") as directory:
+        words = ("--config", "/dev/null", *arguments)
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": directory}
+        with DaemonProcess(root, xenstore, *words, environment=compiled) as first:
+            first.ready().end()
+        between()
+        with DaemonProcess(root, xenstore, *words, environment=compiled) as daemon:
+            yield daemon.ready()
+
+
+def flatness(dirty_kib: list[int]) -> list[Row]:
+    """Whether memory that was read after each tenth of some work stays as it is."""
+    grown_kib = dirty_kib[-1] - dirty_kib[1]
+    return [
+        Row("growth from the second to the last tenth", grown_kib, 128, "KiB"),
+        Row("in the first two", dirty_kib[1] - dirty_kib[0], None, "KiB"),
+    ]
 
 
 def rollup_kib(pid: int) -> dict[str, int]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Wake-ups, xenstore writes and processor time of a settled guest's daemon.
+"""Wake-ups, xenstore writes and everything else that a settled guest's daemon should not have.
 
 python3 -m tests.bench.idle [SECONDS] [MODE]
 """
@@ -8,32 +8,52 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bench.daemon_under_test import descriptors, running_daemon, voluntary_switches
+from tests.bench.daemon_under_test import HOME, descriptors, running_daemon, voluntary_switches
+from tests.bench.rows import Row, number, tell
+from tests.support.xenstored.raw_client import RawClient
+
+SECONDS = 30
+MODES = ("observe", "follow", "guard", "self")
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 30.0
-    mode = sys.argv[2] if len(sys.argv) > 2 else "follow"
+def rows(seconds: int = SECONDS, mode: str = "follow") -> list[Row]:
+    """Over `seconds`, after the daemon has come to rest."""
     with running_daemon("--mode", mode) as bench:
         time.sleep(5.0)  # the first status is written, nothing is held back any more
+        bench.dom0.watch(HOME, "guest")
+        bench.dom0.next_event()  # the watch itself
         before, said = voluntary_switches(bench.pid), bench.daemon.status()["daemon"]
         time.sleep(seconds)
-        woken = voluntary_switches(bench.pid) - before
+        writes = _written_below(bench.dom0, HOME)
+        switches = voluntary_switches(bench.pid) - before
         threads = len(list(Path(f"/proc/{bench.pid}/task").iterdir()))
         children = Path(f"/proc/{bench.pid}/task/{bench.pid}/children").read_text().split()
         open_files = descriptors(bench.pid)
         bench.daemon.end()
-        polls = (
-            bench.daemon.status()["daemon"]["wakeups"] - said["wakeups"] - 1
-        )  # the last: SIGTERM
-        writes = bench.daemon.status()["daemon"]["xenstore_writes"] - said["xenstore_writes"]
-        print(
-            f"idle for {seconds:g} s in mode {mode}: {polls} wake-ups "
-            f"({woken} voluntary context switches), {writes} xenstore writes, "
-            f"{threads} thread, {len(children)} children, "
-            f"{open_files} descriptors"
-        )
+        woken = bench.daemon.status()["daemon"]["wakeups"] - said["wakeups"] - 1  # by SIGTERM
+    # Mode self looks by the clock, as its configuration says.
+    return [
+        Row("wake-ups", woken, None if mode == "self" else 0),
+        Row("voluntary context switches", switches),
+        Row("xenstore writes", writes, 0),
+        Row("threads", threads, 1),
+        Row("children", len(children), 0),
+        Row("descriptors", open_files, 12),
+    ]
+
+
+def _written_below(dom0: RawClient, path: str) -> int:
+    """How often anything was written there, as its watch has told; events keep their order."""
+    dom0.write(f"{path}/bench", "end")
+    return sum(1 for _ in iter(dom0.next_event, (f"{path}/bench", "guest")))
+
+
+def main() -> int:
+    """Measure and print; 1 if a limit is passed and it is to be checked."""
+    seconds = number(SECONDS)
+    mode = next((word for word in sys.argv[1:] if word in MODES), "follow")
+    return tell(f"idle for {seconds} s in mode {mode}", rows(seconds, mode))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

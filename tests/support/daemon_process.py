@@ -17,8 +17,10 @@ from typing import Any, Self
 
 from sim_backend.domain import SimulatedDomain
 
+# Through the command's own door, as `balloon-agent --root ROOT --xenstore PATH run WORD...`.
 START = (
-    "import sys; from agent.daemon.main import main; sys.exit(main(sys.argv[3:], *sys.argv[1:3]))"
+    "import sys; from agent.cli import main; "
+    "sys.exit(main(['--root', sys.argv[1], '--xenstore', sys.argv[2], 'run', *sys.argv[3:]]))"
 )
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 20.0
