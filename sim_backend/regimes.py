@@ -149,7 +149,8 @@ _V6_15: Final = _V6_9._replace(
     first=KernelRelease(6, 15),
     pv_current="present",
     pvh_dom0_extra="not-counted",
-    source="87af633689ce 'fix balloon target initialization for PVH dom0'; Xilinx@80a81375 balloon_init: current is the zones' present pages for every type",
+    source="Xilinx@80a81375 balloon_init: current is the zones' present pages for every type; "
+    "87af633689ce 'fix balloon target initialization for PVH dom0'",
 )
 _V6_19: Final = _V6_9._replace(
     name="6.19",

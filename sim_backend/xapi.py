@@ -3,8 +3,9 @@
 
 squeezed (ocaml/squeezed, squeeze.ml and squeeze_xen.ml) deals with domains that have
 control/feature-balloon, whatever its value.  It learns memory-offset once, sets the hypervisor's
-limit to target + offset (and 1 MiB for HVM and PVH), calls a domain inactive after 5 s without
-progress and *uncooperative* when it has been off its target for more than 20 s.
+limit to target + offset (and 1 MiB for HVM and PVH), looks for an imbalance each 10 s and then each
+second until all is in its place, and calls a domain *uncooperative* when it has been off its target
+for more than 20 s.  How it divides memory is in `squeezed`.
 """
 
 from typing import Final
@@ -15,15 +16,16 @@ from sim_backend.clock import Clock
 from sim_backend.domain import SimulatedDomain
 from sim_backend.guest_config import GuestConfig
 from sim_backend.host import Host
-from sim_backend.toolstacks import Libxl
+from sim_backend.squeezed import KEPT_FREE_KIB, STUCK_AFTER_S, Iteration, Squeezable, Squeezer
+from sim_backend.toolstacks import Libxl, ToolstackError
 
-INACCURACY_KIB: Final = 4
-STUCK_AFTER_S: Final = 5.0
 UNCOOPERATIVE_AFTER_S: Final = 20.0
 LOOK_EACH_S: Final = 1.0
+BALANCE_EACH_S: Final = 10.0  # balance-check-interval
 XAPI_GUEST_WRITABLE: Final = (
     "control", "data", "attr", "feature", "drivers", "error", "messages", "vm-data",
 )  # fmt: skip
+_BOOTED_KEYS: Final = ("control/feature-balloon", "data/updated")
 
 
 class _Judgement:
@@ -31,11 +33,10 @@ class _Judgement:
 
     def __init__(self, actual_kib: int, now_s: float) -> None:
         self.offset_kib: int | None = None
-        self.target_kib: int | None = None
+        self.limit_kib: int | None = None
         self.off_target_since_s: float | None = None
-        self.best_kib = actual_kib
+        self.last_kib = actual_kib
         self.progress_s = now_s
-        self.limit_error_kib = 0
 
 
 class Xapi(Libxl):
@@ -48,40 +49,58 @@ class Xapi(Libxl):
         super().__init__(clock, host)
         self.limit_error_kib = 0
         self._judged: dict[int, _Judgement] = {}
+        self._squeezer: Squeezer | None = None
         clock.every(LOOK_EACH_S, self._look)
+        clock.every(BALANCE_EACH_S, self._start_balancing)
 
     def memory_nodes(self, config: GuestConfig) -> dict[str, str]:
-        """memory/* as xenopsd writes it; the dynamic range is memory to maxmem."""
+        """memory/* as xenopsd writes it; the dynamic range is memory alone until it is set."""
         return {
             "memory/static-max": str(config.maxmem_kib),
             "memory/target": str(self.boot_target_kib(config)),
             "memory/initial-target": str(config.memory_kib),
             "memory/dynamic-min": str(config.memory_kib),
-            "memory/dynamic-max": str(config.maxmem_kib),
+            "memory/dynamic-max": str(config.memory_kib),
             "unique-domain-id": config.uuid,
         }
 
     def set_dynamic_range(self, domain: SimulatedDomain, low_kib: int, high_kib: int) -> None:
-        """VM.set_memory_dynamic_range."""
+        """VM.set_memory_dynamic_range; squeezed is told to balance at once.
+
+        Raises:
+            ToolstackError: not an order of sizes up to static-max, or the domain is gone.
+        """
+        self._must_be_alive(domain)
+        if not 0 < low_kib <= high_kib <= self._number(domain, "memory/static-max"):
+            raise ToolstackError("MEMORY_CONSTRAINT_VIOLATION")
         domain.store.write("memory/dynamic-min", str(low_kib))
         domain.store.write("memory/dynamic-max", str(high_kib))
+        self._start_balancing()
 
     def mem_set(self, domain: SimulatedDomain, memory_kib: int) -> None:
-        """The domain gets a target from squeezed: the limit first, then memory/target."""
+        """`xe vm-memory-target-set`: the range becomes one size; the limit, then memory/target.
+
+        Raises:
+            ToolstackError: above static-max, or the domain is gone.
+        """
+        self._must_be_alive(domain)
+        if not 0 < memory_kib <= self._number(domain, "memory/static-max"):
+            raise ToolstackError("MEMORY_CONSTRAINT_VIOLATION")
+        domain.store.write("memory/dynamic-min", str(memory_kib))
+        domain.store.write("memory/dynamic-max", str(memory_kib))
         judgement = self._judgement(domain)
-        judgement.target_kib = memory_kib
         judgement.off_target_since_s = None
         judgement.progress_s = self.clock.now_s
-        self.set_limit(domain)
-        domain.tell("host-target", f"squeezed: target {memory_kib // MIB_KIB} MiB")
-        domain.store.write("memory/target", str(memory_kib))
+        self._set_target(domain, memory_kib)
 
-    def set_limit(self, domain: SimulatedDomain) -> None:
+    def set_limit(self, domain: SimulatedDomain, target_kib: int | None = None) -> None:
         """The limit is target + memory-offset, and 1 MiB more for HVM and PVH."""
         judgement = self._judgement(domain)
+        if target_kib is not None:
+            judgement.limit_kib = target_kib
         extra_kib = 0 if domain.config.is_pv else MIB_KIB
-        limit_kib = (judgement.target_kib or 0) + (judgement.offset_kib or 0) + extra_kib
-        domain.reservation.max_pages = (limit_kib - self.limit_error_kib) // PAGE_KIB
+        limit_kib = (judgement.limit_kib or 0) + (judgement.offset_kib or 0) + extra_kib
+        domain.reservation.max_pages = max(0, limit_kib - self.limit_error_kib) // PAGE_KIB
 
     def is_active(self, domain: SimulatedDomain) -> bool:
         """Whether the domain made progress within the last 5 s, or needs none."""
@@ -90,32 +109,106 @@ class Xapi(Libxl):
             return True
         return self.clock.now_s - judgement.progress_s < STUCK_AFTER_S
 
+    def make_room(self, memory_kib: int) -> None:
+        """Free that much beside what the host keeps, as before a VM starts; takes its time.
+
+        Raises:
+            ToolstackError: those who can balloon have no more to give, or do not give it.
+        """
+        wanted_kib = memory_kib + KEPT_FREE_KIB
+        self._squeezer = None
+        squeezer = Squeezer()
+        while (seen := self._squeeze(squeezer, wanted_kib, at_most=False)).verdict == "adjust":
+            self.clock.run_until(self.clock.now_s + LOOK_EACH_S)
+        if seen.verdict == "failed":
+            refused = ", ".join(str(domid) for domid in seen.stuck)
+            raise ToolstackError(
+                f"domains refused to cooperate: {refused}"
+                if seen.stuck
+                else "cannot free this much memory"
+            )
+
+    def _start_balancing(self) -> None:
+        if self._squeezer is None:
+            self._squeezer = Squeezer()
+
+    def _look(self) -> None:
+        for domain in tuple(self.domains.values()):
+            if domain.alive and self._has_booted(domain):
+                self._judge(domain)
+        if self._squeezer is not None:
+            seen = self._squeeze(self._squeezer, KEPT_FREE_KIB, at_most=True)
+            if seen.verdict != "adjust":
+                self._squeezer = None
+
+    def _squeeze(self, squeezer: Squeezer, wanted_kib: int, *, at_most: bool) -> Iteration:
+        """One round of squeezed: read the host, set what is to be set."""
+        seen = squeezer.iterate(
+            [view for domain in self._managed() if (view := self._view(domain)) is not None],
+            self.host.free_kib,
+            wanted_kib,
+            self.clock.now_s,
+            at_most=at_most,
+        )
+        for domid, limit_kib in seen.limits.items():
+            self._set_target(self.domains[domid], limit_kib)
+        return seen
+
+    def _managed(self) -> list[SimulatedDomain]:
+        """dom0 is left alone unless manage-domain-zero says otherwise."""
+        found = self.domains.values()
+        return [d for d in found if d.alive and d.host is self.host and not d.config.is_dom0]
+
+    def _view(self, domain: SimulatedDomain) -> Squeezable | None:
+        """The domain as squeezed reads it; None for one that has not said that it is up."""
+        target_kib = _kib(domain, "memory/target")
+        if target_kib is None or not self._has_booted(domain):
+            return None
+        actual_kib = domain.reservation.pages * PAGE_KIB
+        low_kib, high_kib = _kib(domain, "memory/dynamic-min"), _kib(domain, "memory/dynamic-max")
+        return Squeezable(
+            domain.domid,
+            can_balloon=domain.store.read("control/feature-balloon") is not None,
+            dynamic_min_kib=target_kib if low_kib is None else low_kib,
+            target_kib=target_kib,
+            dynamic_max_kib=target_kib if high_kib is None else high_kib,
+            actual_kib=actual_kib - (self._judgement(domain).offset_kib or 0),
+        )
+
+    def _set_target(self, domain: SimulatedDomain, target_kib: int) -> None:
+        """execute_action: the limit, and the target of those that can balloon, if it is new."""
+        self.set_limit(domain, target_kib)
+        can_balloon = domain.store.read("control/feature-balloon") is not None
+        if can_balloon and domain.store.read("memory/target") != str(target_kib):
+            domain.tell("host-target", f"squeezed: target {target_kib // MIB_KIB} MiB")
+            domain.store.write("memory/target", str(target_kib))
+
     def _judgement(self, domain: SimulatedDomain) -> _Judgement:
         actual_kib = domain.reservation.pages * PAGE_KIB
         judgement = _Judgement(actual_kib, self.clock.now_s)
         return self._judged.setdefault(domain.domid, judgement)
 
-    def _look(self) -> None:
-        for domain in tuple(self.domains.values()):
-            if domain.alive and domain.store.read("control/feature-balloon") is not None:
-                self._judge(domain)
+    @staticmethod
+    def _has_booted(domain: SimulatedDomain) -> bool:
+        return any(domain.store.read(key) is not None for key in _BOOTED_KEYS)
 
     def _judge(self, domain: SimulatedDomain) -> None:
+        """Learn the offset; note whether the domain is where it was asked to be."""
         judgement = self._judgement(domain)
         actual_kib = domain.reservation.pages * PAGE_KIB
-        target_text = domain.store.read("memory/target")
-        if target_text is None or not target_text.isdigit():
+        target_kib = _kib(domain, "memory/target")
+        if target_kib is None:
             return
-        target_kib = int(target_text)
         if judgement.offset_kib is None:
             judgement.offset_kib = actual_kib - target_kib
             domain.store.write("memory/memory-offset", str(judgement.offset_kib))
-        if judgement.target_kib is None:
-            judgement.target_kib = target_kib
-        away_kib = abs(actual_kib - judgement.offset_kib - target_kib)
-        if away_kib <= INACCURACY_KIB:
+        if judgement.limit_kib is None:
+            judgement.limit_kib = target_kib
+        view = self._view(domain)
+        assert view is not None
+        if not view.can_balloon or view.has_hit_target:
             judgement.off_target_since_s = None
-            judgement.best_kib = actual_kib
+            judgement.last_kib = actual_kib
             if domain.store.read("memory/uncooperative") is not None:
                 domain.tell("cooperative", "squeezed took back memory/uncooperative")
                 domain.store.remove("memory/uncooperative")
@@ -126,10 +219,15 @@ class Xapi(Libxl):
         now_s = self.clock.now_s
         if judgement.off_target_since_s is None:
             judgement.off_target_since_s = now_s
-        if actual_kib != judgement.best_kib:
-            judgement.best_kib = actual_kib
+        if actual_kib != judgement.last_kib:
+            judgement.last_kib = actual_kib
             judgement.progress_s = now_s
         overdue = now_s - judgement.off_target_since_s > UNCOOPERATIVE_AFTER_S
         if overdue and domain.store.read("memory/uncooperative") is None:
             domain.tell("uncooperative", "squeezed marked the guest uncooperative")
             domain.store.write("memory/uncooperative", "")
+
+
+def _kib(domain: SimulatedDomain, path: str) -> int | None:
+    text = domain.store.read(path)
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
