@@ -82,7 +82,7 @@ def target_ignored(view: View) -> Decision | None:
     if view.memory.rewrites:
         wait_s = min(REWRITE_LAST_S, view.settings.grace_s * 2.0**view.memory.rewrites)
         due_s = max(due_s, view.memory.wrote_s + wait_s)
-    elif view.target_kib < min(view.floor_kib, view.aim_kib):
+    elif view.target_kib < min(view.floor_kib, view.aim_kib) or _starves(view):
         due_s = view.now_s  # a wrong target that does harm is not waited for
     if view.now_s < due_s:
         return nothing(
@@ -98,6 +98,12 @@ def target_ignored(view: View) -> Decision | None:
         f"{format_kib(view.target_kib)}.",
         view.numbers(aim_kib=view.aim_kib),
     )
+
+
+def _starves(view: View) -> bool:
+    """Whether the guest is short for want of what the host gave it long ago."""
+    too_low = view.aim_kib is not None and view.target_kib < view.aim_kib
+    return too_low and view.short and not view.kernel_has_time
 
 
 def settled(view: View) -> Decision | None:

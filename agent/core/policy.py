@@ -12,6 +12,7 @@ from typing import Final
 from agent.core.decision import Decision, nothing
 from agent.core.follow import FOLLOW_RULES, released_pages
 from agent.core.guard import GUARD_RULES
+from agent.core.memory_use import seen_use
 from agent.core.policy_memory import EMPTY, PolicyMemory, noticed, remembered
 from agent.core.policy_settings import Mode, PolicySettings
 from agent.core.policy_view import View, view
@@ -35,6 +36,9 @@ def decide(
 ) -> tuple[Decision, PolicyMemory]:
     """The decision for this moment and the memory for the next; never raises."""
     memory = noticed(memory, situation, now_s)
+    if settings.mode == "self":
+        use = seen_use(memory.use, situation, now_s, settings.self_remember_s)
+        memory = memory._replace(use=use)
     seen = view(situation, memory, settings, now_s)
     if seen is None:
         return nothing("no-driver", "This kernel has no balloon driver."), memory

@@ -8,6 +8,7 @@ the clock that `decide` is given.
 from typing import Final, NamedTuple
 
 from agent.core.decision import Decision
+from agent.core.memory_use import NOTHING_SEEN, Use
 from agent.core.situation import Situation
 from agent.core.units import PAGE_KIB
 
@@ -38,6 +39,7 @@ class PolicyMemory(NamedTuple):
         tried_blocks: blocks that were put online since `tried_since_s`.
         calm_since_s: since when nothing spoke for giving the guest more (mode self).
         gave_s: when memory was last given back of the agent's own accord.
+        use: how much memory the guest uses (mode self).
     """
 
     host_kib: int | None = None
@@ -58,6 +60,7 @@ class PolicyMemory(NamedTuple):
     tried_since_s: float = LONG_AGO_S
     calm_since_s: float | None = None
     gave_s: float = LONG_AGO_S
+    use: Use = NOTHING_SEEN
 
     @property
     def unchanged_since_s(self) -> float:

@@ -33,3 +33,4 @@ class PolicySettings(NamedTuple):
     self_dead_band_kib: int = 32 * MIB_KIB
     self_interval_s: float = 10.0
     self_calm_s: float = 60.0
+    self_remember_s: float = 1800.0

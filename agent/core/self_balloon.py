@@ -2,9 +2,10 @@
 """Mode `self`: gives back what the guest does not need, and takes it back before it hurts.
 
 Between the floor and the host's target, never outside.  What is needed is what is in use and a
-reserve.  Giving back is slow (an eighth of the surplus at a time, after a calm minute), taking
-back is immediate: as selfballoon's hysteresis of 8 down and 1 up (drivers/xen/xen-selfballoon.c,
-Linux 4.4), with a dead band so that small changes move nothing.
+reserve, or the recent peak and half of it.  Giving back is slow (an eighth of the surplus at a
+time, after a calm minute), taking back is immediate, and everything the host allows when programs
+begin to wait: as selfballoon's hysteresis of 8 down and 1 up (drivers/xen/xen-selfballoon.c, Linux
+4.4), with a dead band so that small changes move nothing.
 """
 
 from typing import Final
@@ -20,6 +21,8 @@ _STEP_LEAST_KIB: Final = 16 * MIB_KIB
 _GROW_LEAST_KIB: Final = 32 * MIB_KIB
 _GROW_SHARE: Final = 8
 _CALM_STALL_PERCENT: Final = 1.0
+_LOST_US: Final = 40_000  # less than what fires the pressure trigger
+_SOONEST_S: Final = 0.5
 
 
 def goal_kib(view: View) -> int | None:
@@ -27,7 +30,9 @@ def goal_kib(view: View) -> int | None:
     memory = view.snapshot.memory
     if memory is None or view.aim_kib is None:
         return None
-    needed_kib = view.current_kib - memory.available_kib + reserve_kib(view)
+    reserve = reserve_kib(view)
+    in_use_kib = view.current_kib - memory.available_kib
+    needed_kib = max(in_use_kib + reserve, view.memory.use.recent_peak_kib + reserve // 2)
     floor_kib = max(view.floor_kib, view.settings.floor_kib or 0)
     return min(view.aim_kib, max(floor_kib, -(-needed_kib // PAGE_KIB) * PAGE_KIB))
 
@@ -40,11 +45,23 @@ def reserve_kib(view: View) -> int:
     )
 
 
-def is_tight(view: View) -> bool:
-    """Whether the guest should get more: half the reserve is gone, or something stalls."""
+def is_urgent(view: View) -> bool:
+    """Whether programs wait for memory now, and it is the guest's memory they wait for.
+
+    The averages are up to 2 s old (kernel/sched/psi.c), so what was lost since the last look
+    counts as well.  Programs that wait while the reserve is whole wait because of a control
+    group's own limit: more memory for the guest is no help to them.
+    """
     pressure = view.snapshot.pressure
-    stalled = pressure is not None and pressure.some_avg10 >= view.settings.guard_stall_percent
-    return view.short or stalled or (view.available_kib or 0) < reserve_kib(view) // 2
+    waits = view.memory.use.lost_us >= _LOST_US
+    if pressure is not None and pressure.some_avg10 >= view.settings.guard_stall_percent:
+        waits = True
+    return view.short or (waits and (view.available_kib or 0) < reserve_kib(view))
+
+
+def is_tight(view: View) -> bool:
+    """Whether the guest should get more: half the reserve is gone, or programs wait."""
+    return is_urgent(view) or (view.available_kib or 0) < reserve_kib(view) // 2
 
 
 def is_calm(view: View) -> bool:
@@ -75,9 +92,13 @@ def take_back(view: View) -> Decision | None:
     goal = goal_kib(view)
     if goal is None or view.aim_kib is None or view.target_kib >= view.aim_kib:
         return None
-    least_kib = view.current_kib + max(_GROW_LEAST_KIB, view.current_kib // _GROW_SHARE)
     tight = is_tight(view)
-    wanted_kib = max(goal, least_kib if tight else 0)
+    wanted_kib = goal
+    if is_urgent(view):
+        wanted_kib = view.aim_kib
+    elif tight:
+        grown_kib = view.current_kib + max(_GROW_LEAST_KIB, view.current_kib // _GROW_SHARE)
+        wanted_kib = max(goal, grown_kib)
     next_kib = min(view.aim_kib, wanted_kib // PAGE_KIB * PAGE_KIB)
     band_kib = PAGE_KIB if tight else view.settings.self_dead_band_kib
     if next_kib - view.target_kib < band_kib:
@@ -126,8 +147,17 @@ def stay(view: View) -> Decision | None:
         "self-stays",
         "The guest has what it needs.",
         view.numbers(goal_kib=goal_kib(view), available_kib=view.available_kib),
-        view.now_s + view.settings.self_interval_s,
+        view.now_s + _patience_s(view),
     )
+
+
+def _patience_s(view: View) -> float:
+    """How long not to look: less than it takes to use up half the reserve, as fast as lately."""
+    grew_kib_s = view.memory.use.grew_kib_s
+    if grew_kib_s <= 0 or view.at_host_target:
+        return view.settings.self_interval_s
+    room_kib = (view.available_kib or 0) - reserve_kib(view) // 2
+    return min(view.settings.self_interval_s, max(_SOONEST_S, room_kib / grew_kib_s / 2))
 
 
 SELF_RULES: Final = (

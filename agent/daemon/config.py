@@ -140,4 +140,5 @@ def _policy(values: Mapping[str, Any]) -> PolicySettings:
         self_dead_band_kib=values["self.dead_band"],
         self_interval_s=values["self.interval"],
         self_calm_s=values["self.calm"],
+        self_remember_s=values["self.remember"],
     )

@@ -114,13 +114,19 @@ KEYS: Final = (
     ),
     Key(
         "self.interval", "seconds", '"10s"',
-        "How often mode self looks, and the least time between two steps downwards.",
+        "How often mode self looks while nothing happens, and the least time between two steps "
+        "downwards.",
         least=1, most=3600,
     ),
     Key(
         "self.calm", "seconds", '"60s"',
         "Mode self gives memory back after the guest has been at ease for this long.",
         least=1, most=86400,
+    ),
+    Key(
+        "self.remember", "seconds", '"30min"',
+        "Mode self keeps what the guest used at most within this time, and half the reserve.",
+        least=1, most=7 * 86400,
     ),
 )  # fmt: skip
 BY_NAME: Final = {key.name: key for key in KEYS}

@@ -20,6 +20,7 @@ from agent.daemon.published_keys import LOOK_EVERY_S, parting_keys, profile_for
 from agent.daemon.reporter import Reporter
 from agent.daemon.turn import Turn
 from agent.daemon.wakeups import Woken
+from agent.sources.pressure_trigger import open_trigger
 from agent.sources.xenstore_errors import (
     DeviceDenied,
     DeviceMissing,
@@ -56,6 +57,7 @@ class Daemon:
             DeviceDenied: there is, but not for this user.
         """
         now_s = time.monotonic()
+        self._mind_pressure()
         self._turn.observer.look(self._parts.bus, now_s)
         try:
             self._parts.bus.connect(now_s)
@@ -248,9 +250,15 @@ class Daemon:
             self._parts.say(j.ERROR, "config", f"the configuration stays as it was: {why}", 5)
         else:
             self._turn.configured(self._config.policy)
+            self._mind_pressure()
             self._say_settings()
         self.tick("reload")
         self._parts.notifier.ready()
+
+    def _mind_pressure(self) -> None:
+        """Be woken when memory gets short; sooner where there is something to be done about it."""
+        soon = self._config.policy.mode in ("guard", "self")
+        self._parts.wakeups.mind_pressure(open_trigger(self._parts.root, soon=soon))
 
     def _say_settings(self) -> None:
         files = ", ".join(self._config.files) or "no file, all defaults"

@@ -17,7 +17,6 @@ from agent.daemon.parts import Parts
 from agent.daemon.runtime_directory import AlreadyRunningError, RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.gather import NotXenError
-from agent.sources.pressure_trigger import open_trigger
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore_errors import DeviceDenied, XenstoreLost, XenstoreUnreachable
 from agent.sources.xenstore_session import XenstoreSession, default_path
@@ -89,7 +88,7 @@ def _run(
     """Until a signal ends it; raises what is in `_STATUS_OF`."""
     runtime = RuntimeDirectory(_runtime_path(root))
     runtime.lock()
-    wakeups = Wakeups(open_trigger(root))
+    wakeups = Wakeups()
     bus: Bus | None = None
     try:
         bus = Bus(xenstore_path if xenstore_path is not None else _device(root))

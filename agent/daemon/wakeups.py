@@ -22,15 +22,13 @@ class Woken(NamedTuple):
 class Wakeups:
     """One poll(2) over everything; the main thread's alone."""
 
-    def __init__(self, pressure_trigger: int | None) -> None:
+    def __init__(self) -> None:
         self.count = 0
         self._poll = select.poll()
         self._bus: int | None = None
-        self._pressure = pressure_trigger
+        self._pressure: int | None = None
         self._signal_r, self._signal_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll.register(self._signal_r, select.POLLIN)
-        if pressure_trigger is not None:
-            self._poll.register(pressure_trigger, select.POLLPRI)
         for number in _SIGNALS:
             signal.signal(number, _noted)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -41,15 +39,21 @@ class Wakeups:
         for number in _SIGNALS:
             signal.signal(number, afterwards)
         signal.set_wakeup_fd(-1)
-        for descriptor in (self._signal_r, self._signal_w, self._pressure):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._pressure = None
+        self._drop_pressure()
+        os.close(self._signal_r)
+        os.close(self._signal_w)
 
     @property
     def has_pressure_trigger(self) -> bool:
         """Whether the kernel says by itself that memory gets short."""
         return self._pressure is not None
+
+    def mind_pressure(self, trigger: int | None) -> None:
+        """The descriptor of the pressure trigger, in place of the one before."""
+        self._drop_pressure()
+        self._pressure = trigger
+        if trigger is not None:
+            self._poll.register(trigger, select.POLLPRI)
 
     def listen_to(self, bus: int | None) -> None:
         """The descriptor of the xenstore connection, None while there is none."""
@@ -75,10 +79,14 @@ class Wakeups:
         if self._pressure is None or self._pressure not in ready:
             return False
         if ready[self._pressure] & select.POLLERR:  # the trigger is gone
+            self._drop_pressure()
+        return True
+
+    def _drop_pressure(self) -> None:
+        if self._pressure is not None:
             self._poll.unregister(self._pressure)
             os.close(self._pressure)
             self._pressure = None
-        return True
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:

@@ -77,6 +77,28 @@ def _burst_judged(stage: Stage) -> Sequence[Check]:
     )
 
 
+def _sudden(seed: int, name: str) -> Stage:
+    """The guest had been squeezed, or gave memory back; a program then takes 600 MiB at once."""
+    stage = stage_for(seed, name, GuestConfig("pv", 1024 * MIB, 1024 * MIB, workload=busy(120)))
+
+    def squeeze() -> None:
+        stage.domain.tell("by-hand", "somebody writes 400 MiB to target_kb and forgets it")
+        stage.domain.driver.set_target_pages(400 * MIB // 4)
+
+    stage.at(1.0, squeeze)
+    stage.workload(400.0, anon_kib=720 * MIB)
+    return stage
+
+
+def _sudden_judged(stage: Stage) -> Sequence[Check]:
+    return (
+        checks.no_oom(stage),
+        checks.alive(stage),
+        checks.pressure_ends_below(stage, 10.0),
+        checks.writes_at_most(stage, 40),
+    )
+
+
 def _garbage(seed: int, name: str) -> Stage:
     """The kernel reads decimal digits and stops: 0x80000 is 0 to it, and it shrinks to nothing."""
     stage = stage_for(seed, name, GuestConfig(workload=busy(200)))
@@ -126,6 +148,15 @@ SCENARIOS: Final = (
         show_at_s=20.0,
         build=_burst,
         judge=_burst_judged,
+    ),
+    Scenario(
+        name="sudden-allocation",
+        summary="a guest that shrank to what it needed is asked for 600 MiB at once by a program",
+        good_agent="takes everything the host allows as soon as programs wait",
+        duration_s=480.0,
+        show_at_s=399.0,
+        build=_sudden,
+        judge=_sudden_judged,
     ),
     Scenario(
         name="garbage-target",

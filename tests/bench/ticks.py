@@ -38,7 +38,7 @@ def rows(count: int = TICKS) -> list[Row]:
         parts = Parts(
             SystemRoot(str(root)),
             Bus("/nowhere"),
-            Wakeups(None),
+            Wakeups(),
             RuntimeDirectory(f"{directory}/run/balloon-agent"),
             Journal(os.open("/dev/null", os.O_WRONLY)),
             Notifier({}),

@@ -51,7 +51,7 @@ CONTENTS = st.one_of(
 def daemon_below(root: Path, journal: Journal) -> Iterator[Daemon]:
     config = load_config(directory=str(root))
     config = config._replace(policy=config.policy._replace(mode="guard"))
-    wakeups = Wakeups(None)
+    wakeups = Wakeups()
     runtime = RuntimeDirectory(str(root / "run/balloon-agent"))
     parts = Parts(
         SystemRoot(str(root)),

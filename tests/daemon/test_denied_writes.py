@@ -53,7 +53,7 @@ class Stage:
         self.parts = Parts(
             self.root,
             Bus("/nowhere"),
-            Wakeups(None),
+            Wakeups(),
             RuntimeDirectory(str(directory / "run/balloon-agent")),
             Journal(write),
             Notifier({}),

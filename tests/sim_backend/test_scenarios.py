@@ -22,6 +22,7 @@ ASKED_FOR = {
 FAILS_WHEN_LEFT_ALONE = {
     "down-below-working-set", "leak", "burst", "garbage-target", "host-exhausted",
     "cancelled-driver", "hotplug-offline", "maxmem-many-times-memory", "xapi-uncooperative",
+    "sudden-allocation",
 }  # fmt: skip
 
 

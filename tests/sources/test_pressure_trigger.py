@@ -19,8 +19,9 @@ def test_below_another_root_the_file_is_left_alone(tmp_path: Path) -> None:
     assert file.read_text() == "some avg10=0.00\n"
 
 
-def test_the_kernel_takes_the_trigger() -> None:
-    descriptor = open_trigger(SystemRoot("/"))
+@pytest.mark.parametrize("soon", [False, True])
+def test_the_kernel_takes_the_trigger(soon: bool) -> None:
+    descriptor = open_trigger(SystemRoot("/"), soon=soon)
     if descriptor is None:
         pytest.skip("this kernel gives this user no pressure trigger")
     try:
