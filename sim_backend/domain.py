@@ -7,6 +7,7 @@ and shares its part of xenstore (`store`).
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from agent.core.kernel_release import KernelRelease
@@ -31,6 +32,7 @@ WATCH_LATENCY_S: Final = 0.03
 PRESSURE_TRIGGER_SINCE: Final = KernelRelease(5, 2)
 SETTLE_LIMIT_S: Final = 300.0
 USER_SPACE_AFTER_S: Final = 10.0
+CRASH_HEADERS_KIB: Final = 867704
 
 
 class Happening(NamedTuple):
@@ -250,6 +252,9 @@ class SimulatedDomain:
         if not self.alive:
             return
         self.boot = crash_boot(self.boot, reserved_kib, self.memory.managed_kib)
+        # kexec-tools tell the new kernel where the old one's headers lie, and it is known by that.
+        cmdline = f"{self.config.cmdline} elfcorehdr={CRASH_HEADERS_KIB}K"
+        self.config = replace(self.config, cmdline=cmdline)
         self.booted_at_s = self.clock.now_s
         self.driver.stop()
         self._build_kernel()

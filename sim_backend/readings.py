@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 XEN_VERSION: Final = ("4", "17", ".7")
 GUEST_TYPE_SINCE: Final = KernelRelease(4, 13)
-_MEMORY_OPTIONS: Final = ("mem=", "memhp_default_state=", "psi=", "xen.", "crashkernel=")
+_MEMORY_OPTIONS: Final = (
+    "mem=",
+    "memhp_default_state=",
+    "psi=",
+    "xen.",
+    "crashkernel=",
+    "elfcorehdr=",
+)
 _KEYS: Final = {
     "target": "target_kib",
     "static-max": "static_max_kib",

@@ -102,8 +102,8 @@ CASES: Final = (
         examined(complaints=KernelComplaints(boot_wait_s=5.0)),
     ),
     Case(
-        "boot-waits-for-balloon", "warning",
-        examined(complaints=KernelComplaints(boot_wait_s=79.0)),
+        "boot-waits-for-balloon", "info",
+        examined(complaints=KernelComplaints(boot_wait_s=109.0)),
         examined(complaints=KernelComplaints(boot_wait_s=0.1)),
     ),
     Case(
