@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCE := agent sim_backend tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check lint types format man xenstored test-xen test-xen-all bench fuzz wheel test-wheel sbom constraints deb test-deb clean
+.PHONY: help run demo test check lint types format pictures man xenstored test-xen test-xen-all bench fuzz wheel test-wheel sbom constraints deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ format: $(VENV)/develops ## bring the source into shape
 	$(BIN)/ruff check --fix $(SOURCE)
 	$(BIN)/ruff format $(SOURCE)
 
+pictures: $(VENV)/develops ## make the documents' pictures anew
+	$(BIN)/python -m tests.pictures
+
 man: $(VENV)/runs ## make the manual page anew from what --help says
 	$(BIN)/python -m agent.cli.manual > docs/balloon-agent.1
 
@@ -50,7 +53,7 @@ test-xen-all: $(VENV)/develops ## ... every scenario and guest kernel: before a 
 	$(BIN)/pytest -v -m xen tests/xen
 
 bench: $(VENV)/develops ## what it costs, as ratios measured in one run
-	$(BIN)/python -m tests.bench.status_speed
+	$(BIN)/python -m tests.bench
 
 fuzz: $(VENV)/develops ## fuzz every parser of outside data, SECONDS each (default 5)
 	@$(PIP) install --constraint packaging/constraints.txt atheris || echo "No atheris here: random mutations."

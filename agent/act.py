@@ -6,6 +6,8 @@
 
 target_kb takes anything (drivers/xen/xen-balloon.c reads it with simple_strtoull), so what is
 written is a plain decimal in one write, never a part of one.
+
+Relies on docs/design.md A12.
 """
 
 import errno

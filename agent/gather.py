@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Gather: read every source once and put what belongs to one moment into one `Snapshot`."""
+"""Gather: read every source once and put what belongs to one moment into one `Snapshot`.
+
+Relies on docs/design.md A10.
+"""
 
 import os
 from collections.abc import Callable

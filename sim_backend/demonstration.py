@@ -3,6 +3,8 @@
 
 1. The host asks for more than a guest can give.  2. The host gives memory that Debian 11's kernel
 leaves offline.  Everything is simulated, and everything that is shown says so.
+
+Relies on docs/design.md A16.
 """
 
 from collections.abc import Iterator
@@ -145,7 +147,10 @@ def _figures(told: Told) -> Iterator[tuple[str, str, str]]:
 def _killed(report: Report) -> str:
     """The programs that the OOM killer took, by their size."""
     kills = [event.text for event in report.events if event.kind == "oom-kill"]
-    return kills[0].removeprefix("the OOM killer took ") if kills else "nothing"
+    if not kills:
+        return "nothing"
+    who, _, size_kib = kills[0].removeprefix("the OOM killer took ").rpartition(", ")
+    return f"{who}, {format_kib(int(size_kib.split()[0]))}"
 
 
 def _row(label: str, of_one: str, of_other: str) -> str:

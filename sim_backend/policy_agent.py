@@ -31,7 +31,7 @@ class PolicyAgent:
         self.name = self.settings.mode
         self.memory = EMPTY
         self.record: list[Decided] = []
-        self._keeps_record = keeps_record
+        self.keeps_record = keeps_record
 
     def tick(self, domain: Domain) -> float:
         """Decide and act until there is nothing to do now."""
@@ -50,7 +50,7 @@ class PolicyAgent:
         now_s, before = domain.now_s(), self.memory
         situation = understand(domain.snapshot())
         decision, self.memory = decide(situation, before, self.settings, now_s)
-        if self._keeps_record:
+        if self.keeps_record:
             self.record.append(Decided(now_s, situation, before, decision))
         return decision
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A run for people: lines of text; and for programs: one object."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from agent.core.units import MIB_KIB, format_kib
+from sim_backend.policy_agent import Decided
 from sim_backend.scenario import Report, Sample, Scenario
 
 ROWS: Final = 16
@@ -57,6 +58,19 @@ def report_rows(scenario: Scenario, report: Report, width: int) -> Iterator[Row]
 
 
 _STYLES: Final = {True: "", False: "warning"}
+
+
+def decision_rows(record: Sequence[Decided]) -> Iterator[Row]:
+    """The decisions of a policy's run, one row for each that differs from the one before."""
+    yield Row("", "")
+    yield Row("", "Decisions", "heading")
+    said = ""
+    for decided in record:
+        decision = decided.decision
+        text = f"{decision.reason}: {decision.sentence}"
+        if text != said:
+            yield Row(f"{decided.when_s - record[0].when_s:>8.1f} s  ", text)
+        said = text
 
 
 def report_object(scenario: Scenario, report: Report) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from agent.daemon.config_keys import KEYS
 from agent.daemon.config_text import default_text
 from agent.daemon.options import parse_options
 from agent.sources import guest_keys, host_wishes
+from tests import captures
 
 TOP: Final = Path(__file__).parents[1]
 DOCUMENTS: Final = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md")])
@@ -132,6 +133,83 @@ def test_every_command_is_documented() -> None:
     everything = "\n".join(map(text_of, DOCUMENTS))
     missing = [name for name in COMMANDS if f"balloon-agent {name}" not in everything]
     assert not missing
+
+
+# --- screens ----------------------------------------------------------------------------------
+
+
+class Screen(NamedTuple):
+    """A block that shows what a command prints; lines in between may be left out."""
+
+    where: str
+    columns: str
+    words: tuple[str, ...]
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.where}: {' '.join(self.words)}"
+
+
+# The command of a screen stands in a comment before it; @NAME is one of tests/captures.
+MARK: Final = re.compile(r"<!-- screen(?: of (\d+) columns)?: (.+) -->")
+DRAWN: Final = re.compile("[█▒░×━▲●╳]")
+
+
+def blocks(document: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Every fenced block: its line, the line before it, what is in it."""
+    before, start = "", 0
+    inside: list[str] | None = None
+    for number, line in enumerate(text_of(document).splitlines(), 1):
+        if line.startswith("```"):
+            if inside is None:
+                inside, start = [], number
+                continue
+            yield start, before, inside
+            inside = None
+        elif inside is not None:
+            inside.append(line)
+        before = line if inside is None else before
+
+
+def screens() -> list[Screen]:
+    found = []
+    for document in DOCUMENTS:
+        for number, before, lines in blocks(document):
+            if match := MARK.fullmatch(before):
+                where = f"{document.relative_to(TOP)}:{number}"
+                columns, words = match[1] or "80", tuple(match[2].split())
+                found.append(Screen(where, columns, words, tuple(lines)))
+    return found
+
+
+def is_screen(lines: list[str]) -> bool:
+    return any(DRAWN.search(line) for line in lines)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_screen_names_the_command_that_shows_it(document: Path) -> None:
+    for number, before, lines in blocks(document):
+        assert MARK.fullmatch(before) or not is_screen(lines), f"{document.name}:{number}"
+
+
+@pytest.mark.parametrize("screen", screens(), ids=str)
+def test_a_screen_is_what_the_program_shows(
+    screen: Screen,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", screen.columns)
+    words = []
+    for word in screen.words:
+        if word.startswith("@"):
+            words.append(str(captures.load(word[1:]).write_to(tmp_path / "capture")))
+        else:
+            words.append(example(word, tmp_path))
+    assert main(words) in VERDICTS
+    shown = iter(capsys.readouterr().out.splitlines())
+    missing = [line for line in screen.lines if line.strip() and line not in shown]
+    assert missing == []
 
 
 # --- configuration ----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ Examples:
   balloon-agent simulate down-below-working-set --agent none
   balloon-agent simulate leak --plot leak.svg
   balloon-agent simulate burst --json | jq .checks
+  balloon-agent simulate burst --agent guard --explain
   balloon-agent simulate --demo plots
 
 \b
@@ -39,6 +40,9 @@ Exit status: 0 every check passed, 1 one failed.
     help="Tell two stories without and with the agent; write their plots to DIR.",
 )
 @click.option("--ascii", "ascii_only", is_flag=True, help="Write with ASCII characters only.")
+@click.option(
+    "--explain", is_flag=True, help="List the decisions as well (modes of the daemon only)."
+)
 @click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="Of chance.")
 def simulate(
     scenario: str | None,
@@ -48,6 +52,7 @@ def simulate(
     plot: str | None,
     agent: str,
     demo: str | None,
+    explain: bool,
     seed: int,
     ascii_only: bool,
 ) -> int:
@@ -61,7 +66,9 @@ def simulate(
         return _demonstrate(demo, seed)
     if scenario is None:
         raise click.UsageError("Which scenario? See balloon-agent simulate --list.")
-    return _run(scenario, agent, seed, as_json=as_json, plot=plot, ascii_only=ascii_only)
+    return _run(
+        scenario, agent, seed, as_json=as_json, explain=explain, plot=plot, ascii_only=ascii_only
+    )
 
 
 def _list(as_json: bool) -> int:
@@ -83,15 +90,28 @@ def _list(as_json: bool) -> int:
 
 
 def _run(
-    name: str, agent_name: str, seed: int, *, as_json: bool, plot: str | None, ascii_only: bool
+    name: str,
+    agent_name: str,
+    seed: int,
+    *,
+    as_json: bool,
+    explain: bool,
+    plot: str | None,
+    ascii_only: bool,
 ) -> int:
     from sim_backend import report_text, scenarios  # noqa: PLC0415 - not needed on a real guest
     from sim_backend.agents import AGENTS  # noqa: PLC0415
+    from sim_backend.policy_agent import PolicyAgent  # noqa: PLC0415
 
     _must_be_one_of("scenario", name, scenarios.scenario_names())
     _must_be_one_of("agent", agent_name, tuple(AGENTS))
     scenario = scenarios.load(name)
-    report = scenario.run(seed, AGENTS[agent_name]())
+    agent = AGENTS[agent_name]()
+    if explain:
+        if not isinstance(agent, PolicyAgent):
+            raise click.UsageError(f"Agent '{agent_name}' gives no reasons; take a mode: follow.")
+        agent.keeps_record = True
+    report = scenario.run(seed, agent)
     if plot is not None:
         from sim_backend.plot import plot_svg  # noqa: PLC0415
 
@@ -103,7 +123,9 @@ def _run(
         from agent.report.terminal import Terminal  # noqa: PLC0415
 
         terminal = Terminal(ascii_only=ascii_only or None)
-        rows = report_text.report_rows(scenario, report, terminal.width)
+        rows = [*report_text.report_rows(scenario, report, terminal.width)]
+        if isinstance(agent, PolicyAgent) and explain:
+            rows += report_text.decision_rows(agent.record)
         told = report_text.answer(report)
         terminal.show(simulate_lines(name, told, rows, passed=report.passed, width=terminal.width))
     return exit_codes.OK if report.passed else exit_codes.WARNING

@@ -9,6 +9,8 @@ cancelled    the driver has given up (since 5.15, after max_retry_count attempts
 unreachable  no retry can help: the target is above static-max, or needs memory that is hot-added
              but offline, or that the kernel cannot add.
 absent       no driver.
+
+Relies on docs/design.md A13.
 """
 
 from typing import Literal

@@ -5,6 +5,8 @@ The parts that grow with the map follow from the kernel's source, the rest is on
 kernel and way to boot, measured on real guests (Debian's kernels under Xen 4.17, one CPU).  The sum
 meets MemTotal of every captured guest, from 256 MiB with a map of 2816 MiB to 512 MiB with one of
 5632 MiB, within 100 KiB.
+
+Relies on docs/design.md A8.
 """
 
 from collections.abc import Iterable

@@ -13,6 +13,8 @@ current-just-booted  what is populated now, in the first 19 s after the kernel's
 
 Nothing of an HVM or PVH guest tells it later.  The second was checked against real guests (PV on
 Linux 5.10, 6.1, 6.12 and 7.2, dom0) in many states, it was right to the page in each.
+
+Relies on docs/design.md A7.
 """
 
 from typing import Final, Literal, NamedTuple

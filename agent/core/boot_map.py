@@ -7,6 +7,8 @@
     dom0  the host's map, cut to what dom0 may have
 
 libxl_x86.c, xg_dom_x86.c, hvmloader, arch/x86/xen/setup.c; addresses from real guests.
+
+Relies on docs/design.md A5.
 """
 
 from typing import Final, NamedTuple

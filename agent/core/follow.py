@@ -4,6 +4,8 @@
 The kernel takes up memory/target by itself.  The agent acts where that does not lead to the goal:
 the target was ignored, the memory for it is hot-added but offline, or the driver gave up.  Each
 remedy has its own back-off, so that a remedy that does not help is not repeated for ever.
+
+Relies on docs/design.md A9 and A13.
 """
 
 from typing import Final

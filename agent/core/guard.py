@@ -5,6 +5,8 @@ The kernel takes memory/target up at once and would squeeze the guest into the O
 agent lets it take the host's target first (otherwise that would overwrite what the agent wrote),
 and then sets one nearer, as far as memory allows now.  When the host's target is above what the
 guest has, there is nothing to guard.
+
+Relies on docs/design.md A14 and A16.
 """
 
 from typing import Final

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How far the host can still raise this guest, and how far the guest can sink without harm."""
+"""How far the host can still raise this guest, and how far the guest can sink without harm.
+
+Relies on docs/design.md A17 and A23.
+"""
 
 from typing import Final, NamedTuple
 

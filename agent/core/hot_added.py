@@ -5,6 +5,8 @@ The kernel appends a hot-added range to the firmware map under the next number
 (drivers/firmware/memmap.c, firmware_map_add_hotplug), in whole memory blocks.  Linux merges RAM
 ranges that touch before it publishes the boot's own (arch/x86/kernel/e820.c,
 e820__update_table), and publishes those in address order.
+
+Relies on docs/design.md A2 and A9.
 """
 
 from agent.core.memory_map import SYSTEM_RAM, MemoryMap, Region

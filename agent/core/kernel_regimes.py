@@ -4,6 +4,8 @@
 The releases are what mainline did.  Distributions and stable series carry fixes back and forth,
 so a regime is an expectation: where a symptom can tell (`extra_memory` "either"), the symptom
 decides (see `agent.core.reconcile`).
+
+Relies on docs/design.md A5 and A6.
 """
 
 from typing import Final, Literal, NamedTuple

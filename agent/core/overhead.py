@@ -3,6 +3,8 @@
 
 It is a constant of the boot: what the kernel reserved for the map it found then.  The structures of
 memory that is hot-added later come out of free memory, not out of MemTotal (seen on real guests).
+
+Relies on docs/design.md A7 and A8.
 """
 
 import re

@@ -4,6 +4,8 @@
 `decide` is a pure function: the same arguments give the same decision.  Rules propose; whatever
 they propose passes `_admitted`, which alone keeps the promises: no write in mode observe, none
 below the floor or above static-max, and at most one per cooldown.
+
+Relies on docs/design.md A23.
 """
 
 from collections.abc import Callable, Mapping

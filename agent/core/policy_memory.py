@@ -3,6 +3,8 @@
 
 The memory is a value like any other: `decide` takes one and gives the next back.  Times are on
 the clock that `decide` is given.
+
+Relies on docs/design.md A14.
 """
 
 from typing import Final, NamedTuple

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a rule of the policy looks at: one situation, what is remembered, what is allowed."""
+"""What a rule of the policy looks at: one situation, what is remembered, what is allowed.
+
+Relies on docs/design.md A17.
+"""
 
 from typing import Final, NamedTuple
 

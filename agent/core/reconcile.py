@@ -12,6 +12,8 @@ C: current_kb, B: low_kb + high_kb):
 U is what the kernel gave to unpopulated-alloc at boot, for good.  No file shows it; it follows
 from the boot's facts (`agent.core.boot_facts`), or it is only the remainder, and then nothing was
 proved.
+
+Relies on docs/design.md A4, A6 and A10.
 """
 
 from typing import Final, Literal, NamedTuple

@@ -5,6 +5,8 @@ On HVM and PVH the host's target counts pages that Linux never sees as RAM (vide
 firmware's ranges).  Since Linux 4.13 the driver therefore takes the difference between the first
 memory/static-max it reads and its own page count, once per boot, and subtracts it for ever
 (drivers/xen/xen-balloon.c, watch_target; 5266b8e4445c).  The number is exported nowhere.
+
+Relies on docs/design.md A15.
 """
 
 from typing import Final, Literal, NamedTuple

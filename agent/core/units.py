@@ -5,6 +5,8 @@ A *page* in this project is Xen's, 4 KiB on every architecture (`XEN_PAGE_SIZE`,
 include/xen/page.h); the kernel's own page may be larger and is only needed where the kernel
 counts in it (/proc/zoneinfo, struct pages).  A *KiB* is what /proc/meminfo and the balloon's
 sysfs files call kB.
+
+Relies on docs/design.md A1.
 """
 
 import re

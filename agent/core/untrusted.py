@@ -6,6 +6,8 @@ xenstore holds byte strings that the toolstack, or anybody with dom0's rights, m
 kernel's own reader, whose scanf("%llu") takes "5 apples" for 5. What a toolstack really writes
 is a plain decimal (`memory/target`: b"524288"), with a minus sign in one case
 (`memory/videoram`: b"-1", written by xl for PV guests and by init-dom0less).
+
+Relies on docs/design.md A19.
 """
 
 from typing import Final, NamedTuple

@@ -3,6 +3,8 @@
 
 Values are short ASCII words or decimal KiB.  A value that follows the guest's use of memory has a
 dead band, so that a settled guest writes nothing.
+
+Relies on docs/design.md A21 and A22.
 """
 
 from collections.abc import Mapping

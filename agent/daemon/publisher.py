@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes keys to xenstore: only what changed, not too often, and never again what was refused."""
+"""Writes keys to xenstore: only what changed, not too often, and never again what was refused.
+
+Relies on docs/design.md A20.
+"""
 
 from typing import Final, NamedTuple
 

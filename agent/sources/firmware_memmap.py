@@ -9,6 +9,8 @@ r"""/sys/firmware/memmap: the E820 map as it was when Linux had shaped it, reada
 drivers/firmware/memmap.c.  On a PV guest it is the map after xen_memory_setup, that is with the
 RAM beyond nr_pages.  Entries are numbered in the order of their creation: hot-added memory comes
 last, whatever its address, and is there while still offline.
+
+Relies on docs/design.md A2.
 """
 
 from typing import Final

@@ -6,6 +6,8 @@
 
 docs/misc/xenstore-paths.pandoc.  Values in decimal KiB.  In dom0 there is no memory/target until
 a toolstack writes one.
+
+Relies on docs/design.md A19.
 """
 
 import re

@@ -12,6 +12,8 @@
 kernel/resource.c, r_show.  Without CAP_SYS_ADMIN every address reads as 0: that view is
 *hidden*, it is not an empty machine.  Only the outermost ranges are kept.  "Xen scratch" is
 what the kernel's unpopulated-alloc took for foreign pages; it is no RAM.
+
+Relies on docs/design.md A3.
 """
 
 import re

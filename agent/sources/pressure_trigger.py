@@ -6,6 +6,8 @@
 Documentation/accounting/psi.rst; Linux 5.2 and later.  Windows of whole multiples of 2 s are
 open to unprivileged users as well (since 6.5), and cost the kernel least.  Others need
 CAP_SYS_RESOURCE; the kernel looks ten times in a window, so a short one tells sooner.
+
+Relies on docs/design.md A18.
 """
 
 import os

@@ -11,6 +11,8 @@ error.  The last four are DEVICE_ULONG_ATTR, which prints hexadecimal without a 
 (drivers/base/core.c, device_show_ulong).  `target` reads in bytes although Documentation/ABI says
 pages.  There is no such directory without CONFIG_XEN_BALLOON (which is never a module) or outside
 Xen.
+
+Relies on docs/design.md A11.
 """
 
 from collections.abc import Callable

@@ -6,6 +6,8 @@ and a payload. The answer "524288" to the READ that was sent as request 7:
 
     02 00 00 00   07 00 00 00   00 00 00 00   06 00 00 00   35 32 34 32 38 38
     type          request id    transaction   length        payload
+
+Relies on docs/design.md A24.
 """
 
 import struct

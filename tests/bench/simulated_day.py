@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from sim_backend.agents import Agent, NoAgent, ReferenceAgent
 from sim_backend.fleet import Fleet, FleetPlan
+from tests.bench.rows import Row
 
 DAY_S = 86400.0
 HOUR_S = 3600.0
@@ -31,6 +32,25 @@ def measure(title: str, plan: FleetPlan, agent: Callable[[], Agent], for_s: floa
         f"{result.ticks / took_s:>9,.0f} looks/s  {guest_s / took_s:>13,.0f} x real time"
     )
     return took_s
+
+
+def processor_s(plan: FleetPlan, for_s: float) -> float:
+    """Processor seconds of one run with the reference agent."""
+    start_s = time.process_time()
+    Fleet(plan, ReferenceAgent).run(for_s)
+    return time.process_time() - start_s
+
+
+def rows() -> list[Row]:
+    """A day of one guest and an hour of a thousand, each with an agent looking every 10 s."""
+    day_s = processor_s(FleetPlan(guests=1, resolution_s=0.05), DAY_S)
+    fleet_s = processor_s(FleetPlan(guests=1000), HOUR_S)
+    return [
+        Row("a day of one guest", day_s, DAY_LIMIT_S, "s"),
+        Row("that day / real time", DAY_S / day_s, None, "times as fast"),
+        Row("an hour of 1,000 guests", fleet_s, FLEET_LIMIT_S, "s"),
+        Row("those hours / real time", 1000 * HOUR_S / fleet_s, None, "times as fast"),
+    ]
 
 
 def main() -> int:

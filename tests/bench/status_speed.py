@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 from agent.sources.firmware_memmap import DIRECTORY, read_firmware_memmap
 from agent.sources.system_root import SystemRoot
 from tests import captures
+from tests.bench.rows import Row
 
 TOP: Final = Path(__file__).parents[2]
 GUEST: Final = "pv-512-1024/boot"
@@ -71,6 +72,48 @@ def large_map_s(directory: Path) -> float:
     assert found is not None
     assert len(found.regions) == ENTRIES
     return time.perf_counter() - began
+
+
+def memory_ratio(words: tuple[str, ...]) -> tuple[float, int]:
+    """The most memory that a command has resident, as a ratio to a bare start, and in KiB."""
+    bare_kib = most_resident_kib("")
+    command_kib = most_resident_kib(f"from agent.cli import main; main({list(words)!r})")
+    return command_kib / bare_kib, command_kib
+
+
+def most_resident_kib(code: str) -> int:
+    """The peak of an interpreter's resident memory, as it reads it itself when it is done.
+
+    Not wait4(2)'s: that begins with what this process had when it forked.
+    """
+    tell = "import sys; print(open('/proc/self/status').read(), file=sys.stderr)"
+    said = subprocess.run(
+        (sys.executable, "-c", f"{code}\n{tell}"),
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    return next(int(line.split()[1]) for line in said.splitlines() if line.startswith("VmHWM"))
+
+
+def rows() -> list[Row]:
+    """Start, memory and a large map."""
+    found = []
+    with tempfile.TemporaryDirectory() as directory:
+        guest = captures.load(GUEST).write_to(Path(directory, "guest"))
+        for limit in LIMITS:
+            words = ("--root", str(guest), *limit.words)
+            command_s, _, times = ratio(words, 20)
+            name = " ".join(limit.words)
+            found.append(Row(f"`{name}` / bare python", times, limit.times))
+            found.append(Row(f"`{name}`, start to end", command_s * 1000, None, "ms"))
+        times, kib = memory_ratio(("--root", str(guest), "status"))
+        found.append(Row("`status`, most resident / bare python", times))
+        found.append(Row("`status`, most resident", kib, None, "KiB"))
+        map_s = large_map_s(Path(directory, "map"))
+        found.append(Row(f"a map of {ENTRIES:,} entries", map_s * 1000, None, "ms"))
+    return found
 
 
 def main() -> int:

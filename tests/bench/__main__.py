@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What balloon-agent costs, measured in one run: `make bench`.
+
+    python3 -m tests.bench                a table to read; two minutes
+    python3 -m tests.bench --markdown     the same as Markdown
+    python3 -m tests.bench --readme       writes it into README.md
+
+What needs Debian's real xenstored is "not measured" without it; `make xenstored` fetches it.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tests.bench import idle, memory, reaction, simulated_day, status_speed, ticks
+from tests.bench.rows import Row
+from tests.support.xenstored.daemon import XenstoredMissing
+
+TOP: Final = Path(__file__).parents[2]
+BEGIN: Final = "<!-- cost: made by python3 -m tests.bench --readme -->"
+END: Final = "<!-- cost: end -->"
+
+
+class Measurement(NamedTuple):
+    """A group of rows below one name."""
+
+    name: str
+    rows: Callable[[], list[Row]]
+
+
+class Line(NamedTuple):
+    """A row in words."""
+
+    what: str
+    value: str
+    wanted: str
+
+
+MEASUREMENTS: Final = (
+    Measurement("start", status_speed.rows),
+    Measurement("daemon's memory at rest", memory.rows),
+    Measurement("reaction to the host", reaction.rows),
+    Measurement("idle for 30 s", idle.rows),
+    Measurement("100,000 looks", ticks.rows),
+    Measurement("simulation", simulated_day.rows),
+)
+
+
+def measured() -> Iterator[Line]:
+    """Every line, as soon as it is known."""
+    for measurement in MEASUREMENTS:
+        try:
+            rows = measurement.rows()
+        except XenstoredMissing:
+            yield Line(measurement.name, "not measured: run `make xenstored` first", "")
+            continue
+        yield from (in_words(measurement.name, row) for row in rows)
+
+
+def in_words(name: str, row: Row) -> Line:
+    """A figure with its unit; a ratio counts times."""
+    number = f"{row.value:,.0f}" if abs(row.value) >= 1000 else f"{row.value:.3g}"
+    unit = row.unit or ("times" if " / " in row.what else "")
+    wanted = "" if row.wanted is None else f"at most {row.wanted:g}"
+    missed = "" if row.is_good else " (missed)"
+    return Line(f"{name}: {row.what}", f"{number} {unit}".rstrip() + missed, wanted)
+
+
+def circumstances() -> str:
+    """Which machine, and which commit."""
+    return (
+        f"{processor()} ({os.cpu_count()} cores), Linux {platform.release()}, "
+        f"{platform.python_implementation()} {platform.python_version()}, {commit()}"
+    )
+
+
+def processor() -> str:
+    """Its name, as Linux knows it."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def commit() -> str:
+    """The commit that is measured; changes beside it are named."""
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--dirty=, with changes"],
+            cwd=TOP,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "not from a git repository"
+    return f"commit {said.stdout.strip()}"
+
+
+def markdown(rows: Iterable[Line]) -> str:
+    """The table, and what it was measured on."""
+    lines = ["| | measured | wanted |", "|---|---|---|"]
+    lines += [f"| {row.what} | {row.value} | {row.wanted} |" for row in rows]
+    return "\n".join([*lines, "", f"Measured by `make bench` on {circumstances()}."]) + "\n"
+
+
+def into_readme(table: str) -> None:
+    """Put the table in the place of the one that is there."""
+    file = TOP / "README.md"
+    text = file.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    file.write_text(f"{before}{BEGIN}\n{table}{END}{after}", encoding="utf-8")
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    options = parser.parse_args()
+    if options.readme or options.markdown:
+        table = markdown(measured())
+        print(table, end="")
+        if options.readme:
+            into_readme(table)
+        return 0
+    print(circumstances())
+    for row in measured():
+        wanted = f"  ({row.wanted})" if row.wanted else ""
+        print(f"  {row.what.replace('`', ''):<58} {row.value}{wanted}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
