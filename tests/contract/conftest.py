@@ -1,64 +1,60 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One xenstore after the other for the same tests.
+"""One host after the other for the same tests.
 
-The simulated one, the same as it is when a simulated domain is published, and Debian's daemon.
+A simulated xenstored, the same as it is when a simulated domain is published, and Debian's
+daemon; or, inside a real guest, the host that this guest runs on. The lab starts these tests
+there, with BALLOON_AGENT_CONTRACT_DEVICE naming the xenbus device.
 """
 
+import os
 from collections.abc import Iterator
-from typing import Protocol
 
 import pytest
 
-from tests.support.simulated_xenstore import SimulatedXenstored
-from tests.support.xenstored.libxl_tree import GuestConfig, write_guest
-from tests.support.xenstored.raw_client import RawClient
+from tests.contract.hosts import Host, HostOfItsOwn, RealHost
 
-DOMID = 5
-
-
-class GuestHandle(Protocol):
-    """A domain: a socket and a terminal that speak as it."""
-
-    path: str
-    pty_path: str
-
-
-class Xenstore(Protocol):
-    """Whichever daemon it is."""
-
-    path: str
-
-    def connect(self) -> RawClient: ...
-
-    def introduce(self, domid: int) -> GuestHandle: ...
-
-
-class Host:
-    """A daemon with one guest that libxl made, and a client on either side of it."""
-
-    def __init__(self, xenstore: Xenstore) -> None:
-        self.xenstore = xenstore
-        self.dom0 = xenstore.connect()
-        self.guest_domain = xenstore.introduce(DOMID)
-        self.base = write_guest(self.dom0, GuestConfig(DOMID))
-        self.guest = RawClient(self.guest_domain.path)
-
-    def close(self) -> None:
-        self.guest.close()
-        self.dom0.close()
-
-
-@pytest.fixture(
-    params=["simulated", "published", pytest.param("real", marks=pytest.mark.xenstored)]
+DEVICE = os.environ.get("BALLOON_AGENT_CONTRACT_DEVICE")
+HOSTS = (
+    ["real-guest"]
+    if DEVICE
+    else ["simulated", "published", pytest.param("real", marks=pytest.mark.xenstored)]
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare what only tests of the contract are marked with."""
+    config.addinivalue_line(
+        "markers", "own_host(why): needs a xenstored, or a domain, that it may do anything to"
+    )
+    config.addinivalue_line("markers", "xenstored: runs against Debian's real xenstored")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In a real guest, skip what would need another host."""
+    for item in items if DEVICE else ():
+        mark = item.get_closest_marker("own_host")
+        if mark:
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+
+
+@pytest.fixture(params=HOSTS)
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A host with guest 5: 512 MiB of at most 1 GiB, PV, made by libxl."""
+    """A host with a guest: 512 MiB of at most 1 GiB, made by libxl."""
+    if request.param == "real-guest":
+        assert DEVICE
+        real = RealHost(DEVICE)
+        yield real
+        real.close()
+        return
     if request.param == "real":
-        found = Host(request.getfixturevalue("xenstored"))
+        found = HostOfItsOwn(request.getfixturevalue("xenstored"))
         yield found
         found.close()
         return
+    # Inside a real guest there may be no simulation.
+    from tests.support.simulated_xenstore import SimulatedXenstored  # noqa: PLC0415
+
     with SimulatedXenstored(mirrored=request.param == "published") as simulated:
-        found = Host(simulated)
+        found = HostOfItsOwn(simulated)
         yield found
         found.close()

@@ -5,7 +5,7 @@ import pytest
 
 from agent.sources.key_store import SessionKeys
 from agent.sources.xenstore_session import XenstoreSession
-from tests.contract.conftest import Host
+from tests.contract.hosts import Host
 
 
 @pytest.mark.parametrize(("key", "writable"), [("control", False), ("data", True)])

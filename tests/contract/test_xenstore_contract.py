@@ -6,7 +6,7 @@ import tty
 
 import pytest
 
-from tests.contract.conftest import Host
+from tests.contract.hosts import Host
 from tests.contract.xenstore_requests import (
     DIRECTORY_PART,
     GET_DOMAIN_PATH,
@@ -16,7 +16,6 @@ from tests.contract.xenstore_requests import (
     ask,
     begin,
     end,
-    events_so_far,
     get_perms,
     mkdir,
     number_of,
@@ -31,6 +30,16 @@ from tests.support.xenstored import raw_client
 from tests.support.xenstored.raw_client import HEADER, RawClient, RawPacket
 
 OK = b"OK\0"
+KERNEL_READS = pytest.mark.own_host("a real kernel reads this key and writes its answer into it")
+OTHER_DOMAINS = pytest.mark.own_host("makes and ends other domains")
+OTHERS_COUNT = pytest.mark.own_host("kernel and toolstack of a real guest use up some of the quota")
+THE_WIRE = pytest.mark.own_host("a real guest's kernel speaks on the wire")
+BIG = pytest.mark.own_host("dom0's hand takes no request of that size")
+
+
+def owner(host: Host) -> bytes:
+    """The permissions of a node that is the guest's alone."""
+    return b"n%d\0" % host.domid
 
 
 @pytest.mark.parametrize("key", ["memory/target", "memory/static-max", "name", "vm", "domid"])
@@ -38,9 +47,9 @@ def test_a_guest_reads_what_the_toolstack_tells_it(host: Host, key: str) -> None
     assert read(host.guest, key) == host.dom0.read(f"{host.base}/{key}") != b""
 
 
-@pytest.mark.parametrize("path", ["/local/domain/0", "/libxl/5", "/tool", "/vm", "/local"])
+@pytest.mark.parametrize("path", ["/local/domain/0", "/libxl/N", "/tool", "/vm", "/local"])
 def test_a_guest_does_not_read_what_is_not_its_own(host: Host, path: str) -> None:
-    assert read(host.guest, path) == "EACCES"
+    assert read(host.guest, path.replace("N", str(host.domid))) == "EACCES"
 
 
 @pytest.mark.parametrize(
@@ -52,15 +61,15 @@ def test_a_guest_does_not_read_what_is_not_its_own(host: Host, path: str) -> Non
         "feature/x",
         "error/x",
         "data",
-        "control/shutdown",
-        "control/sysrq",
+        pytest.param("control/shutdown", marks=KERNEL_READS),
+        pytest.param("control/sysrq", marks=KERNEL_READS),
         "control/feature-suspend",
     ],
 )
 def test_a_guest_writes_where_libxl_lets_it(host: Host, key: str) -> None:
     assert write(host.guest, key, b"7") == OK
     assert host.dom0.read(f"{host.base}/{key}") == b"7"
-    assert get_perms(host.guest, key) == b"n5\0"
+    assert get_perms(host.guest, key) == owner(host)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +91,7 @@ def test_a_guest_is_refused_elsewhere(host: Host, key: str) -> None:
     assert write(host.guest, key) == "EACCES"
     assert mkdir(host.guest, key) == "EACCES"
     assert rm(host.guest, key) == "EACCES"
-    assert set_perms(host.guest, key, "n5") == "EACCES"
+    assert set_perms(host.guest, key, f"n{host.domid}") == "EACCES"
 
 
 def test_a_missing_key_is_told_only_to_who_may_read_its_directory(host: Host) -> None:
@@ -120,7 +129,7 @@ def test_missing_directories_are_made(host: Host) -> None:
 
 def test_a_node_made_by_dom0_below_a_guests_directory_is_the_guests(host: Host) -> None:
     host.dom0.write(f"{host.base}/data/from-dom0", b"1")
-    assert get_perms(host.guest, "data/from-dom0") == b"n5\0"
+    assert get_perms(host.guest, "data/from-dom0") == owner(host)
     assert write(host.guest, "data/from-dom0", b"2") == OK
 
 
@@ -141,6 +150,7 @@ def test_removing_takes_everything_below_and_is_done_when_there_is_nothing(host:
     assert ask(host.dom0, raw_client.RM, "/") == "EINVAL"
 
 
+@OTHER_DOMAINS
 def test_a_tree_may_be_as_deep_as_a_path_is_long(host: Host) -> None:
     deep = "/" + "/".join("a" * 1023)
     assert write(host.dom0, deep, b"1") == OK
@@ -153,12 +163,13 @@ def test_a_tree_may_be_as_deep_as_a_path_is_long(host: Host) -> None:
 
 
 def test_an_owner_shares_his_node_and_cannot_give_it_away(host: Host) -> None:
+    me = f"n{host.domid}"
     write(host.guest, "data/x")
-    assert set_perms(host.guest, "data/x", "n5", "r0", "b0") == OK
-    assert get_perms(host.guest, "data/x") == b"n5\0r0\0b0\0"
-    assert set_perms(host.guest, "data/x", "n0", "r5") == "EPERM"
+    assert set_perms(host.guest, "data/x", me, "r0", "b0") == OK
+    assert get_perms(host.guest, "data/x") == owner(host) + b"r0\0b0\0"
+    assert set_perms(host.guest, "data/x", "n0", f"r{host.domid}") == "EPERM"
     assert set_perms(host.guest, "data/x", "q5") == "EINVAL"
-    assert set_perms(host.guest, "data/x", *["n5"] * 6) == "ENOSPC"
+    assert set_perms(host.guest, "data/x", *[me] * 6) == "ENOSPC"
     assert set_perms(host.dom0, f"{host.base}/data/x", "n99") == "ENOENT"
 
 
@@ -169,22 +180,24 @@ def test_an_owner_shares_his_node_and_cannot_give_it_away(host: Host) -> None:
         (("r0",), True, False),
         (("w0",), False, True),
         (("b0",), True, True),
-        (("n0", "r5"), True, False),
-        (("n0", "w5"), False, True),
-        (("n0", "b5"), True, True),
-        (("b0", "n5"), False, False),
-        (("n5",), True, True),
+        (("n0", "rN"), True, False),
+        (("n0", "wN"), False, True),
+        (("n0", "bN"), True, True),
+        (("b0", "nN"), False, False),
+        (("nN",), True, True),
     ],
 )
 def test_permissions_say_who_may(
     host: Host, entries: tuple[str, ...], may_read: bool, may_write: bool
 ) -> None:
     host.dom0.write("/shared/x", b"1")
-    host.dom0.set_permissions("/shared/x", *entries)
+    mine = [entry.replace("N", str(host.domid)) for entry in entries]
+    host.dom0.set_permissions("/shared/x", *mine)
     assert read(host.guest, "/shared/x") == (b"1" if may_read else "EACCES")
     assert write(host.guest, "/shared/x", b"2") == (OK if may_write else "EACCES")
 
 
+@OTHER_DOMAINS
 def test_a_permission_does_not_pass_to_a_later_domain_of_thatnumber_of(host: Host) -> None:
     host.dom0.write("/shared/x", b"1")
     host.dom0.set_permissions("/shared/x", "n0", "r7")
@@ -198,6 +211,7 @@ def test_a_permission_does_not_pass_to_a_later_domain_of_thatnumber_of(host: Hos
 # Quotas.
 
 
+@OTHERS_COUNT
 def test_the_130th_watch_is_too_many(host: Host) -> None:
     answers = [watch(host.guest, "data", f"t{number}") for number in range(130)]
     assert answers == [OK] * 129 + ["E2BIG"]
@@ -212,6 +226,7 @@ def test_the_12th_transaction_is_too_many(host: Host) -> None:
     assert isinstance(begin(host.dom0), bytes)
 
 
+@BIG
 @pytest.mark.parametrize(("size", "answer"), [(2015, OK), (2016, "ENOSPC"), (4000, "ENOSPC")])
 def test_a_node_of_a_guest_is_below_2048_bytes_in_all(
     host: Host, size: int, answer: bytes | str
@@ -225,6 +240,7 @@ def test_the_names_in_a_directory_count_for_its_size(host: Host) -> None:
     assert answers == [OK] * 403 + ["ENOSPC"]
 
 
+@OTHERS_COUNT
 def test_a_guest_owns_no_more_than_1000_nodes(host: Host) -> None:
     owned = 11  # what libxl made for it
     paths = [f"data/{number // 100}/{number}" for number in range(1000)]
@@ -237,6 +253,7 @@ def test_a_guest_owns_no_more_than_1000_nodes(host: Host) -> None:
     assert write(host.guest, "attr/and-one") == "ENOSPC"
 
 
+@OTHERS_COUNT
 def test_a_transaction_that_would_exceed_the_nodes_fails_at_its_end(host: Host) -> None:
     for number in range(975):
         assert write(host.guest, f"data/{number // 100}/{number}") == OK
@@ -250,30 +267,40 @@ def test_a_transaction_that_would_exceed_the_nodes_fails_at_its_end(host: Host) 
 
 
 def test_a_guest_learns_its_path_and_may_not_manage_domains(host: Host) -> None:
-    assert ask(host.guest, GET_DOMAIN_PATH, "5") == b"/local/domain/5\0"
-    assert ask(host.guest, IS_DOMAIN_INTRODUCED, "5") == "EACCES"
-    assert ask(host.guest, RELEASE, "5") == "EACCES"
+    number = str(host.domid)
+    assert ask(host.guest, GET_DOMAIN_PATH, number) == f"{host.base}\0".encode()
+    assert ask(host.guest, IS_DOMAIN_INTRODUCED, number) == "EACCES"
+    assert ask(host.guest, RELEASE, number) == "EACCES"
     assert ask(host.guest, raw_client.INTRODUCE, "6", "1", "1") == "EACCES"
     assert ask(host.guest, raw_client.CONTROL, "check") == "EACCES"
-    assert ask(host.dom0, IS_DOMAIN_INTRODUCED, "5") == b"T\0"
+
+
+def test_dom0_knows_which_domains_there_are(host: Host) -> None:
+    assert ask(host.dom0, IS_DOMAIN_INTRODUCED, str(host.domid)) == b"T\0"
     assert ask(host.dom0, IS_DOMAIN_INTRODUCED, "99") == b"F\0"
+
+
+@OTHER_DOMAINS
+def test_only_a_guest_that_is_there_can_be_ended(host: Host) -> None:
     assert ask(host.dom0, RELEASE, "99") == "ENOENT"
     assert ask(host.dom0, RELEASE, "0") == "EINVAL"
 
 
+@OTHER_DOMAINS
 def test_what_a_domain_owned_ends_with_it(host: Host) -> None:
     host.xenstore.introduce(6)
     host.dom0.write("/shared/of-six", b"1")
     host.dom0.set_permissions("/shared/of-six", "n6")
     host.dom0.watch("@releaseDomain", "gone")
     host.dom0.watch("/shared", "shared")
-    events_so_far(host.dom0)
+    host.dom0.events_so_far()
     assert ask(host.dom0, RELEASE, "6") == OK
-    assert events_so_far(host.dom0) == [("/shared/of-six", "shared"), ("@releaseDomain", "gone")]
+    assert host.dom0.events_so_far() == [("/shared/of-six", "shared"), ("@releaseDomain", "gone")]
     assert read(host.dom0, "/shared/of-six") == "ENOENT"
     assert ask(host.dom0, IS_DOMAIN_INTRODUCED, "6") == b"F\0"
 
 
+@OTHER_DOMAINS
 def test_a_released_domain_may_still_be_named_until_xen_ends_it(host: Host) -> None:
     host.xenstore.introduce(6)
     host.dom0.write("/shared/x", b"1")
@@ -283,23 +310,26 @@ def test_a_released_domain_may_still_be_named_until_xen_ends_it(host: Host) -> N
     assert set_perms(host.dom0, "/shared/x", "n6") == OK
 
 
+@OTHER_DOMAINS
 def test_a_new_domain_is_announced_to_dom0(host: Host) -> None:
     host.dom0.watch("@introduceDomain", "new")
-    events_so_far(host.dom0)
+    host.dom0.events_so_far()
     host.xenstore.introduce(6)
     assert host.dom0.next_event() == ("@introduceDomain", "new")
 
 
+@OTHER_DOMAINS
 def test_dom0_may_let_a_guest_hear_of_domains_that_end(host: Host) -> None:
     assert set_perms(host.dom0, "@releaseDomain", "n0", "r5") == OK
     watch(host.guest, "@releaseDomain", "r")
     watch(host.guest, "@introduceDomain", "i")
-    events_so_far(host.guest)
+    host.guest.events_so_far()
     host.xenstore.introduce(6)
     assert ask(host.dom0, RELEASE, "6") == OK
-    assert events_so_far(host.guest) == [("@releaseDomain", "r")]
+    assert host.guest.events_so_far() == [("@releaseDomain", "r")]
 
 
+@OTHER_DOMAINS
 def test_a_device_model_may_do_what_its_guest_may(host: Host) -> None:
     with RawClient(host.xenstore.introduce(6).path) as device_model:
         assert write(device_model, f"{host.base}/data/x") == "EACCES"
@@ -319,6 +349,7 @@ def test_an_unknown_request_is_refused_and_the_connection_lives(host: Host) -> N
     assert read(host.guest, "memory/target") == b"524288"
 
 
+@BIG
 def test_a_directory_too_long_for_one_answer_comes_in_parts(host: Host) -> None:
     names = [f"{'n' * 20}{number}" for number in range(300)]
     for name in names:
@@ -336,9 +367,10 @@ def test_a_directory_too_long_for_one_answer_comes_in_parts(host: Host) -> None:
     assert listed == b"".join(name.encode() + b"\0" for name in names) + b"\0"
 
 
+@THE_WIRE
 def test_many_requests_at_once_are_answered_in_order(host: Host) -> None:
     asked = [RawPacket(raw_client.READ, number, 0, b"memory/target\0") for number in range(64)]
-    host.guest._socket.sendall(b"".join(packet.encode() for packet in asked))
+    host.guest.send(b"".join(packet.encode() for packet in asked))
     answers = [host.guest._receive() for _ in asked]
     assert [answer.rq_id for answer in answers] == [packet.rq_id for packet in asked]
     assert {answer.payload for answer in answers} == {b"524288"}
@@ -346,13 +378,14 @@ def test_many_requests_at_once_are_answered_in_order(host: Host) -> None:
 
 def test_a_request_may_come_a_byte_at_a_time(host: Host) -> None:
     for byte in RawPacket(raw_client.READ, 9, 0, b"memory/target\0").encode():
-        host.guest._socket.sendall(bytes([byte]))
+        host.guest.send(bytes([byte]))
     assert host.guest._receive().payload == b"524288"
 
 
+@THE_WIRE
 def test_too_long_a_payload_ends_the_connection(host: Host) -> None:
     with host.xenstore.connect() as client:
-        client._socket.sendall(HEADER.pack(raw_client.READ, 1, 0, 4097) + b"x")
+        client.send(HEADER.pack(raw_client.READ, 1, 0, 4097) + b"x")
         with pytest.raises(ConnectionResetError):
             client._receive()
     assert read(host.dom0, "/tool") == b""
@@ -361,7 +394,8 @@ def test_too_long_a_payload_ends_the_connection(host: Host) -> None:
 def test_the_xenbus_device_speaks_as_the_guest(host: Host) -> None:
     host.guest.close()
     device = os.open(host.guest_domain.pty_path, os.O_RDWR | os.O_NOCTTY)
-    tty.setraw(device)
+    if os.isatty(device):
+        tty.setraw(device)
     request = RawPacket(raw_client.READ, 3, 0, b"memory/target\0").encode()
     os.write(device, request)
     answer = b""

@@ -3,12 +3,11 @@
 
 import pytest
 
-from tests.contract.conftest import Host
+from tests.contract.hosts import Host
 from tests.contract.xenstore_requests import (
     ask,
     begin,
     end,
-    events_so_far,
     number_of,
     read,
     rm,
@@ -26,15 +25,15 @@ OK = b"OK\0"
 
 def test_a_watch_tells_its_path_at_once(host: Host) -> None:
     assert watch(host.guest, "memory/target", "t") == OK
-    assert events_so_far(host.guest) == [("memory/target", "t")]
+    assert host.guest.events_so_far() == [("memory/target", "t")]
 
 
 def test_the_hosts_wish_reaches_the_guest(host: Host) -> None:
     watch(host.guest, "memory/target", "t")
     watch(host.guest, f"{host.base}/memory", "u")
-    events_so_far(host.guest)
+    host.guest.events_so_far()
     host.dom0.write(f"{host.base}/memory/target", b"262144")
-    assert events_so_far(host.guest) == [
+    assert host.guest.events_so_far() == [
         ("memory/target", "t"),
         (f"{host.base}/memory/target", "u"),
     ]
@@ -43,57 +42,58 @@ def test_the_hosts_wish_reaches_the_guest(host: Host) -> None:
 
 def test_the_same_value_again_is_a_change(host: Host) -> None:
     watch(host.guest, "memory/target", "t")
-    events_so_far(host.guest)
+    host.guest.events_so_far()
     host.dom0.write(f"{host.base}/memory/target", b"524288")
-    assert events_so_far(host.guest) == [("memory/target", "t")]
+    assert host.guest.events_so_far() == [("memory/target", "t")]
 
 
 def test_a_watch_hears_what_happens_below_it_and_not_beside_it(host: Host) -> None:
     watch(host.guest, "data", "t")
     watch(host.guest, "data/a", "u")
-    events_so_far(host.guest)
+    host.guest.events_so_far()
     write(host.guest, "data/ab")
     write(host.guest, "attr/x")
-    assert events_so_far(host.guest) == [("data/ab", "t")]
+    assert host.guest.events_so_far() == [("data/ab", "t")]
     write(host.guest, "data/a/b/c")
-    assert events_so_far(host.guest) == [("data/a/b/c", "t"), ("data/a/b/c", "u")]
+    assert host.guest.events_so_far() == [("data/a/b/c", "t"), ("data/a/b/c", "u")]
 
 
 def test_a_watch_hears_the_end_of_its_node_and_of_a_directory_above(host: Host) -> None:
     write(host.guest, "data/a/b")
     for path, token in (("data", "1"), ("data/a", "2"), ("data/a/b", "3")):
         watch(host.guest, path, token)
-    events_so_far(host.guest)
+    host.guest.events_so_far()
     rm(host.guest, "data/a")
-    assert events_so_far(host.guest) == [("data/a/b", "3"), ("data/a", "1"), ("data/a", "2")]
+    assert host.guest.events_so_far() == [("data/a/b", "3"), ("data/a", "1"), ("data/a", "2")]
 
 
 def test_a_watch_waits_for_a_node_that_is_not_there_yet(host: Host) -> None:
     assert watch(host.guest, "memory/uncooperative", "t") == OK
-    events_so_far(host.guest)
+    host.guest.events_so_far()
     host.dom0.write(f"{host.base}/memory/uncooperative", b"")
-    assert events_so_far(host.guest) == [("memory/uncooperative", "t")]
+    assert host.guest.events_so_far() == [("memory/uncooperative", "t")]
 
 
 def test_a_guest_hears_nothing_of_what_it_may_not_read(host: Host) -> None:
     assert watch(host.guest, "/local/domain/0", "t") == OK
     assert watch(host.guest, "@releaseDomain", "r") == OK
-    assert events_so_far(host.guest) == [("/local/domain/0", "t"), ("@releaseDomain", "r")]
+    assert host.guest.events_so_far() == [("/local/domain/0", "t"), ("@releaseDomain", "r")]
     host.dom0.write("/local/domain/0/x", b"1")
-    assert events_so_far(host.guest) == []
+    assert host.guest.events_so_far() == []
 
 
 def test_new_permissions_are_a_change_to_who_could_and_to_who_can_read(host: Host) -> None:
     host.dom0.write("/shared/x", b"1")
     watch(host.guest, "/shared/x", "t")
-    events_so_far(host.guest)
-    host.dom0.set_permissions("/shared/x", "n0", "r5")
+    host.guest.events_so_far()
+    host.dom0.set_permissions("/shared/x", "n0", f"r{host.domid}")
     host.dom0.set_permissions("/shared/x", "n0")
-    assert events_so_far(host.guest) == [("/shared/x", "t"), ("/shared/x", "t")]
+    assert host.guest.events_so_far() == [("/shared/x", "t"), ("/shared/x", "t")]
     host.dom0.set_permissions("/shared/x", "n0")
-    assert events_so_far(host.guest) == []
+    assert host.guest.events_so_far() == []
 
 
+@pytest.mark.own_host("a real kernel sets a guest's watches under tokens of its own")
 def test_a_watch_is_set_once_for_each_token_and_can_be_taken_back_once(host: Host) -> None:
     assert [watch(host.guest, "data", token) for token in "aab"] == [OK, "EEXIST", OK]
     assert [unwatch(host.guest, "data", "a") for _ in range(2)] == [OK, "ENOENT"]
@@ -101,16 +101,18 @@ def test_a_watch_is_set_once_for_each_token_and_can_be_taken_back_once(host: Hos
     assert ask(host.guest, raw_client.WATCH, "data") == "EINVAL"
 
 
+@pytest.mark.own_host("would take the real kernel its own watches")
 def test_reset_drops_watches_and_transactions(host: Host) -> None:
     watch(host.guest, "data", "t")
     tx = number_of(begin(host.guest))
     assert ask(host.guest, raw_client.RESET_WATCHES, "") == OK
-    events_so_far(host.guest)
+    host.guest.events_so_far()
     write(host.guest, "data/x")
-    assert events_so_far(host.guest) == []
+    assert host.guest.events_so_far() == []
     assert end(host.guest, tx) == "ENOENT"
 
 
+@pytest.mark.own_host("makes another domain")
 def test_a_client_that_went_leaves_no_watch(host: Host) -> None:
     path = host.xenstore.introduce(6).path
     for _ in range(3):
@@ -124,16 +126,16 @@ def test_a_client_that_went_leaves_no_watch(host: Host) -> None:
 
 def test_a_transaction_is_seen_at_its_end_as_a_whole(host: Host) -> None:
     watch(host.guest, "data", "t")
-    events_so_far(host.guest)
+    host.guest.events_so_far()
     tx = number_of(begin(host.guest))
     write(host.guest, "data/a", b"1", tx)
     write(host.guest, "data/b", b"2", tx)
     assert read(host.guest, "data/a", tx) == b"1"
     assert read(host.guest, "data/a") == "ENOENT"
-    assert events_so_far(host.guest) == []
+    assert host.guest.events_so_far() == []
     assert end(host.guest, tx) == OK
     assert (read(host.guest, "data/a"), read(host.guest, "data/b")) == (b"1", b"2")
-    assert events_so_far(host.guest) == [("data/a", "t"), ("data/b", "t")]
+    assert host.guest.events_so_far() == [("data/a", "t"), ("data/b", "t")]
 
 
 def test_a_transaction_can_be_called_off(host: Host) -> None:
@@ -159,17 +161,17 @@ def test_a_transaction_that_read_what_then_changed_must_be_repeated(host: Host, 
 def test_a_transaction_does_not_mind_what_it_never_looked_at(host: Host) -> None:
     tx = number_of(begin(host.guest))
     write(host.guest, "data/a", b"1", tx)
-    host.dom0.write(f"{host.base}/memory/target", b"1")
+    host.dom0.write(f"{host.base}/memory/target", b"393216")
     host.dom0.write(f"{host.base}/attr/x", b"1")
     assert end(host.guest, tx) == OK
 
 
 def test_a_transaction_sees_the_store_as_it_is_when_it_first_looks(host: Host) -> None:
     tx = number_of(begin(host.guest))
-    host.dom0.write(f"{host.base}/memory/target", b"1")
-    assert read(host.guest, "memory/target", tx) == b"1"
-    host.dom0.write(f"{host.base}/memory/target", b"2")
-    assert read(host.guest, "memory/target", tx) == b"1"
+    host.dom0.write(f"{host.base}/memory/target", b"393216")
+    assert read(host.guest, "memory/target", tx) == b"393216"
+    host.dom0.write(f"{host.base}/memory/target", b"393220")
+    assert read(host.guest, "memory/target", tx) == b"393216"
 
 
 def test_only_an_open_transaction_can_be_used(host: Host) -> None:
@@ -186,9 +188,9 @@ def test_what_a_transaction_removed_is_told_to_who_could_read_it(host: Host) -> 
     write(host.guest, "data/a/b")
     watch(host.guest, "data/a/b", "b")
     watch(host.guest, "data", "d")
-    events_so_far(host.guest)
+    host.guest.events_so_far()
     tx = number_of(begin(host.dom0))
     assert rm(host.dom0, f"{host.base}/data/a", tx) == OK
-    assert events_so_far(host.guest) == []
+    assert host.guest.events_so_far() == []
     assert end(host.dom0, tx) == OK
-    assert sorted(events_so_far(host.guest)) == [("data/a", "d"), ("data/a/b", "b")]
+    assert sorted(host.guest.events_so_far()) == [("data/a", "d"), ("data/a/b", "b")]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.conftest import Xenstore
+from tests.contract.hosts import Xenstore
 from tests.contract.xenstore_requests import DIRECTORY_PART, GET_DOMAIN_PATH, MKDIR, ask
 from tests.support.simulated_xenstore import SimulatedXenstored
 from tests.support.xenstored import raw_client

@@ -61,17 +61,6 @@ def end(client: RawClient, tx: int, how: str = "T") -> bytes | str:
     return ask(client, raw_client.TRANSACTION_END, how, tx=tx)
 
 
-def events_so_far(client: RawClient) -> list[tuple[str, str]]:
-    """What has been told to a client up to an answer that it asks for now.
-
-    Events that others caused leave before that answer does.
-    """
-    ask(client, raw_client.READ, "/tool")
-    found = list(client._events)
-    client._events.clear()
-    return found
-
-
 def number_of(answer: bytes | str) -> int:
     """The transaction that `begin` has begun."""
     assert isinstance(answer, bytes), answer

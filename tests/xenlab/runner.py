@@ -72,7 +72,9 @@ def prepare(
     """
     count = min(machines or requirements.bearable_machines(), max(len(scenarios), 1))
     requirements.require_for_run(paths.cache_root(), count)
-    artifacts = build({scenario.guest.kernel for scenario in scenarios}, say)
+    guests = [scenario.guest for scenario in scenarios]
+    tests = any(guest.tests for guest in guests)
+    artifacts = build({guest.kernel for guest in guests}, say, tests=tests)
     folder = _new_folder()
     about = {"agent": (wheel or build_wheel(folder)).name, "commit": commit(), "machines": count}
     side_by_side = f" on {count} machines side by side" if count > 1 else ""
@@ -99,7 +101,7 @@ def shell(suites: Sequence[str], say: Callable[[str], None], wheel: Path | None 
 
 def _machine(artifacts: Artifacts, folder: Path, wheel: Path, plan: dict[str, Any]) -> Machine:
     machine = Machine(artifacts, folder)
-    share.prepare(machine.share, wheel, plan)
+    share.prepare(machine.share, wheel, plan, artifacts.testing)
     return machine
 
 

@@ -4,6 +4,7 @@
 Independent of the client under test on purpose.
 """
 
+import contextlib
 import errno
 import os
 import socket
@@ -23,10 +24,12 @@ TRANSACTION_START: Final = 6
 TRANSACTION_END: Final = 7
 INTRODUCE: Final = 8
 WRITE: Final = 11
+MKDIR: Final = 12
 RM: Final = 13
 SET_PERMS: Final = 14
 WATCH_EVENT: Final = 15
 ERROR: Final = 16
+IS_DOMAIN_INTRODUCED: Final = 17
 RESET_WATCHES: Final = 21
 
 
@@ -50,15 +53,9 @@ class RawClient:
     """One connection to the daemon's own socket, which speaks as dom0."""
 
     def __init__(self, path: str, timeout_s: float = 10.0) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        try:
-            self._socket.connect(path)  # blocking: the daemon's backlog is 1
-        except OSError:
-            self._socket.close()
-            raise
-        self._socket.settimeout(timeout_s)
         self._events: deque[tuple[str, str]] = deque()
         self._rq_id = 0
+        self._open(path, timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -74,10 +71,14 @@ class RawClient:
     def close(self) -> None:
         self._socket.close()
 
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are, whole packets or not."""
+        self._socket.sendall(data)
+
     def request(self, op: int, *fields: bytes, tx_id: int = 0) -> bytes:
         """Send `fields` joined as they are, and return the answer's payload."""
         self._rq_id += 1
-        self._socket.sendall(RawPacket(op, self._rq_id, tx_id, b"".join(fields)).encode())
+        self.send(RawPacket(op, self._rq_id, tx_id, b"".join(fields)).encode())
         while (answer := self._receive()).op == WATCH_EVENT:
             self._keep(answer)
         if answer.op == ERROR:
@@ -138,6 +139,29 @@ class RawClient:
             self._keep(self._receive())
         return self._events.popleft()
 
+    def events_so_far(self) -> list[tuple[str, str]]:
+        """What has been told up to an answer that is asked for now.
+
+        Events that others caused leave the daemon before that answer does.
+        """
+        with contextlib.suppress(RawError):
+            self.read("/tool")
+        return self._take_events()
+
+    def _take_events(self) -> list[tuple[str, str]]:
+        found = list(self._events)
+        self._events.clear()
+        return found
+
+    def _open(self, path: str, timeout_s: float) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        try:
+            self._socket.connect(path)  # blocking: the daemon's backlog is 1
+        except OSError:
+            self._socket.close()
+            raise
+        self._socket.settimeout(timeout_s)
+
     def _keep(self, event: RawPacket) -> None:
         path, token = event.payload.split(b"\0")[:2]
         self._events.append((path.decode(), token.decode()))
@@ -149,8 +173,11 @@ class RawClient:
     def _receive_exactly(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            piece = self._socket.recv(size - len(data))
+            piece = self._receive_some(size - len(data))
             if not piece:
                 raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
             data += piece
         return data
+
+    def _receive_some(self, at_most: int) -> bytes:
+        return self._socket.recv(at_most)

@@ -12,6 +12,7 @@ from tests.xenlab.build.apt import Suite
 from tests.xenlab.build.artifact import Artifact
 from tests.xenlab.build.kernel import hypervisor, kernel
 from tests.xenlab.build.rootfs import root_file_system
+from tests.xenlab.build.testing import testing
 
 
 class Artifacts(NamedTuple):
@@ -21,6 +22,8 @@ class Artifacts(NamedTuple):
     rootfs: Path
     kernels: dict[str, Path]
     """By suite."""
+    testing: Path | None = None
+    """pytest, if a guest wants it."""
 
     def kernel_versions(self) -> dict[str, str]:
         """Return what `uname -r` will say, by suite."""
@@ -29,13 +32,20 @@ class Artifacts(NamedTuple):
         }
 
 
-def build(kernels: Iterable[str], say: Callable[[str], None], *, update: bool = False) -> Artifacts:
+def build(
+    kernels: Iterable[str],
+    say: Callable[[str], None],
+    *,
+    update: bool = False,
+    tests: bool = False,
+) -> Artifacts:
     """Make what is missing or out of date.
 
     Args:
         kernels: the suites whose kernels are wanted; dom0's is always among them.
         say: takes a line of progress.
         update: ask Debian's archive for newer packages first.
+        tests: a guest runs tests itself.
 
     Raises:
         LabError: a tool, a package or disk space is missing.
@@ -53,10 +63,14 @@ def build(kernels: Iterable[str], say: Callable[[str], None], *, update: bool = 
     xen = hypervisor(root, base)
     rootfs = root_file_system(root, base)
     images = {name: kernel(root, suite, base) for name, suite in suites.items()}
-    for artifact in (xen, *images.values(), rootfs):
+    pytest = testing(root, base) if tests else None
+    for artifact in (xen, *images.values(), rootfs, *([pytest] if pytest else ())):
         _bring_up_to_date(artifact, say)
     return Artifacts(
-        xen.folder, rootfs.folder, {name: image.folder for name, image in images.items()}
+        xen.folder,
+        rootfs.folder,
+        {name: image.folder for name, image in images.items()},
+        pytest.folder if pytest else None,
     )
 
 

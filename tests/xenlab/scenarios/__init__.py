@@ -6,6 +6,7 @@ from typing import Final
 from tests.xenlab.model import Scenario
 from tests.xenlab.scenarios import (
     captures,
+    contract,
     daemon,
     daemon_types,
     guest_types,
@@ -18,6 +19,7 @@ from tests.xenlab.scenarios import (
 
 MODULES: Final = (
     guest_types,
+    contract,
     shapes,
     planned,
     lifecycle,
