@@ -86,7 +86,6 @@ class RealHost:
         self.guest: RawClient = DeviceClient(device)
         self.domid = int(self.guest.read("domid"))
         self.base = f"/local/domain/{self.domid}"
-        self._tidy(self.guest)
 
     @property
     def xenstore(self) -> Xenstore:
