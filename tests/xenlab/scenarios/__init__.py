@@ -15,6 +15,7 @@ from tests.xenlab.scenarios import (
     planned,
     pressure,
     shapes,
+    sudden,
 )
 
 MODULES: Final = (
@@ -26,6 +27,7 @@ MODULES: Final = (
     daemon,
     daemon_types,
     pressure,
+    sudden,
     kernels,
 )
 ALL: Final[dict[str, Scenario]] = {

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The real daemon's loop in virtual time: a simulated guest, and edges that fail when told to.
+
+Everything between the edges is the daemon's own; its clock is the simulation's, so that an hour
+of faults passes in a second and always in the same way.
+"""
+
+import errno
+import time as real_time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, Final, cast
+from unittest.mock import patch
+
+from agent.core.policy_settings import PolicySettings
+from agent.core.policy_view import floor_kib
+from agent.core.situation import understand
+from agent.daemon import loop, notify, parts, reporter, turn
+from agent.daemon.bus import REQUEST_S, Bus
+from agent.daemon.config import Config
+from agent.daemon.journal import Journal
+from agent.daemon.loop import Daemon
+from agent.daemon.notify import Notifier
+from agent.daemon.parts import Parts
+from agent.daemon.runtime_directory import RuntimeDirectory
+from agent.daemon.wakeups import Wakeups, Woken
+from agent.sources.outcome import ABSENT, OK, Outcome
+from agent.sources.system_root import SystemRoot
+from agent.sources.xen_memory import TARGET_FILE
+from agent.sources.xenstore_errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
+from agent.sources.xenstore_session import WatchEvent, XenstoreSession
+from sim_backend.domain import SimulatedDomain
+
+LOOK_S: Final = 0.001  # what a look takes
+PING_S: Final = 90.0
+RESTART_S: Final = 2.0
+_CLOCKED: Final = (loop, notify, parts, reporter, turn)
+
+
+class Write:
+    """One target written, with what was allowed at that moment."""
+
+    def __init__(self, domain: SimulatedDomain, target_kib: int, settings: PolicySettings) -> None:
+        situation = understand(domain.snapshot())
+        self.when_s = domain.clock.now_s
+        self.target_kib = target_kib
+        self.lowest_kib = floor_kib(situation, settings, domain.current_kib)
+        self.static_max_kib = situation.snapshot.host.static_max_kib
+
+
+class Root(SystemRoot):
+    """The simulated guest's files.  `missing` and `garbage` replace what some of them say."""
+
+    def __init__(self, domain: SimulatedDomain) -> None:
+        super().__init__("/nonexistent")
+        self.domain = domain
+        self.settings = PolicySettings()
+        self.refusal: int | None = None
+        self.missing: set[str] = set()
+        self.garbage: dict[str, bytes] = {}
+        self.writes: list[Write] = []
+        self.all_writes = 0
+        self.breaks = False
+
+    def read_bytes(self, relative: str, limit_bytes: int = 4096) -> Outcome[bytes]:
+        if self.breaks and relative == "proc/uptime":
+            raise MemoryError
+        if relative in self.missing:
+            return Outcome(None, ABSENT)
+        if relative in self.garbage:
+            return Outcome(self.garbage[relative][:limit_bytes], OK)
+        text = self.domain.files().get(relative)
+        return Outcome(None, ABSENT) if text is None else Outcome(text.encode(), OK)
+
+    def names(self, relative: str) -> Outcome[tuple[str, ...]]:
+        below = [n.removeprefix(f"{relative}/") for n in self.domain.files() if relative in n]
+        names = tuple(sorted({name.split("/")[0] for name in below}))
+        return Outcome(names, OK) if names else Outcome(None, ABSENT)
+
+    def write(self, relative: str, text: str) -> None:
+        self.all_writes += 1
+        if self.refusal is not None:
+            raise OSError(self.refusal, errno.errorcode[self.refusal], relative)
+        if relative == TARGET_FILE:
+            self.writes.append(Write(self.domain, int(text), self.settings))
+        self.domain.write_file(relative, text)
+
+
+class Session:
+    """xenstore as the guest sees it.  `silent` answers nobody; `refusal` answers every write."""
+
+    connected = False
+
+    def __init__(self, domain: SimulatedDomain) -> None:
+        self.domain = domain
+        self.silent = False
+        self.refusal: str | None = None
+        self.written = 0
+        self.largest = 0
+        self._hung_up = False
+        self._paths: dict[str, None] = {}
+        domain.store.watch("memory", self._changed)
+
+    def _changed(self, path: str) -> None:
+        if self.connected:
+            self._paths[path] = None
+
+    def _answered(self) -> None:
+        if not self.connected:
+            raise XenstoreLost("not connected")
+        self._mind_the_end()
+        if self.silent:
+            clock = self.domain.clock
+            clock.run_until(clock.now_s + REQUEST_S)
+            self.close()
+            raise XenstoreLost("no answer")
+
+    def _mind_the_end(self) -> None:
+        if self._hung_up:
+            self.close()
+            raise XenstoreLost("closed by xenstored")
+
+    def connect(self) -> None:
+        self.connected = True
+
+    def close(self) -> None:
+        self.connected = self._hung_up = False
+        self._paths.clear()
+
+    def hang_up(self) -> None:
+        """xenstored closes the connection."""
+        self._hung_up = self.connected
+
+    def fileno(self) -> int:
+        return -1
+
+    def watch(self, key: str, _token: str) -> None:
+        self._answered()
+        self._paths[key] = None
+
+    def wait(self, _timeout_s: float) -> bool:
+        self._mind_the_end()
+        return bool(self._paths) and not self.silent
+
+    def events(self) -> list[WatchEvent]:
+        self._mind_the_end()
+        found = [WatchEvent(path, "memory") for path in self._paths]
+        self._paths.clear()
+        return found
+
+    def read(self, key: str) -> bytes:
+        self._answered()
+        value = self.domain.store.read(key)
+        if value is None:
+            raise KeyAbsent("ENOENT", f"read {key}")
+        return value.encode()
+
+    def list(self, key: str) -> list[str]:
+        self._answered()
+        return [n.removeprefix(f"{key}/") for n in self.domain.store.items() if n.startswith(key)]
+
+    def write(self, key: str, value: bytes) -> None:
+        self._answered()
+        if self.refusal is not None:
+            kind = KeyDenied if self.refusal == "EACCES" else QuotaExceeded
+            raise kind(self.refusal, f"write {key}")
+        self.written += 1
+        self.largest = max(self.largest, len(value))
+        self.domain.store.guest_write(key, value.decode("ascii"))
+
+    def remove(self, key: str) -> None:
+        self._answered()
+        self.domain.store.remove(key)
+
+    @property
+    def has_events(self) -> bool:
+        return self._hung_up or self.wait(0.0)
+
+
+class Sleep:
+    """Wakes the daemon as poll(2) would, in virtual time."""
+
+    def __init__(self, domain: SimulatedDomain, session: Session) -> None:
+        self.count = 0
+        self.has_pressure_trigger = True
+        self._domain = domain
+        self._session = session
+        self._listens = False
+        self._stalled = False
+        domain.memory.on_stall = self._stall
+
+    def _stall(self) -> None:
+        self._stalled = self.has_pressure_trigger
+
+    def listen_to(self, bus: int | None) -> None:
+        self._listens = bus is not None
+
+    def mind_pressure(self, _trigger: int | None) -> None:
+        pass
+
+    def _ready(self) -> bool:
+        return self._stalled or (self._listens and self._session.has_events)
+
+    def wait(self, timeout_s: float | None, until_s: float) -> Woken:
+        """Sleep, at the latest until the end of the run."""
+        clock = self._domain.clock
+        due_s = until_s if timeout_s is None else min(until_s, clock.now_s + timeout_s)
+        if not self._ready():
+            clock.run_until(due_s, stop=self._ready)
+        self.count += 1
+        stalled, self._stalled = self._stalled, False
+        return Woken((), self._listens and self._session.has_events, stalled)
+
+
+class Files:
+    """The runtime directory; full when told so."""
+
+    def __init__(self) -> None:
+        self.problem: str | None = None
+        self.full = False
+        self.written = 0
+        self.largest = 0
+
+    def replace(self, _name: str, content: bytes) -> bool:
+        self.problem = "/run: No space left on device" if self.full else None
+        if not self.full:
+            self.written += 1
+            self.largest = max(self.largest, len(content))
+        return not self.full
+
+
+class Lines(Journal):
+    """Keeps each line with its time."""
+
+    def __init__(self, domain: SimulatedDomain) -> None:
+        super().__init__(2)
+        self._domain = domain
+        self.lines: list[tuple[float, str]] = []
+
+    def _write(self, priority: int, text: str) -> None:
+        self.lines.append((self._domain.clock.now_s, text))
+
+
+class Manager(Notifier):
+    """A service manager that wants a ping."""
+
+    def __init__(self, domain: SimulatedDomain) -> None:
+        super().__init__({})
+        self.watchdog_s = PING_S
+        self.pings: list[float] = []
+        self._domain = domain
+
+    def alive(self) -> None:
+        self.pings.append(self._domain.clock.now_s)
+
+
+class VirtualDaemon:
+    """The daemon and its edges; `run` lets virtual time pass."""
+
+    def __init__(self, domain: SimulatedDomain, policy: PolicySettings) -> None:
+        self.domain = domain
+        self.root = Root(domain)
+        self.root.settings = policy
+        self.session = Session(domain)
+        self.sleep = Sleep(domain, self.session)
+        self.files = Files()
+        self.lines = Lines(domain)
+        self.manager = Manager(domain)
+        self.sleep_gap_s = 0.0
+        self.longest_turn_s = 0.0
+        self.runs = False
+        self._config = Config(policy, "auto", {}, {}, ())
+        self.bus = Bus("/nonexistent")
+        self.bus.session = cast("XenstoreSession", self.session)
+        self.daemon = self._made()
+
+    def _made(self) -> Daemon:
+        made = Parts(
+            self.root,
+            self.bus,
+            cast("Wakeups", self.sleep),
+            cast("RuntimeDirectory", self.files),
+            self.lines,
+            self.manager,
+            lambda: self._config,
+        )
+        return Daemon(made, self._config)
+
+    def restart(self) -> None:
+        """Killed, and started by the service manager, again and again until it starts."""
+        self.session.close()
+        self.daemon = self._made()
+        self.runs = False
+        try:
+            self.daemon.start()
+        except MemoryError:
+            self.domain.clock.after(RESTART_S, self.restart)
+        else:
+            self.runs = True
+
+    def start(self) -> None:
+        with self.clock_of_the_domain():
+            self.restart()
+
+    def run(self, until_s: float) -> None:
+        """Serve until that moment of the domain's clock."""
+        clock = self.domain.clock
+        with self.clock_of_the_domain():
+            while clock.now_s < until_s:
+                if not self.runs:
+                    clock.run_until(until_s, stop=lambda: self.runs)
+                    continue
+                timeout_s = self.daemon._timeout_s(clock.now_s)
+                woken = self.sleep.wait(timeout_s, until_s)
+                began_s = clock.now_s
+                self.daemon.serve(woken)
+                self.longest_turn_s = max(self.longest_turn_s, clock.now_s - began_s)
+                clock.run_until(clock.now_s + LOOK_S)
+
+    @contextmanager
+    def clock_of_the_domain(self) -> Iterator[None]:
+        """Every module of the daemon that looks at the clock sees the domain's."""
+        clock = self.domain.clock
+        fake: Any = SimpleNamespace(
+            CLOCK_BOOTTIME=real_time.CLOCK_BOOTTIME,
+            clock_gettime=lambda _number: clock.now_s + self.sleep_gap_s,
+            gmtime=real_time.gmtime,
+            monotonic=lambda: clock.now_s,
+            monotonic_ns=lambda: int(clock.now_s * 1e9),
+            sleep=lambda seconds: clock.run_until(clock.now_s + seconds),
+            strftime=real_time.strftime,
+            time=lambda: 1.7e9 + clock.now_s,
+        )
+        patches = [patch.object(module, "time", fake) for module in _CLOCKED]
+        for one in patches:
+            one.start()
+        try:
+            yield
+        finally:
+            for one in patches:
+                one.stop()
