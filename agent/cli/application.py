@@ -11,7 +11,7 @@ from agent import __version__
 from agent.cli import command_of, exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import scenarios_beginning_with
-from agent.cli.endings import complain, ended, explained
+from agent.cli.endings import complain, ended, explained, explained_as, is_of_the_output
 from agent.cli.which_domain import WhichDomain
 
 # Command -> where it is, and its line in --help.  A module is imported when its command runs.
@@ -117,6 +117,12 @@ def application(
         ctx.fail("--xenstore goes with --root: it says how to speak to that domain's xenstore.")
     ctx.obj = WhichDomain(root, xenstore, sim)
     if ctx.invoked_subcommand is None:
+        if sim in COMMANDS:
+            ctx.fail(
+                f"--sim wants a scenario before the command: balloon-agent --sim balloon-up {sim}"
+            )
+        if root or sim or xenstore:
+            ctx.fail("Which command? status, for example.")
         click.echo(ctx.get_help())
 
 
@@ -136,7 +142,9 @@ def _explain_as_check(error: BaseException) -> int:
     from agent.report.check_line import EXIT_STATUS, unknown  # noqa: PLC0415 - after an error
 
     if isinstance(error, click.ClickException):
-        sentence = error.format_message()
+        sentence = _told(error)
+    elif isinstance(error, OSError) and is_of_the_output(error):
+        return explained_as(error, EXIT_STATUS["UNKNOWN"])
     elif isinstance(error, CommandError):
         sentence = error.sentence
     else:
@@ -150,6 +158,21 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, click.Abort):
         return exit_codes.INTERRUPTED
     if isinstance(error, click.ClickException):
-        complain(error.format_message())
+        complain(_told(error))
         return exit_codes.USAGE
     return explained(error)
+
+
+def _told(error: click.ClickException) -> str:
+    """What click says, as a sentence that ends in what to do."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    group = context.command if context is not None else None
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and isinstance(group, click.Group):
+        sentence = f"Which of {', '.join(group.commands)}?"
+    else:
+        sentence = error.format_message()
+    if not sentence.endswith((".", "?", "!")):
+        sentence += "."
+    if not isinstance(error, click.UsageError) or "balloon-agent" in sentence:
+        return sentence
+    return f"{sentence} See {context.command_path if context else 'balloon-agent'} --help."

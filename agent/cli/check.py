@@ -13,7 +13,7 @@ def _threshold(_ctx: click.Context, _param: click.Parameter, text: str) -> Thres
     try:
         return parse_threshold(text)
     except ValueError as error:
-        raise click.BadParameter(f"{error}, or 10%") from None
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command(
@@ -56,7 +56,18 @@ def check_command(
 
     A size is like 256M or 1.5G (a bare number is in MiB), a percentage like 10%.
     """
+    if _is_less(warning, critical):
+        raise click.UsageError("-w is below -c: it would never warn.")
+    if _is_less(distance_critical, distance_warning):
+        raise click.UsageError("-D is below -d: it would never warn.")
     thresholds = Thresholds(warning, critical, distance_warning, distance_critical)
     result = check(assess(which.snapshot()), thresholds)
     click.echo(result.line)
     return EXIT_STATUS[result.level]
+
+
+def _is_less(threshold: Threshold, other: Threshold) -> bool:
+    """Whether it is, where that does not depend on how large the guest is."""
+    if threshold.percent is not None and other.percent is not None:
+        return threshold.percent < other.percent
+    return threshold.percent is None and other.percent is None and threshold.kib < other.kib

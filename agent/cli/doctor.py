@@ -7,6 +7,7 @@ import sys
 import click
 
 from agent.cli import exit_codes
+from agent.cli.seconds import Seconds
 from agent.cli.which_domain import WhichDomain
 from agent.core.diagnosis import Diagnosis, diagnose
 from agent.examine import examine, watched
@@ -28,7 +29,7 @@ Exit status: 0 nothing to mend, 1 warnings, 2 critical.
 @click.option(
     "--seconds",
     metavar="N",
-    type=click.FloatRange(0, 3600),
+    type=Seconds(0, 3600),
     default=4.0,
     show_default=True,
     help="How long to watch; 0 looks once.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from agent.cli import exit_codes
+from agent.cli.seconds import Seconds
 from agent.cli.which_domain import WhichDomain
 from agent.core.assessment import assess
 
@@ -31,7 +32,7 @@ Examples:
 @click.option(
     "--interval",
     metavar="SECONDS",
-    type=click.FloatRange(0.1, 3600),
+    type=Seconds(0.1, 3600),
     default=1.0,
     show_default=True,
     help="With --watch: refresh so often, and whenever the balloon moves.",

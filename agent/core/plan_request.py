@@ -66,10 +66,12 @@ def check_request(request: PlanRequest) -> None:
 def _check_sizes(request: PlanRequest) -> None:
     memory_kib, maxmem_kib = request.memory_kib, request.maxmem_kib
     for name, kib in (("memory", memory_kib), ("maxmem", maxmem_kib)):
-        if kib < MIB_KIB or kib % MIB_KIB:
+        if kib < MIB_KIB:
+            raise PlanError(f"{name} is {kib} KiB, with which no Linux boots: take 64M or more.")
+        if kib % MIB_KIB:
             raise PlanError(
                 f"{name} is {kib} KiB, and toolstacks count in whole MiB: "
-                f"take {max(1, kib // MIB_KIB)}M or {kib // MIB_KIB + 1}M."
+                f"take {kib // MIB_KIB}M or {kib // MIB_KIB + 1}M."
             )
         if kib > LARGEST_KIB:
             raise PlanError(f"{name} is {format_kib(kib)}, more than Linux can address: take less.")

@@ -55,7 +55,10 @@ def parse_threshold(text: str) -> Threshold:
     """
     match = _PERCENT.fullmatch(text.strip())
     if match is None:
-        return Threshold(parse_size_kib(text, bare_unit="M"))
+        try:
+            return Threshold(parse_size_kib(text, bare_unit="M"))
+        except ValueError:
+            raise ValueError(f"{text!r} is neither a size like 256M nor a share like 10%") from None
     percent = float(match[1])
     if percent > 100:
         raise ValueError(f"{text!r} is more than 100 %")

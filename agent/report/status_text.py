@@ -198,6 +198,10 @@ def _balloon_words(situation: Situation) -> str:
 
 def _host_words(situation: Situation) -> str:
     host, sources = situation.snapshot.host, situation.snapshot.sources
+    xenstore = sources.get("xenstore", "ok")
+    if xenstore != "ok":
+        hint = "; root may read it" if xenstore == "denied" else ""
+        return f"what it asks for is not known: xenstore is {xenstore}{hint}"
     if host.target_text is not None:
         words = f"memory/target is no number: {host.target_text}"
     elif host.target_kib is None:
