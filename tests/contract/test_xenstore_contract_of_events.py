@@ -33,9 +33,9 @@ def test_the_hosts_wish_reaches_the_guest(host: Host) -> None:
     watch(host.guest, f"{host.base}/memory", "u")
     host.guest.events_so_far()
     host.dom0.write(f"{host.base}/memory/target", b"262144")
-    assert host.guest.events_so_far() == [
-        ("memory/target", "t"),
+    assert sorted(host.guest.events_so_far()) == [
         (f"{host.base}/memory/target", "u"),
+        ("memory/target", "t"),
     ]
     assert read(host.guest, "memory/target") == b"262144"
 
@@ -64,7 +64,8 @@ def test_a_watch_hears_the_end_of_its_node_and_of_a_directory_above(host: Host) 
         watch(host.guest, path, token)
     host.guest.events_so_far()
     rm(host.guest, "data/a")
-    assert host.guest.events_so_far() == [("data/a/b", "3"), ("data/a", "1"), ("data/a", "2")]
+    heard = sorted(host.guest.events_so_far())
+    assert heard == [("data/a", "1"), ("data/a", "2"), ("data/a/b", "3")]
 
 
 def test_a_watch_waits_for_a_node_that_is_not_there_yet(host: Host) -> None:
@@ -152,7 +153,7 @@ def test_a_transaction_that_read_what_then_changed_must_be_repeated(host: Host, 
     tx = number_of(begin(host.guest))
     read(host.guest, path, tx)
     write(host.guest, "data/a", b"1", tx)
-    host.dom0.write(f"{host.base}/{path}", b"524288")
+    host.dom0.write(f"{host.base}/{path}", b"393216")
     assert end(host.guest, tx) == "EAGAIN"
     assert read(host.guest, "data/a") == "ENOENT"
     assert end(host.guest, tx) == "ENOENT"
@@ -166,6 +167,7 @@ def test_a_transaction_does_not_mind_what_it_never_looked_at(host: Host) -> None
     assert end(host.guest, tx) == OK
 
 
+@pytest.mark.not_oxenstored("in oxenstored it sees the store as it was at the beginning")
 def test_a_transaction_sees_the_store_as_it_is_when_it_first_looks(host: Host) -> None:
     tx = number_of(begin(host.guest))
     host.dom0.write(f"{host.base}/memory/target", b"393216")
