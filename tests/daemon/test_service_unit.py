@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The systemd unit: hardened as promised, and still able to do its work."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[2] / "systemd" / "balloon-agent.service"
+TOP = Path(__file__).parents[2]
+UNIT = TOP / "systemd" / "balloon-agent.service"
 MOST_EXPOSURE = 1.5
 
 
@@ -60,3 +62,13 @@ def test_no_directive_is_set_twice_by_mistake() -> None:
     lists = {"DeviceAllow", "SystemCallFilter", "Before", "After"}
     names = [name for name, _ in directives() if name not in lists]
     assert len(names) == len(set(names))
+
+
+def test_every_line_of_the_service_has_its_reason_in_the_security_document() -> None:
+    section = UNIT.read_text(encoding="utf-8").partition("[Service]\n")[2].partition("\n[")[0]
+    set_here = {line for line in section.splitlines() if line and not line.startswith("#")}
+    document = (TOP / "SECURITY.md").read_text(encoding="utf-8")
+    table = document.partition("## The unit, line by line")[2].partition("\n\nWhat that leaves")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`([^`]+)`", row[0])} == set_here
+    assert all(len(row) == 2 and len(row[1]) > len("| x |") for row in rows)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every key (configuration, xenstore, JSON) is in its document, and the other way round."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent.daemon import published_keys
+from agent.daemon.config_keys import KEYS
+from agent.daemon.config_text import default_text
+from agent.sources import guest_keys, host_wishes
+from tests.support.documents import TOP, text_of
+
+
+def rows(document: str, heading: str = "") -> list[list[str]]:
+    """The cells of the tables of a document, below a heading."""
+    text = text_of(TOP / "docs" / document)
+    if heading:
+        text = text.partition(f"## {heading}")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_the_configuration_is_documented_key_by_key() -> None:
+    documented = [(names(row[0])[0], names(row[1])[0], row[2]) for row in rows("configuration.md")]
+    assert documented == [(key.name, key.default, key.meaning) for key in KEYS]
+
+
+def test_the_shipped_configuration_is_the_programs() -> None:
+    assert text_of(TOP / "systemd" / "config.toml") == default_text()
+
+
+# --- xenstore -----------------------------------------------------------------------------------
+
+
+def strings(module: Any) -> set[str]:
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return {node.value for node in nodes if isinstance(node.value, str)}
+
+
+def test_every_key_that_is_read_is_documented_and_no_other() -> None:
+    documented = {name for row in rows("xenstore.md", "Read") for name in names(row[0])}
+    read = {f"memory/{name}" for name in host_wishes._NUMBERS} | {"domid", "name", "vm"}
+    also = {"memory/uncooperative", *guest_keys.KEYS}
+    assert documented == read | also
+
+
+def test_every_key_that_is_written_is_documented_and_no_other() -> None:
+    documented = {name for row in rows("xenstore.md", "Written") for name in names(row[0])}
+    balloon = {
+        name.removeprefix("/")
+        for name in strings(published_keys)
+        if re.fullmatch(r"/?[a-z_]+_kb|/[a-z]+", name)
+    }
+    others = {
+        name
+        for name in strings(published_keys)
+        if re.fullmatch(r"(data|control|memory)/[a-z_/-]+", name) and name != "data/balloon"
+    }
+    assert documented == {f"data/balloon/{name}" for name in balloon} | others
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def paths(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, part in schema.get("properties", {}).items():
+        yield f"{prefix}{name}"
+        yield from paths(part, f"{prefix}{name}.")
+
+
+def documented_paths() -> set[str]:
+    """`a.b`, `.c` in one cell: a.b and a.c."""
+    section = text_of(TOP / "docs" / "status-json.md").partition("\n# ")[0]
+    found = set()
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            owner = ""
+            for name in names(line.split(" | ")[0]):
+                owner = name.rpartition(".")[0] if not name.startswith(".") else owner
+                found.add(f"{owner}{name}" if name.startswith(".") else name)
+    return found
+
+
+def test_every_key_of_the_status_is_documented_and_no_other() -> None:
+    schema = json.loads(text_of(TOP / "docs" / "status.schema.json"))
+    top = set(schema["properties"])
+    described = {path for path in paths(schema) if path.count(".") <= 1}
+    parents = {path.partition(".")[0] for path in described if "." in path}
+    documented = documented_paths()
+    assert documented - described == set()
+    whole = documented & top  # described as a whole, with its keys in the text
+    missing = {p for p in described - documented if p.partition(".")[0] not in whole} - parents
+    assert missing == set()
