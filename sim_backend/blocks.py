@@ -13,6 +13,7 @@ from agent.core.snapshot import MemoryBlocks
 from agent.core.units import PAGE_BYTES
 from sim_backend.overhead import SECTION_PAGES
 
+SCRATCH: Final = "Xen scratch"
 BLOCK_BYTES: Final = SECTION_PAGES * PAGE_BYTES
 HIGHEST_ADDRESS: Final = 1 << 39  # CONFIG_XEN_BALLOON_MEMORY_HOTPLUG_LIMIT: 512 GiB
 
@@ -21,17 +22,19 @@ class BlockTable:
     """The blocks, and the maps that grow with them."""
 
     def __init__(
-        self, firmware: MemoryMap, auto_online: str, first_hot_add: int, scratch_bytes: int = 0
+        self, firmware: MemoryMap, auto_online: str, first_hot_add: int, scratch_pages: int = 0
     ) -> None:
         self.firmware = firmware
         self.auto_online = auto_online
         self.hot_added: list[Region] = []
         self._first_hot_add = first_hot_add
-        self._scratch_bytes = scratch_bytes
+        self.scratch: tuple[Region, ...] = ()
         self._online: dict[int, bool] = {}
         for span in firmware.ram_spans():
             last = (span.stop - 1) // BLOCK_BYTES
             self._online.update(dict.fromkeys(range(span.start // BLOCK_BYTES, last + 1), True))
+        if scratch_pages:
+            self.add_scratch(scratch_pages)
 
     @property
     def offline_pages(self) -> int:
@@ -41,8 +44,12 @@ class BlockTable:
     @property
     def online_hot_added_pages(self) -> int:
         """Hot-added pages that are online."""
+        return sum(stop - start for start, stop in self.online_hot_added_spans()) // PAGE_BYTES
+
+    def online_hot_added_spans(self) -> list[tuple[int, int]]:
+        """Start and end of each hot-added block that is online."""
         blocks = [block for region in self.hot_added for block in _blocks_of(region)]
-        return sum(self._online[block] for block in blocks) * SECTION_PAGES
+        return [(b * BLOCK_BYTES, (b + 1) * BLOCK_BYTES) for b in blocks if self._online[b]]
 
     def state_of(self, block: int) -> str | None:
         """`online`, `offline`, or None when there is no such block."""
@@ -70,6 +77,22 @@ class BlockTable:
         self._online.update(dict.fromkeys(_blocks_of(region), False))
         return region
 
+    def add_scratch(self, pages: int) -> None:
+        """unpopulated-alloc takes address space for that many pages, in whole sections.
+
+        Foreign pages are mapped there; it is neither RAM nor a memory block.  Nothing happens when
+        there is no room.
+        """
+        size = -(-pages // SECTION_PAGES) * BLOCK_BYTES
+        start = next((place for place in self._places() if self._is_free(place, size)), None)
+        if start is not None:
+            self.scratch = (*self.scratch, Region(start, start + size - 1, SCRATCH))
+
+    @property
+    def scratch_pages(self) -> int:
+        """Pages of the scratch ranges."""
+        return sum(region.size_bytes for region in self.scratch) // PAGE_BYTES
+
     def online(self, block: int) -> int:
         """Put a block online; the pages that came with it, 0 when it was online already.
 
@@ -83,28 +106,21 @@ class BlockTable:
 
     def _free_place(self, size: int) -> int | None:
         """The lowest aligned free range, in the order in which the kernel tries."""
-        candidates = [region.end + 1 for region in self.firmware.regions]
-        if self._first_hot_add and not self.hot_added:
-            candidates = [self._first_hot_add, *candidates]
-        else:
-            candidates.sort()
-        for candidate in candidates:
-            start = -(-candidate // BLOCK_BYTES) * BLOCK_BYTES
+        first = [self._first_hot_add] if self._first_hot_add and not self.hot_added else []
+        for start in (*first, *self._places(by_address=not first)):
             if start + size <= HIGHEST_ADDRESS and self._is_free(start, size):
                 return start
         return None
 
-    def _is_free(self, start: int, size: int) -> bool:
-        if any(r.start < start + size and r.end >= start for r in self.firmware.regions):
-            return False
-        scratch_start = -(-self._boot_top() // BLOCK_BYTES) * BLOCK_BYTES
-        scratch_stop = scratch_start + self._scratch_bytes
-        return not (scratch_start < start + size and scratch_stop > start)
+    def _places(self, *, by_address: bool = True) -> list[int]:
+        """Aligned addresses behind each range that is taken."""
+        ends = [region.end + 1 for region in (*self.firmware.regions, *self.scratch)]
+        places = [-(-end // BLOCK_BYTES) * BLOCK_BYTES for end in ends]
+        return sorted(places) if by_address else places
 
-    def _boot_top(self) -> int:
-        boot_ram = [r for r in self.firmware.regions if r.kind == SYSTEM_RAM]
-        added = set(self.hot_added)
-        return max((r.end + 1 for r in boot_ram if r not in added), default=0)
+    def _is_free(self, start: int, size: int) -> bool:
+        taken = (*self.firmware.regions, *self.scratch)
+        return not any(r.start < start + size and r.end >= start for r in taken)
 
 
 def _blocks_of(region: Region) -> range:

@@ -29,6 +29,7 @@ from sim_backend.readings import snapshot_of
 from sim_backend.store import DomainStore
 
 WATCH_LATENCY_S: Final = 0.03
+UNPOPULATED_SINCE: Final = KernelRelease(5, 9)  # drivers/xen/unpopulated-alloc.c
 PRESSURE_TRIGGER_SINCE: Final = KernelRelease(5, 2)
 SETTLE_LIMIT_S: Final = 300.0
 USER_SPACE_AFTER_S: Final = 10.0
@@ -79,6 +80,7 @@ class SimulatedDomain:
         self._host_changes = 0
         self._host_changes_seen = 0
         self._next_watch_s = clock.now_s
+        self._foreign_pages = 0
         self.reservation: Reservation = host.create(
             domid, self.boot.xen_pages, self.boot.max_pages, self.boot.on_demand_pages
         )
@@ -210,6 +212,21 @@ class SimulatedDomain:
             self.tell("online", f"memory block {block} is online")
             self.driver.onlined(pages)
 
+    def map_foreign(self, pages: int) -> int:
+        """A backend maps so many pages of other domains; how many of them it could.
+
+        Linux 5.9 and later take address space for it (unpopulated-alloc), older kernels balloon
+        out pages of their own and leave the target as it is.
+        """
+        if not self.alive:
+            return 0
+        if self.config.image.release < UNPOPULATED_SINCE or not self.config.image.hotplug:
+            return self.driver.take_for_grants(pages)
+        self._foreign_pages += pages
+        if self._foreign_pages > self.blocks.scratch_pages:
+            self.blocks.add_scratch(self._foreign_pages - self.blocks.scratch_pages)
+        return pages
+
     def change_workload(self, **amounts_kib: int) -> None:
         """The guest's programs want something else (fields of `Workload`)."""
         if not self.alive:
@@ -276,7 +293,7 @@ class SimulatedDomain:
             self.boot.map,
             self.config.image.auto_online,
             regime.first_hot_add,
-            self.boot.scratch_pages * PAGE_KIB * 1024,
+            self.boot.scratch_pages,
         )
         self.driver = BalloonDriver(
             self.clock,

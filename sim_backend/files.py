@@ -183,7 +183,7 @@ def _blocks(domain: SimulatedDomain) -> dict[str, str]:
 
 
 def _iomem(domain: SimulatedDomain) -> str:
-    table = iomem_of(domain.blocks.firmware, domain.boot.map.top, domain.boot.scratch_pages)
+    table = iomem_of(domain.blocks.firmware, domain.boot.map.top, domain.blocks.scratch)
     lines: list[str] = []
     for region in table.regions:
         lines.append(f"{region.start:08x}-{region.end:08x} : {region.kind}")
@@ -250,7 +250,7 @@ def _zoneinfo(domain: SimulatedDomain) -> str:
     present.append(sums.present_pages - sum(present))
     spanned_dma = _DMA_END_PAGE - 1
     top_page = min(boot_map.top // PAGE_BYTES, _DMA32_END_PAGE)
-    scratch = domain.boot.scratch_pages
+    scratch = domain.blocks.scratch_pages
     spanned = [spanned_dma, top_page - _DMA_END_PAGE]
     spanned.append(sums.spanned_pages - sum(spanned) - scratch)
     free = domain.memory.free_kib // PAGE_KIB

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from agent.core.boot_map import FOUR_GIB
 from agent.core.kernel_release import KernelRelease
 from agent.core.memory_map import SYSTEM_RAM, MemoryMap, Region, memory_map
 from agent.core.snapshot import BalloonReading, DomainFacts, HostWishes, Snapshot, Zones
@@ -87,7 +88,7 @@ def snapshot_of(domain: SimulatedDomain) -> Snapshot:
         domain=facts,
         sources=statuses | balloon_statuses | host_statuses,
         firmware_map=domain.blocks.firmware,
-        iomem=iomem_of(domain.blocks.firmware, domain.boot.map.top, domain.boot.scratch_pages),
+        iomem=iomem_of(domain.blocks.firmware, domain.boot.map.top, domain.blocks.scratch),
         balloon=balloon,
         host=wishes,
         memory=domain.memory.reading(),
@@ -185,17 +186,35 @@ def _judged(text: str, signed: bool) -> tuple[int | None, str, str | None]:
 
 def zones_of(domain: SimulatedDomain) -> Zones:
     """/proc/zoneinfo, summed."""
-    hot_added = domain.blocks.online_hot_added_pages
+    blocks, boot = domain.blocks, domain.boot
+    scratch = blocks.scratch_pages - boot.scratch_pages
     return Zones(
-        spanned_pages=domain.boot.spanned_pages + hot_added,
-        present_pages=domain.boot.present_pages + hot_added,
+        spanned_pages=boot.spanned_pages + _normal_growth_pages(domain) + scratch,
+        present_pages=boot.present_pages + blocks.online_hot_added_pages,
         managed_pages=domain.memory.managed_kib // PAGE_KIB,
     )
 
 
+def _normal_growth_pages(domain: SimulatedDomain) -> int:
+    """By how much zone Normal spans more than at boot: hot-added memory goes there, holes and all.
+
+    What lies where DMA32 spans already becomes part of that (mm/memory_hotplug.c,
+    default_kernel_zone_for_pfn).
+    """
+    boot_top = domain.boot.map.top
+    low_top = min(boot_top, FOUR_GIB)
+    spans = [span for span in domain.blocks.online_hot_added_spans() if span[0] >= low_top]
+    if not spans:
+        return 0
+    at_boot = [(FOUR_GIB, boot_top)] if boot_top > FOUR_GIB else []
+    both = [*at_boot, *spans]
+    length = max(stop for _, stop in both) - min(start for start, _ in both)
+    return (length - sum(stop - start for start, stop in at_boot)) // PAGE_BYTES
+
+
 @lru_cache(maxsize=256)
-def iomem_of(firmware: MemoryMap, boot_top: int, scratch_pages: int) -> MemoryMap:
-    """/proc/iomem: page zero taken out, touching hot-added ranges merged, the scratch range."""
+def iomem_of(firmware: MemoryMap, boot_top: int, scratch: tuple[Region, ...]) -> MemoryMap:
+    """/proc/iomem: page zero taken out, touching hot-added ranges merged, the scratch ranges."""
     regions = [Region(0, PAGE_BYTES - 1, "Reserved")]
     for region in sorted(firmware.in_order_read):
         start = max(region.start, PAGE_BYTES)
@@ -205,8 +224,5 @@ def iomem_of(firmware: MemoryMap, boot_top: int, scratch_pages: int) -> MemoryMa
             regions[-1] = Region(last.start, region.end, SYSTEM_RAM)
         else:
             regions.append(Region(start, region.end, region.kind))
-    if scratch_pages:
-        section = 128 << 20
-        start = -(-boot_top // section) * section
-        regions.append(Region(start, start + scratch_pages * PAGE_BYTES - 1, "Xen scratch"))
+    regions += scratch
     return memory_map(sorted(regions))

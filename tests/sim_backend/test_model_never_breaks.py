@@ -120,7 +120,7 @@ DO: dict[str, Callable[[Libxl, SimulatedDomain, Any], object]] = {
     "online": lambda t, d, n: write_file(
         t, d, f"sys/devices/system/memory/memory{n}/state", "online"
     ),
-    "grants": lambda _, d, pages: d.driver.take_for_grants(pages),
+    "grants": lambda _, d, pages: d.map_foreign(pages),
     "host_takes": lambda _, d, mib: d.host.take_for_another(mib * MIB),
     "host_gives": lambda _, d, mib: d.host.return_from_another(mib * MIB),
     "migrate": migrate,

@@ -179,3 +179,30 @@ def test_a_guest_without_a_driver_reads_the_same_through_its_files(tmp_path: Pat
     inside = domain.snapshot()
     assert read._replace(origin=inside.origin, sources={}) == inside._replace(sources={})
     assert dict(sorted(read.sources.items())) == dict(sorted(inside.sources.items()))
+
+
+def test_since_5_9_foreign_pages_are_mapped_over_address_space_and_cost_no_memory() -> None:
+    """Seen in dom0 once it had served a guest: 128 MiB of "Xen scratch" above its RAM."""
+    _, domain = simple_guest(GuestConfig("dom0-pv", 1024 * MIB, 1536 * MIB))
+    before = domain.current_kib, domain.memory.managed_kib
+    assert domain.map_foreign(100) == 100
+    assert domain.blocks.scratch_pages == 32768
+    domain.map_foreign(32768)
+    assert domain.blocks.scratch_pages == 2 * 32768
+    assert (domain.current_kib, domain.memory.managed_kib) == before
+    assert "Xen scratch" in domain.files()["proc/iomem"]
+
+
+@pytest.mark.parametrize(
+    ("maxmem_mib", "current_below_kib", "ballooned_kib"),
+    [(1536, 0, 512 * MIB - 4000), (1024, 4000, 0)],
+)
+def test_before_5_9_they_are_ballooned_out_and_the_target_stays(
+    maxmem_mib: int, current_below_kib: int, ballooned_kib: int
+) -> None:
+    """The balloon's pages are lent first; when there are none, current is below the target."""
+    config = GuestConfig("dom0-pv", 1024 * MIB, maxmem_mib * MIB, image=image_of("4.19.0"))
+    _, domain = simple_guest(config)
+    assert domain.map_foreign(1000) == 1000
+    domain.settle()
+    assert counters_kib(domain) == (1024 * MIB, 1024 * MIB - current_below_kib, ballooned_kib)
