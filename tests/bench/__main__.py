@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What balloon-agent costs, measured in one run: `make bench`.
 
-    python3 -m tests.bench                a table to read; two minutes
-    python3 -m tests.bench --markdown     the same as Markdown
+    python3 -m tests.bench                everything, to read; some minutes
+    python3 -m tests.bench --markdown     what has a limit or is a ratio, as Markdown
     python3 -m tests.bench --readme       writes it into README.md
 
 What needs Debian's real xenstored is "not measured" without it; `make xenstored` fetches it.
@@ -104,14 +104,21 @@ def commit() -> str:
 
 def markdown(rows: Iterable[Line]) -> str:
     """The table, and what it was measured on."""
+    where = circumstances()  # before: the tree may change while this measures
     lines = ["| | measured | wanted |", "|---|---|---|"]
-    lines += [f"| {row.what} | {row.value} | {row.wanted} |" for row in rows]
-    return "\n".join([*lines, "", f"Measured by `make bench` on {circumstances()}."]) + "\n"
+    lines += [f"| {row.what} | {row.value} | {row.wanted} |" for row in rows if is_telling(row)]
+    return "\n".join([*lines, "", f"Measured by `make bench` on {where}."]) + "\n"
 
 
-def into_readme(table: str) -> None:
+def is_telling(row: Line) -> bool:
+    """Whether it belongs on the label: what has a limit, or is a ratio, or was not measured."""
+    return (
+        bool(row.wanted) or any(word in row.what for word in (" / ", "map")) or ":" not in row.what
+    )
+
+
+def into_readme(table: str, file: Path = TOP / "README.md") -> None:
     """Put the table in the place of the one that is there."""
-    file = TOP / "README.md"
     text = file.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
