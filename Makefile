@@ -55,9 +55,9 @@ test-xen-all: $(VENV)/develops ## ... every scenario and guest kernel: before a 
 bench: $(VENV)/develops ## what it costs, as ratios measured in one run
 	$(BIN)/python -m tests.bench
 
-fuzz: $(VENV)/develops ## fuzz every parser of outside data, SECONDS each (default 5)
+fuzz: $(VENV)/develops ## fuzz every parser of outside data, SECONDS each (default 5), or INPUTS over all
 	@$(PIP) install --constraint packaging/constraints.txt atheris || echo "No atheris here: random mutations."
-	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),5)
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),5) --inputs $(or $(INPUTS),0)
 
 wheel: $(VENV)/develops ## the wheel and the source archive, in dist/
 	$(BIN)/python -m build --no-isolation --outdir dist

@@ -21,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("target", nargs="*", help=f"of {', '.join(TARGETS)}; all without one")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each target (default: 5)")
+    parser.add_argument("--inputs", type=int, default=0, help="over all targets; not by time then")
     parser.add_argument("--seed", type=int, default=0, help="of chance; 0: another every time")
     arguments = parser.parse_args()
     unknown = set(arguments.target) - set(TARGETS)
@@ -28,21 +29,22 @@ def main() -> int:
         parser.error(f"no such target: {', '.join(sorted(unknown))}")
     print("guided by coverage (atheris)" if GUIDED else "random mutations (atheris: not installed)")
     seed = arguments.seed or random.SystemRandom().getrandbits(31)
-    broken = 0
-    for name in arguments.target or TARGETS:
-        broken += not run_apart(name, arguments.seconds, seed)
+    names = arguments.target or list(TARGETS)
+    inputs = -(-arguments.inputs // len(names))
+    broken = [name for name in names if not run_apart(name, arguments.seconds, inputs, seed)]
     return 1 if broken else 0
 
 
-def run_apart(name: str, seconds: float, seed: int) -> bool:
+def run_apart(name: str, seconds: float, inputs: int, seed: int) -> bool:
     """One target in a fresh interpreter; whether it held."""
     begin_s = time.monotonic()
-    command = [sys.executable, "-m", "tests.fuzz.one", name, str(seconds), str(seed)]
+    words = [name, str(seconds), str(inputs), str(seed)]
+    command = [sys.executable, "-m", "tests.fuzz.one", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     held = done.returncode == 0
-    print(
-        f"{name:18} {'held' if held else 'BROKEN'} {time.monotonic() - begin_s:5.1f} s", flush=True
-    )
+    outcome = "held" if held else "BROKEN"
+    took_s = time.monotonic() - begin_s
+    print(f"{name:18} {outcome} {took_s:6.1f} s  {done.stdout.strip()}", flush=True)
     if not held:
         print(done.stderr[-4000:], file=sys.stderr)
     return held

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fuzzes one target in this process: `python -m tests.fuzz.one TARGET SECONDS SEED`."""
+"""Fuzzes one target in this process: `python -m tests.fuzz.one TARGET SECONDS INPUTS SEED`.
+
+Ends after SECONDS, or after INPUTS if that is not 0.  A target breaks by any exception that is not
+its own, by an input that takes too long, and by memory that grows.
+"""
 
 import importlib.util
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -13,10 +18,13 @@ from typing import Final
 CORPUS: Final = Path(__file__).parents[1] / "corpus"
 FOUND: Final = Path(__file__).parent / "found"
 LARGEST_BYTES: Final = 8192
+HANG_S: Final = 10
+GROWTH_KIB: Final = 4096
+WARM_INPUTS: Final = 1000
 GUIDED: Final = importlib.util.find_spec("atheris") is not None
 
 
-def guide(name: str, seconds: float, seed: int) -> None:
+def guide(name: str, seconds: float, inputs: int, seed: int) -> None:
     """Let libFuzzer find inputs that reach new code."""
     import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415
 
@@ -27,11 +35,11 @@ def guide(name: str, seconds: float, seed: int) -> None:
         atheris.Setup(
             [
                 name,
-                f"-max_total_time={max(1, round(seconds))}",
+                f"-runs={inputs}" if inputs else f"-max_total_time={max(1, round(seconds))}",
                 f"-max_len={LARGEST_BYTES}",
                 f"-seed={seed}",
                 f"-artifact_prefix={FOUND}/{name}-",
-                "-timeout=10",
+                f"-timeout={HANG_S}",
                 "-verbosity=0",
                 learned,
                 str(CORPUS / name),
@@ -41,15 +49,18 @@ def guide(name: str, seconds: float, seed: int) -> None:
         atheris.Fuzz()
 
 
-def mutate(name: str, seconds: float, seed: int) -> None:
-    """Change, cut, join and repeat inputs of the corpus at random."""
+def mutate(name: str, seconds: float, inputs: int, seed: int) -> None:
+    """Change, cut, join and repeat inputs of the corpus at random; make some up altogether."""
     from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - in the process that runs it
 
     rng = random.Random(seed)
     seeds = [file.read_bytes() for file in sorted((CORPUS / name).iterdir())]
+    signal.signal(signal.SIGALRM, _hangs)
     end_s = time.monotonic() + seconds
-    while time.monotonic() < end_s:
-        raw = mutated(rng, seeds)
+    tried = warm_kib = 0
+    while tried < inputs if inputs else time.monotonic() < end_s:
+        raw = mutated(rng, seeds) if rng.random() < 0.9 else rng.randbytes(rng.randrange(300))
+        signal.alarm(HANG_S)
         try:
             TARGETS[name](raw)
         except Exception:  # noqa: BLE001 - that is what is sought
@@ -59,6 +70,25 @@ def mutate(name: str, seconds: float, seed: int) -> None:
             file.write_bytes(raw)
             print(f"{name}: the input is in {file}", file=sys.stderr)
             sys.exit(1)
+        tried += 1
+        if tried == WARM_INPUTS:
+            warm_kib = anonymous_kib()
+    grown_kib = anonymous_kib() - warm_kib if warm_kib else 0
+    print(f"{tried} inputs, {grown_kib:+d} KiB")
+    if grown_kib > GROWTH_KIB:
+        sys.exit(f"{name}: grew by {grown_kib} KiB")
+
+
+def _hangs(_number: int, _frame: object) -> None:
+    raise TimeoutError(f"longer than {HANG_S} s")
+
+
+def anonymous_kib() -> int:
+    """What this process has of memory of its own."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1])
+    return 0
 
 
 def mutated(rng: random.Random, seeds: list[bytes]) -> bytes:
@@ -83,5 +113,5 @@ def mutated(rng: random.Random, seeds: list[bytes]) -> bytes:
 
 
 if __name__ == "__main__":
-    target, seconds_text, seed_text = sys.argv[1:]
-    (guide if GUIDED else mutate)(target, float(seconds_text), int(seed_text))
+    target, seconds_text, inputs_text, seed_text = sys.argv[1:]
+    (guide if GUIDED else mutate)(target, float(seconds_text), int(inputs_text), int(seed_text))
