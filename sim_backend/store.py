@@ -21,7 +21,7 @@ class DomainStore:
     ) -> None:
         self._nodes = dict(nodes or {})
         self._watches: list[tuple[str, WatchCallback]] = []
-        self.guest_writable = frozenset(guest_writable)
+        self.guest_writable: frozenset[str] = frozenset(guest_writable)
         self.silent = False
 
     def read(self, path: str) -> str | None:

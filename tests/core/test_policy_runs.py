@@ -189,6 +189,18 @@ def test_a_guarded_guest_keeps_its_workload_and_goes_on_when_there_is_room(
     assert story.domain.memory.oom_kills == 0
 
 
+@pytest.mark.parametrize("mode", ["guard", "self"])
+@pytest.mark.parametrize("in_use_mib", [0, 300])
+def test_free_swap_is_no_room_to_shrink_into(mode: Any, in_use_mib: int) -> None:
+    story = Story(PolicySettings(mode=mode), swap_kib=1024 * MIB)
+    story.workload(1, in_use_mib)
+    story.mem_set(10, 200)
+    story.run(200)
+
+    assert story.domain.memory.swapped_kib == 0
+    assert (story.current_mib > 400) is bool(in_use_mib)
+
+
 def test_a_configured_floor_is_never_passed() -> None:
     story = Story(GUARD._replace(floor_kib=300 * MIB))
     story.mem_set(1, 200)

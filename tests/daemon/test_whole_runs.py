@@ -89,11 +89,11 @@ guests = st.fixed_dictionaries(
 class Run:
     """A daemon, its guest, and a plan of what goes wrong."""
 
-    def __init__(self, policy: PolicySettings, **guest: Any) -> None:
+    def __init__(self, policy: PolicySettings, profile: str = "auto", **guest: Any) -> None:
         self.toolstack: Libxl
         self.toolstack, domain = simple_guest(**guest)
         self.policy = policy
-        self.virtual = VirtualDaemon(domain, policy)
+        self.virtual = VirtualDaemon(domain, policy, profile)
         self.began_s = domain.clock.now_s
         self.afresh_s: list[float] = []
         self.misled = False
@@ -187,6 +187,10 @@ class Run:
         self.virtual.run(self.began_s + LASTS_S)
 
 
+def decisions_of(run: Run) -> list[dict[str, Any]]:
+    return run.virtual.daemon._reporter.log.as_objects()
+
+
 def check_writes(run: Run) -> None:
     writes = run.virtual.root.writes
     for write in writes:
@@ -273,3 +277,33 @@ def test_a_look_that_fails_all_the_time_feeds_no_watchdog() -> None:
     run.play()
     assert run.virtual.manager.pings == []
     assert run.virtual.daemon._failed_ticks > 10
+
+
+def test_a_limit_that_is_raised_while_it_runs_is_noticed_at_once() -> None:
+    run = Run(PolicySettings())
+    run.plan(5.0, "static-max", str(768 * MIB))
+    run.plan(10.0, "host-asks", 1000)
+    run.plan(200.0, "static-max", str(1024 * MIB))
+    run.play()
+
+    rules = [(entry["monotonic_s"] - run.began_s, entry["rule"]) for entry in decisions_of(run)]
+    assert [rule for when_s, rule in rules if when_s < 199][-1] == "beyond-static-max"
+    assert next(when_s for when_s, _ in rules if when_s > 199) < 200.1
+    assert rules[-1][1] != "beyond-static-max"
+
+
+@pytest.mark.parametrize(("profile", "every_s"), [("qubes", 10.0), ("xapi", 60.0)])
+def test_what_a_profile_publishes_below_memory_or_data_wakes_nobody(
+    profile: str, every_s: float
+) -> None:
+    run = Run(PolicySettings(), profile)
+    run.domain.store.guest_writable |= {"memory/meminfo", "control"}
+    for second in range(0, 240, 20):
+        run.plan(float(second), "workload", second)
+    run.play()
+
+    store = run.domain.store
+    key = "memory/meminfo" if profile == "qubes" else "data/meminfo_free"
+    assert (store.read(key) or "").isdigit()
+    assert (store.read("control/feature-balloon") == "1") is (profile == "xapi")
+    assert run.virtual.daemon._ticks < LASTS_S / every_s * 1.5 + 20

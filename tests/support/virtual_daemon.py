@@ -258,7 +258,9 @@ class Manager(Notifier):
 class VirtualDaemon:
     """The daemon and its edges; `run` lets virtual time pass."""
 
-    def __init__(self, domain: SimulatedDomain, policy: PolicySettings) -> None:
+    def __init__(
+        self, domain: SimulatedDomain, policy: PolicySettings, profile: str = "auto"
+    ) -> None:
         self.domain = domain
         self.root = Root(domain)
         self.root.settings = policy
@@ -270,7 +272,7 @@ class VirtualDaemon:
         self.sleep_gap_s = 0.0
         self.longest_turn_s = 0.0
         self.runs = False
-        self._config = Config(policy, "auto", {}, {}, ())
+        self._config = Config(policy, profile, {}, {}, ())
         self.bus = Bus("/nonexistent")
         self.bus.session = cast("XenstoreSession", self.session)
         self.daemon = self._made()
