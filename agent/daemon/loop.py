@@ -19,6 +19,7 @@ from agent.daemon.parts import Parts
 from agent.daemon.published_keys import LOOK_EVERY_S, parting_keys, profile_for
 from agent.daemon.reporter import Reporter
 from agent.daemon.turn import Turn
+from agent.daemon.upkeep import settle, tidy
 from agent.daemon.wakeups import Woken
 from agent.sources.pressure_trigger import open_trigger
 from agent.sources.xenstore_errors import (
@@ -74,6 +75,7 @@ class Daemon:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
+        settle()
         while not self._stopping:
             try:
                 self.serve(self._parts.wakeups.wait(self._timeout_s(time.monotonic())))
@@ -101,6 +103,7 @@ class Daemon:
             self._publish(now_s)
         if self._reporter.status_is_due(now_s):
             self._write_status(now_s)
+        tidy()
 
     def tick(self, cause: str) -> bool:
         """One turn and its report; whether it went well.  Never raises."""
