@@ -37,6 +37,9 @@ class SystemRoot:
         self.path = os.path.abspath(path)
         self.is_live = self.path == "/"
         self._real_prefix = os.path.realpath(self.path).rstrip("/") + "/"
+        # Every read goes through the same page; a fresh one each time would scatter the heap of a
+        # daemon that reads for months.
+        self._page = memoryview(bytearray(SMALL_LIMIT_BYTES))
 
     def absolute(self, relative: str) -> str:
         """Where a file of this root is on the real machine."""
@@ -60,7 +63,7 @@ class SystemRoot:
         try:
             if self._escapes(descriptor):
                 return Outcome(None, malformed("leads out of the capture"))
-            content = _read_up_to(descriptor, limit_bytes + 1)
+            content = self._read_up_to(descriptor, limit_bytes + 1)
         except OSError as error:
             return Outcome(None, status_of_error(error))
         finally:
@@ -110,20 +113,16 @@ class SystemRoot:
         real = os.readlink(f"/proc/self/fd/{descriptor}")
         return not (real + "/").startswith(self._real_prefix)
 
+    def _read_up_to(self, descriptor: int, limit_bytes: int) -> bytes:
+        """Read until the end or the limit; procfs hands out less than asked for at a time."""
+        pieces = []
+        left = limit_bytes
+        while left > 0 and (count := os.readv(descriptor, [self._page[:left]])):
+            pieces.append(bytes(self._page[:count]))
+            left -= count
+        return b"".join(pieces)
+
 
 def _status(error: OSError | ValueError) -> str:
     """As `status_of_error`, also for a path with a NUL in it (ValueError)."""
     return status_of_error(error) if isinstance(error, OSError) else malformed(error)
-
-
-def _read_up_to(descriptor: int, limit_bytes: int) -> bytes:
-    """Read until the end or the limit; procfs hands out less than asked for at a time."""
-    chunks = []
-    left = limit_bytes
-    while left > 0:
-        chunk = os.read(descriptor, min(left, 65536))
-        if not chunk:
-            break
-        chunks.append(chunk)
-        left -= len(chunk)
-    return b"".join(chunks)

@@ -22,6 +22,7 @@ from typing import Final, Protocol
 from agent.sources.xenstore_errors import DeviceDenied, DeviceMissing, XenstoreUnreachable
 
 DEVICES: Final = ("/dev/xen/xenbus", "/proc/xen/xenbus")
+_MOST_AT_ONCE_BYTES: Final = 4096
 _RETRY_CONNECT_S: Final = 0.01
 _MISSING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
 _DENIED: Final = (errno.EACCES, errno.EPERM)
@@ -38,7 +39,7 @@ class Transport(Protocol):
         ...
 
     def read(self, most_bytes: int) -> bytes | None:
-        """What is there, b"" at the end, None when nothing is there yet."""
+        """What is there, at most a page; b"" at the end, None when nothing is there yet."""
         ...
 
     def write(self, data: bytes) -> int | None:
@@ -56,6 +57,7 @@ class SocketTransport:
     errno_is_answer = False
 
     def __init__(self, path: str, timeout_s: float) -> None:
+        self._page = _page()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         deadline_s = time.monotonic() + timeout_s
         try:
@@ -81,9 +83,10 @@ class SocketTransport:
     def read(self, most_bytes: int) -> bytes | None:
         """What is there, b"" at the end, None when nothing is there yet."""
         try:
-            return self._socket.recv(most_bytes)
+            count = self._socket.recv_into(self._page[:most_bytes])
         except BlockingIOError:
             return None
+        return bytes(self._page[:count])
 
     def write(self, data: bytes) -> int | None:
         """How many bytes were taken, None when there is no room yet."""
@@ -104,6 +107,7 @@ class DeviceTransport:
 
     def __init__(self, path: str) -> None:
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        self._page = _page()
         self._file = io.FileIO(os.open(path, flags), "r+")
         try:
             with select.epoll() as probe:
@@ -118,7 +122,8 @@ class DeviceTransport:
 
     def read(self, most_bytes: int) -> bytes | None:
         """What is there, b"" at the end, None when nothing is there yet."""
-        return self._file.read(most_bytes)
+        count = self._file.readinto(self._page[:most_bytes])
+        return None if count is None else bytes(self._page[:count])
 
     def write(self, data: bytes) -> int | None:
         """How many bytes were taken, None when there is no room yet."""
@@ -127,6 +132,11 @@ class DeviceTransport:
     def close(self) -> None:
         """Give up the descriptor; the kernel drops its watches."""
         self._file.close()
+
+
+def _page() -> memoryview:
+    """Where everything is received: one place for all of it keeps the heap as it is."""
+    return memoryview(bytearray(_MOST_AT_ONCE_BYTES))
 
 
 def open_transport(path: str, timeout_s: float) -> Transport:

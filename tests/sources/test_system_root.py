@@ -138,7 +138,7 @@ def test_an_error_of_the_kernel_is_one_of_four_words(
 
     root = root_with(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(os, "read", refuse)
+        patched.setattr(os, "readv", refuse)
         assert root.read("file") == Outcome(None, status)
 
 
