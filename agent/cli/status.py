@@ -70,7 +70,7 @@ def status(
         return _watch(which, terminal, interval)
     assessment = assess(which.snapshot())
     lines = (short_status_lines if short else status_lines)(assessment, terminal.width)
-    if terminal.rows is not None and len(lines) >= terminal.rows:
+    if terminal.rows is not None and len(lines) >= terminal.rows and not short:
         lines += reminder_lines(assessment, terminal.width)
     terminal.show(lines)
     return exit_codes.OF_VERDICT[assessment.verdict]

@@ -14,7 +14,7 @@ from agent.core.situation import Situation
 from agent.core.units import format_kib, pages_to_kib
 from agent.core.waterfall import waterfall
 from agent.report.picture import addresses_picture, amounts_picture
-from agent.report.styled import Line, Span, heading, labelled, line, wrapped
+from agent.report.styled import Line, Span, heading, labelled, line, without_end, wrapped
 from agent.report.top import banner_lines, gravest_codes, judged_lines, titled
 from agent.report.waterfall_text import waterfall_lines
 
@@ -32,12 +32,15 @@ _FIGURE_COLUMNS: Final = 42
 def status_lines(assessment: Assessment, width: int, trends: Sequence[Line] = ()) -> list[Line]:
     """The whole screen for a terminal of `width` columns; `trends` go below the picture."""
     situation = assessment.situation
-    return [
+    lines = [
         *short_status_lines(assessment, width, trends),
+        (),
         *waterfall_lines(waterfall(situation), width),
+        *_addresses(situation, width),
         *_reconciliation(situation, width),
         *_privileges(situation, width),
     ]
+    return without_end(lines)
 
 
 def short_status_lines(
@@ -45,7 +48,7 @@ def short_status_lines(
 ) -> list[Line]:
     """The answer without its proof: what fits on a screen of 24 lines."""
     situation = assessment.situation
-    return [
+    lines = [
         *headline_lines(assessment, width),
         *wrapped(_who(situation), width, indent="  ", style="dim"),
         (),
@@ -54,6 +57,7 @@ def short_status_lines(
         *_findings(assessment, width),
         *_sides(situation, width),
     ]
+    return without_end(lines)
 
 
 def reminder_lines(assessment: Assessment, width: int) -> list[Line]:
@@ -105,17 +109,20 @@ def _who(situation: Situation) -> str:
 
 def _picture(situation: Situation, width: int) -> list[Line]:
     lines = amounts_picture(situation, width)
-    firmware_map = situation.snapshot.firmware_map
-    if firmware_map is not None:
-        strip = addresses_picture(firmware_map, width)
-        if strip:
-            holes = firmware_map.holes()
-            holes_kib = sum(hole.stop - hole.start for hole in holes) // 1024
-            lines += [(), *strip]
-            words = "with a hole" if len(holes) == 1 else f"with {len(holes)} holes, together"
-            note = f"RAM by address (E820 map), {words} of {format_kib(holes_kib)}"
-            lines += wrapped(note, width, style="dim")
     return [*lines, ()] if lines else []
+
+
+def _addresses(situation: Situation, width: int) -> list[Line]:
+    """Where the map's RAM lies, above the sum that is about it."""
+    firmware_map = situation.snapshot.firmware_map
+    strip = addresses_picture(firmware_map, width) if firmware_map is not None else []
+    if firmware_map is None or not strip:
+        return []
+    holes = firmware_map.holes()
+    holes_kib = sum(hole.stop - hole.start for hole in holes) // 1024
+    words = "with a hole" if len(holes) == 1 else f"with {len(holes)} holes, together"
+    note = f"RAM by address (E820 map), {words} of {format_kib(holes_kib)}"
+    return [*strip, *wrapped(note, width, style="dim"), ()]
 
 
 def _reconciliation(situation: Situation, width: int) -> list[Line]:
@@ -247,9 +254,11 @@ def _room_words(situation: Situation) -> str:
     if room.up_kib is not None:
         words.append(f"may grow by {format_kib(room.up_kib)}")
     if room.down_kib is not None and room.floor_kib is not None:
+        least = f"(floor {format_kib(room.floor_kib)})"
         words.append(
-            f"may give {format_kib(room.down_kib)} before it hurts (floor "
-            f"{format_kib(room.floor_kib)})"
+            f"may give {format_kib(room.down_kib)} before it hurts {least}"
+            if room.down_kib
+            else f"can give nothing without hurting {least}"
         )
     return ", ".join(words)
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 # What to write where the terminal has no such character.
 _ASCII: Final = str.maketrans(
     {
-        "█": "#", "▒": "+", "░": ".", "·": " ", "▼": "v", "▲": "^", "│": "|", "●": "*",
+        "█": "#", "▒": "+", "░": ".", "·": "-", "▼": "v", "▲": "^", "│": "|", "●": "*",
         "━": "=", "─": "-", "—": "-", "…": "~", "≈": "~", "×": "x", "−": "-", "╳": "x",
         "▁": "_", "▂": "_", "▃": "-", "▄": "-", "▅": "=", "▆": "=", "▇": "#",
     }
@@ -61,6 +61,14 @@ def labelled(
     lines = wrapped(text, width, indent=" " * (len(indent) + columns))
     first = lines[0][0].text[len(indent) + columns :] if lines else ""
     return [line(indent, Span(f"{label:<{columns}}", "heading"), first), *lines[1:]]
+
+
+def without_end(lines: list[Line]) -> list[Line]:
+    """The same without empty lines at its end."""
+    shown = len(lines)
+    while shown and not lines[shown - 1]:
+        shown -= 1
+    return lines[:shown]
 
 
 def plain(lines: Iterable[Line], *, ascii_only: bool = False) -> str:

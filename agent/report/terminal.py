@@ -56,8 +56,7 @@ class Terminal:
     @property
     def rows(self) -> int | None:
         """How many lines are seen at once; None where it is no terminal."""
-        console = self._console
-        return console.size.height if console is not None and console.is_terminal else None
+        return self._console.size.height if self._console and sys.stdout.isatty() else None
 
     @property
     def redraws(self) -> bool:
@@ -80,7 +79,7 @@ class Terminal:
         room = max(1, self._console.size.height - 1)
         shown = list(lines)
         if len(shown) > room:
-            more = f"... {len(shown) - room + 1} lines more"
+            more = f"... {len(shown) - room + 1} lines more in a taller terminal"
             shown = [*shown[: room - 1], (Span(more, "dim"),)]
         text = self._drawn(shown).replace("\n", f"{_ERASE_LINE}\n")
         sys.stdout.write(f"{_HOME}{text}{_ERASE_BELOW}")
