@@ -59,6 +59,9 @@ def measured() -> Iterator[Line]:
         except XenstoredMissing:
             yield Line(measurement.name, "not measured: run `make xenstored` first", "")
             continue
+        except TimeoutError:
+            yield Line(measurement.name, "not measured: this machine is too busy", "")
+            continue
         yield from (in_words(measurement.name, row) for row in rows)
 
 
@@ -102,12 +105,16 @@ def commit() -> str:
     return f"commit {said.stdout.strip()}"
 
 
-def markdown(rows: Iterable[Line]) -> str:
-    """The table, and what it was measured on."""
+def markdown(rows: Iterable[Line]) -> Iterator[str]:
+    """The lines of the table, as soon as they are known, and what it was measured on."""
     where = circumstances()  # before: the tree may change while this measures
-    lines = ["| | measured | wanted |", "|---|---|---|"]
-    lines += [f"| {row.what} | {row.value} | {row.wanted} |" for row in rows if is_telling(row)]
-    return "\n".join([*lines, "", f"Measured by `make bench` on {where}."]) + "\n"
+    yield "| | measured | wanted |"
+    yield "|---|---|---|"
+    for row in rows:
+        if is_telling(row):
+            yield f"| {row.what} | {row.value} | {row.wanted} |"
+    yield ""
+    yield f"Measured by `make bench` on {where}."
 
 
 def is_telling(row: Line) -> bool:
@@ -132,10 +139,12 @@ def main() -> int:
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     options = parser.parse_args()
     if options.readme or options.markdown:
-        table = markdown(measured())
-        print(table, end="")
+        table = []
+        for line in markdown(measured()):
+            print(line, flush=True)
+            table.append(f"{line}\n")
         if options.readme:
-            into_readme(table)
+            into_readme("".join(table))
         return 0
     print(circumstances())
     for row in measured():

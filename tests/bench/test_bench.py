@@ -27,7 +27,7 @@ def test_without_a_xenstored_the_table_says_what_is_missing(
     there = bench.Measurement("start", lambda: [Row("status / bare python", 5.0, 8.0)])
     absent = bench.Measurement("reaction", missing)
     monkeypatch.setattr(bench, "MEASUREMENTS", (there, absent))
-    table = bench.markdown(bench.measured())
+    table = "\n".join(bench.markdown(bench.measured()))
     assert "| start: status / bare python | 5 times | at most 8 |" in table
     assert "| reaction | not measured: run `make xenstored` first |" in table
     assert bench.circumstances() in table
