@@ -128,13 +128,9 @@ def test_the_sources_know_only_the_core() -> None:
     assert not wrong, says(wrong)
 
 
-def test_pyxs_is_known_to_the_xenstore_sources_alone() -> None:
-    wrong = [
-        one
-        for one in imports("agent")
-        if one.package == "pyxs" and not one.file.startswith("agent/sources/xenstore_")
-    ]
-    assert not wrong, says(wrong)
+def test_pyxs_is_known_to_one_module() -> None:
+    users = {one.file for one in imports("agent") if one.package == "pyxs"}
+    assert users == {"agent/sources/xenstore_pyxs.py"}
 
 
 def test_psutil_is_known_to_one_module_and_loaded_when_it_is_asked() -> None:

@@ -15,6 +15,7 @@ from agent.sources.host_wishes import HostFacts, read_host
 from agent.sources.key_store import SessionKeys, status_of_error
 from agent.sources.outcome import ABSENT, OK, malformed
 from agent.sources.xenstore_errors import XenstoreError, XenstoreLost, XenstoreUnreachable
+from agent.sources.xenstore_requests import Requests
 from agent.sources.xenstore_session import XenstoreSession
 
 REQUEST_S: Final = 1.5  # so that a stop never takes two seconds
@@ -31,7 +32,7 @@ class Bus:
     """`facts` is what the host said last; empty while there is no connection."""
 
     def __init__(self, path: str) -> None:
-        self.session = XenstoreSession(path, REQUEST_S)
+        self.session = XenstoreSession(path, REQUEST_S, Requests)
         self.facts = NO_FACTS
         self.statuses: dict[str, str] = {"xenstore": ABSENT}
         self.lost_because: str | None = None

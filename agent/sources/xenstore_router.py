@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyxs without its thread; the only module that imports pyxs.
+"""One connection to xenstored without a thread, driven by whoever asks.
 
-`pyxs.Client` hands every request to a router and waits for what that gives back. pyxs's own
-router (0.4.1) is a thread that ends at the first odd packet and leaves its callers waiting for
-ever. The one here is driven by whoever asks: it sends, waits for the answer until a deadline,
-and keeps the watch events it meets on the way. So a request is answered, refused, or ends with
-`XenstoreLost` and a closed connection that can be opened again.
+It sends a request, waits for the answer until a deadline, and keeps the watch events it meets on
+the way. So a request is answered, refused, or ends with `XenstoreLost` and a closed connection
+that can be opened again.
 
-It builds on `pyxs._internal` (Packet, Op), which is why pyproject.toml bounds pyxs's version.
+It stands where `pyxs.Router` does under a `pyxs.Client` (see `xenstore_pyxs`), whose own (0.4.1) is
+a thread that ends at the first odd packet and leaves its callers waiting for ever.
 """
 
 import contextlib
@@ -15,25 +14,16 @@ import errno
 import os
 import select
 import time
-from typing import Any, Final
-
-import pyxs
-from pyxs import _internal
-from pyxs._internal import NUL, Packet
+from typing import Final
 
 from agent.sources.xenstore_errors import XenstoreLost, XenstoreRefused, refusal
 from agent.sources.xenstore_transport import Transport, open_transport
 from agent.sources.xenstore_watches import Watches
-from agent.sources.xenstore_wire import HEADER, MOST_REQUEST_BYTES, Frame, Framer
+from agent.sources.xenstore_wire import HEADER, Frame, Framer, Op, describe
 
-__all__ = ["NUL", "LoopRouter", "Op", "RoutedClient"]
-
-Op: Final[Any] = _internal.Op
-"""The types of packets, by name."""
 _LAST_RQ_ID: Final = 2**32 - 1
 _READS_PER_COLLECT: Final = 64  # 256 KiB, some 8000 events: a storm must not hold up the caller
 _LONGEST_POLL_S: Final = 86400.0  # poll() counts milliseconds in an int
-_ACKNOWLEDGED: Final = (Op.WATCH, Op.UNWATCH, Op.WRITE, Op.MKDIR, Op.RM, Op.SET_PERMS)
 _ANSWER_ERRNOS: Final = frozenset(
     # What the kernel may return from write() on xenbus for a request it understood, all of
     # xsd_errors (xs_wire.h) but EIO and EAGAIN, which mean the device here, and its own EILSEQ.
@@ -45,26 +35,26 @@ _ANSWER_ERRNOS: Final = frozenset(
 )  # fmt: skip
 
 
-class _PendingReply:
-    """What `pyxs.Client` gets for a request, and asks once."""
+class PendingReply:
+    """The answer to come for a request that was sent; asked once."""
 
     __slots__ = ("_deadline_s", "_router", "_sent")
 
-    def __init__(self, router: "LoopRouter", sent: Packet, deadline_s: float) -> None:
+    def __init__(self, router: "LoopRouter", sent: Frame, deadline_s: float) -> None:
         self._router = router
         self._sent = sent
         self._deadline_s = deadline_s
 
-    def get(self) -> Packet:
+    def get(self) -> Frame:
         """The answer; raises XenstoreLost when there is none in time."""
         return self._router.receive(self._sent, self._deadline_s)
 
 
 class LoopRouter:
-    """Stands where `pyxs.Router` does: one connection, one request at a time, no thread."""
+    """One connection, one request at a time, no thread."""
 
     def __init__(self, path: str, timeout_s: float, watches: Watches) -> None:
-        self.connection = path  # what pyxs.Client shows of itself
+        self.connection = path
         self._timeout_s = timeout_s
         self._watches = watches
         self._transport: Transport | None = None
@@ -115,11 +105,11 @@ class LoopRouter:
         self._rq_id = self._rq_id % _LAST_RQ_ID + 1
         return self._rq_id
 
-    def send(self, packet: Packet) -> _PendingReply:
+    def send(self, packet: Frame) -> PendingReply:
         """Send a request; its deadline begins here."""
         transport = self._require()
         deadline_s = time.monotonic() + self._timeout_s
-        header = HEADER.pack(packet.op, packet.rq_id, packet.tx_id, packet.size)
+        header = HEADER.pack(packet.op, packet.rq_id, packet.tx_id, len(packet.payload))
         try:
             self._send_all(transport, header + packet.payload, deadline_s, packet)
         except XenstoreRefused:
@@ -127,15 +117,15 @@ class LoopRouter:
         except BaseException:  # half a request may be out: nothing can follow it
             self.terminate()
             raise
-        return _PendingReply(self, packet, deadline_s)
+        return PendingReply(self, packet, deadline_s)
 
-    def receive(self, sent: Packet, deadline_s: float) -> Packet:
+    def receive(self, sent: Frame, deadline_s: float) -> Frame:
         """The answer to `sent`; events on the way are kept, answers to others are dropped."""
         expired = False
         while True:
             while (frame := self._next_reply()) is not None:
                 if self._is_answer(frame, sent):
-                    return Packet(frame.op, frame.payload, frame.rq_id, frame.tx_id)  # type: ignore[no-untyped-call]
+                    return frame
             if expired:
                 raise self._lost(f"no answer to {describe(sent)} within {self._timeout_s:g} s")
             wait_s = deadline_s - time.monotonic()
@@ -170,7 +160,7 @@ class LoopRouter:
         return XenstoreLost(f"{self.connection}: {reason}")
 
     def _send_all(
-        self, transport: Transport, message: bytes, deadline_s: float, packet: Packet
+        self, transport: Transport, message: bytes, deadline_s: float, packet: Frame
     ) -> None:
         taken = 0
         while taken < len(message):
@@ -186,7 +176,7 @@ class LoopRouter:
             else:
                 taken += count
 
-    def _wait_for_room(self, transport: Transport, deadline_s: float, packet: Packet) -> None:
+    def _wait_for_room(self, transport: Transport, deadline_s: float, packet: Frame) -> None:
         wait_s = deadline_s - time.monotonic()
         if wait_s <= 0:
             raise self._lost(f"{describe(packet)} not taken within {self._timeout_s:g} s")
@@ -222,7 +212,7 @@ class LoopRouter:
         while self._next_reply() is not None:
             pass
 
-    def _is_answer(self, frame: Frame, sent: Packet) -> bool:
+    def _is_answer(self, frame: Frame, sent: Frame) -> bool:
         if frame.rq_id != sent.rq_id:
             # Until 4.10 the kernel makes its answer to these two up, without our id.
             of_kernel = frame.rq_id == 0 and frame.op == sent.op and self.errno_is_answer
@@ -230,44 +220,3 @@ class LoopRouter:
         if frame.op not in {sent.op, Op.ERROR} or frame.tx_id != sent.tx_id:
             raise self._lost(f"{describe(sent)} was answered by a packet of type {frame.op}")
         return True
-
-
-class RoutedClient(pyxs.Client):
-    """`pyxs.Client` over a `LoopRouter`, with values of any bytes and errors of our own.
-
-    Its `read`, `list` and `delete` are left unused: they begin with a check that asks for the
-    working directory, which may be gone.
-    """
-
-    router: LoopRouter
-
-    def __init__(self, router: LoopRouter) -> None:
-        super().__init__(router=router)  # type: ignore[no-untyped-call]
-
-    def execute_command(self, op: int, *args: bytes, **kwargs: Any) -> bytes:  # noqa: ARG002
-        """Ask `op` of xenstored and return its answer: a value as it is, others without the NUL.
-
-        Raises:
-            XenstoreRefused: the answer is an error.
-            XenstoreLost: there is no answer, or it makes no sense.
-        """
-        payload = b"".join(args)
-        sent = Packet(op, payload[:MOST_REQUEST_BYTES], self.router.next_rq_id(), self.tx_id)  # type: ignore[no-untyped-call]
-        if len(payload) > MOST_REQUEST_BYTES:
-            raise refusal(b"E2BIG", describe(sent))
-        reply = self.router.send(sent).get()
-        if reply.op == Op.ERROR:
-            raise refusal(reply.payload.rstrip(NUL), describe(sent))
-        if op == Op.READ:
-            return bytes(reply.payload)
-        answer = bytes(reply.payload.rstrip(NUL))
-        if op in _ACKNOWLEDGED and answer != b"OK":
-            self.router.terminate()
-            raise XenstoreLost(f"{describe(sent)} was answered by something else than OK")
-        return answer
-
-
-def describe(packet: Packet) -> str:
-    """A request in words: "write data/balloon/state"."""
-    key = packet.payload.split(NUL, 1)[0].decode("ascii", "backslashreplace")
-    return f"{Op._fields[packet.op].lower()} {key}"

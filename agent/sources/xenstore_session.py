@@ -20,13 +20,16 @@ moment short, a request that has a deadline goes before each.
 import contextlib
 import re
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 from agent.sources.xenstore_errors import XenstoreRefused, refusal
-from agent.sources.xenstore_router import NUL, LoopRouter, Op, RoutedClient
+from agent.sources.xenstore_requests import Requests
+from agent.sources.xenstore_router import LoopRouter
 from agent.sources.xenstore_transport import default_path
 from agent.sources.xenstore_watches import Watches, WatchEvent
+from agent.sources.xenstore_wire import NUL, Op
 
 __all__ = ["WatchEvent", "XenstoreSession", "default_path"]
 
@@ -40,17 +43,23 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_@/.-]{1,64}")
 class XenstoreSession:
     """One connection to xenstore; not for several threads, and not to be used across fork()."""
 
-    def __init__(self, path: str, timeout_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        path: str,
+        timeout_s: float = 2.0,
+        client: Callable[[LoopRouter], Requests] | None = None,
+    ) -> None:
         """Prepare a session; nothing is opened before `connect()`.
 
         Args:
             path: a unix socket or a xenbus device.
             timeout_s: what each request may take, in seconds.
+            client: what asks; pyxs's unless the caller, who stays for long, has a leaner one.
         """
         self.path = path
         self._watches = Watches()
         self._router = LoopRouter(path, timeout_s, self._watches)
-        self._client = RoutedClient(self._router)
+        self._client = (client or _pyxs_client)(self._router)
 
     def __enter__(self) -> Self:
         self.connect()
@@ -72,11 +81,11 @@ class XenstoreSession:
             DeviceDenied: this user may not open it.
             XenstoreUnreachable: any other reason; the two above are kinds of it.
         """
-        self._client.connect()  # type: ignore[no-untyped-call]
+        self._router.start()
 
     def close(self) -> None:
         """Close the connection and forget the watches; never waits."""
-        self._client.close()  # type: ignore[no-untyped-call]
+        self._router.terminate()
 
     @property
     def connected(self) -> bool:
@@ -176,13 +185,19 @@ class XenstoreSession:
         return [entry for entry in answer.decode("ascii", "backslashreplace").split("\0") if entry]
 
     def _acknowledge(self, op: int, *args: bytes) -> None:
-        self._client.ack(op, *args)  # type: ignore[no-untyped-call]
+        self._client.execute_command(op, *args)
 
     def _ask_something(self, path: bytes) -> None:
         """Make sure xenstored answers before a request that cannot be given up."""
         if self._router.errno_is_answer:
             with contextlib.suppress(XenstoreRefused):
                 self._client.execute_command(Op.READ, path + NUL)
+
+
+def _pyxs_client(router: LoopRouter) -> Requests:
+    from agent.sources.xenstore_pyxs import RoutedClient  # noqa: PLC0415 - 0.7 MiB
+
+    return RoutedClient(router)
 
 
 def _checked(key: str, verb: str) -> bytes:

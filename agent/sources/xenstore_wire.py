@@ -13,6 +13,7 @@ Relies on docs/design.md A24.
 import struct
 from typing import Final, NamedTuple
 
+NUL: Final = b"\0"
 HEADER: Final = struct.Struct("=IIII")
 MOST_PAYLOAD_BYTES: Final = 4096
 """What a packet may carry (XENSTORE_PAYLOAD_MAX)."""
@@ -22,8 +23,29 @@ MOST_REQUEST_BYTES: Final = MOST_PAYLOAD_BYTES - HEADER.size
 _LAST_TYPE: Final = 22  # XS_DIRECTORY_PART
 
 
+class Op:
+    """Types of packets: xsd_sockmsg_type, as far as they are asked for or may be told."""
+
+    DIRECTORY: Final = 1
+    READ: Final = 2
+    GET_PERMS: Final = 3
+    WATCH: Final = 4
+    UNWATCH: Final = 5
+    TRANSACTION_START: Final = 6
+    TRANSACTION_END: Final = 7
+    WRITE: Final = 11
+    MKDIR: Final = 12
+    RM: Final = 13
+    SET_PERMS: Final = 14
+    WATCH_EVENT: Final = 15
+    ERROR: Final = 16
+
+
+_VERBS: Final = {op: name.lower() for name, op in vars(Op).items() if isinstance(op, int)}
+
+
 class Frame(NamedTuple):
-    """One packet received.
+    """One packet.
 
     Attributes:
         op: its type, 0 to 22.
@@ -36,6 +58,12 @@ class Frame(NamedTuple):
     rq_id: int
     tx_id: int
     payload: bytes
+
+
+def describe(request: Frame) -> str:
+    """A request in words: "write data/balloon/state"."""
+    key = request.payload.split(NUL, 1)[0].decode("ascii", "backslashreplace")
+    return f"{_VERBS.get(request.op, f'request {request.op}')} {key}"
 
 
 class Framer:
