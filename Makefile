@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCE := agent sim_backend tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check lint types format pictures man xenstored test-xen test-xen-all bench fuzz wheel test-wheel sbom constraints deb test-deb clean
+.PHONY: help run demo demo-xen test check lint types format pictures man xenstored test-xen test-xen-all bench fuzz wheel test-wheel sbom constraints deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ run: $(VENV)/runs ## show this guest's memory; not on Xen: that of the built-in 
 
 demo: $(VENV)/runs ## two guests without and with the agent, simulated; plots in dist/demo
 	$(BIN)/balloon-agent simulate --demo dist/demo
+
+demo-xen: $(VENV)/develops ## ... in guests of a real Xen: minutes; plots and samples in dist/demo-xen
+	$(BIN)/python -m tests.xenlab demonstrate dist/demo-xen
 
 test: $(VENV)/develops ## all tests but those that boot a real Xen
 	$(BIN)/pytest

@@ -16,6 +16,7 @@ from tests.deb.conftest import TREE
 pytestmark = pytest.mark.deb
 
 STORY: Final = Path(__file__).parent / "life-of-a-package.sh"
+LISTING: Final = STORY.with_name("what-is-there.sh")
 # What a small Debian has, and what its administrator would look at the agent with.
 ROOT_PACKAGES: Final = "systemd,man-db"
 
@@ -80,7 +81,7 @@ def test_installed_upgraded_removed_and_purged_a_debian_is_as_it_was(
 ) -> None:
     """In a fresh Debian 12 of its own; what the packages need comes from Debian's archive."""
     hooks = [
-        f"--customize-hook=copy-in {STORY} {debs} {newer_debs} /",
+        f"--customize-hook=copy-in {STORY} {LISTING} {debs} {newer_debs} /",
         f'--customize-hook=chroot "$1" sh /{STORY.name} /{debs.name} /{newer_debs.name}',
     ]
     mode = "root" if os.geteuid() == 0 else "unshare"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.xenlab import captures, paths, runner, scenarios
+from tests.xenlab import captures, demonstration, paths, runner, scenarios
 from tests.xenlab.build.builder import build
 from tests.xenlab.build.recipe import BASE_SUITE, KERNELS
 from tests.xenlab.errors import LabError
@@ -79,6 +79,18 @@ def _refresh_captures(arguments: argparse.Namespace) -> int:
     status = _follow(run)
     for name in captures.refresh(run.kept(), run.folder / "captures"):
         say(f"refreshed {name}")
+    return status
+
+
+def _demonstrate(arguments: argparse.Namespace) -> int:
+    folder: Path | None = arguments.redraw
+    status = 0
+    if folder is None:
+        shown = list(scenarios.SHOWN.values())
+        run = runner.prepare(shown, say, wheel=arguments.wheel, machines=arguments.machines)
+        status, folder = _follow(run), run.folder
+    for line in demonstration.tell(folder, arguments.into):
+        print(line)
     return status
 
 
@@ -150,6 +162,15 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--wheel", type=Path, help="the agent to have in the guests")
     command.add_argument("--machines", type=_count, help="how many play side by side")
     command.set_defaults(act=_refresh_captures)
+
+    command = commands.add_parser(
+        "demonstrate", help="show what the agent is for: guests without it and with it, as plots"
+    )
+    command.add_argument("into", type=Path, metavar="DIRECTORY", help="where the plots go")
+    command.add_argument("--redraw", type=Path, metavar="RUN", help="from the folder of a run")
+    command.add_argument("--wheel", type=Path, help="the agent to have in the guests")
+    command.add_argument("--machines", type=_count, help="how many play side by side")
+    command.set_defaults(act=_demonstrate)
 
     command = commands.add_parser("shell", help="boot and give a shell in dom0")
     command.add_argument("kernels", nargs="*", type=_suite, metavar="SUITE")

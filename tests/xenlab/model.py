@@ -22,6 +22,8 @@ class GuestSpec(NamedTuple):
     kernel: str = "bookworm"
     """The Debian suite of its kernel."""
     systemd: bool = False
+    debs: bool = False
+    """The agent is not installed; its Debian packages lie in /lab/debs."""
     command_line: tuple[str, ...] = ()
     """Words to add to the kernel's command line."""
     config: tuple[str, ...] = ()

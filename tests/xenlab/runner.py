@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tests.xenlab import dispatch, paths, share
+from tests.xenlab import dispatch, packages, paths, share
 from tests.xenlab.build import requirements
 from tests.xenlab.build.builder import Artifacts, build
 from tests.xenlab.dispatch import Dispatcher
@@ -85,6 +85,9 @@ def prepare(
         _machine(artifacts, folder / f"machine-{number}", wheel, plan)
         for number in range(1, count + 1)
     ]
+    if any(scenario.guest.debs for scenario in scenarios):
+        say("building the Debian packages")
+        packages.prepare([machine.share for machine in made], artifacts.rootfs, folder)
     results = Results(scenarios, artifacts.kernel_versions())
     return Run(folder, scenarios, made, results, about)
 

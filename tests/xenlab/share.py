@@ -5,6 +5,7 @@ tests/xenlab/...   the lab's own sources, imported under the same names as here
 tests/contract/... tests that are run in a guest, with what they need of tests/support
 agent.whl          the agent to test
 payload.cpio       the same two for guests, laid behind their initramfs
+debs.cpio          the agent's Debian packages for guests that get these instead (packages.py)
 run.json           what holds for the whole run
 events.jsonl       written by dom0: what happened and that it wants to know what to play next
 orders.jsonl       the answers: a scenario's name, null for nothing more

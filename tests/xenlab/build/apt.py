@@ -97,17 +97,21 @@ class Suite:
         """Download packages and unpack their files into a folder."""
         downloads = into / "debs"
         downloads.mkdir(parents=True)
-        wanted = [f"{package.name}={package.version}" for package in packages]
+        self.download([f"{package.name}={package.version}" for package in packages], downloads)
+        for deb in sorted(downloads.glob("*.deb")):
+            _output(["dpkg-deb", "--extract", str(deb), str(into)])
+            deb.unlink()
+
+    def download(self, wanted: Iterable[str], into: Path) -> None:
+        """Download packages given as `name=version` into a folder."""
+        command = ["apt-get", "--quiet", "download", *wanted]
         try:
-            self._run("apt-get", "--quiet", "download", *wanted, cwd=downloads)
+            self._run(*command, cwd=into)
         except LabError:
             if self._fresh:
                 raise
             self.update()  # The archive drops superseded versions; our index may be older.
-            self._run("apt-get", "--quiet", "download", *wanted, cwd=downloads)
-        for deb in sorted(downloads.glob("*.deb")):
-            _output(["dpkg-deb", "--extract", str(deb), str(into)])
-            deb.unlink()
+            self._run(*command, cwd=into)
 
     def _sources_text(self) -> str:
         return "".join(line + "\n" for line in self.sources())

@@ -181,7 +181,7 @@ class Guest:
                 f"name = {json.dumps(self.name)}",
                 f"type = {json.dumps(spec.kind)}",
                 f"kernel = {json.dumps(str(kernel))}",
-                f"ramdisk = {json.dumps(str(initramfs(spec.kernel)))}",
+                f"ramdisk = {json.dumps(str(initramfs(spec)))}",
                 f"extra = {json.dumps(' '.join(command_line))}",
                 f"memory = {spec.memory_mib}",
                 f"maxmem = {spec.maxmem_mib}",
@@ -240,10 +240,12 @@ def boot_folder(suite: str) -> Path:
     return folder
 
 
-def initramfs(suite: str) -> Path:
-    """Lay the lab's files for guests behind the initramfs of a suite, once."""
-    whole = Path(f"/tmp/initramfs-{suite}.cpio")
+def initramfs(spec: GuestSpec) -> Path:
+    """Lay the lab's files for such a guest behind the initramfs of its kernel, once."""
+    parts = [boot_folder(spec.kernel) / "initramfs.cpio", SHARE / "payload.cpio"]
+    if spec.debs:
+        parts.append(SHARE / "debs.cpio")
+    whole = Path(f"/tmp/initramfs-{spec.kernel}-{len(parts)}.cpio")
     if not whole.exists():
-        first = (boot_folder(suite) / "initramfs.cpio").read_bytes()
-        whole.write_bytes(first + (SHARE / "payload.cpio").read_bytes())
+        whole.write_bytes(b"".join(part.read_bytes() for part in parts))
     return whole

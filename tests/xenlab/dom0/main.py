@@ -19,7 +19,7 @@ from tests.xenlab.dom0.keep import keep_failure
 from tests.xenlab.dom0.scene import Scene
 from tests.xenlab.guest.install import install
 from tests.xenlab.model import Case, Scenario
-from tests.xenlab.scenarios import ALL, CAPTURED
+from tests.xenlab.scenarios import ALL, CAPTURED, SHOWN
 
 EVENTS: Final = SHARE / "events.jsonl"
 ORDERS: Final = SHARE / "orders.jsonl"
@@ -84,14 +84,17 @@ class Player:
                 domain.boot()
             except RuntimeError as error:
                 raise GoneError(str(error)) from error
-            installer = ["python3", "-m", "tests.xenlab.guest.install", "/lab"]
-            done = domain.run(installer)
-            if done.status:
-                raise GoneError(f"the agent cannot be installed: {done}")
+            if not domain.spec.debs:
+                self._install(domain)
         else:
             install(SHARE)
         seconds = round(time.monotonic() - started, 1)
         report("up", scenario=self._scenario.name, domid=domain.domid, seconds=seconds)
+
+    def _install(self, guest: Guest) -> None:
+        done = guest.run(["python3", "-m", "tests.xenlab.guest.install", "/lab"])
+        if done.status:
+            raise GoneError(f"the agent cannot be installed: {done}")
 
     def play_case(self, scene: Scene, case: Case) -> None:
         """Play a case, report it, and keep the evidence if it fails."""
@@ -159,7 +162,7 @@ def orders() -> Iterator[str]:
 def main() -> None:
     """Play everything."""
     plan = json.loads((SHARE / "run.json").read_text())
-    known = CAPTURED if plan["captures"] else ALL
+    known = CAPTURED if plan["captures"] else ALL | SHOWN
     report("ready", xen=toolstack.must(["xl", "info", "xen_version"]))
     for name in orders():
         try:

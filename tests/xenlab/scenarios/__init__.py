@@ -9,9 +9,11 @@ from tests.xenlab.scenarios import (
     contract,
     daemon,
     daemon_types,
+    demo,
     guest_types,
     kernels,
     lifecycle,
+    package,
     planned,
     pressure,
     shapes,
@@ -26,6 +28,7 @@ MODULES: Final = (
     lifecycle,
     daemon,
     daemon_types,
+    package,
     pressure,
     sudden,
     kernels,
@@ -35,6 +38,8 @@ ALL: Final[dict[str, Scenario]] = {
 }
 CAPTURED: Final[dict[str, Scenario]] = {scenario.name: scenario for scenario in captures.SCENARIOS}
 """Played on their own, to refresh the fixtures of other tests."""
+SHOWN: Final[dict[str, Scenario]] = {scenario.name: scenario for scenario in demo.SCENARIOS}
+"""Played on their own, to demonstrate."""
 
 
 def select(words: list[str]) -> list[Scenario]:

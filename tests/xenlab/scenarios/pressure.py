@@ -24,7 +24,8 @@ while True:
 """
 
 
-def _workload_state(scene: Scene) -> tuple[str, str]:
+def workload_state(scene: Scene) -> tuple[str, str]:
+    """Return the unit's state and what it ended with."""
     names = ["ActiveState", "Result"]
     argv = ["systemctl", "show", "--property", ",".join(names), WORKLOAD]
     rows = scene.domain.run(argv, timeout_s=ANSWER_WITHIN_S).text.splitlines()
@@ -32,13 +33,15 @@ def _workload_state(scene: Scene) -> tuple[str, str]:
     return found["ActiveState"], found["Result"]
 
 
-def _working() -> Case:
+def working() -> Case:
+    """A unit that uses its memory all the time."""
+
     def act(scene: Scene) -> None:
         argv = ["systemd-run", f"--unit={WORKLOAD}", "python3", "-c", PROGRAM]
         done = scene.domain.run(argv)
         assert done.status == 0, str(done)
         time.sleep(20)  # It touches every page once.
-        state, _ = _workload_state(scene)
+        state, _ = workload_state(scene)
         assert state == "active", state
 
     return Case("a workload", f"{WORKING_SET_MIB} MiB are in use", act)
@@ -48,7 +51,7 @@ def _killed_without_a_guard() -> Case:
     def act(scene: Scene) -> None:
         scene.mem_set(TOO_LITTLE_MIB)
         end = time.monotonic() + WATCHED_S
-        while (state := _workload_state(scene))[0] == "active":
+        while (state := workload_state(scene))[0] == "active":
             assert time.monotonic() < end, f"the workload survived: {scene.truth()}"
             time.sleep(3)
         assert state[1] == "oom-kill", f"the workload ended otherwise: {state}"
@@ -69,7 +72,7 @@ def _survives_with_a_guard() -> Case:
         scene.mem_set(TOO_LITTLE_MIB)
         end = time.monotonic() + WATCHED_S
         while time.monotonic() < end:
-            state, result = _workload_state(scene)
+            state, result = workload_state(scene)
             assert state == "active", f"the workload is gone: {result}"
             time.sleep(5)
         log = scene.domain.run(["dmesg"], timeout_s=ANSWER_WITHIN_S).out
@@ -102,12 +105,12 @@ SCENARIOS: Final = (
         "pv-oom",
         "mem-set below the working set, without the agent",
         GuestSpec("pv", systemd=True),
-        (_working(), _killed_without_a_guard()),
+        (working(), _killed_without_a_guard()),
     ),
     Scenario(
         "pv-guard",
         "mem-set below the working set, with the agent in mode guard",
         GuestSpec("pv", systemd=True),
-        (_guarded(), _working(), _survives_with_a_guard(), _given_once_there_is_room()),
+        (_guarded(), working(), _survives_with_a_guard(), _given_once_there_is_room()),
     ),
 )

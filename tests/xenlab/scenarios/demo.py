@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The demonstration on a real Xen: two stories, each without the agent and with it.
+
+Played by tests/xenlab/demonstration.py, which draws what was recorded; each case holds what the
+demonstration claims.
+"""
+
+import time
+from typing import Any, Final
+
+from tests.xenlab.dom0.recorder import Recorder
+from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.model import Case, GuestSpec, Scenario
+from tests.xenlab.scenarios.daemon import expect_alive, published, start_daemon
+from tests.xenlab.scenarios.pressure import (
+    ANSWER_WITHIN_S,
+    TOO_LITTLE_MIB,
+    WORKING_SET_MIB,
+    WORKLOAD,
+    working,
+    workload_state,
+)
+
+KIB: Final = 1024
+SQUEEZED_S: Final = 190.0
+ASKED_AT_S: Final = 10.0
+ENDS_AT_S: Final = 140.0
+"""When the workload ends by itself, if it still runs."""
+GROWN_S: Final = 60.0
+GIVEN_MIB: Final = 768
+LOOK_S: Final = 2.0
+
+
+def _started(mode: str) -> Case:
+    def act(scene: Scene) -> None:
+        start_daemon(scene, mode=mode)
+        expect_alive(scene)
+
+    return Case("the agent is started", f"active in mode {mode}", act)
+
+
+def _ask(scene: Scene, recorder: Recorder, mib: int) -> None:
+    recorder.until(ASKED_AT_S)
+    recorder.event(f"the host: xl mem-set {mib}")
+    done = scene.mem_set(mib)
+    assert done.status == 0, f"xl mem-set: {done}"
+
+
+def _squeezed(*, dies: bool) -> Case:
+    def act(scene: Scene) -> None:
+        with Recorder(scene, SQUEEZED_S) as recorder:
+            _ask(scene, recorder, TOO_LITTLE_MIB)
+            state = _watched(scene, recorder)
+        truth = scene.truth()
+        kib = truth["current_kib"]
+        if dies:
+            assert state == ("failed", "oom-kill"), f"the workload: {state}"
+            assert kib > TOO_LITTLE_MIB * KIB, f"the host got its memory: {truth}"
+        else:
+            assert state == ("inactive", "success"), f"the workload: {state}"
+            assert published(scene, "floor_kb"), "the host is not told how far it may go"
+        scene.measure("in the end", f"{kib // KIB} MiB")
+
+    verifies = (
+        "the workload is killed, and the host does not get its memory"
+        if dies
+        else "nothing is killed, and the host is told how far it may go"
+    )
+    return Case(f"mem-set {TOO_LITTLE_MIB}", verifies, act)
+
+
+def _watched(scene: Scene, recorder: Recorder) -> tuple[str, str]:
+    """Follow the workload until it was killed, or has ended by itself; return its last state."""
+    end = time.monotonic() + ENDS_AT_S - ASKED_AT_S
+    while time.monotonic() < end:
+        state = workload_state(scene)
+        if state[0] != "active":
+            recorder.event("the OOM killer takes the workload")
+            return state
+        time.sleep(LOOK_S)
+    recorder.event("the workload ends by itself")
+    scene.domain.run(["systemctl", "kill", WORKLOAD], timeout_s=ANSWER_WITHIN_S)
+    while (state := workload_state(scene))[0] == "active":
+        time.sleep(LOOK_S)
+    return state
+
+
+def _grown(*, arrives: bool) -> Case:
+    def act(scene: Scene) -> None:
+        before = scene.truth()["current_kib"]
+        with Recorder(scene, GROWN_S) as recorder:
+            _ask(scene, recorder, GIVEN_MIB)
+        truth: dict[str, Any] = scene.truth()
+        kib = GIVEN_MIB * KIB if arrives else before
+        assert truth["current_kib"] == kib, f"current is not {kib} KiB: {truth}"
+        scene.measure("in the end", f"{kib // KIB} MiB, {truth['offline_kib'] // KIB} MiB offline")
+
+    verifies = f"{GIVEN_MIB} MiB are in use" if arrives else "the command is lost, without an error"
+    return Case(f"mem-set {GIVEN_MIB}", verifies, act)
+
+
+SQUEEZED: Final = GuestSpec("pv", systemd=True)
+BULLSEYE: Final = GuestSpec("pv", kernel="bullseye", systemd=True)
+SCENARIOS: Final = (
+    Scenario(
+        "demo-squeezed-without",
+        f"a working set of {WORKING_SET_MIB} MiB, mem-set {TOO_LITTLE_MIB}, without the agent",
+        SQUEEZED,
+        (working(), _squeezed(dies=True)),
+    ),
+    Scenario(
+        "demo-squeezed-with",
+        f"a working set of {WORKING_SET_MIB} MiB, mem-set {TOO_LITTLE_MIB}, the agent as guard",
+        SQUEEZED,
+        (_started("guard"), working(), _squeezed(dies=False)),
+    ),
+    Scenario(
+        "demo-grown-without",
+        f"Linux 5.10, mem-set {GIVEN_MIB}, without the agent",
+        BULLSEYE,
+        (_grown(arrives=False),),
+    ),
+    Scenario(
+        "demo-grown-with",
+        f"Linux 5.10, mem-set {GIVEN_MIB}, with the agent",
+        BULLSEYE,
+        (_started("follow"), _grown(arrives=True)),
+    ),
+)

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Debian package's life in a guest with systemd: installed, upgraded, removed, purged.
+
+The guest has nothing of the agent, not even its libraries; apt resolves them from an archive of
+files (tests/xenlab/packages.py), as it would from Debian's.
+"""
+
+import time
+from typing import Final
+
+from tests.xenlab.dom0 import toolstack
+from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.dom0.toolstack import Done
+from tests.xenlab.guest.channel import NOBODY
+from tests.xenlab.model import Case, GuestSpec, Scenario
+from tests.xenlab.scenarios import steps
+from tests.xenlab.scenarios.daemon import (
+    SETTLE_WITHIN_S,
+    UNIT,
+    expect_alive,
+    published,
+    shown,
+    with_daemon,
+)
+
+DEBS: Final = "/lab/debs"
+CONFIG: Final = "/etc/balloon-agent/config.toml"
+BEFORE: Final = "/tmp/before"
+AFTER: Final = "/tmp/after"
+STATUS_WITHIN_S: Final = 60.0
+APT_WITHIN_S: Final = 400.0
+APT: Final = "apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0"
+MARK: Final = "# changed by the administrator"
+FLOOR_MIB: Final = 700
+
+# A fresh Debian with its archive: the root file system of the lab leaves manual pages out and has
+# what the wheel needs.
+FRESH: Final = f"""
+rm -f /etc/dpkg/dpkg.cfg.d/*
+dpkg --install {DEBS}/apt/*.deb
+echo 'deb [trusted=yes] file:{DEBS}/archive ./' >/etc/apt/sources.list
+rm -f /etc/apt/sources.list.d/*
+apt-get -qq update
+{APT} remove --purge python3-click python3-psutil python3-pyxs python3-rich
+{APT} autoremove --purge
+{APT} install man-db
+! command -v balloon-agent
+sh {DEBS}/what-is-there.sh /lab >{BEFORE}
+"""
+
+
+def sh(scene: Scene, script: str, *, within_s: float = APT_WITHIN_S) -> Done:
+    """Run a script in the guest that has to succeed."""
+    done = scene.domain.run(["sh", "-ec", script], timeout_s=within_s)
+    assert done.status == 0, f"{script.strip()}\n{done}"
+    return done
+
+
+def keys(scene: Scene) -> list[str]:
+    """Return the names below data/balloon, as dom0 sees them."""
+    key = f"/local/domain/{scene.domain.domid}/data/balloon"
+    return toolstack.run(["xenstore-list", key]).text.split()
+
+
+def _installed() -> Case:
+    def act(scene: Scene) -> None:
+        sh(scene, FRESH)
+        began = time.monotonic()
+        sh(scene, f"cd {DEBS} && {APT} install ./balloon-agent_*.deb")
+        scene.measure("apt install", f"{time.monotonic() - began:.0f} s")
+        began = time.monotonic()
+        while not shown(scene, "StatusText"):
+            assert time.monotonic() - began < STATUS_WITHIN_S, "no state in the status line"
+            time.sleep(1)
+        expect_alive(scene, restarts=0)
+        assert shown(scene, "UnitFileState") == "enabled"
+        shows = scene.domain.run(["systemctl", "status", "--no-pager", UNIT]).text
+        (status,) = [line.strip() for line in shows.splitlines() if "Status:" in line]
+        assert "MiB" in status, shows
+        scene.measure("systemctl status", status.removeprefix("Status: ").strip('"'))
+        sh(scene, 'dpkg --verify balloon-agent; test -z "$(dpkg --audit)"')
+        assert b"prometheus" not in sh(scene, "dpkg-query -W").out, "more than the agent needs"
+
+    verifies = "enabled and started by the package, the balloon's state in the status line"
+    return Case("apt install ./balloon-agent_*.deb", verifies, act)
+
+
+def _looked_at() -> Case:
+    def act(scene: Scene) -> None:
+        scene.agreed(user=NOBODY)
+        scene.agreed()
+        picture = scene.agent("status", user=NOBODY)
+        assert picture.status in {0, 1}, str(picture)
+        assert "balloon" in picture.text.lower(), picture.text
+        manual = sh(scene, "MANWIDTH=80 LC_ALL=C.UTF-8 man --warnings -E UTF-8 balloon-agent")
+        assert not manual.err, manual.err.decode(errors="replace")
+        assert len(manual.text.splitlines()) > 100, manual.text
+        completes = (
+            "COMP_WORDS='balloon-agent st' COMP_CWORD=1 "
+            "_BALLOON_AGENT_COMPLETE=bash_complete balloon-agent"
+        )
+        assert sh(scene, completes).text == "plain,status"
+        assert sh(scene, "balloon-agent config check")
+
+    verifies = f"as user and as root: {steps.AGREE}; man renders without warnings"
+    return Case("status, man, completion", verifies, act)
+
+
+def _upgraded() -> Case:
+    def act(scene: Scene) -> None:
+        sh(scene, f"echo '{MARK}' >>{CONFIG}")
+        old, sequence = shown(scene, "MainPID"), int(published(scene, "seq") or 0)
+        version = sh(scene, "dpkg-query -W -f '${Version}' balloon-agent").text
+        keep = "-o Dpkg::Options::=--force-confold"
+        sh(scene, f"cd {DEBS}/newer && {APT} {keep} install ./balloon-agent_*.deb")
+        now = sh(scene, "dpkg-query -W -f '${Version}' balloon-agent").text
+        assert now != version, f"still {now}"
+        sh(scene, f"grep -q '{MARK}' {CONFIG}; rm -f {CONFIG}.dpkg-*")
+        assert shown(scene, "MainPID") not in {old, "0"}, "the old daemon goes on"
+        expect_alive(scene)
+        assert int(published(scene, "seq") or 0) > sequence, "the sequence started anew"
+        assert published(scene, "state") == "settled"
+        scene.measure("upgrade", f"{version} to {now}")
+
+    verifies = "the changed configuration is kept, the daemon restarted, the sequence goes on"
+    return Case("upgrade", verifies, act)
+
+
+def _reinstalled() -> Case:
+    def act(scene: Scene) -> None:
+        install = f"{APT} --reinstall install ./balloon-agent_*.deb"
+        sh(scene, f"cd {DEBS}/newer && {install}")
+        sh(scene, f"grep -q '{MARK}' {CONFIG}")
+        expect_alive(scene)
+
+    return Case("reinstalled", "the daemon runs, the configuration is kept", act)
+
+
+def _stopped_and_started() -> Case:
+    def act(scene: Scene) -> None:
+        sh(scene, f"systemctl stop {UNIT}")
+        left = set(keys(scene))
+        assert left == {"state", "profile", "version", "seq"}, left
+        assert published(scene, "state") == "stopped"
+        sh(scene, f"systemctl start {UNIT}")
+        expect_alive(scene)
+
+    return Case("stop, start", "in between the host reads state = stopped and no figure", act)
+
+
+def _removed(mib: int) -> Case:
+    """The guard holds the guest above the host's target until the package goes."""
+
+    def act(scene: Scene) -> None:
+        guard = f'mode = "guard"\\nfloor = "{FLOOR_MIB}M"\\n'
+        sh(scene, f"printf '{guard}' >/etc/balloon-agent/config.d/guard.toml")
+        sh(scene, f"systemctl restart {UNIT}")
+        expect_alive(scene)
+        scene.mem_set(mib)
+        end = time.monotonic() + SETTLE_WITHIN_S
+        while scene.truth()["current_kib"] != FLOOR_MIB * 1024:
+            assert time.monotonic() < end, f"the guard does not hold: {scene.truth()}"
+        sh(scene, f"{APT} remove balloon-agent")
+        truth = scene.truth()
+        assert truth["target_kib"] == truth["current_kib"] == mib * 1024, truth
+        assert not keys(scene), keys(scene)
+        assert shown(scene, "ActiveState") == "inactive"
+        assert shown(scene, "LoadState") == "not-found"
+        sh(scene, f"test ! -e /run/balloon-agent; grep -q '{MARK}' {CONFIG}")
+        scene.measure("held, then", f"{FLOOR_MIB} MiB, {truth['current_kib'] // 1024} MiB")
+
+    verifies = (
+        f"held at {FLOOR_MIB} MiB by the guard until then; after it the unit is gone, no key is "
+        f"left for the host, current = target = {mib} MiB, the configuration is kept"
+    )
+    return Case(f"mem-set {mib}, apt remove", verifies, act)
+
+
+def _purged() -> Case:
+    def act(scene: Scene) -> None:
+        sh(scene, "rm /etc/balloon-agent/config.d/guard.toml")
+        sh(scene, f"{APT} purge balloon-agent; {APT} autoremove --purge")
+        sh(scene, f"sh {DEBS}/what-is-there.sh /lab >{AFTER}")
+        difference = scene.domain.run(["diff", BEFORE, AFTER])
+        assert difference.status == 0, f"not as it was:\n{difference.text}"
+        listed = sh(scene, f"wc -l <{AFTER}").text
+        scene.measure("compared", f"{listed.strip()} packages, files and checksums")
+
+    return Case("apt purge", "packages and files are as they were before the installation", act)
+
+
+SCENARIOS: Final = (
+    Scenario(
+        "pv-package",
+        "the Debian package in a PV guest with real systemd, from installation to purge",
+        GuestSpec("pv", systemd=True, debs=True),
+        (
+            _installed(),
+            _looked_at(),
+            with_daemon(steps.mem_set(768)),
+            _stopped_and_started(),
+            _upgraded(),
+            _reinstalled(),
+            _removed(512),
+            _purged(),
+        ),
+    ),
+)
