@@ -48,7 +48,8 @@ class Chart(NamedTuple):
 
     Attributes:
         ceiling_mib: the top of the memory axis; charts side by side have the same.
-        stamp: a word in red at the right of the title.
+        stamp: a word of warning in red at the right of the title.
+        note: small words in its place, such as what it was made with.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Chart(NamedTuple):
     memory: Sequence[Curve]
     stalled: Points
     marks: Sequence[Mark]
+    note: str = ""
 
     @property
     def height(self) -> int:
@@ -85,9 +87,11 @@ def svg(charts: Sequence[Chart], name: str) -> str:
 
 def _chart(chart: Chart) -> Iterator[str]:
     yield f"<text x='{LEFT}' y='28' {_BIG}>{escape(chart.title)}</text>"
+    right = f"x='{WIDTH - RIGHT}' y='28' text-anchor='end'"
     if chart.stamp:
-        where = f"x='{WIDTH - RIGHT}' y='28' text-anchor='end'"
-        yield f"<text {where} {_STAMP}>{escape(chart.stamp)}</text>"
+        yield f"<text {right} {_STAMP}>{escape(chart.stamp)}</text>"
+    if chart.note:
+        yield f"<text {right} {FONT}>{escape(chart.note)}</text>"
     yield from _legend(chart.memory)
     yield from _panel(chart, TOP_PANEL, chart.memory, chart.ceiling_mib, "MiB")
     stalled = Curve("pressure", "#b3261e", "", chart.stalled)

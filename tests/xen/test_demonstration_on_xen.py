@@ -39,7 +39,8 @@ def record(*, floor_mib: int | None, ends_with: str, has_mib: int) -> dict[str, 
 
 
 def a_run(folder: Path) -> Path:
-    results = {"xen": "4.17", "kernels": {"bookworm": "6.1.0"}, "commit": "abc", "started": 0}
+    results: dict[str, Any] = {"xen": "4.17", "commit": "abc", "started": 0}
+    results["kernels"] = {"bookworm": "6.1.0", "bullseye": "5.10.0"}
     (folder / "results.json").write_text(json.dumps(results))
     sides = {
         "without": record(floor_mib=None, ends_with="the OOM killer acts", has_mib=430),

@@ -32,6 +32,8 @@ STORIES: Final = {
         "With it the memory is in use a moment later.",
     ),
 }
+KERNELS: Final = {"squeezed": "bookworm", "grown": "bullseye"}
+"""Whose kernel a story's guests run."""
 SIDES: Final = {"without": "without the agent", "with": "with the agent"}
 LABEL: Final = 36
 COLUMN: Final = 22
@@ -51,7 +53,7 @@ def tell(folder: Path, into: Path) -> Iterator[str]:
     rows: list[list[object]] = []
     for number, (name, (title, setting, *moral)) in enumerate(STORIES.items(), 1):
         runs = {side: _load(folder, f"demo-{name}-{side}") for side in SIDES}
-        (into / f"{name}.svg").write_text(draw(title, runs, made_with))
+        (into / f"{name}.svg").write_text(draw(name, runs, made_with))
         for side, run in runs.items():
             told["runs"][f"{name}-{side}"] = run.figures() | {"events": run.events()}
             rows += ([f"{name}-{side}", *row] for row in run.rows())
@@ -76,11 +78,12 @@ def _load(folder: Path, scenario: str) -> Recorded:
     return load(found[-1])
 
 
-def draw(title: str, runs: dict[str, Recorded], made_with: dict[str, Any]) -> str:
+def draw(name: str, runs: dict[str, Recorded], made_with: dict[str, Any]) -> str:
     """Both sides of a story in one picture, with the same axis."""
+    title = STORIES[name][0]
     ceiling = max(run.highest_mib() for run in runs.values()) * chart.ROOM
-    stamp = f"Xen {made_with['xen']}"
-    charts = [run.chart(f"{title}: {SIDES[side]}", stamp, ceiling) for side, run in runs.items()]
+    note = f"real: Xen {made_with['xen']}, Linux {made_with['kernels'][KERNELS[name]]}"
+    charts = [run.chart(f"{title}: {SIDES[side]}", note, ceiling) for side, run in runs.items()]
     return chart.svg(charts, f"{title}, without the agent and with it, on a real Xen")
 
 

@@ -75,7 +75,7 @@ class Recorded(NamedTuple):
             "last_floor_mib": floors[-1] if floors else None,
         }
 
-    def chart(self, title: str, stamp: str, ceiling_mib: float) -> Chart:
+    def chart(self, title: str, note: str, ceiling_mib: float) -> Chart:
         """Return it as something to draw."""
         curves = [
             Curve("host target", "#888888", "7 4", self._mib("host_target_kib")),
@@ -89,7 +89,14 @@ class Recorded(NamedTuple):
             )
         stalled = [(moment.when_s, moment.stalled_percent) for moment in self.moments]
         return Chart(
-            title, stamp, self.moments[-1].when_s, ceiling_mib, curves, stalled, self.marks
+            title,
+            "",
+            self.moments[-1].when_s,
+            ceiling_mib,
+            curves,
+            stalled,
+            self.marks,
+            note,
         )
 
     def _mib(self, name: str) -> list[tuple[float, float | None]]:

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.scene import PYTHON, Scene
+from tests.xenlab.guest.samples import BEGUN
 from tests.xenlab.guest.xenbus import XenBus
 
 PERIOD_S: Final = 1.0
@@ -44,7 +45,12 @@ class Recorder:
 
     def __enter__(self) -> Self:
         argv = [*PYTHON, "tests.xenlab.guest.samples", str(self._seconds)]
-        self._sampler = self._scene.domain.start(argv, timeout_s=self._seconds + 60)
+        domain = self._scene.domain
+        domain.run(["rm", "-f", BEGUN])
+        self._sampler = domain.start(argv, timeout_s=self._seconds + 60)
+        end = time.monotonic() + SAMPLER_ANSWERS_WITHIN_S
+        while domain.run(["test", "-e", BEGUN]).status:
+            assert time.monotonic() < end, "the guest takes no samples"
         self._began = time.monotonic()
         self._thread.start()
         return self

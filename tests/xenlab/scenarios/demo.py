@@ -26,6 +26,7 @@ SQUEEZED_S: Final = 190.0
 ASKED_AT_S: Final = 10.0
 ENDS_AT_S: Final = 140.0
 """When the workload ends by itself, if it still runs."""
+FLOOR_WITHIN_S: Final = 120.0
 GROWN_S: Final = 60.0
 GIVEN_MIB: Final = 768
 LOOK_S: Final = 2.0
@@ -37,6 +38,20 @@ def _started(mode: str) -> Case:
         expect_alive(scene)
 
     return Case("the agent is started", f"active in mode {mode}", act)
+
+
+def _floor_is_told() -> Case:
+    """The daemon looks again at the latest with its next sign of life to the watchdog."""
+
+    def act(scene: Scene) -> None:
+        began = time.monotonic()
+        while int(published(scene, "floor_kb") or 0) < WORKING_SET_MIB * KIB:
+            assert time.monotonic() - began < FLOOR_WITHIN_S, published(scene, "floor_kb")
+            time.sleep(LOOK_S)
+        scene.measure("told", f"{int(published(scene, 'floor_kb') or 0) // KIB} MiB")
+        scene.measure("after", f"{time.monotonic() - began:.0f} s")
+
+    return Case("the host reads how far it may go", "floor_kb covers the workload", act)
 
 
 def _ask(scene: Scene, recorder: Recorder, mib: int) -> None:
@@ -112,7 +127,7 @@ SCENARIOS: Final = (
         "demo-squeezed-with",
         f"a working set of {WORKING_SET_MIB} MiB, mem-set {TOO_LITTLE_MIB}, the agent as guard",
         SQUEEZED,
-        (_started("guard"), working(), _squeezed(dies=False)),
+        (_started("guard"), working(), _floor_is_told(), _squeezed(dies=False)),
     ),
     Scenario(
         "demo-grown-without",
