@@ -89,8 +89,11 @@ def _demonstrate(arguments: argparse.Namespace) -> int:
         shown = list(scenarios.SHOWN.values())
         run = runner.prepare(shown, say, wheel=arguments.wheel, machines=arguments.machines)
         status, folder = _follow(run), run.folder
-    for line in demonstration.tell(folder, arguments.into):
-        print(line)
+    told = demonstration.collect(folder)
+    demonstration.write(told, arguments.into)
+    if arguments.keep:
+        paths.LAST_DEMONSTRATION.write_text(demonstration.json_text(told))
+    print("", *demonstration.story_lines(told), f"Plots and samples: {arguments.into}", sep="\n")
     return status
 
 
@@ -168,6 +171,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("into", type=Path, metavar="DIRECTORY", help="where the plots go")
     command.add_argument("--redraw", type=Path, metavar="RUN", help="from the folder of a run")
+    command.add_argument("--keep", action="store_true", help="show this one in the documents")
     command.add_argument("--wheel", type=Path, help="the agent to have in the guests")
     command.add_argument("--machines", type=_count, help="how many play side by side")
     command.set_defaults(act=_demonstrate)

@@ -1,27 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tells the demonstration on a real Xen from what the scenarios of scenarios/demo.py recorded:
+"""Tells the demonstration on a real Xen from what the scenarios of scenarios/demo.py recorded.
 
-squeezed.svg, grown.svg   each story, without the agent and with it side by side
-samples.csv               every second of every guest, as dom0 and the guest itself saw it
-demonstration.json        the figures, the events, and what it was made with
+    squeezed.svg, grown.svg   each story, without the agent and with it side by side
+    samples.csv               every second or two of every guest, as dom0 and the guest saw it
+    demonstration.json        the same with events, figures, and what it was made with
+
+The last one is enough to draw and tell everything again; that of a run to be shown in the documents
+is kept as last-demonstration.json.
 """
 
 import csv
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from sim_backend import chart
 from tests.xenlab.errors import LabError
-from tests.xenlab.recorded import COLUMNS, Recorded, load
+from tests.xenlab.recorded import COLUMNS, Recorded, from_object, load
 from tests.xenlab.results import FILE as RESULTS
 
+SCHEMA: Final = 1
+FILE: Final = "demonstration.json"
 STORIES: Final = {
     "squeezed": (
         "The host asks for more than the guest can give",
-        "A guest has 512 MiB, and its workload uses 300 MiB of them all the time.",
+        "A guest has 512 MiB, and its workload uses 300 to 310 of them all the time.",
         "Without the agent the workload is killed, and the host still does not get its memory.",
         "With it nothing is killed, and the host is told how far it may go.",
     ),
@@ -35,75 +41,104 @@ STORIES: Final = {
 KERNELS: Final = {"squeezed": "bookworm", "grown": "bullseye"}
 """Whose kernel a story's guests run."""
 SIDES: Final = {"without": "without the agent", "with": "with the agent"}
+FIGURES: Final = {
+    "asked_mib": "the host asks for",
+    "lowest_mib": "the least the guest had",
+    "in_the_end_mib": "it has in the end",
+    "killed_after_s": "the workload is killed",
+    "ended_after_s": "the workload ends by itself",
+    "stalled_percent": "stalled, the worst 10 s",
+    "first_floor_mib": "the host reads how far, before",
+    "held_floor_mib": "  ... while the workload runs",
+    "last_floor_mib": "  ... in the end",
+}
 LABEL: Final = 36
 COLUMN: Final = 22
 
 
-def tell(folder: Path, into: Path) -> Iterator[str]:
-    """Draw and write everything of a run; yield the story line by line."""
+def collect(folder: Path) -> dict[str, Any]:
+    """Gather what a run left in its folder.
+
+    Raises:
+        LabError: a scenario left no record.
+    """
     results = json.loads((folder / RESULTS).read_text())
-    made_with = {
+    return {
+        "schema": SCHEMA,
         "xen": results["xen"],
         "kernels": results["kernels"],
         "commit": results.get("commit"),
         "day": time.strftime("%Y-%m-%d", time.gmtime(results["started"])),
+        "runs": {
+            f"{story}-{side}": _record(folder, f"demo-{story}-{side}").as_object()
+            for story in STORIES
+            for side in SIDES
+        },
     }
-    into.mkdir(parents=True, exist_ok=True)
-    told: dict[str, Any] = {"schema": 1, **made_with, "runs": {}}
-    rows: list[list[object]] = []
-    for number, (name, (title, setting, *moral)) in enumerate(STORIES.items(), 1):
-        runs = {side: _load(folder, f"demo-{name}-{side}") for side in SIDES}
-        (into / f"{name}.svg").write_text(draw(name, runs, made_with))
-        for side, run in runs.items():
-            told["runs"][f"{name}-{side}"] = run.figures() | {"events": run.events()}
-            rows += ([f"{name}-{side}", *row] for row in run.rows())
-        yield from ("", f"{number}. {title}", f"   {setting}", "", _row("", *SIDES.values()))
-        yield from table(*runs.values())
-        yield from ("", *(f"   {line}" for line in moral))
-    (into / "demonstration.json").write_text(json.dumps(told, indent=1) + "\n")
-    with (into / "samples.csv").open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["run", *COLUMNS], *rows])
-    kernels = ", ".join(made_with["kernels"].values())
-    yield ""
-    yield f"Seen on {made_with['day']} with Xen {made_with['xen']}, Linux {kernels},"
-    yield f"commit {made_with['commit']}. Plots and samples:"
-    yield f"  {into}"
 
 
-def _load(folder: Path, scenario: str) -> Recorded:
-    """The record of a scenario, whichever machine played it."""
+def _record(folder: Path, scenario: str) -> Recorded:
+    """What was recorded of a scenario, whichever machine played it."""
     found = sorted(folder.glob(f"machine-*/share/kept/{scenario}/record.json"))
     if not found:
         raise LabError(f"{scenario} left no record in {folder}")
     return load(found[-1])
 
 
-def draw(name: str, runs: dict[str, Recorded], made_with: dict[str, Any]) -> str:
-    """Both sides of a story in one picture, with the same axis."""
+def write(told: Mapping[str, Any], into: Path) -> None:
+    """Write plots, samples and figures."""
+    into.mkdir(parents=True, exist_ok=True)
+    for name in STORIES:
+        (into / f"{name}.svg").write_text(picture(told, name))
+    with (into / "samples.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["run", *COLUMNS])
+        for run, record in told["runs"].items():
+            writer.writerows([run, *moment] for moment in record["moments"])
+    (into / FILE).write_text(json_text(told))
+
+
+def json_text(told: Mapping[str, Any]) -> str:
+    """Return it as JSON with a sample a line, so that versions of it can be compared."""
+    packed = json.dumps(told, indent=1)
+    return re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", _in_one_line, packed) + "\n"
+
+
+def _in_one_line(found: re.Match[str]) -> str:
+    return f"[{', '.join(part.strip() for part in found[1].split(','))}]"
+
+
+def picture(told: Mapping[str, Any], name: str) -> str:
+    """Draw both sides of a story, with the same axis."""
     title = STORIES[name][0]
+    runs = _sides(told, name)
     ceiling = max(run.highest_mib() for run in runs.values()) * chart.ROOM
-    note = f"real: Xen {made_with['xen']}, Linux {made_with['kernels'][KERNELS[name]]}"
+    note = f"real: Xen {told['xen']}, Linux {told['kernels'][KERNELS[name]]}"
     charts = [run.chart(f"{title}: {SIDES[side]}", note, ceiling) for side, run in runs.items()]
     return chart.svg(charts, f"{title}, without the agent and with it, on a real Xen")
 
 
-def table(without: Recorded, with_agent: Recorded) -> Iterator[str]:
+def story_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """Tell all of it, line by line."""
+    for number, (name, (title, setting, *moral)) in enumerate(STORIES.items(), 1):
+        yield from (f"{number}. {title}", f"   {setting}", "")
+        yield from table_lines(told, name)
+        yield from ("", *(f"   {line}" for line in moral), "")
+    kernels = ", ".join(told["kernels"][suite] for suite in sorted({*KERNELS.values()}))
+    yield f"Seen on {told['day']}: Xen {told['xen']}, Linux {kernels}, commit {told['commit']}."
+
+
+def table_lines(told: Mapping[str, Any], name: str) -> Iterator[str]:
     """The figures of both sides beside each other."""
-    one, other = without.figures(), with_agent.figures()
-    labels = {
-        "asked_mib": "the host asks for",
-        "lowest_mib": "the least the guest had",
-        "in_the_end_mib": "it has in the end",
-        "killed_after_s": "the workload is killed",
-        "ended_after_s": "it ends by itself",
-        "stalled_percent": "stalled, the worst 10 s",
-        "first_floor_mib": "the host is told how far, first",
-        "held_floor_mib": "  ... while the workload runs",
-        "last_floor_mib": "  ... in the end",
-    }
-    for key, label in labels.items():
+    one, other = (run.figures() for run in _sides(told, name).values())
+    yield _row("", *SIDES.values())
+    for key, label in FIGURES.items():
         if one[key] is not None or other[key] is not None:
             yield _row(label, _value(key, one[key]), _value(key, other[key]))
+
+
+def _sides(told: Mapping[str, Any], name: str) -> dict[str, Recorded]:
+    return {side: from_object(told["runs"][f"{name}-{side}"]) for side in SIDES}
 
 
 def _value(key: str, value: float | None) -> str:

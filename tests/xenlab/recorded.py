@@ -2,7 +2,7 @@
 """What dom0/recorder.py recorded of a guest: the host's and the guest's samples side by side."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -43,14 +43,14 @@ class Recorded(NamedTuple):
         wanted = [moment.host_target_kib or 0 for moment in self.moments]
         return max(*wanted, *(moment.has_kib for moment in self.moments)) / KIB
 
-    def rows(self) -> Iterator[list[object]]:
-        """Yield the columns of COLUMNS; what is not known is empty."""
-        for moment in self.moments:
-            yield ["" if value is None else value for value in moment]
-
-    def events(self) -> list[dict[str, Any]]:
-        """Return what happened, as JSON has it."""
-        return [{"seconds": round(mark.when_s, 1), "text": mark.text} for mark in self.marks]
+    def as_object(self) -> dict[str, Any]:
+        """Return it as JSON has it; `from_object` reads it."""
+        return {
+            "events": [[round(mark.when_s, 1), mark.text] for mark in self.marks],
+            "figures": self.figures(),
+            "columns": COLUMNS,
+            "moments": self.moments,
+        }
 
     def figures(self) -> dict[str, float | None]:
         """Return what the story says; None for what there was not."""
@@ -132,3 +132,9 @@ def load(path: Path) -> Recorded:
         )
     marks = tuple(Mark(event["at"] - began, event["text"]) for event in record["events"])
     return Recorded(tuple(moments), marks)
+
+
+def from_object(found: Mapping[str, Any]) -> Recorded:
+    """Read what `as_object` wrote."""
+    moments = tuple(Moment(*moment) for moment in found["moments"])
+    return Recorded(moments, tuple(Mark(*event) for event in found["events"]))

@@ -21,21 +21,17 @@ from tests.xenlab.guest.xenbus import XenBus
 
 PERIOD_S: Final = 1.0
 FILE: Final = "record.json"
-SAMPLER_ANSWERS_WITHIN_S: Final = 120.0
+BEGINS_WITHIN_S: Final = 120.0
+ANSWERS_WITHIN_S: Final = 300.0
+AT_MOST_S: Final = 1800.0
 
 
 class Recorder:
     """A context manager around what is to be recorded."""
 
-    def __init__(self, scene: Scene, seconds: float) -> None:
-        """Prepare.
-
-        Args:
-            scene: whose domain is watched.
-            seconds: for how long the guest samples itself.
-        """
+    def __init__(self, scene: Scene) -> None:
+        """Prepare to watch the domain of a scene."""
         self._scene = scene
-        self._seconds = seconds
         self._began = 0.0
         self._sampler = -1
         self._over = threading.Event()
@@ -44,11 +40,11 @@ class Recorder:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
-        argv = [*PYTHON, "tests.xenlab.guest.samples", str(self._seconds)]
         domain = self._scene.domain
         domain.run(["rm", "-f", BEGUN])
-        self._sampler = domain.start(argv, timeout_s=self._seconds + 60)
-        end = time.monotonic() + SAMPLER_ANSWERS_WITHIN_S
+        argv = [*PYTHON, "tests.xenlab.guest.samples"]
+        self._sampler = domain.start(argv, timeout_s=AT_MOST_S)
+        end = time.monotonic() + BEGINS_WITHIN_S
         while domain.run(["test", "-e", BEGUN]).status:
             assert time.monotonic() < end, "the guest takes no samples"
         self._began = time.monotonic()
@@ -61,8 +57,6 @@ class Recorder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.until(self._seconds)
         self._over.set()
         self._thread.join()
         if kind is None:
@@ -90,7 +84,8 @@ class Recorder:
                 self._host.append(sample)
 
     def _write(self) -> None:
-        done = self._scene.domain.finish(self._sampler, SAMPLER_ANSWERS_WITHIN_S)
+        self._scene.domain.run(["rm", BEGUN], timeout_s=ANSWERS_WITHIN_S)
+        done = self._scene.domain.finish(self._sampler, ANSWERS_WITHIN_S)
         assert done.status == 0, f"the guest's sampler: {done}"
         guest = [json.loads(line) for line in done.text.splitlines()]
         record = {"host": self._host, "guest": guest, "events": self._events}

@@ -22,10 +22,14 @@ from tests.xenlab.scenarios.pressure import (
 )
 
 KIB: Final = 1024
-SQUEEZED_S: Final = 190.0
 ASKED_AT_S: Final = 10.0
 ENDS_AT_S: Final = 140.0
 """When the workload ends by itself, if it still runs."""
+THRASHES_S: Final = 900.0
+"""For how long a guest may stand still before the OOM killer acts."""
+AFTERWARDS_S: Final = 45.0
+"""Long enough to see whether the balloon goes on."""
+NOW_AND_THEN_MIB: Final = 10
 FLOOR_WITHIN_S: Final = 120.0
 GROWN_S: Final = 60.0
 GIVEN_MIB: Final = 768
@@ -63,9 +67,10 @@ def _ask(scene: Scene, recorder: Recorder, mib: int) -> None:
 
 def _squeezed(*, dies: bool) -> Case:
     def act(scene: Scene) -> None:
-        with Recorder(scene, SQUEEZED_S) as recorder:
+        with Recorder(scene) as recorder:
             _ask(scene, recorder, TOO_LITTLE_MIB)
-            state = _watched(scene, recorder)
+            state = _watched(scene, recorder, ends_at_s=None if dies else ENDS_AT_S)
+            time.sleep(AFTERWARDS_S)
         truth = scene.truth()
         kib = truth["current_kib"]
         if dies:
@@ -84,27 +89,28 @@ def _squeezed(*, dies: bool) -> Case:
     return Case(f"mem-set {TOO_LITTLE_MIB}", verifies, act)
 
 
-def _watched(scene: Scene, recorder: Recorder) -> tuple[str, str]:
+def _watched(scene: Scene, recorder: Recorder, *, ends_at_s: float | None) -> tuple[str, str]:
     """Follow the workload until it was killed, or has ended by itself; return its last state."""
-    end = time.monotonic() + ENDS_AT_S - ASKED_AT_S
-    while time.monotonic() < end:
-        state = workload_state(scene)
-        if state[0] != "active":
-            recorder.event("the OOM killer takes the workload")
-            return state
+    never = float("inf")
+    end = never if ends_at_s is None else time.monotonic() + ends_at_s - ASKED_AT_S
+    killed = True
+    while (state := workload_state(scene, patience_s=THRASHES_S))[0] == "active":
+        if time.monotonic() >= end:
+            recorder.event("the workload ends by itself")
+            scene.domain.run(["systemctl", "kill", WORKLOAD], timeout_s=ANSWER_WITHIN_S)
+            end, killed = never, False
         time.sleep(LOOK_S)
-    recorder.event("the workload ends by itself")
-    scene.domain.run(["systemctl", "kill", WORKLOAD], timeout_s=ANSWER_WITHIN_S)
-    while (state := workload_state(scene))[0] == "active":
-        time.sleep(LOOK_S)
+    if killed:
+        recorder.event("the OOM killer has taken the workload")
     return state
 
 
 def _grown(*, arrives: bool) -> Case:
     def act(scene: Scene) -> None:
         before = scene.truth()["current_kib"]
-        with Recorder(scene, GROWN_S) as recorder:
+        with Recorder(scene) as recorder:
             _ask(scene, recorder, GIVEN_MIB)
+            recorder.until(GROWN_S)
         truth: dict[str, Any] = scene.truth()
         kib = GIVEN_MIB * KIB if arrives else before
         assert truth["current_kib"] == kib, f"current is not {kib} KiB: {truth}"
@@ -114,6 +120,7 @@ def _grown(*, arrives: bool) -> Case:
     return Case(f"mem-set {GIVEN_MIB}", verifies, act)
 
 
+WORKING: Final = working(now_and_then_mib=NOW_AND_THEN_MIB)
 SQUEEZED: Final = GuestSpec("pv", systemd=True)
 BULLSEYE: Final = GuestSpec("pv", kernel="bullseye", systemd=True)
 SCENARIOS: Final = (
@@ -121,13 +128,13 @@ SCENARIOS: Final = (
         "demo-squeezed-without",
         f"a working set of {WORKING_SET_MIB} MiB, mem-set {TOO_LITTLE_MIB}, without the agent",
         SQUEEZED,
-        (working(), _squeezed(dies=True)),
+        (WORKING, _squeezed(dies=True)),
     ),
     Scenario(
         "demo-squeezed-with",
         f"a working set of {WORKING_SET_MIB} MiB, mem-set {TOO_LITTLE_MIB}, the agent as guard",
         SQUEEZED,
-        (_started("guard"), working(), _floor_is_told(), _squeezed(dies=False)),
+        (_started("guard"), WORKING, _floor_is_told(), _squeezed(dies=False)),
     ),
     Scenario(
         "demo-grown-without",

@@ -14,30 +14,34 @@ TOO_LITTLE_MIB: Final = 200
 WATCHED_S: Final = 120.0
 ANSWER_WITHIN_S: Final = 300.0
 """A guest that thrashes takes its time."""
-PROGRAM: Final = f"""
-import time
-held = bytearray({WORKING_SET_MIB} << 20)
+PROGRAM: Final = """
+import sys, time
+held = bytearray(int(sys.argv[1]) << 20)
 while True:
-    for place in range(0, len(held), 4096):
-        held[place] = (held[place] + 1) % 256
+    more = bytearray(int(sys.argv[2]) << 20)
+    for memory in (held, more):
+        for place in range(0, len(memory), 4096):
+            memory[place] = (memory[place] + 1) % 256
+    del memory, more
     time.sleep(0.5)
 """
 
 
-def workload_state(scene: Scene) -> tuple[str, str]:
+def workload_state(scene: Scene, patience_s: float = ANSWER_WITHIN_S) -> tuple[str, str]:
     """Return the unit's state and what it ended with."""
     names = ["ActiveState", "Result"]
     argv = ["systemctl", "show", "--property", ",".join(names), WORKLOAD]
-    rows = scene.domain.run(argv, timeout_s=ANSWER_WITHIN_S).text.splitlines()
+    rows = scene.domain.run(argv, timeout_s=patience_s).text.splitlines()
     found = dict(row.split("=", 1) for row in rows)
     return found["ActiveState"], found["Result"]
 
 
-def working() -> Case:
-    """A unit that uses its memory all the time."""
+def working(*, now_and_then_mib: int = 0) -> Case:
+    """A unit that uses its memory all the time, and more for a moment twice a second."""
 
     def act(scene: Scene) -> None:
-        argv = ["systemd-run", f"--unit={WORKLOAD}", "python3", "-c", PROGRAM]
+        program = ["python3", "-c", PROGRAM, str(WORKING_SET_MIB), str(now_and_then_mib)]
+        argv = ["systemd-run", f"--unit={WORKLOAD}", *program]
         done = scene.domain.run(argv)
         assert done.status == 0, str(done)
         time.sleep(20)  # It touches every page once.
