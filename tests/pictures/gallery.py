@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pictures of the documents, each made by the program from a guest that the tests have.
+"""The pictures of the documents, each made by the program from a guest that the tests have."""
 
-Those of the demonstration on a real Xen are drawn from what its last run recorded.
-"""
-
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -14,8 +10,6 @@ from agent.report.styled import Line, Span
 from sim_backend.demonstration import play
 from tests.pictures.terminal_svg import screen_svg
 from tests.support.captured import assessed
-from tests.xenlab.demonstration import STORIES, picture
-from tests.xenlab.paths import LAST_DEMONSTRATION
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "pictures"
 GUEST: Final = "pv-512-1024/boot"
@@ -27,8 +21,7 @@ def pictures() -> Mapping[str, str]:
     found = {"status.svg": _status()}
     for told in play():
         found |= {f"demo-{name}": svg for name, svg in told.plots().items()}
-    demonstrated = json.loads(LAST_DEMONSTRATION.read_text(encoding="utf-8"))
-    return found | {f"xen-{name}.svg": picture(demonstrated, name) for name in STORIES}
+    return found
 
 
 def _status() -> str:

@@ -73,7 +73,7 @@ def test_the_figures_are_those_of_the_record(tmp_path: Path) -> None:
 def test_a_story_is_drawn_written_and_told(tmp_path: Path) -> None:
     into = tmp_path / "plots"
     (tmp_path / "run").mkdir()
-    told = collect(a_run(tmp_path / "run"))
+    told = collect([a_run(tmp_path / "run")])
     write(told, into)
     lines = list(story_lines(told))
     assert max(map(len, lines)) <= 92

@@ -83,13 +83,13 @@ def _refresh_captures(arguments: argparse.Namespace) -> int:
 
 
 def _demonstrate(arguments: argparse.Namespace) -> int:
-    folder: Path | None = arguments.redraw
+    folders: list[Path] = arguments.redraw
     status = 0
-    if folder is None:
+    if not folders:
         shown = list(scenarios.SHOWN.values())
         run = runner.prepare(shown, say, wheel=arguments.wheel, machines=arguments.machines)
-        status, folder = _follow(run), run.folder
-    told = demonstration.collect(folder)
+        status, folders = _follow(run), [run.folder]
+    told = demonstration.collect(folders)
     demonstration.write(told, arguments.into)
     if arguments.keep:
         paths.LAST_DEMONSTRATION.write_text(demonstration.json_text(told))
@@ -170,7 +170,9 @@ def parser() -> argparse.ArgumentParser:
         "demonstrate", help="show what the agent is for: guests without it and with it, as plots"
     )
     command.add_argument("into", type=Path, metavar="DIRECTORY", help="where the plots go")
-    command.add_argument("--redraw", type=Path, metavar="RUN", help="from the folder of a run")
+    command.add_argument(
+        "--redraw", type=Path, nargs="+", default=[], metavar="RUN", help="from folders of runs"
+    )
     command.add_argument("--keep", action="store_true", help="show this one in the documents")
     command.add_argument("--wheel", type=Path, help="the agent to have in the guests")
     command.add_argument("--machines", type=_count, help="how many play side by side")

@@ -13,7 +13,7 @@ import csv
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,32 +56,34 @@ LABEL: Final = 36
 COLUMN: Final = 22
 
 
-def collect(folder: Path) -> dict[str, Any]:
-    """Gather what a run left in its folder.
+def collect(folders: Sequence[Path]) -> dict[str, Any]:
+    """Gather what runs left in their folders; of a scenario played twice the later one counts.
 
     Raises:
         LabError: a scenario left no record.
     """
-    results = json.loads((folder / RESULTS).read_text())
+    results = [json.loads((folder / RESULTS).read_text()) for folder in folders]
+    last = results[-1]
     return {
         "schema": SCHEMA,
-        "xen": results["xen"],
-        "kernels": results["kernels"],
-        "commit": results.get("commit"),
-        "day": time.strftime("%Y-%m-%d", time.gmtime(results["started"])),
+        "xen": last["xen"],
+        "kernels": {suite: v for found in results for suite, v in found["kernels"].items()},
+        "commit": ", ".join(dict.fromkeys(str(found.get("commit")) for found in results)),
+        "day": time.strftime("%Y-%m-%d", time.gmtime(last["started"])),
         "runs": {
-            f"{story}-{side}": _record(folder, f"demo-{story}-{side}").as_object()
+            f"{story}-{side}": _record(folders, f"demo-{story}-{side}").as_object()
             for story in STORIES
             for side in SIDES
         },
     }
 
 
-def _record(folder: Path, scenario: str) -> Recorded:
+def _record(folders: Sequence[Path], scenario: str) -> Recorded:
     """What was recorded of a scenario, whichever machine played it."""
-    found = sorted(folder.glob(f"machine-*/share/kept/{scenario}/record.json"))
+    record = f"machine-*/share/kept/{scenario}/record.json"
+    found = [path for folder in folders for path in sorted(folder.glob(record))]
     if not found:
-        raise LabError(f"{scenario} left no record in {folder}")
+        raise LabError(f"{scenario} left no record in {', '.join(map(str, folders))}")
     return load(found[-1])
 
 

@@ -57,5 +57,5 @@ def select(words: list[str]) -> list[Scenario]:
         elif word == "quick":
             wanted.update(name for name, scenario in ALL.items() if scenario.quick)
         else:
-            wanted.add(ALL[word].name)
-    return [scenario for name, scenario in ALL.items() if name in wanted]
+            wanted.add((ALL | SHOWN)[word].name)
+    return [scenario for name, scenario in (ALL | SHOWN).items() if name in wanted]
