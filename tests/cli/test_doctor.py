@@ -71,6 +71,15 @@ def test_on_a_real_guest_the_findings_are_the_right_ones(
     assert status == {"ok": 0, "warning": 1, "critical": 2}[diagnosis["verdict"]]
 
 
+def test_a_boot_that_waited_two_minutes_for_the_balloon_is_told_of(
+    run: Run, tmp_path: Path
+) -> None:
+    root = captures.load("pvh-1024-6144/boot").write_to(tmp_path)
+    _, diagnosis = diagnosed(run, "--root", str(root))
+    waited = {f["code"]: f["evidence"] for f in diagnosis["findings"]}["boot-waits-for-balloon"]
+    assert waited == {"boot_wait_s": 108.9}
+
+
 def test_every_check_is_found_clear_or_not_made(run: Run, tmp_path: Path) -> None:
     root = captures.load("pv-512-1024-k510/memset-768").write_to(tmp_path)
     _, diagnosis = diagnosed(run, "--root", str(root))
