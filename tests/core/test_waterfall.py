@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agent.core.situation import understand
 from agent.core.snapshot import BalloonReading, HostWishes, MemoryBlocks, MemoryReading, Snapshot
 from agent.core.waterfall import Waterfall, waterfall
+from sim_backend.scenarios import load, scenario_names
 from tests import captures
 from tests.support import captured
 from tests.support.snapshots import (
@@ -47,6 +48,17 @@ def check_sums(fall: Waterfall) -> None:
 @pytest.mark.parametrize("name", captures.names())
 def test_the_sums_of_every_captured_guest_are_exact(name: str) -> None:
     check_sums(waterfall(captured.assessed(name).situation))
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_the_sums_of_every_scenario_are_exact_all_along_its_story(name: str) -> None:
+    scenario = load(name)
+    stage = scenario.build(0, name)
+    for step in range(21):
+        stage.clock.run_until(stage.start_s + scenario.duration_s * step / 20)
+        if not stage.domain.alive:
+            break
+        check_sums(of(stage.domain.snapshot()))
 
 
 @pytest.mark.parametrize("name", [n for n in captures.names() if "moving" not in n])

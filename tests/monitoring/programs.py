@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 PROGRAMS = ("prometheus", "promtool", "prometheus-node-exporter")
 
 

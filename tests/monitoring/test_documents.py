@@ -4,6 +4,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,12 @@ def existing() -> set[str]:
     return set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
 
 
+def dashboard() -> dict[str, Any]:
+    text = (ROOT / "packaging/monitoring/grafana-dashboard.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
 def names_in(path: str) -> set[str]:
     return set(NAME.findall((ROOT / path).read_text(encoding="utf-8")))
 
@@ -38,9 +45,9 @@ def test_dashboard_and_alerts_use_only_what_there_is(file: str) -> None:
 
 
 def test_panels_have_a_place_of_their_own_and_an_explanation() -> None:
-    dashboard = json.loads((ROOT / "packaging/monitoring/grafana-dashboard.json").read_text())
+    found = dashboard()
     cells: set[tuple[int, int]] = set()
-    for panel in dashboard["panels"]:
+    for panel in found["panels"]:
         at = panel["gridPos"]
         mine = {
             (x, y)
@@ -51,7 +58,52 @@ def test_panels_have_a_place_of_their_own_and_an_explanation() -> None:
         assert not cells & mine
         assert panel["description"].endswith(".")
         cells |= mine
-    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    assert len({panel["id"] for panel in found["panels"]}) == len(found["panels"])
+
+
+UNITS = {"bytes", "none", "percentunit", "short", "s"}  # of those Grafana knows
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+
+def test_the_dashboard_has_what_grafana_imports_by() -> None:
+    found = dashboard()
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", found["uid"])
+    assert found["title"]
+    assert found["schemaVersion"] >= 36
+    assert found.get("id") is None, "an id belongs to one installation"
+    assert found["time"]["from"].startswith("now-")
+    assert re.fullmatch(r"[0-9]+[smh]", found["refresh"])
+    variables = {entry["name"]: entry for entry in found["templating"]["list"]}
+    assert variables["datasource"]["type"] == "datasource"
+    assert variables["datasource"]["query"] == "prometheus"
+    assert variables["instance"]["datasource"] == DATASOURCE
+    assert variables["instance"]["includeAll"]
+    assert variables["instance"]["allValue"] == ".+", "a guest without a value is shown too"
+
+
+@pytest.mark.parametrize("panel", dashboard()["panels"], ids=lambda panel: str(panel["title"]))
+def test_a_panel_has_a_unit_a_source_and_queries_of_the_chosen_guests(
+    panel: dict[str, Any],
+) -> None:
+    assert panel["type"] in {"stat", "timeseries", "table"}
+    assert panel["datasource"] == DATASOURCE
+    assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
+    assert panel["targets"]
+    letters = [target["refId"] for target in panel["targets"]]
+    assert letters == sorted(set(letters))
+    for target in panel["targets"]:
+        assert target["datasource"] == DATASOURCE
+        names = NAME.findall(target["expr"])
+        assert target["expr"].count('instance=~"$instance"') == len(names), target["expr"]
+        if panel["type"] == "table":
+            assert target["format"] == "table"
+            assert target["instant"] is True
+            (organized,) = panel["transformations"]
+            assert organized["options"]["excludeByName"]["Value"], "it is always 1"
+        else:
+            assert "{{instance}}" in target["legendFormat"]
+    if panel["type"] == "stat":
+        assert panel["options"]["reduceOptions"]["calcs"] == ["lastNotNull"]
 
 
 def test_the_units_and_the_document_agree_on_port_and_file() -> None:

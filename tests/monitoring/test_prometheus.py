@@ -28,7 +28,8 @@ CONFIG = """\
 global: {{scrape_interval: 500ms, evaluation_interval: 500ms}}
 rule_files: ["{rules}"]
 scrape_configs:
-  - job_name: http
+  - job_name: http  # starts a program for each scrape, on a machine that may be busy
+    scrape_interval: 2s
     static_configs: [{{targets: ["127.0.0.1:{http}"]}}]
   - job_name: textfile
     static_configs: [{{targets: ["127.0.0.1:{textfile}"]}}]
@@ -71,8 +72,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         with running(serving, home / "prometheus.log"):
             found = Prometheus(port)
             eventually(
-                lambda: len(found.query("count_over_time(xen_balloon_current_bytes[1m]) > 2")) == 2,
-                "both guests were scraped three times",
+                lambda: len(found.query("count_over_time(xen_balloon_current_bytes[1m]) > 1")) == 2,
+                "both guests were scraped twice",
             )
             yield found
 
