@@ -16,6 +16,7 @@ from tests.support.xenstored.raw_client import RawClient
 pytestmark = pytest.mark.xenstored
 
 FED = {"WATCHDOG_USEC": "400000"}
+LOOKS = 200
 # A look at more than there is room for, as long as a file says so.
 HUNGRY = """
 import os
@@ -109,3 +110,16 @@ def test_too_little_memory_to_start_is_told_in_a_sentence(root: Path, guest: Gue
         assert daemon.process.wait(PATIENCE_S) == 71
         assert "there is too little memory to start" in daemon.stderr
         assert "Traceback" not in daemon.stderr
+
+
+def test_hundreds_of_looks_take_no_more_memory_than_the_first(daemon: DaemonProcess) -> None:
+    """100,000 looks and a million events: tests/bench."""
+
+    def look_often() -> int:
+        for _ in range(LOOKS):
+            daemon.send(signal.SIGHUP)
+            daemon.wait_for("READY=1")
+        return size_kib(daemon.process.pid, "RssAnon")
+
+    before_kib = look_often()
+    assert look_often() - before_kib < 256
