@@ -23,10 +23,10 @@ PYTEST: Final = (
 )  # fmt: skip
 WITHIN_S: Final = 900.0
 MODULES: Final = {
-    "test_xenstore_contract": "paths, permissions, values and requests as in every xenstore",
-    "test_xenstore_contract_of_events": "watches and transactions as in every xenstore",
     "test_who_may_write": "the agent sees where it may write",
     "test_balloon_contract": "the balloon goes, reads and takes what is written as simulated",
+    "test_xenstore_contract_of_events": "watches and transactions as in every xenstore",
+    "test_xenstore_contract": "paths, permissions, values and requests as in every xenstore",
 }
 
 
