@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agent.core import follow, guard, policy, self_balloon
 from agent.daemon import published_keys
 from agent.daemon.config_keys import KEYS
 from agent.daemon.config_text import default_text
@@ -66,6 +67,36 @@ def test_every_key_that_is_written_is_documented_and_no_other() -> None:
         if re.fullmatch(r"(data|control|memory)/[a-z_/-]+", name) and name != "data/balloon"
     }
     assert documented == {f"data/balloon/{name}" for name in balloon} | others
+
+
+# --- reasons of decisions -------------------------------------------------------------------------
+
+# Which argument of a call is the code; `on_its_way` gives the balloon's state as its code.
+REASON_AT = {"nothing": 0, "write_target": 1, "Decision": 1}
+STATES_ON_THE_WAY = {"moving", "retrying", "absent"}
+
+
+def reasons(module: Any) -> set[str]:
+    """The codes that a module of the policy gives its decisions."""
+    found = set()
+    for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
+        given: ast.expr | None = None
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            at = REASON_AT.get(node.func.id)
+            given = node.args[at] if at is not None else None
+        elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+            first = node.value.elts[0]
+            given = first if isinstance(first, ast.Constant) else None
+        for part in ast.walk(given) if given is not None else ():
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                found.add(part.value)
+    return found
+
+
+def test_every_reason_of_a_decision_is_documented_and_no_other() -> None:
+    documented = {name for row in rows("modes.md", "Every reason") for name in names(row[0])}
+    given = set.union(*(reasons(module) for module in (policy, follow, guard, self_balloon)))
+    assert documented == given | STATES_ON_THE_WAY
 
 
 # --- JSON -----------------------------------------------------------------------------------------

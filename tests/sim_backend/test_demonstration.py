@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.core.units import format_kib
 from sim_backend.demonstration import NOTICE, PARTS, Told, play, story_lines
 
 MIB = 1024
@@ -75,3 +76,14 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
     file.write_text("", encoding="utf-8")
     assert main(["simulate", "--demo", str(file / "below")]) == 73
     assert capsys.readouterr().err.startswith(f"balloon-agent: Cannot write {file}")
+
+
+def test_the_readme_tells_the_same_figures() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    table = [line for line in text.splitlines() if line.startswith("| a ") and "mem-set" in line]
+    shrink, grow = played()["shrink"], played()["grow"]
+    assert len(table) == 2
+    assert format_kib(shrink.without.samples[-1].current_kib) in table[0]
+    assert f"no further than {format_kib(shrink.floors_kib[-1])}" in table[0]
+    assert f"still {format_kib(grow.without.samples[-1].current_kib)}" in table[1]
+    assert f"| {format_kib(grow.with_agent.samples[-1].current_kib)} (" in table[1]
