@@ -138,7 +138,7 @@ def _balloon(domain: SimulatedDomain) -> dict[str, str]:
             "retry_count": f"{driver.retry_count:x}\n",
             "max_retry_count": f"{driver.max_retry_count:x}\n",
         }
-    if regime.scrub_file:
+    if domain.config.image.scrub_file:
         shown["scrub_pages"] = "1\n"
     return {f"{BALLOON}/{name}": text for name, text in shown.items()}
 

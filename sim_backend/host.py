@@ -80,10 +80,10 @@ class Host:
         """
         if domid in self.reservations:
             raise ValueError(f"domain {domid} exists already")
-        reservation = Reservation(self, domid, max(max_pages, pages), on_demand_pages)
-        if reservation.populate(pages) != pages:
-            reservation.release(reservation.pages)
+        if pages > self.free_pages:
             raise ValueError(f"the host has no {pages * PAGE_KIB} KiB free")
+        reservation = Reservation(self, domid, pages, on_demand_pages)
+        reservation.populate(pages)
         reservation.max_pages = max_pages
         self.reservations[domid] = reservation
         return reservation

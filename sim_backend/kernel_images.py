@@ -53,6 +53,11 @@ class KernelImage(NamedTuple):
         return sum(kib for _, kib in self.freed)
 
     @property
+    def scrub_file(self) -> bool:
+        """Whether the driver shows scrub_pages (4.20 and later)."""
+        return self.release >= KernelRelease(4, 20)
+
+    @property
     def balloon_in_meminfo(self) -> bool:
         """Whether /proc/meminfo and vmstat show the balloon (6.16 and later)."""
         return self.release >= KernelRelease(6, 16)

@@ -115,13 +115,14 @@ def balloon_reading(domain: SimulatedDomain) -> tuple[BalloonReading | None, dic
     """The driver's attributes, and which of them this kernel has."""
     if not domain.config.image.balloon:
         return None, {"balloon": "absent"}
-    driver, regime = domain.driver, domain.config.image.regime
+    driver, image = domain.driver, domain.config.image
+    regime = image.regime
     names = ["current_kb", "target_kb", "target", "low_kb", "high_kb"]
     statuses = {f"balloon.{name}": "ok" for name in names}
     backoff = ("schedule_delay", "max_schedule_delay", "retry_count", "max_retry_count")
     for name in backoff:
         statuses[f"balloon.{name}"] = "ok" if regime.backoff_files else "absent"
-    statuses["balloon.scrub_pages"] = "ok" if regime.scrub_file else "absent"
+    statuses["balloon.scrub_pages"] = "ok" if image.scrub_file else "absent"
     moves = driver.state == "done" and driver.credit
     has = regime.backoff_files
     return (
@@ -135,7 +136,7 @@ def balloon_reading(domain: SimulatedDomain) -> tuple[BalloonReading | None, dic
             max_schedule_delay_s=driver.max_schedule_delay_s if has else None,
             retry_count=driver.retry_count if has else None,
             max_retry_count=driver.max_retry_count if has else None,
-            scrub_pages=True if regime.scrub_file else None,
+            scrub_pages=True if image.scrub_file else None,
             motion="moved" if moves else "still",
         ),
         statuses,

@@ -51,7 +51,6 @@ class Regime(NamedTuple):
     huge_units: bool = False
     backoff_files: bool = True
     driver_kb_file: bool = False
-    scrub_file: bool = True
 
 
 _OLD: Final = Regime(
@@ -71,7 +70,6 @@ _OLD: Final = Regime(
     huge_units=True,
     backoff_files=False,
     driver_kb_file=True,
-    scrub_file=False,
 )
 _V2_6_39: Final = _OLD._replace(
     name="2.6.39-3.0",
@@ -113,7 +111,6 @@ _V4_13: Final = _V4_4._replace(
     name="4.13-5.8",
     first=KernelRelease(4, 13),
     corrects_offset=True,
-    scrub_file=True,  # 4.20
     source="5266b8e4445c 'xen: fix booting ballooned down hvm guest'",
 )
 _V5_9: Final = _V4_13._replace(

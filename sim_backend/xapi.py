@@ -22,6 +22,7 @@ from sim_backend.toolstacks import Libxl, ToolstackError
 UNCOOPERATIVE_AFTER_S: Final = 20.0
 LOOK_EACH_S: Final = 1.0
 BALANCE_EACH_S: Final = 10.0  # balance-check-interval
+GIVE_UP_AFTER_S: Final = 300.0
 XAPI_GUEST_WRITABLE: Final = (
     "control", "data", "attr", "feature", "drivers", "error", "messages", "vm-data",
 )  # fmt: skip
@@ -113,12 +114,15 @@ class Xapi(Libxl):
         """Free that much beside what the host keeps, as before a VM starts; takes its time.
 
         Raises:
-            ToolstackError: those who can balloon have no more to give, or do not give it.
+            ToolstackError: those who can balloon have no more to give, do not give it, or are
+                still at it after five minutes.
         """
         wanted_kib = memory_kib + KEPT_FREE_KIB
         self._squeezer = None
-        squeezer = Squeezer()
+        squeezer, until_s = Squeezer(), self.clock.now_s + GIVE_UP_AFTER_S
         while (seen := self._squeeze(squeezer, wanted_kib, at_most=False)).verdict == "adjust":
+            if self.clock.now_s >= until_s:
+                raise ToolstackError("gave up waiting for memory")
             self.clock.run_until(self.clock.now_s + LOOK_EACH_S)
         if seen.verdict == "failed":
             refused = ", ".join(str(domid) for domid in seen.stuck)

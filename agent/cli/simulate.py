@@ -66,6 +66,8 @@ def simulate(
         return _demonstrate(demo, seed)
     if scenario is None:
         raise click.UsageError("Which scenario? See balloon-agent simulate --list.")
+    if plot is not None:
+        _must_be_svg(plot)
     return _run(
         scenario, agent, seed, as_json=as_json, explain=explain, plot=plot, ascii_only=ascii_only
     )
@@ -145,6 +147,16 @@ def _demonstrate(directory: str, seed: int) -> int:
     click.echo("\nPlots (simulated as well):")
     click.echo("\n".join(f"  {path}" for path in written))
     return exit_codes.OK
+
+
+def _must_be_svg(path: str) -> None:
+    """A file named .png that holds SVG would open nowhere."""
+    stem, suffix = os.path.splitext(path)
+    if suffix.lower() not in ("", ".svg"):
+        raise click.UsageError(
+            f"--plot draws SVG, not {suffix[1:].upper()}: name the file {stem}.svg "
+            "(every browser shows it; rsvg-convert makes other formats of it)."
+        )
 
 
 def _must_be_one_of(what: str, name: str, known: tuple[str, ...]) -> None:

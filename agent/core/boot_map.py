@@ -63,15 +63,15 @@ def reachable_pages(shape: GuestShape, clamp: Clamp) -> int:
     """Pages the map may cover: maxmem, as far as the kernel's clamp lets it.
 
     The clamps of arch/x86/xen/setup.c: ten times nr_pages in all (until 3.0), the hypervisor's
-    limit at boot (3.1), ten times nr_pages besides nr_pages.
+    limit at boot (3.1; dom0's is its maximum), ten times nr_pages besides nr_pages.
     """
     nr_pages = shape.memory_kib // PAGE_KIB
     maxmem_pages = shape.maxmem_kib // PAGE_KIB
     if not shape.is_pv:
         return (shape.maxmem_kib - shape.videoram_kib) // PAGE_KIB
-    if clamp == "max-reservation":
+    if clamp == "max-reservation" and shape.domain_type != "dom0-pv":
         return min(maxmem_pages, nr_pages + BOOT_SLACK_PAGES)
-    if clamp == "map-10x":
+    if clamp != "extra-10x":
         return min(maxmem_pages, EXTRA_MEM_RATIO * nr_pages)
     return min(maxmem_pages, (EXTRA_MEM_RATIO + 1) * nr_pages)
 

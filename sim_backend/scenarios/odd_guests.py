@@ -6,7 +6,7 @@ from typing import Final
 
 from sim_backend import checks
 from sim_backend.guest_config import MIB, GuestConfig
-from sim_backend.kernel_images import image_of
+from sim_backend.kernel_images import DEBIAN_12, image_of
 from sim_backend.scenario import Check, Scenario, Stage
 from sim_backend.stages import stage_for
 
@@ -87,6 +87,21 @@ def _narrow_judged(stage: Stage) -> Sequence[Check]:
     )
 
 
+def _no_driver(seed: int, name: str) -> Stage:
+    image = DEBIAN_12._replace(balloon=False)
+    stage = stage_for(seed, name, GuestConfig(image=image))
+    stage.mem_set(5.0, 384)
+    return stage
+
+
+def _no_driver_judged(stage: Stage) -> Sequence[Check]:
+    return (
+        checks.settles_at(stage, 512 * MIB, within_s=1.0),
+        checks.writes_at_most(stage, 0),
+        checks.no_oom(stage),
+    )
+
+
 def _restart(seed: int, name: str) -> Stage:
     stage = stage_for(seed, name)
     store = stage.domain.store
@@ -155,6 +170,15 @@ SCENARIOS: Final = (
         show_at_s=2.0,
         build=_narrow,
         judge=_narrow_judged,
+    ),
+    Scenario(
+        name="no-driver",
+        summary="a kernel built without the balloon driver is asked down and does not hear of it",
+        good_agent="says that there is no driver, and tries nothing",
+        duration_s=30.0,
+        show_at_s=20.0,
+        build=_no_driver,
+        judge=_no_driver_judged,
     ),
     Scenario(
         name="xenstored-restart",

@@ -80,6 +80,7 @@ def test_a_plot_is_written_as_svg(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["simulate", "balloon-up", "--agent", "gard"], 64, "guard"),
         (["simulate", "balloon-up", "--seed", "x"], 64, "x"),
         (["simulate", "balloon-up", "--plot", "/no/such/folder/x.svg"], 73, "Cannot write"),
+        (["simulate", "balloon-up", "--plot", "x.png"], 64, "name the file x.svg"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_a_hint(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_backend.agents import NoAgent, ReferenceAgent
+from sim_backend.agents import AGENTS, NoAgent, ReferenceAgent
 from sim_backend.clock import Clock
 from sim_backend.fleet import Fleet, FleetPlan
 from sim_backend.guest_config import MIB
@@ -121,6 +121,16 @@ def test_a_fleet_shares_its_host_and_loses_no_page(
     assert result.ticks >= 25 * 89
     assert result == Fleet(plan, agent, seed=3).run(900.0)
     assert result != Fleet(plan, agent, seed=4).run(900.0)
+
+
+@pytest.mark.parametrize("name", ["observe", "follow", "guard", "self"])
+def test_a_fleet_may_have_the_daemons_own_logic_in_each_guest(name: str) -> None:
+    result = Fleet(FleetPlan(guests=8), AGENTS[name], seed=5).run(600.0)
+    assert result.pages_accounted
+    assert result.alive == 8
+    assert result.ticks >= 8 * 59
+    if name == "observe":
+        assert result.target_writes == 0
 
 
 def test_a_pressure_trigger_fires_once_in_two_seconds_while_the_guest_stalls() -> None:

@@ -17,7 +17,7 @@ from sim_backend.guest_memory import Workload
 from sim_backend.host import Host
 from sim_backend.toolstacks import Libxl, ToolstackError
 from tests.sim_backend.guests import LAB
-from tests.sim_backend.timelines import Timeline, read_timeline
+from tests.sim_backend.timelines import DIRECTORY, Timeline, read_timeline
 
 Act = Callable[[Libxl, SimulatedDomain], None]
 
@@ -107,6 +107,19 @@ CASES: dict[str, tuple[str, list[Act], Act]] = {
     "pv-512-1024-k612/memset-768": ("pv-512-1024-k612", [], xl(768)),
     "pv-512-1024-k612/memset-1024": ("pv-512-1024-k612", [xl(768)], xl(1024)),
 }
+
+
+# The two refusals and the guest that starved have tests of their own below.
+ELSEWHERE = {
+    "pv-512-1024/memset-2048-refused",
+    "pvh-512-1024/memset-2048-refused",
+    "pv-oom/oom-memset-200",
+}
+
+
+def test_no_timeline_is_left_out() -> None:
+    found = {f"{path.parent.name}/{path.stem}" for path in DIRECTORY.glob("*/*.txt")}
+    assert found == set(CASES) | ELSEWHERE
 
 
 def replay(name: str) -> tuple[Timeline, SimulatedDomain, list[tuple[int, int]]]:

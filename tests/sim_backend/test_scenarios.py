@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every scenario can be told, has something to show, and fails the agents it is meant to fail."""
 
+from contextlib import suppress
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from agent.sources.domain import Domain
-from sim_backend.agents import NoAgent, ReferenceAgent
+from agent.sources.domain import ActRefusedError, Domain
+from sim_backend.agents import AGENTS, ReferenceAgent
 from sim_backend.plot import plot_svg
 from sim_backend.report_text import answer, report_object, report_rows
 from sim_backend.scenarios import DEFAULT, load, scenario_names
@@ -17,7 +19,7 @@ ASKED_FOR = {
     "host-exhausted", "cancelled-driver", "stuck", "slow", "offset", "maxmem-many-times-memory",
     "maxmem-ignored", "released-pages", "pci-hole", "dom0", "32-bit", "hotplug-offline",
     "xapi-uncooperative", "qubes-static-max-moves", "migration", "xenstored-restart",
-    "garbage-target",
+    "garbage-target", "no-driver",
 }  # fmt: skip
 FAILS_WHEN_LEFT_ALONE = {
     "down-below-working-set", "leak", "burst", "garbage-target", "host-exhausted",
@@ -34,7 +36,8 @@ class Meddler:
     def tick(self, domain: Domain) -> float:
         snapshot = domain.snapshot()
         wanted_kib = snapshot.host.target_kib or snapshot.memory.total_kib  # type: ignore[union-attr]
-        domain.set_target_kib(wanted_kib)
+        with suppress(ActRefusedError):
+            domain.set_target_kib(wanted_kib)
         return 1.0
 
 
@@ -55,8 +58,26 @@ def test_the_reference_agent_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FAILS_WHEN_LEFT_ALONE))
-def test_a_guest_that_is_left_alone_fails(name: str) -> None:
-    assert not load(name).run(0, NoAgent()).passed
+@pytest.mark.parametrize("agent", ["none", "observe"])
+def test_an_agent_that_only_looks_fails_where_there_is_something_to_do(
+    name: str, agent: str
+) -> None:
+    assert not load(name).run(0, AGENTS[agent]()).passed
+
+
+@pytest.mark.parametrize("name", sorted(set(scenario_names()) - FAILS_WHEN_LEFT_ALONE))
+def test_where_there_is_nothing_to_do_looking_is_enough(name: str) -> None:
+    assert load(name).run(0, AGENTS["observe"]()).passed
+
+
+def test_the_documentation_tells_every_story_and_what_a_good_agent_does() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text()
+    told = [(load(name).summary, load(name).good_agent) for name in scenario_names()]
+    rows = {
+        f"| `{name}` | {summary} | {good_agent} |"
+        for name, (summary, good_agent) in zip(scenario_names(), told, strict=True)
+    }
+    assert rows - set(page.splitlines()) == set()
 
 
 @pytest.mark.parametrize("name", sorted(set(scenario_names()) - FAILS_WHEN_LEFT_ALONE))

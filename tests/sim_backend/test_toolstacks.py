@@ -3,6 +3,7 @@
 
 import pytest
 
+from agent.core.snapshot import DomainType
 from agent.core.units import PAGE_KIB
 from sim_backend.clock import Clock
 from sim_backend.domain import SimulatedDomain
@@ -78,11 +79,12 @@ def test_the_fudge_of_an_hvm_guest_is_gone_after_the_first_mem_set() -> None:
     assert domain.store.read("memory/target") == str(512 * MIB)
 
 
-def test_a_host_without_memory_builds_no_domain() -> None:
+@pytest.mark.parametrize("kind", ["pv", "pvh"])
+def test_a_host_without_memory_builds_no_domain(kind: DomainType) -> None:
     toolstack = Libxl(Clock(), Host(memory_kib=1024 * MIB))
     toolstack.create(GuestConfig())
     with pytest.raises(ValueError, match="free"):
-        toolstack.create(GuestConfig())
+        toolstack.create(GuestConfig(kind))
     assert toolstack.host.accounted_pages() == toolstack.host.total_pages
 
 
