@@ -75,9 +75,10 @@ def in_words(name: str, row: Row) -> Line:
 
 
 def circumstances() -> str:
-    """Which machine, and which commit."""
+    """Which machine, how busy, and which commit."""
+    machine = f"{processor()} ({os.cpu_count()} cores, load {os.getloadavg()[0]:.0f})"
     return (
-        f"{processor()} ({os.cpu_count()} cores), Linux {platform.release()}, "
+        f"{machine}, Linux {platform.release()}, "
         f"{platform.python_implementation()} {platform.python_version()}, {commit()}"
     )
 

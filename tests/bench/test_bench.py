@@ -30,7 +30,7 @@ def test_without_a_xenstored_the_table_says_what_is_missing(
     table = "\n".join(bench.markdown(bench.measured()))
     assert "| start: status / bare python | 5 times | at most 8 |" in table
     assert "| reaction | not measured: run `make xenstored` first |" in table
-    assert bench.circumstances() in table
+    assert bench.commit() in table
 
 
 def test_the_table_takes_the_place_of_the_old_one(tmp_path: Path) -> None:

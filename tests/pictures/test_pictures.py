@@ -24,8 +24,10 @@ def test_a_picture_is_current(name: str) -> None:
 def test_every_picture_is_made_and_shown_somewhere() -> None:
     documents = [*TOP.glob("*.md"), *(TOP / "docs").glob("*.md")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
-    assert {path.name for path in FOLDER.iterdir()} == set(MADE)
-    assert not [name for name in MADE if f"pictures/{name})" not in text]
+    kept = {path.name for path in FOLDER.iterdir()}
+    seen = {name for name in kept if name.startswith("xen-")}  # curves of real runs are data
+    assert kept - seen == set(MADE)
+    assert not [name for name in kept if f"pictures/{name})" not in text]
 
 
 def test_a_simulated_picture_says_so() -> None:
