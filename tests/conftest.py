@@ -6,6 +6,7 @@ import signal
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.xenstored.fixtures import dom0, guest, xenstored
 
@@ -14,6 +15,9 @@ __all__ = ["dom0", "guest", "xenstored"]
 # Address space of a whole run: a test that runs away fails with MemoryError, and takes nobody
 # else's memory with it.  The machine that tests on a real Xen boot needs more than this.
 _MOST_BYTES: Final = 6 << 30
+
+# For a machine that builds packages, and may have more to do: no test fails for being slow.
+settings.register_profile("package", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

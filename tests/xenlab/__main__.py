@@ -92,7 +92,7 @@ def _demonstrate(arguments: argparse.Namespace) -> int:
     told = demonstration.collect(folders)
     demonstration.write(told, arguments.into)
     if arguments.keep:
-        paths.LAST_DEMONSTRATION.write_text(demonstration.json_text(told))
+        demonstration.keep(told)
     print("", *demonstration.story_lines(told), f"Plots and samples: {arguments.into}", sep="\n")
     return status
 

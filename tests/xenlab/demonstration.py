@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sim_backend import chart
+from tests.xenlab import paths
 from tests.xenlab.errors import LabError
 from tests.xenlab.recorded import COLUMNS, Recorded, from_object, load
 from tests.xenlab.results import FILE as RESULTS
@@ -98,6 +99,13 @@ def write(told: Mapping[str, Any], into: Path) -> None:
         for run, record in told["runs"].items():
             writer.writerows([run, *moment] for moment in record["moments"])
     (into / FILE).write_text(json_text(told))
+
+
+def keep(told: Mapping[str, Any]) -> None:
+    """Make it the one that the documents show."""
+    paths.LAST_DEMONSTRATION.write_text(json_text(told))
+    for name in STORIES:
+        (paths.PICTURES / f"xen-{name}.svg").write_text(picture(told, name))
 
 
 def json_text(told: Mapping[str, Any]) -> str:

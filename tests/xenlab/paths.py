@@ -12,6 +12,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAB_SOURCES = Path(__file__).resolve().parent
 LAST_DEMONSTRATION = LAB_SOURCES / "last-demonstration.json"
+PICTURES = REPOSITORY / "docs/pictures"
 LAST_RUN = LAB_SOURCES / "last-run.json"
 """The results of the last run of everything, which the documentation shows."""
 PAGE = REPOSITORY / "docs" / "tested-on-xen.md"
