@@ -27,8 +27,8 @@ def run(which: WhichDomain, *, config: str | None, mode: str | None, forget: boo
     SIGTERM ends it, SIGHUP has the configuration read again.  With --forget the keys that the last
     daemon left in xenstore are removed, and the balloon follows the host again.
 
-    It ends with 0 after a signal, 64 wrong usage, 69 not a Xen domain, 75 another one runs already,
-    77 no permission, 78 wrong configuration.
+    It ends with 0 after a signal, 64 wrong usage, 69 not a Xen domain, 71 too little memory,
+    75 another one runs already, 77 no permission, 78 wrong configuration.
     """
     from agent.daemon.main import main  # noqa: PLC0415 - the door does not come this way
 

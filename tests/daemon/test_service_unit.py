@@ -37,6 +37,28 @@ def test_its_exposure_is_at_most_what_was_promised(tmp_path: Path) -> None:
     assert float(overall.split(": ")[1].split()[0]) <= MOST_EXPOSURE
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+def test_systemd_finds_nothing_to_blame_in_it(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/usr/bin/balloon-agent", "/bin/true"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    if "Failed to" in done.stderr and UNIT.name not in done.stderr:
+        pytest.skip(f"systemd-analyze cannot look at a file here: {done.stderr}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_it_starts_before_anything_that_could_have_the_host_change_the_target() -> None:
+    assert values("DefaultDependencies") == ["no"]
+    assert "sysinit.target" in values("Before")[0].split()
+    assert values("WantedBy") == ["sysinit.target"]
+    assert set(values("After")[0].split()) <= {
+        "local-fs.target",
+        "systemd-tmpfiles-setup-dev.service",
+    }
+
+
 def test_it_may_write_what_the_agent_writes() -> None:
     writable = " ".join(values("ReadWritePaths"))
     assert "/sys/devices/system/xen_memory" in writable
