@@ -76,7 +76,13 @@ def _hands_off(seen: View) -> Decision | None:
         "dom0",
         f"This is {kind}: nothing is changed unless act_in_dom0 is set.",
         seen.numbers(),
+        None if _rests(seen) else seen.look_s(),
     )
+
+
+def _rests(seen: View) -> bool:
+    """Whether nothing is to be seen before the next event: what moves is followed to its end."""
+    return seen.now_s >= seen.grace_ends_s and seen.situation.state not in ("moving", "retrying")
 
 
 def _with_calm(memory: PolicyMemory, seen: View) -> PolicyMemory:

@@ -262,6 +262,17 @@ def test_dom0_is_left_alone_unless_configured() -> None:
     assert story.reasons == {"dom0"}
 
 
+def test_what_the_host_does_to_dom0_is_watched_to_its_end() -> None:
+    story = Story(FOLLOW, domain_type="dom0-pv", memory_kib=1024 * MIB, maxmem_kib=1024 * MIB)
+    story.at(60, lambda: story.domain.driver.set_target_pages(768 * 256))
+    story.at(60, story.look)
+    story.run(80)
+
+    assert story.domain.driver.at_rest
+    assert story.agent.record[-1].decision.numbers["current_kib"] == story.domain.current_kib
+    assert len(story.agent.record) < 12
+
+
 def test_pages_released_at_boot_are_taken_again_only_when_allowed() -> None:
     config: dict[str, Any] = {
         "domain_type": "dom0-pv",

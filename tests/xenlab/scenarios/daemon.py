@@ -176,21 +176,37 @@ def silent_xenstored() -> Case:
     )
 
 
-def let_the_driver_give_up(scene: Scene, mib: int) -> None:
-    """Ask for more than Xen grants until the driver sleeps, then have Xen grant it."""
-    scene.write_target(str(mib * 1024))  # Past the toolstack: Xen's limit stays where it was.
-    truth = scene.truth()
-    assert truth["current_kib"] < truth["target_kib"], f"the target was reached: {truth}"
-    scene.domain.run(["sleep", "15"])  # The driver tries for 1, 2, 4 and 8 s, then gives up.
-    maximum = str(scene.scenario.guest.maxmem_mib)
-    toolstack.must(["xl", "mem-max", str(scene.domain.domid), maximum])
+def replaced_xenstored(mib: int) -> Case:
+    """Another oxenstored under the same guests, which is all that can be done to it.
+
+    Killed, it takes every guest's connection with it, and dom0's, for good. In a live update it
+    hands its state to a new program; the guests' kernels see their watches fire once more.
+    """
+
+    def act(scene: Scene) -> None:
+        restarts = int(shown(scene, "NRestarts"))
+        pid = toolstack.must(["pgrep", "-o", "oxenstored"])
+        program = toolstack.must(["readlink", f"/proc/{pid}/exe"])
+        toolstack.must(["xenstore-control", "live-update", "-t", "30", program])
+        arguments = toolstack.must(["cat", f"/proc/{pid}/cmdline"])
+        assert "--restart" in arguments, f"xenstored is the old one: {arguments!r}"
+        scene.mem_set(mib)
+        scene.agreed({"current_kib": mib * 1024})
+        expect_alive(scene, restarts=restarts)
+
+    verifies = f"after `xenstore-control live-update` the daemon follows on; {steps.AGREE}"
+    return Case("xenstored is replaced", verifies, act)
 
 
 def woken(mib: int) -> Case:
     """A driver that gave up does not go on by itself when there is room again."""
 
     def act(scene: Scene) -> None:
-        let_the_driver_give_up(scene, mib)
+        scene.write_target(str(mib * 1024))  # Past the toolstack: Xen's limit stays where it was.
+        truth = scene.truth()
+        assert truth["current_kib"] < truth["target_kib"], f"the target was reached: {truth}"
+        scene.domain.run(["sleep", "15"])  # The driver tries for 1, 2, 4 and 8 s, then gives up.
+        toolstack.must(["xl", "mem-max", str(scene.domain.domid), "1024"])
         end = time.monotonic() + SETTLE_WITHIN_S
         while scene.truth()["current_kib"] != mib * 1024:
             assert time.monotonic() < end, f"the driver was not woken: {scene.truth()}"
@@ -231,6 +247,7 @@ SCENARIOS: Final = (
             woken(640),
             killed(),
             silent_xenstored(),
+            replaced_xenstored(576),
             with_daemon(steps.saved_and_restored()),
             with_daemon(steps.mem_set(1024)),
             with_daemon(steps.mem_max(1536)),

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.guest.truth import BALLOON
 from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
 from tests.xenlab.scenarios.daemon import (
@@ -14,7 +15,6 @@ from tests.xenlab.scenarios.daemon import (
     UNIT,
     expect_alive,
     killed,
-    let_the_driver_give_up,
     start_daemon,
     started,
     with_daemon,
@@ -39,32 +39,35 @@ def _without_target() -> Case:
     return Case("no target key", f"active, published, nothing is wrong; {steps.AGREE}", act)
 
 
-def _left_alone(mib: int) -> Case:
-    """What `woken` shows for a guest must not happen in dom0."""
+def _left_alone(kib: int) -> Case:
+    """The kernel told by hand to aim elsewhere than the host: mended in a guest, not in dom0."""
 
     def act(scene: Scene) -> None:
-        before = scene.truth()["current_kib"]
-        let_the_driver_give_up(scene, mib)
+        done = scene.domain.run(["sh", "-c", f"echo {kib} >{BALLOON}/target_kb"])
+        assert done.status == 0, str(done)
         end = time.monotonic() + LEFT_ALONE_S
         while time.monotonic() < end:
-            current = scene.truth()["current_kib"]
-            assert current - before <= steps.SLACK_KIB, f"somebody woke the driver: {current}"
+            target = scene.truth()["target_kib"]
+            assert target == kib, f"somebody wrote target_kb: {target}"
+        scene.agreed({"current_kib": kib, "target_kib": kib})
         expect_alive(scene)
 
-    verifies = f"the daemon leaves dom0's balloon alone for {LEFT_ALONE_S:.0f} s"
-    return Case("a driver that gave up in dom0", verifies, act)
+    verifies = f"the daemon leaves dom0's balloon alone for {LEFT_ALONE_S:.0f} s; {steps.AGREE}"
+    return Case("target_kb written by hand", verifies, act)
 
 
-def _woken_once_configured(mib: int) -> Case:
+def _mended_once_configured() -> Case:
+    kib = DOM0_MIB * 1024
+
     def act(scene: Scene) -> None:
         start_daemon(scene, also="act_in_dom0 = true")
         end = time.monotonic() + SETTLE_WITHIN_S
-        while scene.truth()["current_kib"] != mib * 1024:
-            assert time.monotonic() < end, f"the driver was not woken: {scene.truth()}"
-        scene.agreed({"current_kib": mib * 1024, "target_kib": mib * 1024})
+        while scene.truth()["current_kib"] != kib:
+            assert time.monotonic() < end, f"the host's target is ignored: {scene.truth()}"
+        scene.agreed({"current_kib": kib, "target_kib": kib})
         expect_alive(scene)
 
-    verifies = f"the driver is woken, current = {mib} MiB; {steps.AGREE}"
+    verifies = f"the host's target is put into target_kb, current = {DOM0_MIB} MiB; {steps.AGREE}"
     return Case("act_in_dom0", verifies, act)
 
 
@@ -133,8 +136,8 @@ SCENARIOS: Final = (
             _without_target(),
             with_daemon(steps.mem_set(1280)),
             with_daemon(steps.mem_set(DOM0_MIB)),
-            _left_alone(1280),
-            _woken_once_configured(1280),
+            _left_alone(917504),
+            _mended_once_configured(),
             killed(),
             _put_back(),
         ),

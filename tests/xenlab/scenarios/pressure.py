@@ -11,7 +11,7 @@ from tests.xenlab.scenarios.daemon import expect_alive, shown, start_daemon
 WORKLOAD: Final = "workload.service"
 WORKING_SET_MIB: Final = 300
 TOO_LITTLE_MIB: Final = 200
-WATCHED_S: Final = 120.0
+WATCHED_S: Final = 90.0
 ANSWER_WITHIN_S: Final = 300.0
 """A guest that thrashes takes its time."""
 PROGRAM: Final = """
