@@ -110,6 +110,20 @@ class Xapi(Libxl):
             return True
         return self.clock.now_s - judgement.progress_s < STUCK_AFTER_S
 
+    def soft_reset(self, domain: SimulatedDomain, reserved_kib: int) -> None:
+        """The guest crashes into its crash kernel; xenopsd first takes away what would move it.
+
+        That is memory/target and control/feature-balloon (xc/domain.ml:2246-2251).
+
+        Raises:
+            ToolstackError: the domain is gone.
+            ValueError: no kernel can run in so little, or the guest does not have so much.
+        """
+        self._must_be_alive(domain)
+        for key in ("memory/target", "control/feature-balloon"):
+            domain.store.remove(key)
+        domain.crash(reserved_kib)
+
     def make_room(self, memory_kib: int) -> None:
         """Free that much beside what the host keeps, as before a VM starts; takes its time.
 

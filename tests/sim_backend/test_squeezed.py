@@ -155,6 +155,17 @@ def test_a_guest_off_its_target_for_20_s_is_marked_and_forgiven() -> None:
     assert domain.store.read("memory/uncooperative") is None
 
 
+def test_a_soft_reset_leaves_the_crash_kernel_its_memory() -> None:
+    xapi = host_with(free_mib=1000, guests=1)
+    domain = guest(xapi)
+    run(xapi, 3.0)
+    xapi.soft_reset(domain, 128 * MIB)
+    run(xapi, 60.0)
+    assert domain.current_kib == domain.target_kib == 128 * MIB
+    assert domain.store.read("memory/target") is None
+    assert domain.store.read("memory/uncooperative") is None
+
+
 @pytest.mark.parametrize(("low", "high"), [(0, 512), (600, 512), (256, 4096)])
 def test_a_range_that_is_none_is_refused(low: int, high: int) -> None:
     xapi = host_with(free_mib=100, guests=1)

@@ -185,6 +185,15 @@ class World(RuleBasedStateMachine):
         with suppress(ToolstackError):
             self.toolstack.set_dynamic_range(self.guest(which), low * MIB, (low + more) * MIB)
 
+    @precondition(lambda self: self.guests and isinstance(self.toolstack, Xapi))
+    @rule(which=numbers, mib=st.integers(0, 256))
+    def soft_reset(self, which: int, mib: int) -> None:
+        assert isinstance(self.toolstack, Xapi)
+        domain = self.guest(which)
+        with suppress(ToolstackError, ValueError):
+            self.toolstack.soft_reset(domain, mib * MIB)
+            self.books[id(domain)] = Books(domain)
+
     @precondition(lambda self: isinstance(self.toolstack, Xapi | Qubes))
     @rule(mib=mebibytes)
     def make_room(self, mib: int) -> None:
@@ -312,6 +321,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "fill_dom0_keys": World.fill_dom0_keys,
     "set_dynamic_range": World.set_dynamic_range,
     "make_room": World.make_room,
+    "soft_reset": World.soft_reset,
     "balance": World.balance,
 }
 
