@@ -20,7 +20,7 @@ moment short, a request that has a deadline goes before each.
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
@@ -113,6 +113,13 @@ class XenstoreSession:
         xenstored takes 2048 bytes from a guest, a few of them for permissions.
         """
         self._acknowledge(Op.WRITE, _checked(key, "write") + NUL, value)
+
+    def write_all(self, values: Mapping[str, bytes]) -> dict[str, XenstoreRefused]:
+        """Set many keys, in this order, without waiting for each; what was refused, by key."""
+        payloads = [_checked(key, "write") + NUL + value for key, value in values.items()]
+        answers = self._client.execute_each(Op.WRITE, payloads)
+        answered = zip(values, answers, strict=True)
+        return {key: refused for key, refused in answered if refused is not None}
 
     def remove(self, key: str) -> None:
         """Remove `key` and all below it; no error when only `key` itself was absent."""
