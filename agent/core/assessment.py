@@ -23,7 +23,11 @@ class Assessment(NamedTuple):
 
 def assess(snapshot: Snapshot) -> Assessment:
     """Understand and judge one snapshot; never raises."""
-    situation = understand(snapshot)
+    return judge(understand(snapshot))
+
+
+def judge(situation: Situation) -> Assessment:
+    """Judge what is understood; never raises."""
     found = [finding for _, rule, _ in SITUATION_CHECKS if (finding := rule(situation))]
     found.sort(key=lambda finding: -RANK[finding.severity])
     return Assessment(situation, tuple(found), _verdict(situation, found), headline_of(situation))

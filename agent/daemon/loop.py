@@ -11,6 +11,7 @@ import signal
 import time
 from typing import Any, Final
 
+from agent.core.assessment import judge
 from agent.core.policy_memory import wanted_kib
 from agent.daemon import journal as j
 from agent.daemon.config import Config, ConfigError
@@ -153,7 +154,7 @@ class Daemon:
 
     def _tick(self, cause: str, now_s: float) -> None:
         self._mind_resume(now_s)
-        situation = self._turn.take(cause, now_s).situation
+        situation = self._turn.take(cause, now_s)
         self._look_at_s = self._next_look_s(now_s)
         if self._turn.rests(now_s):
             self._reporter.came_to_rest = True
@@ -196,21 +197,21 @@ class Daemon:
 
     def _publish(self, now_s: float) -> None:
         """Tell the host."""
-        assessment = self._turn.assessment
-        if assessment is None or not self._parts.bus.connected:
+        situation = self._turn.situation
+        if situation is None or not self._parts.bus.connected:
             return
         session, settings = self._parts.bus.session, self._turn.settings
         try:
-            self._reporter.publish(session, self._profile(), assessment.situation, settings, now_s)
+            self._reporter.publish(session, self._profile(), situation, settings, now_s)
         except XenstoreError as error:
             self._hearing.lose(error, now_s)
 
     def _part(self, now_s: float) -> None:
         """Tell the host that this daemon stops."""
-        assessment = self._turn.assessment
-        if assessment is None or not self._parts.bus.connected:
+        situation = self._turn.situation
+        if situation is None or not self._parts.bus.connected:
             return
-        situation, settings = assessment.situation, self._turn.settings
+        settings = self._turn.settings
         aim_kib = wanted_kib(situation, self._turn.memory)
         keys = parting_keys(self._profile(), situation, settings, aim_kib)
         try:
@@ -220,9 +221,9 @@ class Daemon:
 
     def _write_status(self, now_s: float) -> None:
         """Tell whoever reads the status."""
-        assessment = self._turn.assessment
-        if assessment is None:
+        if self._turn.situation is None:
             return
+        assessment = judge(self._turn.situation)
         self._reporter.write_status(assessment, self._condition(now_s), now_s)
         self._parts.notifier.status(self._turn.banner or assessment.headline)
 

@@ -8,9 +8,9 @@ import time
 from typing import Final
 
 from agent.act import ActDeniedError, online_block, set_target_kib
-from agent.core.assessment import Assessment, assess
 from agent.core.decision import Decision
 from agent.core.policy import EMPTY, PolicySettings, decide
+from agent.core.situation import Situation, understand
 from agent.core.snapshot import Origin
 from agent.daemon import journal as j
 from agent.daemon.denial import Denial
@@ -27,13 +27,13 @@ _POLL_WITHOUT_TRIGGER_S: Final = 10.0
 class Turn:
     """What the daemon knows of its domain.
 
-    `assessment` is of the last look, `decision` what followed from it; `settings` are those in
+    `situation` is that of the last look, `decision` what followed from it; `settings` are those in
     force, `banner` says why their mode is not the configured one.
     """
 
     def __init__(self, parts: Parts, settings: PolicySettings, log: DecisionLog) -> None:
         self.settings = settings
-        self.assessment: Assessment | None = None
+        self.situation: Situation | None = None
         self.decision: Decision | None = None
         self.memory = EMPTY
         origin = Origin("live", "this machine" if parts.root.is_live else parts.root.path)
@@ -55,21 +55,21 @@ class Turn:
         """What has to be said before all else."""
         return self._denial.banner
 
-    def take(self, cause: str, now_s: float) -> Assessment:
+    def take(self, cause: str, now_s: float) -> Situation:
         """Look, decide and act until there is nothing more to do; what was seen last."""
         for _ in range(_ACTIONS_PER_TURN):
             self.settings = self._denial.in_force(self._configured, now_s)
-            assessment = assess(self.observer.look(self._parts.bus, now_s))
-            decision, self.memory = decide(assessment.situation, self.memory, self.settings, now_s)
+            situation = understand(self.observer.look(self._parts.bus, now_s))
+            decision, self.memory = decide(situation, self.memory, self.settings, now_s)
             self._note(cause, decision, self._act(decision, now_s), now_s)
             if decision.action == "none":
                 break
-        self.assessment, self.decision = assessment, decision
-        return assessment
+        self.situation, self.decision = situation, decision
+        return situation
 
     def rests(self, now_s: float) -> bool:
         """Whether the balloon has been at rest, and where it should be, for the time of grace."""
-        settled = self.assessment is not None and self.assessment.situation.state == "settled"
+        settled = self.situation is not None and self.situation.state == "settled"
         return settled and now_s - self.memory.unchanged_since_s >= self.settings.grace_s
 
     def next_look_s(self, now_s: float) -> float | None:
