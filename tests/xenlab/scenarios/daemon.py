@@ -265,5 +265,6 @@ SCENARIOS: Final = (
             grown_beyond_the_map(1024),
             with_daemon(steps.mem_set(384)),
         ),
+        quick=True,
     ),
 )

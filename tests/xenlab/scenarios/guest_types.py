@@ -85,6 +85,7 @@ SCENARIOS: Final = (
             *_odd_targets(HVM_OFFSET_KIB),
             steps.mem_max(1536),
         ),
+        quick=True,
     ),
     Scenario(
         "dom0",

@@ -32,13 +32,4 @@ SCENARIOS: Final = (
             steps.mem_set(512),
         ),
     ),
-    Scenario(
-        "pvh-restore",
-        "a PVH guest saved and restored",
-        GuestSpec("pvh", 256, 384),
-        (
-            steps.booted(),
-            steps.saved_and_restored(),
-        ),
-    ),
 )

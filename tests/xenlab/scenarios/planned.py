@@ -78,5 +78,6 @@ SCENARIOS: Final = (
             planned_maximum(),
             steps.mem_set(192),
         ),
+        quick=True,
     ),
 )

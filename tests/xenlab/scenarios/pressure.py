@@ -110,11 +110,13 @@ SCENARIOS: Final = (
         "mem-set below the working set, without the agent",
         GuestSpec("pv", systemd=True),
         (working(), _killed_without_a_guard()),
+        quick=True,
     ),
     Scenario(
         "pv-guard",
         "mem-set below the working set, with the agent in mode guard",
         GuestSpec("pv", systemd=True),
         (_guarded(), working(), _survives_with_a_guard(), _given_once_there_is_room()),
+        quick=True,
     ),
 )

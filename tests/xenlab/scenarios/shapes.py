@@ -20,6 +20,7 @@ SCENARIOS: Final = (
             steps.mem_set(1024),
             steps.mem_set(384),
         ),
+        quick=True,
     ),
     Scenario(
         "pv-no-room",
@@ -69,5 +70,6 @@ SCENARIOS: Final = (
             steps.mem_set(512),
             steps.mem_set(1280, " again"),
         ),
+        quick=True,
     ),
 )
