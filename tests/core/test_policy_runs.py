@@ -273,6 +273,41 @@ def test_what_the_host_does_to_dom0_is_watched_to_its_end() -> None:
     assert len(story.agent.record) < 12
 
 
+def test_dom0_is_served_as_any_guest_when_configured() -> None:
+    policy = FOLLOW._replace(act_in_dom0=True)
+    story = Story(policy, domain_type="dom0-pv", memory_kib=1024 * MIB, maxmem_kib=1024 * MIB)
+    story.domain.store.write("memory/target", str(900 * MIB))
+    story.at(5, lambda: story.domain.driver.set_target_pages(700 * 256))
+    story.at(6, story.look)
+    story.run(100)
+
+    assert story.written == [900]
+
+
+def test_what_a_driver_domain_has_lent_out_is_no_reason_to_act() -> None:
+    story = Story(FOLLOW._replace(driver_domain=True), image=DEBIAN_11)
+    story.at(1, lambda: story.domain.driver.take_for_grants(5000))
+    story.at(2, story.look)
+    story.run(200)
+
+    assert story.written == []
+    assert story.domain.current_kib < story.domain.target_kib
+
+
+def test_released_pages_are_not_taken_beyond_what_the_host_asks_for() -> None:
+    story = Story(
+        FOLLOW._replace(reclaim_released=True),
+        domain_type="dom0-pv",
+        memory_kib=1024 * MIB,
+        maxmem_kib=1024 * MIB,
+        released_pages=2560,
+    )
+    story.domain.store.write("memory/target", str(story.domain.current_kib))
+    story.run(60)
+
+    assert story.written == []
+
+
 def test_pages_released_at_boot_are_taken_again_only_when_allowed() -> None:
     config: dict[str, Any] = {
         "domain_type": "dom0-pv",
