@@ -17,7 +17,7 @@ from agent.sources.hypervisor import domain_type, read_hypervisor
 from agent.sources.iomem import read_iomem
 from agent.sources.kernel_log import read_kernel_log
 from agent.sources.key_store import KeyStore
-from agent.sources.meminfo import read_meminfo
+from agent.sources.meminfo import read_meminfo_lean
 from agent.sources.memory_blocks import read_memory_blocks
 from agent.sources.outcome import DENIED, HIDDEN, Outcome
 from agent.sources.pressure import read_pressure
@@ -37,12 +37,12 @@ def gather(
     store: KeyStore,
     origin: Origin,
     sleep: Callable[[float], None] | None = None,
-    read_memory: Callable[[SystemRoot], Outcome[MemoryReading]] = read_meminfo,
+    read_memory: Callable[[SystemRoot], Outcome[MemoryReading]] = read_meminfo_lean,
 ) -> Snapshot:
     """One snapshot of the domain below `root`.
 
     `sleep` (seconds) allows to watch a moving balloon for a moment; leave it out for a capture.
-    `read_memory`: how /proc/meminfo is read; the daemon has a leaner way.
+    `read_memory`: how /proc/meminfo is read.
 
     Raises:
         NotXenError: nothing below `root` speaks of Xen.  All else degrades, by source.

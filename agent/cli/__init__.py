@@ -2,7 +2,7 @@
 """The command `balloon-agent`.
 
 This door is light.  The daemon goes through it without click, whose memory every guest would pay
-for, and so does a plain `status --json`, which monitoring asks for again and again.
+for, and so do a plain `status` and `status --json`, which monitoring asks for again and again.
 """
 
 import os
@@ -24,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return run_daemon(words)
     if command == "status":
-        from agent.cli.status_door import plain_status_json  # noqa: PLC0415 - as above
+        from agent.cli.status_door import plain_status  # noqa: PLC0415 - as above
 
-        status = plain_status_json(words)
+        status = plain_status(words)
         if status is not None:
             return status
     from agent.cli.application import run_command  # noqa: PLC0415 - click is heavy

@@ -58,22 +58,14 @@ def status(
         from agent.cli.status_json import print_status_json  # noqa: PLC0415
 
         return print_status_json(which, interval if watch else None)
-    from agent.report.status_text import (  # noqa: PLC0415
-        reminder_lines,
-        short_status_lines,
-        status_lines,
-    )
     from agent.report.terminal import Terminal  # noqa: PLC0415
 
     terminal = Terminal(ascii_only=ascii_only or None)
     if watch:
         return _watch(which, terminal, interval)
-    assessment = assess(which.snapshot())
-    lines = (short_status_lines if short else status_lines)(assessment, terminal.width)
-    if terminal.rows is not None and len(lines) >= terminal.rows and not short:
-        lines += reminder_lines(assessment, terminal.width)
-    terminal.show(lines)
-    return exit_codes.OF_VERDICT[assessment.verdict]
+    from agent.cli.status_screen import show_status  # noqa: PLC0415
+
+    return show_status(which, terminal, short=short)
 
 
 def _watch(which: WhichDomain, terminal: "Terminal", interval_s: float) -> int:

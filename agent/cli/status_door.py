@@ -1,23 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A plain `status --json` without click, which would be a third of its time."""
+"""A plain `status` or `status --json` without click, which would be a third of its time."""
 
 import os
 from collections.abc import Sequence
 
 from agent.cli import domain_options
 from agent.cli.endings import ended
-from agent.cli.status_json import print_status_json
 from agent.cli.which_domain import WhichDomain
 
 
-def plain_status_json(words: Sequence[str]) -> int | None:
+def plain_status(words: Sequence[str]) -> int | None:
     """The exit status; None when the words ask for anything that click has to look at."""
-    if list(words[-2:]) != ["status", "--json"]:
+    as_json = list(words[-2:]) == ["status", "--json"]
+    if not as_json and words[-1] != "status":
         return None
-    options = domain_options(words[:-2])
+    options = domain_options(words[: -2 if as_json else -1])
     if options is None or not options.keys() <= {"--root"}:
         return None
     root = options.get("--root")
     if root is not None and not os.path.isdir(root):
         return None
-    return ended(lambda: print_status_json(WhichDomain(root), None))
+    show = _show_json if as_json else _show_screen
+    return ended(lambda: show(WhichDomain(root)))
+
+
+def _show_json(which: WhichDomain) -> int:
+    from agent.cli.status_json import print_status_json  # noqa: PLC0415 - one or the other
+
+    return print_status_json(which, None)
+
+
+def _show_screen(which: WhichDomain) -> int:
+    from agent.cli.status_screen import show_status  # noqa: PLC0415 - one or the other
+    from agent.report.terminal import Terminal  # noqa: PLC0415
+
+    return show_status(which, Terminal())

@@ -16,7 +16,7 @@ _ASCII: Final = str.maketrans(
 )  # fmt: skip
 
 _NUMBER_AND_UNIT: Final = re.compile(r"([0-9]) ([KMGT]iB|%|s|pages)(?![A-Za-z])")
-_NO_BREAK: Final = "\N{NO-BREAK SPACE}"
+_NO_BREAK: Final = "\u00a0"
 
 
 class Span(NamedTuple):

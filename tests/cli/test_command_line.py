@@ -147,7 +147,7 @@ def test_an_internal_error_is_one_sentence_that_says_how_to_report_it(
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("agent.cli.status.assess", fail)
+    monkeypatch.setattr("agent.cli.status_screen.assess", fail)
     ended = run("--root", guest, "status")
     assert ended.status == 70
     assert ended.err.count("\n") == 1
