@@ -18,7 +18,8 @@ from tests.xenlab.errors import LabError
 from tests.xenlab.guest import channel, frames
 from tests.xenlab.guest.frames import ANSWER, REQUEST
 from tests.xenlab.page import NOT_RUN, page
-from tests.xenlab.results import Results
+from tests.xenlab.results import FILE, Results
+from tests.xenlab.runner import FORGOTTEN_AFTER_S, outdated
 
 
 def assemble(lines: list[bytes]) -> bytes | None:
@@ -206,6 +207,17 @@ def test_a_case_that_was_never_played_has_not_passed(tmp_path: Path) -> None:
     rows = page(report, [scenario]).splitlines()
     assert sum(row.endswith("| passed |") for row in rows) == 1
     assert sum(row.endswith(f"| {NOT_RUN} |") for row in rows) == len(scenario.cases) - 1
+
+
+def test_old_runs_are_removed_but_never_one_that_is_being_played(tmp_path: Path) -> None:
+    for number in range(8):
+        (tmp_path / f"2026-{number}").mkdir()
+        if number != 1:
+            (tmp_path / f"2026-{number}" / FILE).touch()
+    now = (tmp_path / "2026-1").stat().st_mtime
+    assert [run.name for run in outdated(tmp_path, now)] == ["2026-0", "2026-2", "2026-3"]
+    later = now + FORGOTTEN_AFTER_S + 1
+    assert "2026-1" in [run.name for run in outdated(tmp_path, later)]
 
 
 def test_a_case_that_failed_once_does_not_pass_when_played_again() -> None:

@@ -17,9 +17,11 @@ from tests.xenlab.dispatch import Dispatcher
 from tests.xenlab.errors import LabError
 from tests.xenlab.machine import Machine, boot_disks
 from tests.xenlab.model import Scenario
-from tests.xenlab.results import Results
+from tests.xenlab.results import FILE, Results
 
 RUNS_KEPT: Final = 5
+FORGOTTEN_AFTER_S: Final = 86400.0
+"""A run without results that is older than this goes on no more."""
 
 
 class Run(NamedTuple):
@@ -139,8 +141,19 @@ def build_wheel(into: Path) -> Path:
 def _new_folder() -> Path:
     root = paths.runs_root()
     root.mkdir(parents=True, exist_ok=True)
-    for old in sorted(root.iterdir())[: -(RUNS_KEPT - 1)]:
+    for old in outdated(root, time.time()):
         shutil.rmtree(old)
     folder = root / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir()
     return folder
+
+
+def outdated(root: Path, now: float) -> list[Path]:
+    """Return the runs to remove before another one: the oldest that are finished or forgotten."""
+    runs = sorted(root.iterdir())
+    done = [
+        run
+        for run in runs
+        if (run / FILE).exists() or now - run.stat().st_mtime > FORGOTTEN_AFTER_S
+    ]
+    return done[: max(0, len(done) - (RUNS_KEPT - 1))]
