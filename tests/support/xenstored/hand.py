@@ -33,6 +33,7 @@ _SERVED: Final = frozenset(
     }
 )  # fmt: skip
 _LOOK_S: Final = 1.0
+_ANSWER_S: Final = 60.0
 
 
 class DeviceClient(RawClient):
@@ -44,7 +45,7 @@ class DeviceClient(RawClient):
 
     _fd: int
 
-    def __init__(self, path: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, path: str, timeout_s: float = _ANSWER_S) -> None:
         super().__init__(path, timeout_s)
         self.watch(FENCE, _FENCE_TOKEN)
         self._until_the_fence()
@@ -132,8 +133,8 @@ class AskedDom0(RawClient):
 class Hand:
     """dom0's end for one guest; a context manager, in between a thread serves."""
 
-    def __init__(self, socket: str, domid: int) -> None:
-        self._dom0 = RawClient(socket, _LOOK_S)
+    def __init__(self, path: str, domid: int) -> None:
+        self._dom0 = RawClient(path, _ANSWER_S)
         self._domid = domid
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -155,8 +156,9 @@ class Hand:
     def _serve(self) -> None:
         last = 0
         while not self._done.is_set():
-            with contextlib.suppress(TimeoutError):
-                self._dom0.next_event()
+            if not self._dom0.hears_within(_LOOK_S):
+                continue
+            self._dom0.next_event()
             asked = json.loads(self._dom0.read(ASK) or b"{}")
             if asked.get("number", last) != last:
                 last = asked["number"]

@@ -7,6 +7,7 @@ Independent of the client under test on purpose.
 import contextlib
 import errno
 import os
+import select
 import socket
 import struct
 from collections import deque
@@ -138,6 +139,10 @@ class RawClient:
         while not self._events:
             self._keep(self._receive())
         return self._events.popleft()
+
+    def hears_within(self, timeout_s: float) -> bool:
+        """Wait for an event, or for the end of the connection."""
+        return bool(self._events) or bool(select.select([self._socket], [], [], timeout_s)[0])
 
     def events_so_far(self) -> list[tuple[str, str]]:
         """What has been told up to an answer that is asked for now.
