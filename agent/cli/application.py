@@ -166,11 +166,7 @@ def _explain(error: BaseException) -> int:
 def _told(error: click.ClickException) -> str:
     """What click says, as a sentence that ends in what to do."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    group = context.command if context is not None else None
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and isinstance(group, click.Group):
-        sentence = f"Which of {', '.join(group.commands)}?"
-    else:
-        sentence = error.format_message()
+    sentence = error.format_message()
     if not sentence.endswith((".", "?", "!")):
         sentence += "."
     if not isinstance(error, click.UsageError) or "balloon-agent" in sentence:

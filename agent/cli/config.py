@@ -15,14 +15,19 @@ _FILE = click.option(
 
 
 @click.group(
+    invoke_without_command=True,  # to say which there are: click 8.1 and 8.2 do it differently
+    subcommand_metavar="COMMAND [ARGS]...",
     epilog="""\b
 Examples:
   balloon-agent config check
   balloon-agent config show --default
-"""
+""",
 )
-def config() -> None:
+@click.pass_context
+def config(ctx: click.Context) -> None:
     """Look at the configuration of the daemon."""
+    if ctx.invoked_subcommand is None:
+        ctx.fail("Which of check, show?")
 
 
 @config.command()

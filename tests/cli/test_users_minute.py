@@ -37,7 +37,7 @@ MISTAKES: Final = (
     Row("--sim balloon-up", 64, "Which command? status, for example. See balloon-agent --help."),
     Row("--sim status", 64, "--sim wants a scenario before the command: balloon-agent --sim"),
     # Options.
-    Row("status --nope", 64, "No such option '--nope'"),
+    Row("status --nope", 64, "No such option"),
     Row("status --nope", 64, "See balloon-agent status --help."),
     Row("status extra", 64, "(extra). See balloon-agent status --help."),
     Row("--root", 64, "Option '--root' requires an argument. See balloon-agent --help."),
@@ -93,7 +93,7 @@ MISTAKES: Final = (
     Row("--root {guest} explain", 4, "Is it running? systemctl status balloon-agent"),
     Row("config check --config /nonexistent", 78, "/nonexistent: No such file or directory."),
     Row("config show --config {file}", 78, "not TOML"),
-    Row("install-service --nope", 64, "No such option '--nope'"),
+    Row("install-service --nope", 64, "No such option"),
 )  # fmt: skip
 
 # A plugin says it on standard output, where Nagios looks, and ends with 3.
@@ -104,7 +104,7 @@ MISTAKES_OF_CHECK: Final = (
     Row("check -w 5% -c 10%", 3, "-w is below -c: it would never warn."),
     Row("check -w 64M -c 128M", 3, "-w is below -c: it would never warn."),
     Row("check -d 20% -D 10%", 3, "-D is below -d: it would never warn."),
-    Row("check --nope", 3, "No such option '--nope'"),
+    Row("check --nope", 3, "No such option"),
     Row("--root /nonexistent check", 3, "Directory '/nonexistent' does not exist."),
     Row("--root {empty} check", 3, "is not a capture of a Xen domain"),
     Row("--sim nope check", 3, "There is no scenario 'nope'."),
