@@ -19,6 +19,7 @@ from tests.support.xenstored.raw_client import RawClient, RawError
 DOMID: Final = 5
 TARGET_KIB: Final = 524288
 _WRITTEN_BY_TESTS: Final = ("data", "attr", "drivers", "feature", "error")
+_NEW_BELOW_MEMORY: Final = ("nothing", "uncooperative")
 _LEFT_BY_TESTS: Final = ("/shared", "/x", "/v", "/local/domain/0/x")
 
 
@@ -109,11 +110,13 @@ class RealHost:
             self.dom0.write(f"{self.base}/memory/target", TARGET_KIB)
 
     def _strange(self) -> Iterator[str]:
-        names = {f"/{name}" for name in self.dom0.children("/")}
-        names |= {f"/local/domain/0/{name}" for name in self.dom0.children("/local/domain/0")}
-        yield from (path for path in _LEFT_BY_TESTS if path in names)
-        yield from (
-            f"{self.base}/memory/{name}"
-            for name in self.dom0.children(f"{self.base}/memory")
-            if name in ("nothing", "uncooperative")
-        )
+        left = (*_LEFT_BY_TESTS, *(f"{self.base}/memory/{name}" for name in _NEW_BELOW_MEMORY))
+        for directory in {path.rpartition("/")[0] or "/" for path in left}:
+            with contextlib.suppress(RawError):
+                names = self.dom0.children(directory)
+                yield from (path for path in left if self._is_one_of(names, directory, path))
+
+    @staticmethod
+    def _is_one_of(names: list[str], directory: str, path: str) -> bool:
+        above, _, name = path.rpartition("/")
+        return (above or "/") == directory and name in names
