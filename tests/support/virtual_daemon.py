@@ -7,7 +7,7 @@ of faults passes in a second and always in the same way.
 
 import errno
 import time as real_time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -28,7 +28,13 @@ from agent.daemon.wakeups import Wakeups, Woken
 from agent.sources.outcome import ABSENT, OK, Outcome
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import TARGET_FILE
-from agent.sources.xenstore_errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
+from agent.sources.xenstore_errors import (
+    KeyAbsent,
+    KeyDenied,
+    QuotaExceeded,
+    XenstoreLost,
+    XenstoreRefused,
+)
 from agent.sources.xenstore_session import WatchEvent, XenstoreSession
 from sim_backend.domain import SimulatedDomain
 
@@ -160,14 +166,16 @@ class Session:
         self._answered()
         return [n.removeprefix(f"{key}/") for n in self.domain.store.items() if n.startswith(key)]
 
-    def write(self, key: str, value: bytes) -> None:
+    def write_all(self, values: Mapping[str, bytes]) -> dict[str, XenstoreRefused]:
         self._answered()
         if self.refusal is not None:
             kind = KeyDenied if self.refusal == "EACCES" else QuotaExceeded
-            raise kind(self.refusal, f"write {key}")
-        self.written += 1
-        self.largest = max(self.largest, len(value))
-        self.domain.store.guest_write(key, value.decode("ascii"))
+            return {key: kind(self.refusal, f"write {key}") for key in values}
+        for key, value in values.items():
+            self.written += 1
+            self.largest = max(self.largest, len(value))
+            self.domain.store.guest_write(key, value.decode("ascii"))
+        return {}
 
     def remove(self, key: str) -> None:
         self._answered()
