@@ -28,7 +28,7 @@ class Story:
         self._next = self.clock.after(0.0, self._tick)
         self.domain.listeners.append(self.look)
 
-    def at(self, when_s: float, action: Callable[[], None]) -> None:
+    def at(self, when_s: float, action: Callable[[], object]) -> None:
         self.clock.at(self.start_s + when_s, action)
 
     def mem_set(self, when_s: float, mib: int) -> None:
