@@ -18,7 +18,7 @@ from tests.xenlab.errors import LabError
 from tests.xenlab.guest import channel, frames
 from tests.xenlab.guest.frames import ANSWER, REQUEST
 from tests.xenlab.page import NOT_RUN, page
-from tests.xenlab.results import FILE, Results
+from tests.xenlab.results import FILE, Results, merged
 from tests.xenlab.runner import FORGOTTEN_AFTER_S, outdated
 
 
@@ -204,7 +204,7 @@ def test_a_case_that_was_never_played_has_not_passed(tmp_path: Path) -> None:
     results.take(case("dom0", "boot", "passed"))
     assert results.counts() == (1, len(scenario.cases))
     report = json.loads(results.write(tmp_path, about={"agent": "w.whl"}).read_text())
-    rows = page(report, [scenario]).splitlines()
+    rows = page(merged([report]), [scenario]).splitlines()
     assert sum(row.endswith("| passed |") for row in rows) == 1
     assert sum(row.endswith(f"| {NOT_RUN} |") for row in rows) == len(scenario.cases) - 1
 
@@ -218,6 +218,23 @@ def test_old_runs_are_removed_but_never_one_that_is_being_played(tmp_path: Path)
     assert [run.name for run in outdated(tmp_path, now)] == ["2026-0", "2026-2", "2026-3"]
     later = now + FORGOTTEN_AFTER_S + 1
     assert "2026-1" in [run.name for run in outdated(tmp_path, later)]
+
+
+def test_of_several_runs_each_scenario_shows_the_last_that_played_it(tmp_path: Path) -> None:
+    played = [scenarios.ALL["dom0"], scenarios.ALL["pv"]]
+    reports = []
+    for number, (name, outcome) in enumerate(
+        [("dom0", "failed"), ("pv", "passed"), ("dom0", "passed")]
+    ):
+        results = Results(played, {"bookworm": "6.1.0"})
+        results.take(case(name, "boot", outcome))
+        report = json.loads(results.write(tmp_path, about={"commit": f"c{number}"}).read_text())
+        reports.append(report | {"started": number})
+    found = merged([merged(reports[:2]), reports[2]])
+    assert [run["commit"] for run in found["runs"]] == ["c0", "c1", "c2"]
+    rows = page(found, played).splitlines()
+    assert "| passed | 2 of 19 cases |" in rows
+    assert not any(row.endswith("| failed |") for row in rows)
 
 
 def test_a_case_that_failed_once_does_not_pass_when_played_again() -> None:

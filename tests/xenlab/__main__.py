@@ -18,6 +18,7 @@ from tests.xenlab.build.builder import build
 from tests.xenlab.build.recipe import BASE_SUITE, KERNELS
 from tests.xenlab.errors import LabError
 from tests.xenlab.page import page
+from tests.xenlab.results import merged
 
 _started = time.monotonic()
 
@@ -110,17 +111,20 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    report = json.loads(arguments.results.read_text())
-    print(page(report, scenarios.ALL.values()), end="")
+    print(page(_report(arguments.results), scenarios.ALL.values()), end="")
     return 0
 
 
 def _publish(arguments: argparse.Namespace) -> int:
-    text = arguments.results.read_text()
-    paths.LAST_RUN.write_text(text)
-    paths.PAGE.write_text(page(json.loads(text), scenarios.ALL.values()))
+    report = _report(arguments.results)
+    paths.LAST_RUN.write_text(json.dumps(report, indent=1) + "\n")
+    paths.PAGE.write_text(page(report, scenarios.ALL.values()))
     say(f"{paths.LAST_RUN} and {paths.PAGE} are written")
     return 0
+
+
+def _report(files: Sequence[Path]) -> dict[str, Any]:
+    return merged([json.loads(file.read_text()) for file in files])
 
 
 def _suite(name: str) -> str:
@@ -186,12 +190,12 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("list", help="show all scenarios and their cases")
     command.set_defaults(act=_list)
 
-    command = commands.add_parser("table", help="show a results.json as the page in docs/")
-    command.add_argument("results", type=Path, nargs="?", default=paths.LAST_RUN)
+    command = commands.add_parser("table", help="show runs as the page in docs/")
+    command.add_argument("results", type=Path, nargs="*", default=[paths.LAST_RUN])
     command.set_defaults(act=_table)
 
-    command = commands.add_parser("publish", help="make it the last run that docs/ shows")
-    command.add_argument("results", type=Path, nargs="?", default=paths.LAST_RUN)
+    command = commands.add_parser("publish", help="have docs/ show these runs")
+    command.add_argument("results", type=Path, nargs="*", default=[paths.LAST_RUN])
     command.set_defaults(act=_publish)
     return top
 

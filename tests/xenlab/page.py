@@ -22,8 +22,9 @@ means: the balloon rests; `status --json` and an independent reading of sysfs, /
 the guest have the same current, target, ballooned, E820 RAM and MemTotal, to the KiB; dom0's
 `memory/target`, `static-max` and, within a MiB, `xl list` say the same; `unexplained_kib` is 0.
 
-This page is made from the results of a run (`python3 -m tests.xenlab publish RESULTS`), not
-written by hand. How the lab works: [tests/xenlab](../tests/xenlab/README.md).
+This page is made from the results of one or more runs (`python3 -m tests.xenlab publish RESULTS
+...`), not written by hand; each scenario shows its last one. How the lab works:
+[tests/xenlab](../tests/xenlab/README.md).
 """
 AGREES: Final = "*agrees*"
 
@@ -32,7 +33,7 @@ def page(report: Mapping[str, Any], scenarios: Iterable[Scenario]) -> str:
     """Return the page, in Markdown.
 
     Args:
-        report: a run's `results.json`.
+        report: what `results.merged` makes of one or more runs.
         scenarios: everything there is to be played.
     """
     scenarios = list(scenarios)
@@ -67,13 +68,13 @@ def _run(
     yield f"| passed | {found.count('passed')} of {len(found)} cases |"
     for word in sorted({*found} - {"passed"}):
         yield f"| {word} | {found.count(word)} |"
-    yield f"| date | {time.strftime('%Y-%m-%d', time.gmtime(report['started']))} |"
-    yield f"| agent | {report['agent']}, commit {report.get('commit')} |"
     yield f"| Xen | {report['xen']} |"
     yield f"| Linux | {kernels} |"
-    machines = report.get("machines", 1)
-    side_by_side = f", {machines} emulated machines side by side" if machines > 1 else ""
-    yield f"| wall time | {report['seconds'] / 60:.1f} min{side_by_side} |"
+    for run in report["runs"]:
+        date = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run["started"]))
+        side_by_side = f" on {run['machines']} emulated machines" if run["machines"] > 1 else ""
+        took = f"{run['cases']} cases in {run['seconds'] / 60:.1f} min{side_by_side}"
+        yield f"| {date} | {took}; {run['agent']}, commit {run['commit']} |"
 
 
 def _overview(scenarios: list[Scenario], played: Mapping[str, Any]) -> Iterator[str]:

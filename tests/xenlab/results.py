@@ -3,7 +3,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -134,6 +134,41 @@ class Results:
             **self._notes.get(scenario.name, {}),
             "cases": cases,
         }
+
+
+def merged(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return several runs as one: of each scenario the last run in which it was played.
+
+    Args:
+        reports: the `results.json` of each run, or what this made of others, in any order.
+    """
+    in_order = sorted(reports, key=lambda report: int(report["started"]))
+    runs = [run for report in in_order for run in report.get("runs", [_run(report)])]
+    entries = {
+        entry["name"]: entry
+        for report in in_order
+        for entry in report["scenarios"]
+        if any(case["outcome"] != NOT_PLAYED for case in entry["cases"])
+    }
+    kernels = {suite: text for report in in_order for suite, text in report["kernels"].items()}
+    return {
+        "schema": SCHEMA,
+        "started": in_order[-1]["started"],
+        "xen": in_order[-1]["xen"],
+        "kernels": kernels,
+        "runs": runs,
+        "scenarios": list(entries.values()),
+    }
+
+
+def _run(report: Mapping[str, Any]) -> dict[str, Any]:
+    about = {name: report.get(name) for name in ("started", "seconds", "agent", "commit")}
+    return {**about, "machines": report.get("machines", 1), "cases": _played(report)}
+
+
+def _played(report: Mapping[str, Any]) -> int:
+    cases = [case for entry in report["scenarios"] for case in entry["cases"]]
+    return sum(case["outcome"] != NOT_PLAYED for case in cases)
 
 
 def _word(outcome: Outcome | None) -> str:
