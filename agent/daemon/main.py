@@ -2,7 +2,6 @@
 """`balloon-agent run`: puts the daemon together, and turns what stops it into an exit status."""
 
 import os
-import signal
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -99,7 +98,7 @@ def _run(
         daemon.start()
         daemon.run()
     finally:
-        wakeups.close(signal.SIG_IGN)  # the process ends: to be told so again changes nothing
+        wakeups.close(process_ends=True)
         runtime.close()
         if bus is not None:
             bus.close()

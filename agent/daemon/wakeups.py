@@ -34,10 +34,17 @@ class Wakeups:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         signal.set_wakeup_fd(self._signal_w, warn_on_full_buffer=False)
 
-    def close(self, afterwards: signal.Handlers = signal.SIG_DFL) -> None:
-        """Give everything back; `afterwards` is what a later signal does."""
-        for number in _SIGNALS:
-            signal.signal(number, afterwards)
+    def close(self, *, process_ends: bool = False) -> None:
+        """Give everything back; where the process ends, a later signal changes nothing.
+
+        Blocked, not ignored: Python complains of a signal that came while its handler was taken
+        away ("ignored due to race condition").
+        """
+        if process_ends:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        else:
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         self._drop_pressure()
         os.close(self._signal_r)
