@@ -219,7 +219,7 @@ def check_bounds(run: Run) -> None:
 
 
 @settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink a run takes for ever
@@ -237,7 +237,9 @@ def test_the_promises_hold_in_every_run_of_the_daemon(
 
     check_writes(run)
     check_bounds(run)
-    assert run.virtual.longest_turn_s <= REQUEST_S + 0.1
+    # A request may be answered late once for each time that xenstored fell silent.
+    silences = sum(1 for _, fault in schedule if fault == ("xenstored-silent", True))
+    assert run.virtual.longest_turn_s <= (1 + silences) * REQUEST_S + 0.1
     kinds = {kind for _, (kind, _) in schedule}
     if "no-memory-for-a-look" not in kinds:
         assert run.virtual.daemon._failed_ticks == 0

@@ -7,6 +7,7 @@ of faults passes in a second and always in the same way.
 
 import errno
 import gc
+import random
 import time as real_time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from unittest.mock import patch
 from agent.core.policy_settings import PolicySettings
 from agent.core.policy_view import floor_kib
 from agent.core.situation import understand
-from agent.daemon import loop, notify, parts, reporter, turn
+from agent.daemon import bus, loop, notify, parts, reporter, turn
 from agent.daemon.bus import REQUEST_S, Bus
 from agent.daemon.config import Config
 from agent.daemon.journal import Journal
@@ -281,6 +282,7 @@ class VirtualDaemon:
         self.sleep_gap_s = 0.0
         self.longest_turn_s = 0.0
         self.runs = False
+        self._chance = random.Random(0)
         self._config = Config(policy, profile, {}, {}, ())
         self.bus = Bus("/nonexistent")
         self.bus.session = cast("XenstoreSession", self.session)
@@ -331,7 +333,7 @@ class VirtualDaemon:
 
     @contextmanager
     def clock_of_the_domain(self) -> Iterator[None]:
-        """Every module of the daemon that looks at the clock sees the domain's."""
+        """Every module of the daemon that looks at the clock sees the domain's, and no chance."""
         clock = self.domain.clock
         fake: Any = SimpleNamespace(
             CLOCK_BOOTTIME=real_time.CLOCK_BOOTTIME,
@@ -344,6 +346,7 @@ class VirtualDaemon:
             time=lambda: 1.7e9 + clock.now_s,
         )
         patches = [patch.object(module, "time", fake) for module in _CLOCKED]
+        patches.append(patch.object(bus, "os", SimpleNamespace(urandom=self._chance.randbytes)))
         for one in patches:
             one.start()
         try:
