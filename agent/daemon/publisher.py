@@ -92,7 +92,7 @@ class Publisher:
         if time_of_day and any(key.startswith("data/meminfo_") for key in changed):
             values[UPDATED] = time_of_day
         counts = bool(gone) or self._has_balloon_key(changed)
-        if counts:  # as it mostly does: then all goes out at once
+        if counts:
             values[SEQUENCE] = self._next_sequence()
         written += self._write(session, values, now_s, refused)
         if not counts and self._has_balloon_key(changed):

@@ -6,15 +6,13 @@ The daemon asks through this and nothing more.  Commands have a `pyxs.Client` on
 queues and sockets that a `LoopRouter` does without.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-from agent.sources.xenstore_errors import XenstoreLost, XenstoreRefused, refusal
-from agent.sources.xenstore_router import LoopRouter, PendingReply
+from agent.sources.xenstore_errors import XenstoreLost, refusal
+from agent.sources.xenstore_router import LoopRouter
 from agent.sources.xenstore_wire import MOST_REQUEST_BYTES, NUL, Frame, Op, describe
 
 _ACKNOWLEDGED: Final = (Op.WATCH, Op.UNWATCH, Op.WRITE, Op.MKDIR, Op.RM, Op.SET_PERMS)
-_MOST_AT_ONCE: Final = 8  # xenstored may limit what a guest has outstanding (20 since XSA-326)
 
 
 class Requests:
@@ -34,37 +32,6 @@ class Requests:
         """
         sent = self._request(op, args)
         return self._judged(sent, self.router.send(sent).get())
-
-    def execute_each(self, op: int, arguments: Sequence[bytes]) -> list[XenstoreRefused | None]:
-        """Ask the same of many keys without waiting for each answer; None for what was granted.
-
-        xenstored takes the requests of one client in their order.
-
-        Raises:
-            XenstoreLost: the connection is gone, and with it all knowledge of what was done.
-        """
-        answers: list[XenstoreRefused | None] = []
-        for first in range(0, len(arguments), _MOST_AT_ONCE):
-            batch = arguments[first : first + _MOST_AT_ONCE]
-            answers += [
-                sent if isinstance(sent, XenstoreRefused) else self._refusal(*sent)
-                for sent in [self._send(op, argument) for argument in batch]
-            ]
-        return answers
-
-    def _send(self, op: int, argument: bytes) -> tuple[Frame, PendingReply] | XenstoreRefused:
-        try:
-            sent = self._request(op, (argument,))
-            return sent, self.router.send(sent)
-        except XenstoreRefused as error:
-            return error
-
-    def _refusal(self, sent: Frame, pending: PendingReply) -> XenstoreRefused | None:
-        try:
-            self._judged(sent, pending.get())
-        except XenstoreRefused as error:
-            return error
-        return None
 
     def _request(self, op: int, args: tuple[bytes, ...]) -> Frame:
         payload = b"".join(args)

@@ -51,7 +51,7 @@ class PendingReply:
 
 
 class LoopRouter:
-    """One connection, no thread; several requests may wait for their answers."""
+    """One connection, one request at a time, no thread."""
 
     def __init__(self, path: str, timeout_s: float, watches: Watches) -> None:
         self.connection = path
@@ -62,8 +62,6 @@ class LoopRouter:
         self._framer = Framer()
         self._owner_pid = 0
         self._rq_id = 0
-        self._unanswered: set[int] = set()
-        self._early: dict[int, Frame] = {}  # answers to others of them than the one waited for
 
     @property
     def is_connected(self) -> bool:
@@ -91,8 +89,6 @@ class LoopRouter:
         """Disconnect, unless disconnected; waits for nothing."""
         transport, self._transport = self._transport, None
         self._watches.clear()
-        self._unanswered.clear()
-        self._early.clear()
         if transport is not None:
             with contextlib.suppress(OSError):  # the descriptor is gone all the same
                 transport.close()
@@ -121,22 +117,15 @@ class LoopRouter:
         except BaseException:  # half a request may be out: nothing can follow it
             self.terminate()
             raise
-        self._unanswered.add(packet.rq_id)
         return PendingReply(self, packet, deadline_s)
 
     def receive(self, sent: Frame, deadline_s: float) -> Frame:
-        """The answer to `sent`; events on the way are kept, answers nobody waits for dropped."""
-        self._unanswered.discard(sent.rq_id)
-        early = self._early.pop(sent.rq_id, None)
-        if early is not None and self._is_answer(early, sent):
-            return early
+        """The answer to `sent`; events on the way are kept, answers to others are dropped."""
         expired = False
         while True:
             while (frame := self._next_reply()) is not None:
                 if self._is_answer(frame, sent):
                     return frame
-                if frame.rq_id in self._unanswered:
-                    self._early[frame.rq_id] = frame
             if expired:
                 raise self._lost(f"no answer to {describe(sent)} within {self._timeout_s:g} s")
             wait_s = deadline_s - time.monotonic()

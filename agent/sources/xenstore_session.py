@@ -115,11 +115,20 @@ class XenstoreSession:
         self._acknowledge(Op.WRITE, _checked(key, "write") + NUL, value)
 
     def write_all(self, values: Mapping[str, bytes]) -> dict[str, XenstoreRefused]:
-        """Set many keys, in this order, without waiting for each; what was refused, by key."""
-        payloads = [_checked(key, "write") + NUL + value for key, value in values.items()]
-        answers = self._client.execute_each(Op.WRITE, payloads)
-        answered = zip(values, answers, strict=True)
-        return {key: refused for key, refused in answered if refused is not None}
+        """Set many keys, in this order; what was refused, by key.
+
+        Each is sent when the one before is answered: the kernel keeps one buffer for what is
+        written to its device and hands it on later, so that a second request overwrites a first
+        one which is then answered with OK all the same (drivers/xen/xenbus/xenbus_dev_frontend.c
+        since 4.11; seen on 6.1: a key was missing).
+        """
+        refused = {}
+        for key, value in values.items():
+            try:
+                self.write(key, value)
+            except XenstoreRefused as error:
+                refused[key] = error
+        return refused
 
     def remove(self, key: str) -> None:
         """Remove `key` and all below it; no error when only `key` itself was absent."""

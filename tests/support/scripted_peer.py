@@ -5,6 +5,7 @@ A session's request ids begin with 1, so the answer can be sent before the quest
 peer has sent lies in the socket or terminal when the session asks. Nothing runs at once.
 """
 
+import contextlib
 import os
 import pty
 import select
@@ -80,8 +81,9 @@ class ScriptedPeer:
     def received(self) -> list[RawPacket]:
         """The requests that have come so far."""
         data = b""
-        while select.select([self._fd], [], [], 0)[0]:
-            data += os.read(self._fd, 65536)
+        with contextlib.suppress(OSError):  # what a terminal says when the session has closed it
+            while select.select([self._fd], [], [], 0)[0] and (piece := os.read(self._fd, 65536)):
+                data += piece
         packets = []
         while data:
             op, rq_id, tx_id, size = HEADER.unpack_from(data)
