@@ -15,6 +15,8 @@ and `connect()` begins anew. Keys are relative, so they follow the domain throug
 One limit is the kernel's: over /dev/xen/xenbus a WATCH or UNWATCH is carried out inside write(),
 uninterruptibly. If xenstored dies in that moment the process waits until it is back. To make the
 moment short, a request that has a deadline goes before each.
+
+Relies on docs/design.md A25.
 """
 
 import contextlib
@@ -117,10 +119,8 @@ class XenstoreSession:
     def write_all(self, values: Mapping[str, bytes]) -> dict[str, XenstoreRefused]:
         """Set many keys, in this order; what was refused, by key.
 
-        Each is sent when the one before is answered: the kernel keeps one buffer for what is
-        written to its device and hands it on later, so that a second request overwrites a first
-        one which is then answered with OK all the same (drivers/xen/xenbus/xenbus_dev_frontend.c
-        since 4.11; seen on 6.1: a key was missing).
+        Each is sent when the one before is answered: the kernel's device has one buffer for
+        what is written, and answers a request that the next one has overwritten with OK.
         """
         refused = {}
         for key, value in values.items():
