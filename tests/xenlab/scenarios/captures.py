@@ -126,7 +126,6 @@ SCENARIOS: Final = (
     _guest("pvh-1024-6144", GuestSpec("pvh", 1024, 6144)),
     _guest("pv-2048-16384", GuestSpec("pv", 2048, 16384)),
     _guest("hvm-1024-6144", GuestSpec("hvm", 1024, 6144)),
-    _guest("hvm-1024-16384", GuestSpec("hvm", 1024, 16384)),
     _guest("pv-1024-8192-k612", GuestSpec("pv", 1024, 8192, "trixie")),
     _guest("pv-1024-8192-k72", GuestSpec("pv", 1024, 8192, "sid")),
     _guest("pv-256-256", GuestSpec("pv", 256, 256)),
