@@ -109,8 +109,8 @@ SCENARIOS: Final = (
         "pv-oom",
         "mem-set below the working set, without the agent",
         GuestSpec("pv", systemd=True),
+        # Not quick: a guest that thrashes may take minutes until the kernel kills something.
         (working(), _killed_without_a_guard()),
-        quick=True,
     ),
     Scenario(
         "pv-guard",
