@@ -78,7 +78,7 @@ class Publisher:
         `time_of_day` goes to data/updated with new figures of memory; XAPI looks for it.
 
         Raises:
-            XenstoreLost: the connection is gone.
+            XenstoreLost: the connection is gone; what was written counts as written.
         """
         if not self._has_looked:
             self._look_for_a_predecessor(session)
@@ -88,25 +88,15 @@ class Publisher:
         self._allowance.take(now_s)
         refused: list[tuple[str, str]] = []
         written = sum(self._remove(session, key, refused) for key in gone)
-        values = {key: keys[key] for key in changed}
+        for key in changed:
+            written += self._write(session, key, keys[key], now_s, refused)
         if time_of_day and any(key.startswith("data/meminfo_") for key in changed):
-            values[UPDATED] = time_of_day
-        counts = bool(gone) or self._has_balloon_key(changed)
-        if counts:
-            values[SEQUENCE] = self._next_sequence()
-        written += self._write(session, values, now_s, refused)
-        if not counts and self._has_balloon_key(changed):
-            written += self._write(session, {SEQUENCE: self._next_sequence()}, now_s, refused)
+            written += self._write(session, UPDATED, time_of_day, now_s, refused)
+        if any(key.startswith(BALLOON) and key in self.sent for key in changed) or gone:
+            self.sequence += 1
+            written += self._write(session, SEQUENCE, str(self.sequence), now_s, refused)
         self.writes += written
         return Published(written, tuple(refused))
-
-    def _has_balloon_key(self, changed: list[str]) -> bool:
-        """Whether one of them is among what the host has of the balloon."""
-        return any(key.startswith(BALLOON) and key in self.sent for key in changed)
-
-    def _next_sequence(self) -> str:
-        self.sequence += 1
-        return str(self.sequence)
 
     def _changed(self, keys: Keys, now_s: float) -> list[str]:
         return [
@@ -141,23 +131,24 @@ class Publisher:
     def _write(
         self,
         session: XenstoreSession,
-        values: Keys,
+        key: str,
+        value: str,
         now_s: float,
         refused: list[tuple[str, str]],
     ) -> int:
-        answers = session.write_all({key: value.encode("ascii") for key, value in values.items()})
-        for key, value in values.items():
-            error = answers.get(key)
-            if error is None:
-                self.sent[key] = value
-                self._paused_until_s.pop(key, None)
-                continue
+        try:
+            session.write(key, value.encode("ascii"))
+        except KeyDenied as error:
+            self.denied.add(key)
             refused.append((key, error.errno_name))
-            if isinstance(error, KeyDenied):
-                self.denied.add(key)
-            else:
-                self._paused_until_s[key] = now_s + REFUSED_PAUSE_S
-        return len(values) - len(answers)
+            return 0
+        except XenstoreRefused as error:
+            self._paused_until_s[key] = now_s + REFUSED_PAUSE_S
+            refused.append((key, error.errno_name))
+            return 0
+        self.sent[key] = value
+        self._paused_until_s.pop(key, None)
+        return 1
 
     def _remove(self, session: XenstoreSession, key: str, refused: list[tuple[str, str]]) -> int:
         self.sent.pop(key, None)

@@ -5,6 +5,9 @@ It sends a request, waits for the answer until a deadline, and keeps the watch e
 the way. So a request is answered, refused, or ends with `XenstoreLost` and a closed connection
 that can be opened again.
 
+One request at a time, each after the answer to the one before: sending ahead loses requests in the
+kernel's device, which answers them with OK all the same (docs/design.md A25).
+
 It stands where `pyxs.Router` does under a `pyxs.Client` (see `xenstore_pyxs`), whose own (0.4.1) is
 a thread that ends at the first odd packet and leaves its callers waiting for ever.
 """

@@ -15,14 +15,12 @@ and `connect()` begins anew. Keys are relative, so they follow the domain throug
 One limit is the kernel's: over /dev/xen/xenbus a WATCH or UNWATCH is carried out inside write(),
 uninterruptibly. If xenstored dies in that moment the process waits until it is back. To make the
 moment short, a request that has a deadline goes before each.
-
-Relies on docs/design.md A25.
 """
 
 import contextlib
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
@@ -115,20 +113,6 @@ class XenstoreSession:
         xenstored takes 2048 bytes from a guest, a few of them for permissions.
         """
         self._acknowledge(Op.WRITE, _checked(key, "write") + NUL, value)
-
-    def write_all(self, values: Mapping[str, bytes]) -> dict[str, XenstoreRefused]:
-        """Set many keys, in this order; what was refused, by key.
-
-        Each is sent when the one before is answered: the kernel's device has one buffer for
-        what is written, and answers a request that the next one has overwritten with OK.
-        """
-        refused = {}
-        for key, value in values.items():
-            try:
-                self.write(key, value)
-            except XenstoreRefused as error:
-                refused[key] = error
-        return refused
 
     def remove(self, key: str) -> None:
         """Remove `key` and all below it; no error when only `key` itself was absent."""

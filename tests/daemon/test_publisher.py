@@ -17,13 +17,7 @@ from agent.daemon.published_keys import (
     profile_for,
 )
 from agent.daemon.publisher import BURST, Publisher
-from agent.sources.xenstore_errors import (
-    KeyAbsent,
-    KeyDenied,
-    QuotaExceeded,
-    XenstoreLost,
-    XenstoreRefused,
-)
+from agent.sources.xenstore_errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
 from agent.sources.xenstore_session import XenstoreSession
 from tests.support.snapshots import CALM, STALLED, a_pv_guest
 
@@ -39,17 +33,10 @@ class Store:
         self.refuse: dict[str, Exception] = {}
         self.there: dict[str, bytes] = {}
 
-    def write_all(self, values: dict[str, bytes]) -> dict[str, XenstoreRefused]:
-        refused = {}
-        for key, value in values.items():
-            error = self.refuse.get(key)
-            if isinstance(error, XenstoreRefused):
-                refused[key] = error
-            elif error is not None:
-                raise error
-            else:
-                self.written.append((key, value.decode()))
-        return refused
+    def write(self, key: str, value: bytes) -> None:
+        if key in self.refuse:
+            raise self.refuse[key]
+        self.written.append((key, value.decode()))
 
     def remove(self, key: str) -> None:
         self.removed.append(key)

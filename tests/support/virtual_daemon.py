@@ -9,7 +9,7 @@ import errno
 import gc
 import random
 import time as real_time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -30,13 +30,7 @@ from agent.daemon.wakeups import Wakeups, Woken
 from agent.sources.outcome import ABSENT, OK, Outcome
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import TARGET_FILE
-from agent.sources.xenstore_errors import (
-    KeyAbsent,
-    KeyDenied,
-    QuotaExceeded,
-    XenstoreLost,
-    XenstoreRefused,
-)
+from agent.sources.xenstore_errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
 from agent.sources.xenstore_session import WatchEvent, XenstoreSession
 from sim_backend.domain import SimulatedDomain
 
@@ -168,16 +162,14 @@ class Session:
         self._answered()
         return [n.removeprefix(f"{key}/") for n in self.domain.store.items() if n.startswith(key)]
 
-    def write_all(self, values: Mapping[str, bytes]) -> dict[str, XenstoreRefused]:
+    def write(self, key: str, value: bytes) -> None:
         self._answered()
         if self.refusal is not None:
             kind = KeyDenied if self.refusal == "EACCES" else QuotaExceeded
-            return {key: kind(self.refusal, f"write {key}") for key in values}
-        for key, value in values.items():
-            self.written += 1
-            self.largest = max(self.largest, len(value))
-            self.domain.store.guest_write(key, value.decode("ascii"))
-        return {}
+            raise kind(self.refusal, f"write {key}")
+        self.written += 1
+        self.largest = max(self.largest, len(value))
+        self.domain.store.guest_write(key, value.decode("ascii"))
 
     def remove(self, key: str) -> None:
         self._answered()
