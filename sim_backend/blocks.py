@@ -37,11 +37,6 @@ class BlockTable:
             self.add_scratch(scratch_pages)
 
     @property
-    def offline_pages(self) -> int:
-        """Pages of all offline blocks."""
-        return sum(not online for online in self._online.values()) * SECTION_PAGES
-
-    @property
     def online_hot_added_pages(self) -> int:
         """Hot-added pages that are online."""
         return sum(stop - start for start, stop in self.online_hot_added_spans()) // PAGE_BYTES

@@ -82,15 +82,6 @@ class Server:
             self._open(listener)
         return path
 
-    def unlisten(self, path: str) -> None:
-        """Close a socket that `listen` opened; its connections stay."""
-        for listener in self._listeners:
-            if listener.path == path:
-                self._shut(listener)
-                self._listeners.remove(listener)
-                os.unlink(path)
-                return
-
     def open_pty(self, domid: int) -> str:
         """The path of a pty that stands for a domain's /dev/xen/xenbus.
 

@@ -45,12 +45,12 @@ class SimulatedBalloon:
         """Nothing is open."""
 
 
-class PublishedBalloon:
+class PublishedBalloon(SimulatedBalloon):
     """The model behind real files and a real socket; its clock moves only while it settles."""
 
     def __init__(self, published: Published) -> None:
+        super().__init__(published.domain)
         self._published = published
-        self._domain = published.domain
         self._root = published.root
         self._base = f"/local/domain/{self._domain.domid}"
 
@@ -66,12 +66,6 @@ class PublishedBalloon:
     def host_writes(self, text: str | None) -> None:
         self._published.do(lambda: self._as_dom0(text))
         self._domain.clock.run_until(self._domain.clock.now_s + 0.1)
-
-    def host_wish(self) -> str:
-        return self._domain.store.read(KEY) or ""
-
-    def settle(self) -> None:
-        self._domain.settle()
 
     def close(self) -> None:
         self._published.close()

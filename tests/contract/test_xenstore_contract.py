@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every xenstore does: paths, permissions, quotas, domains, the wire; events are beside."""
+"""What every xenstore does: paths, permissions, values, the wire."""
 
 import os
 import tty
@@ -9,21 +9,13 @@ import pytest
 from tests.contract.hosts import Host
 from tests.contract.xenstore_requests import (
     DIRECTORY_PART,
-    GET_DOMAIN_PATH,
-    IS_DOMAIN_INTRODUCED,
     RELEASE,
-    SET_TARGET,
     ask,
-    begin,
-    end,
     get_perms,
     mkdir,
-    number_of,
     read,
     rm,
     set_perms,
-    unwatch,
-    watch,
     write,
 )
 from tests.support.xenstored import raw_client
@@ -32,9 +24,7 @@ from tests.support.xenstored.raw_client import HEADER, RawClient, RawPacket
 OK = b"OK\0"
 KERNEL_READS = pytest.mark.own_host("a real kernel reads this key and writes its answer into it")
 OTHER_DOMAINS = pytest.mark.own_host("makes and ends other domains")
-OTHERS_COUNT = pytest.mark.own_host("kernel and toolstack of a real guest use up some of the quota")
 THE_WIRE = pytest.mark.own_host("a real guest's kernel speaks on the wire")
-OTHER_QUOTA = pytest.mark.not_oxenstored("oxenstored has quotas of its own")
 BIG = pytest.mark.own_host("dom0's hand takes no request of that size")
 
 
@@ -221,7 +211,7 @@ def test_permissions_say_who_may(
 
 
 @OTHER_DOMAINS
-def test_a_permission_does_not_pass_to_a_later_domain_of_thatnumber_of(host: Host) -> None:
+def test_a_permission_does_not_pass_to_a_later_domain_of_that_number(host: Host) -> None:
     host.dom0.write("/shared/x", b"1")
     host.dom0.set_permissions("/shared/x", "n0", "r7")
     seventh = host.xenstore.introduce(7)
@@ -229,150 +219,6 @@ def test_a_permission_does_not_pass_to_a_later_domain_of_thatnumber_of(host: Hos
         assert read(client, "/shared/x") == "EACCES"
         host.dom0.set_permissions("/shared/x", "n0", "r7")
         assert read(client, "/shared/x") == b"1"
-
-
-# Quotas.
-
-
-@OTHER_QUOTA
-def test_six_entries_of_permissions_are_too_many(host: Host) -> None:
-    write(host.guest, "data/x")
-    assert set_perms(host.guest, "data/x", *[f"n{host.domid}"] * 6) == "ENOSPC"
-
-
-@OTHERS_COUNT
-def test_the_130th_watch_is_too_many(host: Host) -> None:
-    answers = [watch(host.guest, "data", f"t{number}") for number in range(130)]
-    assert answers == [OK] * 129 + ["E2BIG"]
-    assert unwatch(host.guest, "data", "t0") == OK
-    assert watch(host.guest, "data", "again") == OK
-
-
-@OTHER_QUOTA
-def test_the_12th_transaction_is_too_many(host: Host) -> None:
-    answers = [begin(host.guest) for _ in range(12)]
-    assert all(isinstance(answer, bytes) for answer in answers[:11])
-    assert answers[11] == "ENOSPC"
-    assert isinstance(begin(host.dom0), bytes)
-
-
-@BIG
-@pytest.mark.parametrize(("size", "answer"), [(2015, OK), (2016, "ENOSPC"), (4000, "ENOSPC")])
-def test_a_node_of_a_guest_is_below_2048_bytes_in_all(
-    host: Host, size: int, answer: bytes | str
-) -> None:
-    assert write(host.guest, "attr/v", b"v" * size) == answer
-    assert write(host.dom0, "/v", b"v" * size) == OK
-
-
-@OTHER_QUOTA
-def test_the_names_in_a_directory_count_for_its_size(host: Host) -> None:
-    answers = [write(host.guest, f"data/q{number:03}") for number in range(404)]
-    assert answers == [OK] * 403 + ["ENOSPC"]
-
-
-@OTHERS_COUNT
-def test_a_guest_owns_no_more_than_1000_nodes(host: Host) -> None:
-    owned = 11  # what libxl made for it
-    paths = [f"data/{number // 100}/{number}" for number in range(1000)]
-    answers = [write(host.guest, path) for path in paths]
-    fitting = answers.index("ENOSPC")
-    assert fitting + (fitting + 99) // 100 + owned == 1000
-    assert write(host.guest, paths[0], b"an old node still takes a value") == OK
-    assert rm(host.guest, paths[0]) == OK
-    assert write(host.guest, "attr/one-more") == OK
-    assert write(host.guest, "attr/and-one") == "ENOSPC"
-
-
-@OTHERS_COUNT
-def test_a_transaction_that_would_exceed_the_nodes_fails_at_its_end(host: Host) -> None:
-    for number in range(975):
-        assert write(host.guest, f"data/{number // 100}/{number}") == OK
-    tx = number_of(begin(host.guest))
-    assert [write(host.guest, f"attr/{number}", b"", tx) for number in range(9)] == [OK] * 9
-    assert end(host.guest, tx) == "ENOSPC"
-    assert read(host.guest, "attr/0") == "ENOENT"
-
-
-# Domains.
-
-
-def test_a_guest_learns_its_path_and_may_not_manage_domains(host: Host) -> None:
-    number = str(host.domid)
-    assert ask(host.guest, GET_DOMAIN_PATH, number) == f"{host.base}\0".encode()
-    assert ask(host.guest, IS_DOMAIN_INTRODUCED, number) == "EACCES"
-    assert ask(host.guest, RELEASE, number) == "EACCES"
-    assert ask(host.guest, raw_client.INTRODUCE, "6", "1", "1") == "EACCES"
-
-
-@pytest.mark.not_oxenstored("oxenstored says that it is done")
-def test_a_guest_does_not_control_the_daemon(host: Host) -> None:
-    assert ask(host.guest, raw_client.CONTROL, "check") == "EACCES"
-
-
-def test_dom0_knows_which_domains_there_are(host: Host) -> None:
-    assert ask(host.dom0, IS_DOMAIN_INTRODUCED, str(host.domid)) == b"T\0"
-    assert ask(host.dom0, IS_DOMAIN_INTRODUCED, "99") == b"F\0"
-
-
-@OTHER_DOMAINS
-def test_only_a_guest_that_is_there_can_be_ended(host: Host) -> None:
-    assert ask(host.dom0, RELEASE, "99") == "ENOENT"
-    assert ask(host.dom0, RELEASE, "0") == "EINVAL"
-
-
-@OTHER_DOMAINS
-def test_what_a_domain_owned_ends_with_it(host: Host) -> None:
-    host.xenstore.introduce(6)
-    host.dom0.write("/shared/of-six", b"1")
-    host.dom0.set_permissions("/shared/of-six", "n6")
-    host.dom0.watch("@releaseDomain", "gone")
-    host.dom0.watch("/shared", "shared")
-    host.dom0.events_so_far()
-    assert ask(host.dom0, RELEASE, "6") == OK
-    assert host.dom0.events_so_far() == [("/shared/of-six", "shared"), ("@releaseDomain", "gone")]
-    assert read(host.dom0, "/shared/of-six") == "ENOENT"
-    assert ask(host.dom0, IS_DOMAIN_INTRODUCED, "6") == b"F\0"
-
-
-@OTHER_DOMAINS
-def test_a_released_domain_may_still_be_named_until_xen_ends_it(host: Host) -> None:
-    host.xenstore.introduce(6)
-    host.dom0.write("/shared/x", b"1")
-    host.dom0.set_permissions("/shared/x", "n0", "r6")
-    assert ask(host.dom0, RELEASE, "6") == OK
-    assert ask(host.dom0, RELEASE, "6") == "ENOENT"
-    assert set_perms(host.dom0, "/shared/x", "n6") == OK
-
-
-@OTHER_DOMAINS
-def test_a_new_domain_is_announced_to_dom0(host: Host) -> None:
-    host.dom0.watch("@introduceDomain", "new")
-    host.dom0.events_so_far()
-    host.xenstore.introduce(6)
-    assert host.dom0.next_event() == ("@introduceDomain", "new")
-
-
-@OTHER_DOMAINS
-def test_dom0_may_let_a_guest_hear_of_domains_that_end(host: Host) -> None:
-    assert set_perms(host.dom0, "@releaseDomain", "n0", "r5") == OK
-    watch(host.guest, "@releaseDomain", "r")
-    watch(host.guest, "@introduceDomain", "i")
-    host.guest.events_so_far()
-    host.xenstore.introduce(6)
-    assert ask(host.dom0, RELEASE, "6") == OK
-    assert host.guest.events_so_far() == [("@releaseDomain", "r")]
-
-
-@OTHER_DOMAINS
-def test_a_device_model_may_do_what_its_guest_may(host: Host) -> None:
-    with RawClient(host.xenstore.introduce(6).path) as device_model:
-        assert write(device_model, f"{host.base}/data/x") == "EACCES"
-        assert ask(host.dom0, SET_TARGET, "6", "5") == OK
-        assert write(device_model, f"{host.base}/data/x") == OK
-        assert read(device_model, f"{host.base}/memory/target") == b"524288"
-        assert ask(host.dom0, SET_TARGET, "6", "99") == "ENOENT"
-        assert ask(device_model, SET_TARGET, "6", "0") == "EACCES"
 
 
 # The wire.

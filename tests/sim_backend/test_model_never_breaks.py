@@ -15,12 +15,12 @@ from sim_backend.clock import Clock
 from sim_backend.domain import SimulatedDomain
 from sim_backend.files import BALLOON
 from sim_backend.guest_config import MIB, GuestConfig
-from sim_backend.guest_memory import Workload
 from sim_backend.host import Host
 from sim_backend.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13, DEBIAN_14, image_of
 from sim_backend.overhead import SECTION_PAGES
 from sim_backend.scenarios import load, scenario_names
 from sim_backend.toolstacks import Libxl, ToolstackError
+from tests.sim_backend.random_guests import guest_configs
 
 IMAGES = (
     DEBIAN_11, DEBIAN_12, DEBIAN_13, DEBIAN_14,
@@ -29,24 +29,7 @@ IMAGES = (
 )  # fmt: skip
 KINDS: tuple[DomainType, ...] = ("pv", "pvh", "hvm", "dom0-pv", "dom0-pvh")
 
-configs = st.builds(
-    lambda kind, memory, more, image, anon, swap, released: GuestConfig(
-        domain_type=kind,
-        memory_kib=memory * MIB,
-        maxmem_kib=(memory + more) * MIB,
-        image=image,
-        swap_kib=swap * MIB,
-        released_pages=released if kind == "pv" else 0,
-        workload=Workload(anon_kib=anon * MIB),
-    ),
-    st.sampled_from(KINDS),
-    st.integers(192, 1024),
-    st.integers(0, 1024),
-    st.sampled_from(IMAGES),
-    st.integers(0, 300),
-    st.sampled_from([0, 128]),
-    st.sampled_from([0, 300]),
-)
+configs = guest_configs(KINDS, IMAGES)
 odd_text = st.one_of(
     st.sampled_from(["abc", "", "-1", "0x10", "9" * 20, "9" * 30, "1e6", "0", "01750", "640M"]),
     st.integers(0, 4 * 1024 * MIB).map(str),

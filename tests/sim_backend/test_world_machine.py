@@ -36,6 +36,7 @@ from sim_backend.qubes import Qubes, report_use
 from sim_backend.regimes import REGIMES
 from sim_backend.toolstacks import Libxl, ToolstackError
 from sim_backend.xapi import Xapi
+from tests.sim_backend.random_guests import guest_configs
 from tests.sim_backend.test_model_never_breaks import Books, odd_text
 
 KINDS: tuple[DomainType, ...] = ("pv", "pvh", "hvm")
@@ -60,28 +61,7 @@ HOST_KEYS = (
 FILES = (
     "target_kb", "target", "max_retry_count", "max_schedule_delay", "scrub_pages", "retry_count",
 )  # fmt: skip
-configs = st.builds(
-    lambda kind, memory, more, image, anon, swap, released, huge, bits: GuestConfig(
-        domain_type=kind,
-        memory_kib=memory * MIB,
-        maxmem_kib=(memory + more) * MIB,
-        image=image,
-        swap_kib=swap * MIB,
-        released_pages=released if kind == "pv" else 0,
-        cmdline="balloon_hugepages ro" if huge else "ro",
-        bits=bits if kind == "pv" else 64,
-        workload=Workload(anon_kib=anon * MIB),
-    ),
-    st.sampled_from(KINDS),
-    st.integers(192, 800),
-    st.integers(0, 900),
-    st.sampled_from(BUILDS),
-    st.integers(0, 200),
-    st.sampled_from([0, 128]),
-    st.sampled_from([0, 300]),
-    st.booleans(),
-    st.sampled_from([64, 64, 32]),
-)
+configs = guest_configs(KINDS, BUILDS, hugepages=st.booleans(), bits=st.sampled_from([64, 64, 32]))
 
 
 class World(RuleBasedStateMachine):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.guest import Domain
-from tests.xenlab.dom0.judge import View, complaints, look_up
+from tests.xenlab.dom0.judge import View, complaints
 from tests.xenlab.dom0.toolstack import Done
 from tests.xenlab.guest.channel import NOBODY
 from tests.xenlab.model import Scenario
@@ -134,7 +134,3 @@ class Scene:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{label}.txt").write_text(text)
         return done
-
-    def finding_codes(self, status: dict[str, Any]) -> set[str]:
-        """Return the codes of the agent's findings."""
-        return {finding["code"] for finding in look_up(status, "findings") or []}

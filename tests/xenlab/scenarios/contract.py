@@ -26,6 +26,7 @@ MODULES: Final = {
     "test_who_may_write": "the agent sees where it may write",
     "test_balloon_contract": "the balloon goes, reads and takes what is written as simulated",
     "test_xenstore_contract_of_events": "watches and transactions as in every xenstore",
+    "test_xenstore_contract_of_domains": "who is told of domains, as in every xenstore",
     "test_xenstore_contract": "paths, permissions, values and requests as in every xenstore",
 }
 
