@@ -5,6 +5,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCE := agent sim_backend tests
+# One worker for each processor, at most four: more only wait for each other.
+SPREAD := --numprocesses=logical --maxprocesses=4
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo demo-xen test check lint types format pictures man xenstored test-xen test-xen-all bench fuzz wheel test-wheel sbom constraints deb test-deb clean
@@ -24,7 +26,7 @@ demo-xen: $(VENV)/develops ## ... in guests of a real Xen: minutes; plots and sa
 	$(BIN)/python -m tests.xenlab demonstrate dist/demo-xen
 
 test: $(VENV)/develops ## all tests but those that boot a real Xen
-	$(BIN)/pytest
+	$(BIN)/pytest $(SPREAD)
 
 check: lint types test ## lint, types and tests: what a change must pass
 
