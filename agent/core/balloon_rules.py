@@ -244,7 +244,7 @@ def units_trap(situation: Situation) -> Finding | None:
 def dom0_grant_gap(situation: Situation) -> Finding | None:
     """dom0 below its target because of pages mapped from guests."""
     balloon = situation.snapshot.balloon
-    if balloon is None or not is_lent(situation.snapshot):
+    if balloon is None or not is_lent(situation.snapshot, situation.state):
         return None
     return Finding(
         "dom0-grant-gap", "info",
@@ -252,7 +252,8 @@ def dom0_grant_gap(situation: Situation) -> Finding | None:
         driver_numbers(balloon),
         "nothing to do",
         cause="Without CONFIG_XEN_UNPOPULATED_ALLOC, memory mapped from guests takes the place of "
-        "pages that are ballooned out for it.",
+        "pages that are ballooned out for it. The balloon is empty, so the hypervisor has refused "
+        "nothing.",
         actor="nobody",
     )  # fmt: skip
 

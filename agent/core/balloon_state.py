@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the balloon is doing, from the driver's numbers.
 
-settled      current_kb is target_kb.
+settled      current_kb is target_kb; or dom0 misses only what its backends have borrowed.
 moving       on its way.
 retrying     the last attempt failed; the driver tries again after schedule_delay.
 cancelled    the driver has given up (since 5.15, after max_retry_count attempts) and sleeps for an
@@ -10,7 +10,7 @@ unreachable  no retry can help: the target is above static-max, or needs memory 
              but offline, or that the kernel cannot add.
 absent       no driver.
 
-Relies on docs/design.md A13.
+Relies on docs/design.md A13 and A26.
 """
 
 from typing import Literal
@@ -27,7 +27,7 @@ def balloon_state(snapshot: Snapshot, offset: TargetOffset | None) -> State:
     balloon = snapshot.balloon
     if balloon is None or balloon.current_kib is None or balloon.target_kib is None:
         return "absent"
-    if balloon.current_kib == balloon.target_kib or is_lent(snapshot):
+    if balloon.current_kib == balloon.target_kib:
         return "settled"
     return _state_off_target(snapshot, balloon, offset)
 
@@ -41,7 +41,10 @@ def _state_off_target(
         return "unreachable"
     if (balloon.retry_count or 1) > 1 or (balloon.schedule_delay_s or 1) > 1:
         return "retrying"
-    if _waits_for_hotplug(balloon) or not _gives_up(snapshot, balloon):
+    if lacks_with_empty_balloon(balloon):
+        # A guest's driver pauses about 1.5 s around adding a section.
+        return "settled" if is_dom0(snapshot) else "moving"
+    if not _gives_up(snapshot, balloon):
         return "moving"
     return "cancelled"
 
@@ -67,19 +70,29 @@ def seen_moving(snapshot: Snapshot) -> bool:
     return balloon.current_kib - memory.total_kib != log.physical_kib - log.mem_total_kib
 
 
-def is_lent(snapshot: Snapshot) -> bool:
-    """Whether dom0 is below its target because backends borrowed ballooned pages: normal there.
-
-    Without unpopulated-alloc, pages for foreign mappings are ballooned out and the target stays
-    (drivers/xen/balloon.c, xen_alloc_ballooned_pages).
-    """
+def is_lent(snapshot: Snapshot, state: State) -> bool:
+    """Whether a domain in that state is below its target because of its backends: normal there."""
     balloon = snapshot.balloon
-    if balloon is None or snapshot.domain.domain_type not in ("dom0-pv", "dom0-pvh"):
-        return False
+    return state == "settled" and balloon is not None and lacks_with_empty_balloon(balloon)
+
+
+def lacks_with_empty_balloon(balloon: BalloonReading) -> bool:
+    """Whether the guest is below its target and the balloon holds nothing that could fill the gap.
+
+    That tells pages lent to backends from pages refused.  Backends take what the balloon holds
+    first, which leaves current_kb as it is; only when it is empty are pages of the guest's own
+    ballooned out for them.  The hypervisor can refuse only what the driver asks for, a page of the
+    balloon at a time, and what was refused stays in the balloon.
+    """
     current_kib, target_kib = balloon.current_kib, balloon.target_kib
-    if current_kib is None or target_kib is None or current_kib >= target_kib:
+    if current_kib is None or target_kib is None or balloon.ballooned_kib is None:
         return False
-    return (balloon.retry_count or 1) == 1 and (balloon.ballooned_kib or 0) > 0
+    return current_kib < target_kib and balloon.ballooned_kib == 0
+
+
+def is_dom0(snapshot: Snapshot) -> bool:
+    """Whether this is the host's own domain, which has backends by its nature."""
+    return snapshot.domain.domain_type in ("dom0-pv", "dom0-pvh")
 
 
 def _out_of_reach(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | None) -> bool:
@@ -92,12 +105,6 @@ def _out_of_reach(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOff
     if balloon.ballooned_kib:
         return False
     return bool(snapshot.blocks and snapshot.blocks.offline)
-
-
-def _waits_for_hotplug(balloon: BalloonReading) -> bool:
-    """Growing with an empty balloon: the driver pauses about 1.5 s around adding a section."""
-    grows = (balloon.target_kib or 0) > (balloon.current_kib or 0)
-    return grows and balloon.ballooned_kib == 0
 
 
 def _gives_up(snapshot: Snapshot, balloon: BalloonReading) -> bool:

@@ -5,11 +5,12 @@ The kernel takes up memory/target by itself.  The agent acts where that does not
 the target was ignored, the memory for it is hot-added but offline, or the driver gave up.  Each
 remedy has its own back-off, so that a remedy that does not help is not repeated for ever.
 
-Relies on docs/design.md A9 and A13.
+Relies on docs/design.md A9, A13 and A26.
 """
 
 from typing import Final
 
+from agent.core.balloon_state import lacks_with_empty_balloon
 from agent.core.decision import Decision, nothing, write_target
 from agent.core.hot_added import hot_added_regions
 from agent.core.policy_view import View
@@ -17,6 +18,7 @@ from agent.core.units import MIB_KIB, PAGE_KIB, format_kib
 
 # A cancelled driver and one that is between two batches look the same; hot-adding pauses for 1.5 s.
 STEADY_S: Final = 3.0
+LENT_AFTER_S: Final = 10.0
 WAKE_FIRST_S: Final = 5.0
 WAKE_LAST_S: Final = 600.0
 REWRITE_LAST_S: Final = 600.0
@@ -174,10 +176,6 @@ def cancelled(view: View) -> Decision | None:
     """
     if view.situation.state != "cancelled":
         return None
-    if view.settings.driver_domain and view.target_kib > view.current_kib:
-        return nothing(
-            "lent", "Backends have borrowed ballooned pages; that is normal.", view.numbers()
-        )
     wait_s = STEADY_S
     if view.memory.wakes:
         wait_s = min(WAKE_LAST_S, WAKE_FIRST_S * 2.0 ** (view.memory.wakes - 1))
@@ -199,6 +197,19 @@ def cancelled(view: View) -> Decision | None:
         f"The driver gave up on the way to {format_kib(view.target_kib)}; it has to be woken.",
         view.numbers(wakes=view.memory.wakes),
     )._replace(nudge_to_kib=view.target_kib)
+
+
+def lent(view: View) -> Decision | None:
+    """A driver domain below its target with an empty balloon, for a while: its backends have it."""
+    balloon = view.snapshot.balloon
+    if not view.settings.driver_domain or balloon is None or view.situation.state != "moving":
+        return None
+    steady = view.now_s - view.memory.unchanged_since_s >= LENT_AFTER_S
+    if not steady or not lacks_with_empty_balloon(balloon):
+        return None
+    return nothing(
+        "lent", "Backends have borrowed ballooned pages; that is normal.", view.numbers()
+    )
 
 
 def on_its_way(view: View) -> Decision:
@@ -252,5 +263,6 @@ FOLLOW_RULES: Final = (
     settled,
     blocks_offline,
     cancelled,
+    lent,
     on_its_way,
 )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from agent.core.decision import Decision, nothing
-from agent.core.follow import FOLLOW_RULES, released_pages
+from agent.core.follow import FOLLOW_RULES, lent, released_pages
 from agent.core.guard import GUARD_RULES
 from agent.core.memory_use import seen_use
 from agent.core.policy_memory import EMPTY, PolicyMemory, noticed, remembered
@@ -82,7 +82,8 @@ def _hands_off(seen: View) -> Decision | None:
 
 def _rests(seen: View) -> bool:
     """Whether nothing is to be seen before the next event: what moves is followed to its end."""
-    return seen.now_s >= seen.grace_ends_s and seen.situation.state not in ("moving", "retrying")
+    still = seen.situation.state not in ("moving", "retrying") or lent(seen) is not None
+    return still and seen.now_s >= seen.grace_ends_s
 
 
 def _with_calm(memory: PolicyMemory, seen: View) -> PolicyMemory:

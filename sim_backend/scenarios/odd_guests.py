@@ -71,6 +71,48 @@ def _dom0_judged(stage: Stage) -> Sequence[Check]:
     )
 
 
+def _dom0_grants(seed: int, name: str) -> Stage:
+    """A backend that opens more and more."""
+    image = image_of("5.8.0", hotplug=False)
+    stage = stage_for(seed, name, GuestConfig("dom0-pv", 1024 * MIB, 1024 * MIB, image=image))
+    stage.at(2.0, lambda: stage.toolstack.fill_dom0_keys(stage.domain))
+
+    def opens() -> None:
+        stage.domain.map_foreign(1024)
+
+    for second in range(5, 15):
+        stage.at(second, opens)
+    return stage
+
+
+def _dom0_grants_judged(stage: Stage) -> Sequence[Check]:
+    return (
+        checks.settles_at(stage, (1024 - 40) * MIB, within_s=20.0),
+        checks.writes_at_most(stage, 0),
+    )
+
+
+def _dom0_refused(seed: int, name: str) -> Stage:
+    stage = stage_for(seed, name, GuestConfig("dom0-pv", 1024 * MIB, 1536 * MIB))
+    host = stage.domain.host
+    taken = host.take_for_another(host.free_kib - 100 * MIB)
+
+    def asked_up() -> None:
+        stage.toolstack.fill_dom0_keys(stage.domain)
+        stage.toolstack.mem_set(stage.domain, 1280 * MIB)
+
+    stage.at(5.0, asked_up)
+    stage.at(60.0, lambda: host.return_from_another(taken))
+    return stage
+
+
+def _dom0_refused_judged(stage: Stage) -> Sequence[Check]:
+    return (
+        checks.settles_at(stage, 1280 * MIB, within_s=150.0),
+        checks.writes_at_most(stage, 16),
+    )
+
+
 def _narrow(seed: int, name: str) -> Stage:
     image = image_of("3.6.0-1-686-pae")
     stage = stage_for(seed, name, GuestConfig("pv", 512 * MIB, 4096 * MIB, bits=32, image=image))
@@ -161,6 +203,24 @@ SCENARIOS: Final = (
         show_at_s=10.0,
         build=_dom0,
         judge=_dom0_judged,
+    ),
+    Scenario(
+        name="dom0-grants",
+        summary="dom0's backends have borrowed 40 MiB of its own memory, as before Linux 5.9",
+        good_agent="knows lent from refused, and leaves the target alone",
+        duration_s=120.0,
+        show_at_s=60.0,
+        build=_dom0_grants,
+        judge=_dom0_grants_judged,
+    ),
+    Scenario(
+        name="dom0-refused",
+        summary="dom0 is asked up while another domain has the memory, and its driver gives up",
+        good_agent="sees that the balloon still holds the pages, and wakes the driver",
+        duration_s=180.0,
+        show_at_s=40.0,
+        build=_dom0_refused,
+        judge=_dom0_refused_judged,
     ),
     Scenario(
         name="32-bit",

@@ -234,8 +234,8 @@ CASES: Final[Mapping[str, tuple[Guest, Guest]]] = {
     "units-trap": (altered(PV, {f"{DRIVER}/target": "131072\n"}), captured(PV)),
     "hotplug-offline": (scenario("hotplug-offline"), PLAIN),
     "dom0-grant-gap": (
+        scenario("dom0-grants"),
         altered("dom0/memset-896", {f"{DRIVER}/target_kb": "919552\n"}),
-        captured("dom0/memset-896"),
     ),
     "target-beyond-static-max": (captured("pv-512-1024/xenstore-raw-beyond-maxmem"), captured(PV)),
     "host-limits-contradict": (

@@ -97,10 +97,28 @@ def test_a_target_below_what_the_guest_has_is_never_out_of_reach() -> None:
     assert state(a_pv_guest(balloon=shrinking, host={"static_max_kib": 1})) == "cancelled"
 
 
-def test_dom0_below_its_target_with_pages_lent_is_settled() -> None:
-    lent = {"current_kib": 1048576 - 2048, "low_kib": 524288, "motion": "still"}
-    assert state(a_dom0(balloon=lent)) == "settled"
-    assert state(a_dom0(balloon=lent | {"retry_count": 3})) == "retrying"
+LENT = {"current_kib": 1048576 - 2048, "low_kib": 0, "motion": "still"}
+
+
+@pytest.mark.parametrize("motion", ["still", "unknown"])
+def test_dom0_below_its_target_with_an_empty_balloon_has_lent_the_rest(motion: str) -> None:
+    assert state(a_dom0(balloon=LENT | {"motion": motion})) == "settled"
+    assert state(a_dom0(balloon=LENT | {"retry_count": 3})) == "retrying"
+    assert state(a_dom0(balloon=LENT | {"motion": "moved"})) == "moving"
+
+
+def test_dom0_that_could_fill_the_gap_from_its_balloon_was_refused() -> None:
+    """Backends take what the balloon holds first, so none of the gap is with them."""
+    assert state(a_dom0(balloon=LENT | {"low_kib": 4})) == "cancelled"
+    assert state(a_dom0(balloon=LENT | {"low_kib": 4, "max_retry_count": 0})) == "moving"
+
+
+def test_dom0_above_its_target_has_lent_nothing() -> None:
+    assert state(a_dom0(balloon=LENT | {"target_kib": 917504})) == "cancelled"
+
+
+def test_dom0_that_was_hot_added_memory_which_stays_offline_lacks_that() -> None:
+    assert state(a_dom0(balloon=LENT, blocks=MemoryBlocks(BLOCK, (), (8,)))) == "unreachable"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 
 from agent.core.policy_settings import PolicySettings
 from sim_backend.domain import SimulatedDomain
-from sim_backend.kernel_images import DEBIAN_11, DEBIAN_12
+from sim_backend.kernel_images import DEBIAN_11, DEBIAN_12, image_of
 from sim_backend.policy_agent import PolicyAgent
+from sim_backend.scenarios import load
 from sim_backend.toolstacks import Libxl, simple_guest
 
 MIB = 1024
@@ -284,14 +285,37 @@ def test_dom0_is_served_as_any_guest_when_configured() -> None:
     assert story.written == [900]
 
 
-def test_what_a_driver_domain_has_lent_out_is_no_reason_to_act() -> None:
-    story = Story(FOLLOW._replace(driver_domain=True), image=DEBIAN_11)
+def test_a_refused_dom0_is_left_asleep_unless_configured_otherwise() -> None:
+    report = load("dom0-refused").run(0, PolicyAgent(FOLLOW))
+    failed = [check.name for check in report.checks if not check.passed]
+    assert failed == ["current memory settles at 1310720 KiB within 150 s"]
+
+
+OLD_WITHOUT_HOTPLUG = image_of("5.8.0", hotplug=False)
+"""Takes pages of its own for grants, and keeps its target when the balloon is empty."""
+
+
+@pytest.mark.parametrize("acts", [False, True])
+def test_what_a_driver_domain_has_lent_out_is_no_reason_to_act(acts: bool) -> None:
+    policy = FOLLOW._replace(driver_domain=True, act_in_dom0=acts)
+    story = Story(policy, image=OLD_WITHOUT_HOTPLUG, maxmem_kib=512 * MIB)
     story.at(1, lambda: story.domain.driver.take_for_grants(5000))
     story.at(2, story.look)
-    story.run(200)
+    story.run(3600)
 
     assert story.written == []
     assert story.domain.current_kib < story.domain.target_kib
+    assert len(story.agent.record) < 20
+
+
+def test_a_driver_domain_that_was_refused_is_woken_like_any_guest() -> None:
+    story = Story(FOLLOW._replace(driver_domain=True, act_in_dom0=True))
+    taken_kib = story.domain.host.take_for_another(1 << 40)
+    story.mem_set(1, 768)
+    story.at(40, lambda: story.domain.host.return_from_another(taken_kib))
+    story.run(400)
+
+    assert story.current_mib == 768
 
 
 def test_released_pages_are_not_taken_beyond_what_the_host_asks_for() -> None:

@@ -125,8 +125,8 @@ CASES: Final = (
     Case("hvm-below-configured", "info", an_hvm_guest(), a_pvh_guest()),
     Case(
         "dom0-grant-gap", "info",
+        a_dom0(balloon={"current_kib": 1048576 - 2048, "low_kib": 0}),
         a_dom0(balloon={"current_kib": 1048576 - 2048}),
-        a_pv_guest(balloon={"current_kib": 524288 - 2048}),
     ),
     Case(
         "target-snapped", "warning",

@@ -19,12 +19,12 @@ ASKED_FOR = {
     "host-exhausted", "cancelled-driver", "stuck", "slow", "offset", "maxmem-many-times-memory",
     "maxmem-ignored", "released-pages", "pci-hole", "dom0", "32-bit", "hotplug-offline",
     "xapi-uncooperative", "qubes-static-max-moves", "migration", "xenstored-restart",
-    "garbage-target", "no-driver",
+    "garbage-target", "no-driver", "dom0-grants", "dom0-refused",
 }  # fmt: skip
 FAILS_WHEN_LEFT_ALONE = {
     "down-below-working-set", "leak", "burst", "garbage-target", "host-exhausted",
     "cancelled-driver", "hotplug-offline", "maxmem-many-times-memory", "xapi-uncooperative",
-    "sudden-allocation",
+    "sudden-allocation", "dom0-refused",
 }  # fmt: skip
 
 
