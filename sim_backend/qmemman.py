@@ -85,6 +85,8 @@ def is_worth_it(requests: Sequence[Request], members: Sequence[Member], free_kib
 
 def _with_plenty(available_kib: int, members: Sequence[Member]) -> list[Request]:
     total_kib = sum(member.preferred_kib for member in members)
+    if not total_kib:
+        return []  # dom0 alone, and it may have nothing: qmemman itself would divide by it
     targets: dict[int, int] = {}
     left_kib = 0
     for member in members:

@@ -203,7 +203,9 @@ class Qubes(Libxl):
         if not (text.isascii() and text.isdigit()):
             return None
         most = domain.store.read("memory/hotplug-max") or domain.store.read("memory/static-max")
-        most_kib = int(most) if most and most.isdigit() else self.host.total_pages * PAGE_KIB
+        most_kib = self.host.total_pages * PAGE_KIB
+        if most and most.isascii() and most.isdigit():
+            most_kib = int(most)
         given_kib = self._given(domain)
         return Member(domain.domid, int(text), self._actual_kib(domain), most_kib, given_kib)
 

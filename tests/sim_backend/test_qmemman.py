@@ -93,6 +93,19 @@ def test_what_is_no_number_says_nothing(text: str) -> None:
     assert domain.store.read("memory/target") == str(512 * MIB)
 
 
+@pytest.mark.parametrize("text", ["\u0661", "\u00b2", "-5", ""])
+def test_a_maximum_that_is_no_number_is_what_the_host_has(text: str) -> None:
+    qubes = host_with(4000)
+    domain = guest(qubes, 100)
+    domain.store.write("memory/static-max", text)
+    run(qubes, 30.0)
+    assert given_mib(domain) > 3000
+
+
+def test_dom0_alone_with_a_maximum_of_nothing_is_asked_for_nothing() -> None:
+    assert balanced(1000 * MIB, [Member(0, 32 * MIB, 512 * MIB, 0, 512 * MIB)]) == []
+
+
 def test_small_changes_move_nothing_unless_somebody_is_short_or_xen_is() -> None:
     members = [Member(1, 400 * MIB, 600 * MIB, 2048 * MIB, 600 * MIB)]
     more, much_more = [(1, 640 * MIB)], [(1, 800 * MIB)]
