@@ -95,7 +95,8 @@ def guarded_shrink(view: View) -> Decision | None:
         )
     stuck = cancelled(view)
     if stuck is not None and view.target_kib >= view.floor_kib:
-        return stuck
+        latest_s = view.now_s + _HELD_LOOK_S
+        return stuck._replace(look_again_s=min(stuck.look_again_s or latest_s, latest_s))
     return nothing(
         "guard-shrinks",
         f"The guest is on its way to {format_kib(view.target_kib)}.",

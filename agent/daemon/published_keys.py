@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent import __version__
+from agent.core.guard import DEAD_BAND_KIB
 from agent.core.policy_memory import is_at
 from agent.core.policy_settings import Mode, PolicySettings
 from agent.core.situation import Situation
@@ -25,15 +26,17 @@ STATE: Final = f"{BALLOON}/state"
 STOPPED: Final = "stopped"
 PROFILE: Final = f"{BALLOON}/profile"
 HELD: Final = f"{BALLOON}/target_kb"
+ASKED: Final = f"{BALLOON}/host_target_kb"
+FLOOR: Final = f"{BALLOON}/floor_kb"
 FOLLOW: Final = f"{BALLOON}/follow_kb"
 FIGURES: Final = (
     FOLLOW,
-    f"{BALLOON}/host_target_kb",
+    ASKED,
     HELD,
     f"{BALLOON}/actual_kb",
     f"{BALLOON}/ballooned_kb",
     f"{BALLOON}/beyond_nr_pages_kb",
-    f"{BALLOON}/floor_kb",
+    FLOOR,
     f"{BALLOON}/pressure",
 )
 """What would go stale below data/balloon."""
@@ -119,15 +122,25 @@ def parting_keys(
     return keys | {HELD: str(target_kib), FOLLOW: str(aim_kib)}
 
 
-def is_worth_writing(key: str, before: str, now: str) -> bool:
-    """Whether a changed value has changed enough."""
+def is_worth_writing(key: str, before: str, keys: Keys) -> bool:
+    """Whether a value differs enough from what was written of it before."""
+    now = keys[key]
+    if now == before:
+        return False
     bands = {
-        f"{BALLOON}/floor_kb": _FLOOR_BAND_KIB,
+        FLOOR: _floor_band_kib(keys),
         "data/meminfo_free": _FREE_BAND_KIB,
         "memory/meminfo": _QUBES_BAND_KIB,
     }
     band_kib = bands.get(key)
     return band_kib is None or abs(int(now) - int(before)) >= band_kib
+
+
+def _floor_band_kib(keys: Keys) -> int:
+    """A host that asks for less than the guest needs is told closely how far it may go."""
+    asked_kib, floor_kib = keys.get(ASKED), keys.get(FLOOR)
+    held = asked_kib is not None and floor_kib is not None and int(asked_kib) < int(floor_kib)
+    return DEAD_BAND_KIB if held else _FLOOR_BAND_KIB
 
 
 def pressure_word(pressure: Pressure | None) -> str:
@@ -137,6 +150,11 @@ def pressure_word(pressure: Pressure | None) -> str:
     if pressure.full_avg10 >= _FULL_PERCENT:
         return "full"
     return "some" if pressure.some_avg10 >= _SOME_PERCENT else "none"
+
+
+def is_short(pressure: Pressure | None) -> bool:
+    """Whether the word says that programs wait for memory."""
+    return pressure_word(pressure) in ("some", "full")
 
 
 def _used_kib(memory: MemoryReading) -> int:

@@ -101,10 +101,10 @@ class Publisher:
     def _changed(self, keys: Keys, now_s: float) -> list[str]:
         return [
             key
-            for key, value in keys.items()
+            for key in keys
             if key not in self.denied
             and now_s >= self._paused_until_s.get(key, float("-inf"))
-            and (key not in self.sent or self._differs(key, value))
+            and (key not in self.sent or is_worth_writing(key, self.sent[key], keys))
         ]
 
     def _gone(self, keys: Keys) -> list[str]:
@@ -124,9 +124,6 @@ class Publisher:
         self._left = {key for key in FIGURES if key.rpartition("/")[2] in names}
         if sequence < LARGEST_SIGNED:
             self.sequence = max(self.sequence, sequence)
-
-    def _differs(self, key: str, value: str) -> bool:
-        return value != self.sent[key] and is_worth_writing(key, self.sent[key], value)
 
     def _write(
         self,

@@ -16,12 +16,14 @@ from agent.daemon import journal as j
 from agent.daemon.denial import Denial
 from agent.daemon.observer import Observer
 from agent.daemon.parts import Parts
+from agent.daemon.published_keys import is_short
 from agent.daemon.record import DecisionLog, Entry
 from agent.sources.domain import ActRefusedError
 
 _ACTIONS_PER_TURN: Final = 64
 _RESUME_GAP_S: Final = 1.0
 _POLL_WITHOUT_TRIGGER_S: Final = 10.0
+_WHILE_SHORT_S: Final = 10.0  # what the kernel's shortest average of pressure looks back on
 
 
 class Turn:
@@ -43,6 +45,7 @@ class Turn:
         self._configured = settings
         self._denial = Denial()
         self._domid: int | None = None
+        self._stalls = False
         self._sleep_gap_s = _sleep_gap_s()
 
     def configured(self, settings: PolicySettings) -> None:
@@ -65,6 +68,7 @@ class Turn:
             if decision.action == "none":
                 break
         self.situation, self.decision = situation, decision
+        self._stalls = cause == "pressure" or is_short(situation.snapshot.pressure)
         return situation
 
     def rests(self, now_s: float) -> bool:
@@ -73,8 +77,14 @@ class Turn:
         return settled and now_s - self.memory.unchanged_since_s >= self.settings.grace_s
 
     def next_look_s(self, now_s: float) -> float | None:
-        """When the policy, or a guarded shrink, wants another look."""
+        """When the policy, or a guarded shrink, wants another look.
+
+        A guest that stalls is looked at until it does not: nothing tells when that is over, and the
+        host should not go on reading that it stalls, nor the floor of that time.
+        """
         wanted = [self.decision.look_again_s] if self.decision is not None else []
+        if self._stalls:
+            wanted.append(now_s + _WHILE_SHORT_S)
         minds_pressure = self.settings.mode in ("guard", "self") and self.memory.own_kib is not None
         if minds_pressure and not self._parts.wakeups.has_pressure_trigger:
             wanted.append(now_s + _POLL_WITHOUT_TRIGGER_S)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How old the floor may be that the host reads, by what the guest is doing; in virtual time."""
+
+from typing import Any
+
+import pytest
+
+from agent.core.policy_settings import Mode, PolicySettings
+from agent.core.policy_view import floor_kib
+from agent.core.situation import understand
+from agent.daemon.published_keys import FLOOR
+from tests.daemon.test_whole_runs import MIB, Run
+
+CLOSE_KIB = 4 * MIB
+NEAR_KIB = 16 * MIB
+HELD_S = 2.0
+MOMENT_S = 0.1
+SOON_S = 1.0  # a program takes time to take memory, and the kernel to call it a stall
+
+
+class Watched(Run):
+    """A run that can be looked at while it goes on."""
+
+    def __init__(self, mode: Mode = "guard", **guest: Any) -> None:
+        super().__init__(PolicySettings(mode=mode), **guest)
+        self.virtual.manager.watchdog_s = None
+        self.virtual.start()
+
+    def until(self, when_s: float) -> None:
+        self.virtual.run(self.began_s + when_s)
+
+    @property
+    def off_kib(self) -> int:
+        """How far what the host reads is from what holds now."""
+        true_kib = floor_kib(understand(self.domain.snapshot()), self.policy, self.current_kib)
+        return abs(int(self.domain.store.read(FLOOR) or 0) - true_kib)
+
+    @property
+    def current_kib(self) -> int:
+        return self.domain.current_kib
+
+    @property
+    def rule(self) -> str:
+        decision = self.virtual.daemon._turn.decision
+        assert decision is not None
+        return decision.reason
+
+
+@pytest.mark.parametrize("mode", ["guard", "self"])
+def test_while_a_shrink_is_held_the_host_knows_the_floor_closely(mode: Mode) -> None:
+    run = Watched(mode)
+    run.plan(1.0, "workload", 380)
+    run.plan(5.0, "host-asks", 200)
+    run.plan(60.0, "workload", 250)
+    run.plan(90.0, "workload", 150)
+    run.until(50.0)
+    assert run.rule == "held-at-floor"
+    for when_s in (60.0, 90.0):
+        run.until(when_s + HELD_S + MOMENT_S)
+        assert run.off_kib <= NEAR_KIB
+        run.until(when_s + 25.0)
+        assert run.rule == "held-at-floor"
+        assert run.off_kib <= CLOSE_KIB
+
+
+def test_a_driver_that_cannot_give_holds_a_shrink_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Watched()
+    run.plan(1.0, "workload", 100)
+    run.until(4.0)
+    monkeypatch.setattr(run.domain.memory, "take", lambda _pages, _unit=1: 0)
+    run.plan(5.0, "host-asks", 300)
+    run.until(600.0)
+    assert run.current_kib == 512 * MIB
+    assert run.domain.driver.cancellations
+    run.domain.change_workload(anon_kib=200 * MIB)
+    run.until(600.0 + HELD_S + MOMENT_S)
+    assert run.off_kib <= NEAR_KIB
+
+
+def test_a_stall_is_told_at_once_and_so_is_its_end() -> None:
+    run = Watched()
+    run.plan(1.0, "workload", 100)
+    run.plan(60.0, "workload", 420)
+    run.until(60.0 + SOON_S)
+    assert run.off_kib <= NEAR_KIB
+    run.until(80.0)
+    run.domain.change_workload(anon_kib=100 * MIB)
+    run.until(120.0)
+    assert run.domain.store.read("data/balloon/pressure") == "none"
+    assert run.off_kib <= NEAR_KIB
+    awake = run.virtual.sleep.count
+    run.until(3600.0)
+    assert run.virtual.sleep.count - awake <= 1
+
+
+def test_a_settled_guest_wakes_nobody_to_say_that_it_needs_more_or_less() -> None:
+    run = Watched()
+    run.plan(10.0, "workload", 200)
+    run.until(9.0)
+    awake = run.virtual.sleep.count
+    run.until(3600.0)
+    assert run.virtual.sleep.count - awake <= 1  # the end of the run
+    assert run.off_kib > NEAR_KIB
+
+
+def test_a_host_that_asks_again_for_the_same_reads_the_floor_of_now() -> None:
+    run = Watched()
+    run.plan(10.0, "workload", 200)
+    run.plan(3600.0, "host-asks", 512)
+    run.until(3600.0 + MOMENT_S)
+    assert run.off_kib <= NEAR_KIB
