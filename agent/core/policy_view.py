@@ -10,7 +10,7 @@ from agent.core.decision import Numbers
 from agent.core.policy_memory import PolicyMemory, is_at, wanted_kib
 from agent.core.policy_settings import PolicySettings
 from agent.core.situation import Situation
-from agent.core.snapshot import Snapshot
+from agent.core.snapshot import MemoryReading, Snapshot
 from agent.core.units import MIB_KIB, PAGE_KIB
 
 _SPARE_LEAST_KIB: Final = 8 * MIB_KIB
@@ -68,9 +68,7 @@ class View(NamedTuple):
         memory, pressure = self.snapshot.memory, self.snapshot.pressure
         if pressure is not None and pressure.full_avg10 >= self.settings.guard_stall_percent:
             return True
-        if memory is None:
-            return False
-        return memory.available_kib < max(_SPARE_LEAST_KIB, memory.total_kib // _SPARE_SHARE)
+        return memory is not None and memory.available_kib < _spare_kib(memory)
 
     def look_s(self) -> float:
         """When to look again at something that moves: soon at first, then less and less often."""
@@ -109,13 +107,23 @@ def view(
 
 
 def floor_kib(situation: Situation, settings: PolicySettings, current_kib: int) -> int:
-    """Whole pages; without memory figures and configuration, the guest may not sink at all."""
-    floor = settings.floor_kib
+    """Whole pages; without memory figures and configuration, the guest may not sink at all.
+
+    A configured floor is not followed to where the guest would be short.
+    """
+    floor, memory = settings.floor_kib, situation.snapshot.memory
     if floor is None:
         floor = situation.headroom.floor_kib
+    elif memory is not None:
+        floor = max(floor, current_kib - max(0, memory.available_kib - _spare_kib(memory)))
     if floor is None:
         return current_kib
     return min(current_kib, -(-floor // PAGE_KIB) * PAGE_KIB)
+
+
+def _spare_kib(memory: MemoryReading) -> int:
+    """What has to stay available; below that, the guest is short."""
+    return max(_SPARE_LEAST_KIB, memory.total_kib // _SPARE_SHARE)
 
 
 def _most_kib(situation: Situation, memory: PolicyMemory) -> int | None:

@@ -210,6 +210,13 @@ def test_a_configured_floor_is_never_passed() -> None:
     assert story.current_mib == 300
 
 
+def test_a_floor_set_too_low_does_not_make_a_guard_squeeze_a_guest_that_is_short() -> None:
+    story = squeezed_below_its_working_set(GUARD._replace(floor_kib=100 * MIB))
+    assert story.domain.memory.oom_kills == 0
+    assert story.current_mib > 300
+    assert "held-at-floor" in story.reasons
+
+
 def test_a_guard_lets_go_at_once_when_the_host_asks_for_more_again() -> None:
     story = squeezed_below_its_working_set(GUARD)
     story.mem_set(61, 600)
