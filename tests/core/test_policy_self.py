@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mode self against demand that comes suddenly, comes again, or grows."""
 
+from itertools import pairwise
+
 import pytest
 
 from agent.core.memory_use import NOTHING_SEEN, seen_use
@@ -130,3 +132,15 @@ def test_who_waits_for_something_else_gets_no_memory(available_mib: int, urgent:
     _, memory = decide(seen(300, 0), EMPTY, SELF, 100.0)
     decision, _ = decide(seen(available_mib, 400_000), memory, SELF, 110.0)
     assert (decision.reason == "self-take-back") is urgent
+
+
+def test_a_use_that_grows_by_little_moves_the_balloon_by_a_dead_band_at_a_time() -> None:
+    story = at_rest()
+    before = len(story.domain.target_writes)
+    for turn in range(1, 17):
+        story.workload(AT_REST_S + 60 * turn, 8 * turn)
+    story.run(AT_REST_S + 1100)
+
+    targets = [target_kib for _, target_kib in story.domain.target_writes[before - 1 :]]
+    assert len(targets) > 3
+    assert min(b - a for a, b in pairwise(targets)) >= SELF.self_dead_band_kib
