@@ -3,6 +3,7 @@
 
 import resource
 import signal
+from collections import Counter
 from typing import Final
 
 import pytest
@@ -31,3 +32,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, hard))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was skipped once for each reason, with what it wants, not once for each test."""
+    skipped = (report.longrepr for report in terminalreporter.getreports("skipped"))
+    reasons = Counter(why[2].removeprefix("Skipped: ") for why in skipped if isinstance(why, tuple))
+    if not reasons:
+        return
+    terminalreporter.section("not run here")
+    for reason, tests in reasons.most_common():
+        terminalreporter.write_line(f"{tests:5} {reason}")

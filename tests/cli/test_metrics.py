@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from agent.cli import http_once, main
 from agent.cli.http_once import answer_to
 
-pytest.importorskip("prometheus_client", reason="the extra 'metrics' is not installed")
+pytest.importorskip(
+    "prometheus_client",
+    reason="prometheus_client is not there: apt-get install python3-prometheus-client",
+)
 Run = Callable[..., tuple[int, str, str]]
 SIMULATED = ("--sim", "balloon-up", "metrics")
 

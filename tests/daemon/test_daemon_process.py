@@ -317,7 +317,7 @@ def test_the_watchdog_is_fed_only_by_good_looks(root: Path, guest: Guest) -> Non
         process.wait_for("WATCHDOG=1")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody: run it as root")
 def test_a_user_without_rights_is_told_so(root: Path, guest: Guest) -> None:
     nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     reach = subprocess.run(

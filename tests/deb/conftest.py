@@ -14,6 +14,7 @@ from tests.deb.newer import make_newer
 MARKER: Final = "deb"
 TREE: Final = Path(__file__).parents[2]
 TOOLS: Final = ("dpkg-buildpackage", "dh_python3", "mmdebstrap")
+INSTALL: Final = "apt-get install dpkg-dev dh-python mmdebstrap"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,7 +36,7 @@ def debs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the packages of this tree; the build's own tests are left out here."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
-        pytest.skip(f"Debian's {', '.join(missing)} is not installed")
+        pytest.skip(f"not there: {', '.join(missing)}; {INSTALL}")
     folder = tmp_path_factory.mktemp("debs")
     # Readable for an ordinary user's mmdebstrap, which is somebody else in its namespace.
     for above in (folder, *folder.parents[:2]):

@@ -11,7 +11,10 @@ import pytest
 from agent.core.assessment import assess
 from tests.support.snapshots import a_pv_guest
 
-pytest.importorskip("prometheus_client", reason="the extra 'metrics' is not installed")
+pytest.importorskip(
+    "prometheus_client",
+    reason="prometheus_client is not there: apt-get install python3-prometheus-client",
+)
 from agent.report.metrics_text import metrics_text
 
 ROOT = Path(__file__).parents[2]

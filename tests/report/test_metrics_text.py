@@ -10,7 +10,10 @@ from agent.core.balloon_state import State
 from agent.core.snapshot import Snapshot
 from tests.support.snapshots import STALLED, a_dom0, a_pv_guest, an_hvm_guest, an_unpopulated_guest
 
-pytest.importorskip("prometheus_client", reason="the extra 'metrics' is not installed")
+pytest.importorskip(
+    "prometheus_client",
+    reason="prometheus_client is not there: apt-get install python3-prometheus-client",
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.report.metrics_text import metrics_text

@@ -15,7 +15,7 @@ from tests import captures
 from tests.support.captured import assessed
 from tests.support.snapshots import a_pv_guest
 
-jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+jsonschema = pytest.importorskip("jsonschema", reason="wanted: apt-get install python3-jsonschema")
 
 SCHEMA: Final = json.loads(
     (Path(__file__).parents[2] / "docs" / "status.schema.json").read_text(encoding="utf-8")

@@ -83,7 +83,7 @@ def test_an_initramfs_is_readable_by_cpio(tmp_path: Path) -> None:
     try:
         listed = subprocess.run(["cpio", "-it"], input=archive, capture_output=True, check=True)
     except FileNotFoundError:
-        pytest.skip("cpio is not installed")
+        pytest.skip("cpio is not there: apt-get install cpio")
     assert listed.stdout.decode().split() == ["top", "top/script", "odd"]
     assert len(archive) % 4 == 0
     assert b"%08x" % (stat.S_IFREG | 0o755) in archive

@@ -15,7 +15,6 @@ from tests.support.xenstored.guest import Guest
 from tests.support.xenstored.raw_client import RawClient
 
 REPOSITORY: Final = Path(__file__).resolve().parents[3]
-FETCH: Final = Path(__file__).with_name("fetch.sh")
 _START_S: Final = 10.0
 
 
@@ -41,8 +40,7 @@ class Xenstored:
         self._binary = directory() / "xenstored"
         self._shim = directory() / "shim"
         if not (self._binary.exists() and self._shim.is_dir()):
-            command = f"{FETCH.relative_to(REPOSITORY)} {directory()}"
-            raise XenstoredMissing(f"no xenstored in {directory()}; run: {command}")
+            raise XenstoredMissing(f"no xenstored in {directory()}: make xenstored")
         self._options = options
         # Not pytest's tmp_path: with it the sockets' names get too long.
         self.rundir = tempfile.mkdtemp(prefix="xenstored-")
