@@ -5,13 +5,14 @@ Every state is a case: something is done, the balloon rests (or is caught while 
 domain is captured from inside and from outside. Names are those of the fixtures.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 from tests.xenlab.dom0.keep import keep_capture
 from tests.xenlab.dom0.scene import Scene
 from tests.xenlab.model import Case, GuestSpec, Scenario
-from tests.xenlab.scenarios.steps import ONLINE_ALL
+from tests.xenlab.scenarios.steps import KIB, ONLINE_ALL, PAGES_UNTOUCHED
 
 BALLOON: Final = "/sys/devices/system/xen_memory/xen_memory0"
 SAMPLED_S: Final = 8.0
@@ -34,7 +35,7 @@ def from_dom0(name: str, command: str) -> Case:
     """The state after a command in dom0, in which N stands for the domain's number."""
 
     def act(scene: Scene) -> None:
-        argv = [str(scene.domain.domid) if word == "N" else word for word in command.split()]
+        argv = re.sub(r"\bN\b", str(scene.domain.domid), command).split()
         scene.timeline(name, SAMPLED_S, argv)
         scene.truth()
         _keep(scene, name, {"dom0_command": command})
@@ -69,6 +70,21 @@ def moving(start_mib: int, end_mib: int) -> Case:
         _keep(scene, name, {"dom0_command": command}, lambda: scene.mem_set(end_mib))
 
     return Case(name, "captured while the balloon moves", act)
+
+
+def target_in_mib(mib: int) -> Case:
+    """A target in the wrong unit, caught while the guest gives away what it has."""
+
+    def act(scene: Scene) -> None:
+        targets = iter((mib, scene.scenario.guest.memory_mib * KIB))
+
+        def move() -> None:
+            scene.write_target(str(next(targets)))
+
+        command = f"xenstore-write /local/domain/N/memory/target {mib}"
+        _keep(scene, "target-in-mib", {"dom0_command": command}, move)
+
+    return Case("target-in-mib", "captured while the balloon moves", act)
 
 
 def _guest(name: str, spec: GuestSpec, *cases: Case) -> Scenario:
@@ -117,6 +133,10 @@ SCENARIOS: Final = (
     _guest("pv-512-1024-hotplug", GuestSpec("pv"), from_dom0("mem-max-1536", "xl mem-max N 1536"),
            mem_set(1280, "memmax-1536-memset-1280"), in_guest("hotplugged-onlined", ONLINE_ALL),
            mem_set(512, "hotplugged-memset-512"), mem_set(1408, "hotplugged-memset-1408")),
+    Scenario("pv-512-1024-units", "a PV guest whose target is in another unit", GuestSpec("pv"),
+             (from_dom0("target-in-bytes",
+                        "xenstore-write /local/domain/N/memory/target 805306368"),
+              mem_set(512), target_in_mib(768))),
     _guest("pvh-512-1024", GuestSpec("pvh"), *map(mem_set, (768, 1024, 384, 512))),
     Scenario("pvh-512-1024-moving", "a PVH guest caught on the way", GuestSpec("pvh"), _MOVING),
     _guest("pvh-512-512", GuestSpec("pvh", 512, 512), mem_set(384), mem_set(512)),
@@ -126,6 +146,7 @@ SCENARIOS: Final = (
     _guest("pvh-1024-6144", GuestSpec("pvh", 1024, 6144)),
     _guest("pv-2048-16384", GuestSpec("pv", 2048, 16384)),
     _guest("hvm-1024-6144", GuestSpec("hvm", 1024, 6144)),
+    _guest("hvm-1024-16384", GuestSpec("hvm", 1024, 16384, command_line=PAGES_UNTOUCHED)),
     _guest("pv-1024-8192-k612", GuestSpec("pv", 1024, 8192, "trixie")),
     _guest("pv-1024-8192-k72", GuestSpec("pv", 1024, 8192, "sid")),
     _guest("pv-256-256", GuestSpec("pv", 256, 256)),

@@ -80,4 +80,10 @@ SCENARIOS: Final = (
         ),
         quick=True,
     ),
+    Scenario(
+        "hvm-16-gib",
+        "an HVM guest with maxmem 16 times memory, most of it populated on demand only",
+        GuestSpec("hvm", 1024, 16384, command_line=steps.PAGES_UNTOUCHED),
+        (steps.booted(current_kib=1047156), as_planned()),
+    ),
 )

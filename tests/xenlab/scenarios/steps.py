@@ -18,6 +18,11 @@ AGREE = "unexplained is 0; current, target, E820 RAM, MemTotal, host target agre
 KIB = 1024
 SLACK_KIB = 2 * KIB
 """libxl lets a domain have a MiB more than its target; an HVM domain was seen to get 1044 KiB."""
+PAGES_UNTOUCHED = ("init_on_alloc=0", "xen_scrub_pages=0")
+"""Words for the kernel of a large HVM guest: its balloon takes pages without writing to them.
+
+Such a page exists on demand only. Written to, Xen must find memory for it in the little that the
+guest has, page by page, which takes the emulated machine more than half an hour for 15 GiB."""
 ONLINE_ALL = """
 for state in /sys/devices/system/memory/memory[0-9]*/state; do
     grep -q offline "$state" && echo online >"$state"
