@@ -2,6 +2,7 @@
 """The click application: the table of commands, loaded one at a time, and how errors end."""
 
 import importlib
+import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -115,6 +116,8 @@ def application(
         ctx.fail("--root and --sim exclude each other: a capture or a simulation.")
     if xenstore and not root:
         ctx.fail("--xenstore goes with --root: it says how to speak to that domain's xenstore.")
+    if xenstore and not os.path.exists(xenstore):
+        ctx.fail(f"--xenstore: there is no {xenstore!r}, neither a socket nor a device.")
     ctx.obj = WhichDomain(root, xenstore, sim)
     if ctx.invoked_subcommand is None:
         if sim in COMMANDS:

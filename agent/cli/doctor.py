@@ -58,6 +58,6 @@ def doctor(which: WhichDomain, *, as_json: bool, seconds: float, ascii_only: boo
 
 def _diagnose(which: WhichDomain, seconds: float) -> Diagnosis:
     """Watch, then examine the last moment."""
-    root = which.system_root()
-    snapshot, watch = watched(which.snapshot, root, which.wait, seconds)
-    return diagnose(examine(snapshot, root, which.keys(), watch))
+    root, store = which.system_root(), which.keys()
+    snapshot, watch = watched(lambda: which.snapshot(store), root, which.wait, seconds)
+    return diagnose(examine(snapshot, root, store, watch))

@@ -32,8 +32,12 @@ class WhichDomain:
         """Whether nothing changes however long one waits: a capture is one moment."""
         return self.root is not None and self.xenstore is None
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, store: KeyStore | None = None) -> Snapshot:
         """Read that domain once.
+
+        Args:
+            store: what `keys` returned, where it is read several times: the deadline of a silent
+                xenstored is then paid once.
 
         Raises:
             CommandError: there is no Xen domain there.
@@ -42,9 +46,10 @@ class WhichDomain:
             return self._simulation.snapshot()
         root = SystemRoot(self.root or "/")
         origin = Origin("capture", root.path) if self.root else Origin("live", "this machine")
-        store = self.keys()
         try:
-            return gather(root, store, origin, sleep=None if self.stands_still else time.sleep)
+            return gather(
+                root, store or self.keys(), origin, sleep=None if self.stands_still else time.sleep
+            )
         except NotXenError:
             _fail_not_xen(root)
 

@@ -69,6 +69,11 @@ _REMEDIES: Final = {
     "vmstat": "look at the guest itself: a capture may have no /proc/vmstat",
     "processes": "look at the guest itself: a capture may have no processes",
 }
+_NO_XENSTORE: Final = (
+    "see that there is a /dev/xen/xenbus: modprobe xenfs; in a capture, that it has xenstore/"
+)
+_DUMB_XENSTORE: Final = "see that xenstored runs and answers, on the host"
+_WANTS_ROOT: Final = ("denied", "hidden")
 _ROOT: Final = "sudo balloon-agent doctor"
 
 Verdict = Literal["ok", "warning", "critical"]
@@ -120,12 +125,20 @@ def _first_lacking(examination: Examination, code: str, needs: tuple[str, ...]) 
     for source in needs:
         status = examination.sources.get(source, "absent")
         if status != "ok":
+            xenstore = examination.sources.get("xenstore", "absent")
+            if xenstore == status and _is_of_xenstore(source) and status not in _WANTS_ROOT:
+                remedy = _NO_XENSTORE if status == "absent" else _DUMB_XENSTORE
+                return NotMade(code, source, status, remedy)
             return NotMade(code, source, status, _remedy(source, status))
     return None
 
 
+def _is_of_xenstore(source: str) -> bool:
+    return source.startswith("xenstore") or source in ("guest-keys", "control-permissions")
+
+
 def _remedy(source: str, status: str) -> str:
-    if status in ("denied", "hidden"):
+    if status in _WANTS_ROOT:
         return _ROOT
     if status.startswith("malformed"):
         return "see what is wrong with it"

@@ -10,6 +10,8 @@ import pytest
 
 from agent.cli import main
 from agent.core.diagnosis import CODES
+from agent.sources.xenstore_errors import XenstoreLost
+from agent.sources.xenstore_session import XenstoreSession
 from tests import captures
 from tests.support.captured import assessed
 
@@ -144,3 +146,20 @@ def test_ascii_means_ascii(run: Run, tmp_path: Path) -> None:
     root = captures.load("pv-512-1024-k510/memset-768").write_to(tmp_path)
     _, text = run("--root", str(root), "doctor", "--ascii")
     assert text.isascii()
+
+
+def test_a_silent_xenstored_costs_the_doctor_its_deadline_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connects: list[str] = []
+
+    def connect(session: XenstoreSession) -> None:
+        connects.append("tried")
+        raise XenstoreLost("no answer within 2 s")
+
+    monkeypatch.setattr(XenstoreSession, "connect", connect)
+    root = captures.load("pv-512-1024/boot").write_to(tmp_path)
+    _, diagnosis = diagnosed(run, "--root", str(root), "--xenstore", str(tmp_path))
+    assert connects == ["tried"]
+    remedies = {lack["remedy"] for lack in diagnosis["not_made"] if lack["source"] == "xenstore"}
+    assert remedies == {"see that xenstored runs and answers, on the host"}

@@ -52,6 +52,7 @@ MISTAKES: Final = (
     Row("--root {file} status", 64, "is a file."),
     Row("--root {guest} --sim leak status", 64, "--root and --sim exclude each other"),
     Row("--xenstore /x status", 64, "--xenstore goes with --root"),
+    Row("--root {guest} --xenstore /nonexistent status", 64, "there is no '/nonexistent'"),
     Row("--sim nope status", 64, "There is no scenario 'nope'. There are: balloon-up"),
     Row("--root {empty} status", 69, "is not a capture of a Xen domain"),
     Row("--root {empty} status --json", 69, "is not a capture of a Xen domain"),

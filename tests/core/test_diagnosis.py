@@ -123,7 +123,7 @@ CASES: Final = (
         "p2m-bug", "critical",
         examined(
             a_pv_guest(domain={"kernel": KernelRelease(3, 2)}),
-            complaints=KernelComplaints(p2m_bug=True),
+            complaints=KernelComplaints(p2m_bug="arch/x86/xen/p2m.c:545"),
         ),
         examined(a_pv_guest(domain={"kernel": KernelRelease(3, 2)})),
     ),
@@ -276,6 +276,31 @@ def test_a_check_that_lacks_its_source_is_not_made_rather_than_clear() -> None:
     assert set(lacking) == {"boot-waits-for-balloon", "hotplug-refused", "p2m-bug"}
     assert lacking["p2m-bug"].remedy == "sudo balloon-agent doctor"
     assert not set(lacking) & set(diagnosis.clear)
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        ("absent", "see that there is a /dev/xen/xenbus"),
+        ("malformed: no answer within 2 s", "see that xenstored runs and answers, on the host"),
+        ("denied", "sudo balloon-agent doctor"),
+    ],
+)
+def test_without_xenstore_every_check_that_wants_it_says_what_would_help(
+    status: str, remedy: str
+) -> None:
+    whole = examined()
+    of_xenstore = ("xenstore", "xenstore.memory/target", "guest-keys")
+    lost = whole._replace(sources=whole.sources | dict.fromkeys(of_xenstore, status), keys=None)
+    lacking = [lack for lack in diagnose(lost).not_made if lack.source in of_xenstore]
+    assert {lack.source for lack in lacking} == set(of_xenstore)
+    assert all(lack.remedy.startswith(remedy) for lack in lacking)
+
+
+def test_a_key_that_the_host_has_not_written_wants_no_remedy() -> None:
+    whole = examined()
+    lacking = diagnose(whole._replace(sources=whole.sources | {"guest-keys": "absent"})).not_made
+    assert {lack.remedy for lack in lacking} == {"nothing: this guest does not have it"}
 
 
 def test_a_finding_stands_even_where_a_source_of_its_check_is_missing() -> None:
