@@ -70,7 +70,7 @@ def boot(config: GuestConfig) -> Boot:
     if config.domain_type == "dom0-pvh":
         host = build_map(shape._replace(maxmem_kib=config.maxmem_kib), clamp)
         regions, retyped = pvh_dom0_map(regions, host, retyped=regime.pvh_dom0_extra != "unusable")
-    firmware = memory_map(regions)
+    firmware = memory_map((*regions, *config.odd_regions))
     present = firmware.ram_pages - firmware.page_zero_pages
     nr_pages = config.memory_kib // PAGE_KIB
     populated = nr_pages - config.released_pages if config.is_pv else present - retyped

@@ -20,7 +20,8 @@ def settles_at(stage: Stage, current_kib: int, within_s: float) -> Check:
 def no_oom(stage: Stage) -> Check:
     """Nothing was killed for want of memory."""
     kills = stage.domain.memory.oom_kills
-    return Check("the OOM killer stays away", kills == 0, f"{kills} kills")
+    detail = "1 kill" if kills == 1 else f"{kills} kills"
+    return Check("the OOM killer stays away", kills == 0, detail)
 
 
 def alive(stage: Stage) -> Check:

@@ -16,7 +16,7 @@ from agent.core.snapshot import Origin, Snapshot, Toolstack
 from agent.core.units import PAGE_KIB
 from agent.sources.domain import ActRefusedError
 from sim_backend import files as kernel_files
-from sim_backend.blocks import BlockTable
+from sim_backend.blocks import BLOCK_BYTES, BlockTable
 from sim_backend.boot import Boot, boot
 from sim_backend.clock import Clock
 from sim_backend.crash import crash_boot
@@ -71,6 +71,7 @@ class SimulatedDomain:
         self.booted_at_s = clock.now_s - USER_SPACE_AFTER_S
         self.alive = self.boot.verdict != "no"
         self.happenings: list[Happening] = []
+        self.kernel_said: list[tuple[float, str]] = []
         self.on_happening: Callable[[Happening], None] | None = None
         self.write_refusal: str | None = None
         self.refused_writes = 0
@@ -208,9 +209,13 @@ class SimulatedDomain:
             KeyError: there is no such block.
         """
         pages = self.blocks.online(block)
-        if pages:
-            self.tell("online", f"memory block {block} is online")
-            self.driver.onlined(pages)
+        if not pages:
+            return
+        self.tell("online", f"memory block {block} is online")
+        self.driver.onlined(pages)
+        p2m_end = self.config.image.regime.p2m_end
+        if self.config.is_pv and p2m_end and (block + 1) * BLOCK_BYTES > p2m_end:
+            self._crash_worker()
 
     def map_foreign(self, pages: int) -> int:
         """A backend maps so many pages of other domains; how many of them it could.
@@ -273,6 +278,7 @@ class SimulatedDomain:
         cmdline = f"{self.config.cmdline} elfcorehdr={CRASH_HEADERS_KIB}K"
         self.config = replace(self.config, cmdline=cmdline)
         self.booted_at_s = self.clock.now_s
+        self.kernel_said.clear()
         self.driver.stop()
         self._build_kernel()
         self.tell("crash", f"the crash kernel runs in {reserved_kib} KiB")
@@ -306,6 +312,13 @@ class SimulatedDomain:
             resolution_s=self._resolution_s,
             tell=self.tell,
         )
+
+    def _crash_worker(self) -> None:
+        """set_phys_to_machine() has no place for the page: the worker dies, the guest goes on."""
+        if not self.driver.stopped:
+            self.driver.stop()
+            self.kernel_said.append((self.uptime_s, "kernel BUG at arch/x86/xen/p2m.c:545!"))
+            self.tell("crash", "the balloon's worker crashed in arch/x86/xen/p2m.c")
 
     def _hot_add(self, pages: int) -> bool:
         region: Region | None = self.blocks.add(pages)

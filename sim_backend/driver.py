@@ -90,7 +90,7 @@ class BalloonDriver:
         self.pace = pace
         self._resolution_s = resolution_s
         self._tell = tell
-        self._stopped = False
+        self.stopped = False
         self._event: Event | None = None
         self._wake: Event | None = None
         self._state: State = "done"
@@ -165,7 +165,7 @@ class BalloonDriver:
 
     def stop(self) -> None:
         """This kernel is gone."""
-        self._stopped = True
+        self.stopped = True
         for event in (self._event, self._wake):
             if event is not None:
                 event.cancel()
@@ -186,7 +186,7 @@ class BalloonDriver:
         memory than its target (drivers/xen/balloon.c, alloc_xenballooned_pages).
         """
         unit = self._start.unit_pages
-        idle = self._stopped or not self._start.is_built
+        idle = self.stopped or not self._start.is_built
         taken = 0 if idle else self._memory.take(-(-pages // unit) * unit, unit)
         self._xen.release(taken)
         self.current_pages -= taken
@@ -234,7 +234,7 @@ class BalloonDriver:
             self._plan(0.0)
 
     def _plan(self, delay_s: float) -> None:
-        if self._stopped:
+        if self.stopped:
             return
         if self._event is not None:
             self._event.cancel()

@@ -48,7 +48,7 @@ def render(domain: SimulatedDomain) -> dict[str, str]:
         "proc/sys/kernel/osrelease": config.image.release_text + "\n",
         "proc/xen/capabilities": "control_d\n" if config.is_dom0 else "",
         "proc/vmstat": _vmstat(domain),
-        "kernel.log": kernel_log(config, domain.boot),
+        "kernel.log": kernel_log(config, domain.boot, domain.kernel_said),
     }
     if config.image.pressure:
         shown["proc/pressure/memory"] = _pressure(domain)

@@ -4,6 +4,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from agent.core.memory_map import Region
 from agent.core.snapshot import DomainType
 from agent.core.units import PAGE_KIB
 from sim_backend.guest_memory import Workload
@@ -21,6 +22,8 @@ class GuestConfig:
         them back to Xen, the hole is then in the map).
     boot_variation_kib: what this boot reserved more than the reference boot of its kernel;
         placement of the initrd and of per-CPU areas makes a few pages of difference.
+    odd_regions: what the firmware's map says besides, in its own order and unchecked: ranges that
+        overlap others.
     host_ram_end: where the host's RAM below 4 GiB ends; matters with e820_host and in dom0.
     """
 
@@ -35,6 +38,7 @@ class GuestConfig:
     released_pages: int = 0
     swap_kib: int = 0
     bits: int = 64
+    odd_regions: tuple[Region, ...] = ()
     host_ram_end: int = 0xBFFDD000
     boot_variation_kib: int = 0
     cmdline: str = "console=hvc0 root=/dev/xvda1 ro"

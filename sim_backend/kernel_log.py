@@ -6,6 +6,7 @@
 [    4.856340] Freeing initrd memory: 6844K
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from agent.core.kernel_release import KernelRelease
@@ -30,8 +31,8 @@ def version_line(config: GuestConfig) -> str:
     return f"Linux version {image.release_text} {_COMPILER} {image.version_text}"
 
 
-def kernel_log(config: GuestConfig, boot: Boot) -> str:
-    """The whole log, with times."""
+def kernel_log(config: GuestConfig, boot: Boot, later: Sequence[tuple[float, str]] = ()) -> str:
+    """The whole log, with times; `later` is what the kernel said since."""
     entries: list[tuple[float, str]] = [
         (0.0, version_line(config)),
         (0.0, f"Command line: {config.cmdline}"),
@@ -47,7 +48,7 @@ def kernel_log(config: GuestConfig, boot: Boot) -> str:
     name = _BOOT_NAMES.get(config.domain_type)
     if name:
         entries.append((2.0, f"Booting kernel on {name}"))
-    entries += _memory_lines(config, boot)
+    entries += (*_memory_lines(config, boot), *later)
     return "".join(f"[{seconds:12.6f}] {text}\n" for seconds, text in entries)
 
 

@@ -30,6 +30,8 @@ class Regime(NamedTuple):
     first_hot_add: the lowest address tried for the first hot-added range; 0 is right above RAM.
     pvh_dom0_extra: what becomes of the host's RAM that a PVH dom0 was not given.  Left "unusable";
         RAM for unpopulated-alloc and "counted" as if dom0 had it; or RAM that is "not-counted".
+    p2m_end: a PV guest that puts hot-added memory to use at this address or beyond crashes its
+        balloon's worker (kernel BUG at arch/x86/xen/p2m.c); 0: it does not.
     huge_units: knows the option balloon_hugepages, which makes the balloon move 2 MiB at a time.
     """
 
@@ -48,6 +50,7 @@ class Regime(NamedTuple):
     source: str
     first_hot_add: int = 0
     pvh_dom0_extra: Literal["unusable", "counted", "not-counted"] = "unusable"
+    p2m_end: int = 0
     huge_units: bool = False
     backoff_files: bool = True
     driver_kb_file: bool = False
@@ -93,11 +96,14 @@ _V3_2: Final = _V3_1._replace(
     first=KernelRelease(3, 2),
     pv_current="less-released",
     map_limit="ten-besides",
-    source="3.2 arch/x86/xen/setup.c:170-273, drivers/xen/balloon.c:593-596",
+    p2m_end=4 * GIB,
+    source="3.2 arch/x86/xen/setup.c:170-273, drivers/xen/balloon.c:593-596; the crash in p2m.c "
+    "as reported of 3.2, 3.4.18 and 3.7.6 (qubes-issues 733)",
 )
 _V3_13: Final = _V3_2._replace(
     name="3.13-4.3",
     first=KernelRelease(3, 13),
+    p2m_end=0,
     hvm_current="present",
     source="3.13 drivers/xen/balloon.c:647-649 get_num_physpages(); 3.11 counts max_pfn",
 )

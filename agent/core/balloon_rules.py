@@ -12,10 +12,9 @@ from agent.core.host_commands import free_memory, set_populated
 from agent.core.kernel_release import KernelRelease
 from agent.core.situation import Situation
 from agent.core.snapshot import BalloonReading
+from agent.core.unit_rules import BALLOON_DIRECTORY, TARGET_FILE, misread_kernel_target
 from agent.core.units import format_kib, kib_to_pages
 
-BALLOON_DIRECTORY: Final = "/sys/devices/system/xen_memory/xen_memory0"
-TARGET_FILE: Final = f"{BALLOON_DIRECTORY}/target_kb"
 ONLINE_ALL: Final = (
     "for s in /sys/devices/system/memory/memory*/state; do "
     'grep -q offline "$s" && echo online > "$s"; done'
@@ -53,7 +52,7 @@ def target_cancelled(situation: Situation) -> Finding | None:
         "target-cancelled", "warning",
         "The kernel gave up on its target and will not try again by itself." + single,
         driver_numbers(balloon),
-        _wake_up(balloon),
+        _wake_up(situation, balloon),
         cause="Since Linux 5.15 the driver drops a target after max_retry_count refused attempts "
         f"and sleeps for an hour; echo 0 > {BALLOON_DIRECTORY}/max_retry_count keeps it trying. "
         + _why_refused(balloon),
@@ -61,14 +60,23 @@ def target_cancelled(situation: Situation) -> Finding | None:
     )  # fmt: skip
 
 
-def _wake_up(balloon: BalloonReading) -> str:
-    """A command that makes the driver try again.
+def _wake_up(situation: Situation, balloon: BalloonReading) -> str:
+    """A command that makes the driver try again, where that can help.
 
+    Downwards it would only take what is free for a moment from a guest that has nothing left.
     It sleeps until target_kb - current_kb changes (drivers/xen/balloon.c, balloon_thread_cond), so
     writing the value that is there does nothing: the target is moved by a page, and back.
     """
     target_kib = balloon.target_kib or 0
+    if target_kib < (balloon.current_kib or 0):
+        return _keep_populated(situation, balloon)
     return f"echo {target_kib - 4} > {TARGET_FILE}; sleep 1; echo {target_kib} > {TARGET_FILE}"
+
+
+def _keep_populated(situation: Situation, balloon: BalloonReading) -> str:
+    """What ends the request for memory that the guest does not have."""
+    command = set_populated(situation, balloon.current_kib or 0)
+    return f"{command}  # on the host; or free memory in the guest"
 
 
 def _why_refused(balloon: BalloonReading) -> str:
@@ -114,8 +122,7 @@ def target_retrying(situation: Situation) -> Finding | None:
         "target-retrying", "warning",
         "The guest has no free memory to give back; the kernel keeps trying.",
         driver_numbers(balloon),
-        f"{set_populated(situation, balloon.current_kib or 0)}  # on the host; or free memory in "
-        "the guest",
+        _keep_populated(situation, balloon),
         cause=_why_refused(balloon),
         actor="either",
     )  # fmt: skip
@@ -186,7 +193,7 @@ def target_overridden(situation: Situation) -> Finding | None:
         return None
     if balloon.target_kib == wanted_kib or situation.snapshot.domain.domain_type == "dom0-pvh":
         return None
-    if is_snapped(situation):
+    if is_snapped(situation) or misread_kernel_target(situation):
         return None
     return Finding(
         "target-overridden", "warning",
@@ -220,24 +227,6 @@ def phantom_credit(situation: Situation) -> Finding | None:
         f"echo {balloon.current_kib} > {TARGET_FILE}  # until the next target of the host",
         cause="Linux 6.15 to 6.18 count the pages of a PV guest's ISA window as ballooned; fixed "
         "in 6.19. The driver may add a whole memory block for them.",
-    )  # fmt: skip
-
-
-def units_trap(situation: Situation) -> Finding | None:
-    """`target`, which Documentation/ABI gives in pages, reads in bytes; here it does not."""
-    balloon = situation.snapshot.balloon
-    if balloon is None or balloon.target_bytes is None or balloon.target_kib is None:
-        return None
-    shown = balloon.target_kib * 1024 % (1 << 64)
-    if balloon.motion != "still" or shown == balloon.target_bytes:
-        return None
-    return Finding(
-        "units-trap", "info",
-        "The driver's file target does not hold target_kb in bytes.",
-        {"target": balloon.target_bytes, "target_kib": balloon.target_kib},
-        f"cat {TARGET_FILE}  # go by this one",
-        cause="The file's unit is bytes in every kernel known, although its documentation says "
-        "pages; this kernel differs, or the target changed between two reads.",
     )  # fmt: skip
 
 

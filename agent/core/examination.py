@@ -27,13 +27,13 @@ class KernelComplaints(NamedTuple):
         boot_wait_s: how long the boot waited for the first ballooning-down, None if it did not.
         boot_shortage_pages: pages that were still to be freed when that wait was given up.
         refusals: messages about memory that could not be hot-added, the first few.
-        p2m_bug: the crash of old kernels at arch/x86/xen/p2m.c.
+        p2m_bug: where in arch/x86/xen/p2m.c the kernel crashed, as `FILE:LINE`.
     """
 
     boot_wait_s: float | None = None
     boot_shortage_pages: int | None = None
     refusals: tuple[str, ...] = ()
-    p2m_bug: bool = False
+    p2m_bug: str | None = None
 
 
 class VmCounters(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Final
 from agent.core.finding import Finding
 from agent.core.host_commands import host_name_of, set_memory
 from agent.core.situation import Situation
+from agent.core.unit_rules import misread_host_target
 from agent.core.units import MIB_KIB, format_kib
 
 # XAPI and xl allow the toolstack's own difference; what is larger is a contradiction.
@@ -18,7 +19,7 @@ def target_beyond_static_max(situation: Situation) -> Finding | None:
     host = situation.snapshot.host
     if host.target_kib is None or host.static_max_kib is None:
         return None
-    if host.target_kib <= host.static_max_kib:
+    if host.target_kib <= host.static_max_kib or misread_host_target(situation) is not None:
         return None
     return Finding(
         "target-beyond-static-max", "warning",

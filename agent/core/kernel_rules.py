@@ -7,7 +7,7 @@ from agent.core.examination import Examination
 from agent.core.finding import Finding, Severity
 from agent.core.host_commands import set_populated
 from agent.core.kernel_release import KernelRelease
-from agent.core.units import GIB_KIB, format_kib, pages_to_kib
+from agent.core.units import format_kib, pages_to_kib
 
 # The boot is held until the balloon is at the first target; after 180 s without progress the
 # kernel panics (xen.balloon_boot_timeout).
@@ -70,14 +70,17 @@ def hotplug_refused(examination: Examination) -> Finding | None:
 def p2m_bug(examination: Examination) -> Finding | None:
     """The crash of old PV kernels when memory grows past what the boot prepared."""
     complaints, kernel = examination.complaints, examination.situation.snapshot.domain.kernel
-    if complaints is None or not complaints.p2m_bug:
+    if complaints is None or complaints.p2m_bug is None:
         return None
     return Finding(
         "p2m-bug", "critical",
-        "The kernel crashed in its table of physical pages (arch/x86/xen/p2m.c).",
-        {"kernel": str(kernel or "unknown")},
-        "apt-get install linux-image-amd64  # a newer kernel; Linux 4.0 rewrote this table",
-        cause="A defect of old kernels near 4 GiB."
+        "The kernel crashed in its table of physical pages; its balloon stands still until a "
+        "reboot.",
+        {"kernel BUG at": complaints.p2m_bug, "kernel": str(kernel or "unknown")},
+        "apt-get install linux-image-amd64  # a kernel since 4.0 has another table; until then "
+        "keep the guest below 4 GiB",
+        cause="A defect of old kernels, seen on Linux 3.2 to 3.7 when a PV guest grew past 4 GiB "
+        "by hot-added memory."
         if kernel is None or kernel < _P2M_BUG_BEFORE
         else "Not the known defect of old kernels: this one is newer.",
     )  # fmt: skip
@@ -147,14 +150,14 @@ def less_than_configured(examination: Examination) -> Finding | None:
     }
     if options:
         evidence["options"] = " ".join(options)
-    unit = "small" if balloon.current_kib < GIB_KIB else "large"
     return Finding(
         "less-than-configured", "info",
         f"MemTotal is {format_kib(parts.kib)} ({share:.0f} %) less than the guest was given.",
         evidence,
-        "balloon-agent status  # shows where it went; a smaller maxmem= makes it less",
-        cause=f"The kernel keeps page structures for the whole map, its own code and tables and "
-        f"what its options reserve before it counts; of a {unit} guest that is this share.",
+        "balloon-agent status  # shows where it went"
+        + ("; a smaller maxmem= makes it less" if balloon.ballooned_kib else ""),
+        cause="MemTotal is what is left when the kernel has taken its own code and tables, page "
+        "structures for the whole map, and what its options reserve.",
         actor="nobody",
     )  # fmt: skip
 

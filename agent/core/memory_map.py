@@ -133,7 +133,7 @@ def memory_map(regions: Sequence[Region], oddities: Sequence[str] = ()) -> Memor
         if 0 <= region.start <= region.end < ADDRESS_LIMIT:
             sound.append(region)
         else:
-            found.append(f"range {region.start:#x}-{region.end:#x} is not a range, left out")
+            found.append(f"entry {region.start:#x}-{region.end:#x} is no range, left out")
     ordered = tuple(sorted(sound))
     reach = -1
     for region in ordered:

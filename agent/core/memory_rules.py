@@ -9,6 +9,7 @@ from agent.core.finding import Finding
 from agent.core.host_commands import set_populated
 from agent.core.kernel_regimes import regime_of
 from agent.core.situation import Situation
+from agent.core.unit_rules import misread_host_target
 from agent.core.units import MIB_KIB, format_kib
 
 # Shares of current_kb that page structures may take: 5 % is reached at maxmem = 3.2 x memory,
@@ -20,6 +21,7 @@ STRUCT_SHARE_BAD_PERCENT: Final = 10
 _CLAMP_FROM: Final = 9.9
 _CLAMP_TO: Final = 11.1
 _CUTTING_OPTIONS: Final = ("mem=", "memmap=", "xen_512gb_limit")
+_TOLD_ODDITIES: Final = 3
 _SHORT_AVAILABLE_PERCENT: Final = 5
 _SHORT_FULL_AVG10_PERCENT: Final = 5.0
 
@@ -109,7 +111,7 @@ def page_struct_overhead(situation: Situation) -> Finding | None:
         return None
     structs_kib = struct_pages_kib(firmware_map)
     share = structs_kib * 100 / balloon.current_kib
-    if share <= STRUCT_SHARE_TOLD_PERCENT:
+    if share <= STRUCT_SHARE_TOLD_PERCENT or misread_host_target(situation) is not None:
         return None
     return Finding(
         "page-struct-overhead", "warning" if share > STRUCT_SHARE_BAD_PERCENT else "info",
@@ -166,11 +168,11 @@ def map_odd(situation: Situation) -> Finding | None:
     firmware_map = situation.snapshot.firmware_map
     if firmware_map is None or not firmware_map.oddities:
         return None
+    count = len(firmware_map.oddities)
     return Finding(
         "map-odd", "info",
-        f"The firmware map is odd in {len(firmware_map.oddities)} places: "
-        f"{firmware_map.oddities[0]}.",
-        {"oddities": len(firmware_map.oddities)},
+        f"The firmware map is odd in {count} {'place' if count == 1 else 'places'}.",
+        {f"map_{n}": text for n, text in enumerate(firmware_map.oddities[:_TOLD_ODDITIES], 1)},
         "balloon-agent memmap  # shows the ranges; nothing to do in the guest",
         cause="The firmware or the toolstack wrote it so; Linux sorts it out, and so do the sums.",
         actor="nobody",

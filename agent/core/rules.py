@@ -9,7 +9,7 @@ says so.  docs/findings.md has a line for every code.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from agent.core import balloon_rules, host_rules, memory_rules
+from agent.core import balloon_rules, host_rules, memory_rules, unit_rules
 from agent.core.finding import Finding
 from agent.core.situation import Situation
 
@@ -33,7 +33,7 @@ SITUATION_CHECKS: Final = (
     SituationCheck("target-snapped", balloon_rules.target_snapped, (*_DRIVER, _TARGET)),
     SituationCheck("target-overridden", balloon_rules.target_overridden, (*_DRIVER, _TARGET)),
     SituationCheck("phantom-credit", balloon_rules.phantom_credit, (*_DRIVER, "kernel-release")),
-    SituationCheck("units-trap", balloon_rules.units_trap, (*_DRIVER, "balloon.target")),
+    SituationCheck("units-trap", unit_rules.units_trap, (*_DRIVER, "balloon.target")),
     SituationCheck("hotplug-offline", balloon_rules.hotplug_offline, (*_DRIVER, "memory-blocks")),
     SituationCheck("dom0-grant-gap", balloon_rules.dom0_grant_gap, _DRIVER),
     SituationCheck(
@@ -51,7 +51,7 @@ SITUATION_CHECKS: Final = (
         "maxmem-unreachable", memory_rules.maxmem_unreachable, (_STATIC_MAX, "firmware-map")
     ),
     SituationCheck(
-        "page-struct-overhead", memory_rules.page_struct_overhead, (*_DRIVER, "zoneinfo")
+        "page-struct-overhead", memory_rules.page_struct_overhead, (*_DRIVER, "firmware-map")
     ),
     SituationCheck(
         "pressure-after-deflate", memory_rules.pressure_after_deflate, (*_DRIVER, "meminfo")

@@ -70,7 +70,7 @@ def memory_stalls(examination: Examination) -> Finding | None:
     summary = (
         "The guest is short of memory right now: it kills or swaps while the host could give more."
         if busy
-        else f"{counters.oom_kills} processes were killed for want of memory since the boot, and "
+        else f"{_processes(counters.oom_kills)} killed for want of memory since the boot, and "
         f"the host could give {format_kib(examination.situation.headroom.up_kib)} more."
     )
     return Finding(
@@ -87,6 +87,10 @@ def memory_stalls(examination: Examination) -> Finding | None:
         "deflate by itself before the OOM killer comes.",
         actor="host",
     )  # fmt: skip
+
+
+def _processes(count: int) -> str:
+    return "1 process was" if count == 1 else f"{count} processes were"
 
 
 def target_oscillation(examination: Examination) -> Finding | None:

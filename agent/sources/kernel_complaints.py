@@ -7,7 +7,7 @@
     xen:balloon: Cannot add additional memory (-17)
     xen:balloon: Cannot allocate new System RAM resource
     System RAM resource [mem 0x...-0x...] cannot be added
-    kernel BUG at arch/x86/xen/p2m.c:123!
+    kernel BUG at /home/user/linux-3.7.6/arch/x86/xen/p2m.c:545!
 
 drivers/xen/balloon.c, mm/memory_hotplug.c.
 """
@@ -31,18 +31,21 @@ _REFUSED = re.compile(
     r"|System RAM resource \[mem [^\]\n]{1,60}\] cannot be added",
     re.ASCII,
 )
-_P2M_BUG: Final = "kernel BUG at arch/x86/xen/p2m.c"
+# The path is that of the machine the kernel was built on (qubes-issues 733), or relative.
+_P2M_BUG = re.compile(
+    r"kernel BUG at (?:/[^\n:]{0,200}/)?(arch/x86/xen/p2m\.c:[0-9]{1,6})", re.ASCII
+)
 
 
 def parse_kernel_complaints(text: str) -> KernelComplaints:
     """All of them; a log without any gives an empty value."""
     waiting, finished = _WAITING.search(text), _FINISHED.search(text)
-    failed = _FAILED.search(text)
+    failed, crashed = _FAILED.search(text), _P2M_BUG.search(text)
     return KernelComplaints(
         boot_wait_s=float(finished[1]) - float(waiting[1]) if waiting and finished else None,
         boot_shortage_pages=int(failed[1]) if failed else None,
         refusals=tuple(dict.fromkeys(_REFUSED.findall(text)))[:MOST_REFUSALS],
-        p2m_bug=_P2M_BUG in text,
+        p2m_bug=crashed[1] if crashed else None,
     )
 
 

@@ -4,9 +4,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+from agent.core.memory_map import SYSTEM_RAM, Region
 from sim_backend import checks
 from sim_backend.guest_config import MIB, GuestConfig
 from sim_backend.kernel_images import DEBIAN_12, image_of
+from sim_backend.other_toolstacks import Xend
 from sim_backend.scenario import Check, Scenario, Stage
 from sim_backend.stages import stage_for
 
@@ -144,6 +146,43 @@ def _no_driver_judged(stage: Stage) -> Sequence[Check]:
     )
 
 
+def _past_4_gib(seed: int, name: str) -> Stage:
+    image = image_of("3.7.6-2.pvops", auto_online="online")  # a udev rule did that in its time
+    config = GuestConfig("pv", 256 * MIB, 8192 * MIB, image=image)
+    stage = stage_for(seed, name, config, Xend)
+    stage.mem_set(5.0, 5120)
+    return stage
+
+
+def _past_4_gib_judged(stage: Stage) -> Sequence[Check]:
+    said = [text for _, text in stage.domain.kernel_said]
+    return (
+        checks.settles_at(stage, 2816 * MIB, within_s=30.0),
+        checks.writes_at_most(stage, 6),
+        Check("the kernel's log tells of the crash", len(said) == 1, "; ".join(said) or "silent"),
+        checks.alive(stage),
+    )
+
+
+def _overlapping(seed: int, name: str) -> Stage:
+    passed_on = (
+        Region(0xF0000, 0xFFFFF, "Reserved"),
+        Region(0x1FF00000, 0x1FF0FFFF, SYSTEM_RAM),
+    )
+    stage = stage_for(seed, name, GuestConfig(e820_host=True, odd_regions=passed_on))
+    stage.mem_set(5.0, 768)
+    return stage
+
+
+def _overlapping_judged(stage: Stage) -> Sequence[Check]:
+    oddities = stage.domain.blocks.firmware.oddities
+    return (
+        checks.settles_at(stage, 768 * MIB, within_s=15.0),
+        checks.writes_at_most(stage, 0),
+        Check("the map is odd in two places", len(oddities) == 2, "; ".join(oddities)),
+    )
+
+
 def _restart(seed: int, name: str) -> Stage:
     stage = stage_for(seed, name)
     store = stage.domain.store
@@ -239,6 +278,24 @@ SCENARIOS: Final = (
         show_at_s=20.0,
         build=_no_driver,
         judge=_no_driver_judged,
+    ),
+    Scenario(
+        name="past-4-gib",
+        summary="Linux 3.7 under xend puts hot-added memory at 4 GiB to use: its worker crashes",
+        good_agent="says so and leaves the target alone: only another kernel helps",
+        duration_s=60.0,
+        show_at_s=40.0,
+        build=_past_4_gib,
+        judge=_past_4_gib_judged,
+    ),
+    Scenario(
+        name="overlapping-map",
+        summary="a toolstack passes the host's map on as it is: ranges in it overlap",
+        good_agent="counts each address once and says what is odd",
+        duration_s=30.0,
+        show_at_s=20.0,
+        build=_overlapping,
+        judge=_overlapping_judged,
     ),
     Scenario(
         name="xenstored-restart",

@@ -156,6 +156,46 @@ def _ignored_judged(stage: Stage) -> Sequence[Check]:
     )
 
 
+def _in_mib(seed: int, name: str) -> Stage:
+    stage = stage_for(seed, name, GuestConfig(workload=busy(150)))
+    _write_target(stage, 5.0, 768)
+    stage.mem_set(60.0, 768)
+    return stage
+
+
+def _in_mib_judged(stage: Stage) -> Sequence[Check]:
+    return (
+        checks.settles_at(stage, 768 * MIB, within_s=90.0),
+        checks.available_stays_above(stage, 16 * MIB),
+        checks.no_oom(stage),
+        checks.writes_at_most(stage, 24),
+    )
+
+
+def _in_bytes(seed: int, name: str) -> Stage:
+    stage = stage_for(seed, name)
+    _write_target(stage, 5.0, 768 * MIB * 1024)
+    stage.mem_set(60.0, 768)
+    return stage
+
+
+def _in_bytes_judged(stage: Stage) -> Sequence[Check]:
+    return (
+        checks.settles_at(stage, 768 * MIB, within_s=90.0),
+        checks.writes_at_most(stage, 12),
+    )
+
+
+def _write_target(stage: Stage, when_s: float, number: int) -> None:
+    """A script in dom0 writes the key itself."""
+
+    def write() -> None:
+        stage.domain.tell("host-target", f"a script writes memory/target {number}")
+        stage.domain.store.write("memory/target", str(number))
+
+    stage.at(when_s, write)
+
+
 SCENARIOS: Final = (
     Scenario(
         name="host-exhausted",
@@ -183,6 +223,24 @@ SCENARIOS: Final = (
         show_at_s=60.0,
         build=_stuck,
         judge=_stuck_judged,
+    ),
+    Scenario(
+        name="target-in-mib",
+        summary="a script writes memory/target in MiB: the guest is told to live in 768 KiB",
+        good_agent="names the unit that was meant, and keeps what the guest needs",
+        duration_s=120.0,
+        show_at_s=40.0,
+        build=_in_mib,
+        judge=_in_mib_judged,
+    ),
+    Scenario(
+        name="target-in-bytes",
+        summary="a script writes memory/target in bytes: the guest is told to take 768 GiB",
+        good_agent="names the unit that was meant, and does not hammer",
+        duration_s=120.0,
+        show_at_s=40.0,
+        build=_in_bytes,
+        judge=_in_bytes_judged,
     ),
     Scenario(
         name="hotplug-offline",

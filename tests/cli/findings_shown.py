@@ -22,6 +22,7 @@ from sim_backend.domain import SimulatedDomain
 from sim_backend.guest_config import MIB, GuestConfig
 from sim_backend.host import Host
 from sim_backend.kernel_images import DEBIAN_12, image_of
+from sim_backend.other_toolstacks import Xend
 from sim_backend.qubes import Qubes
 from sim_backend.scenario import Stage
 from sim_backend.stages import stage_for
@@ -30,7 +31,6 @@ from sim_backend.xapi import Xapi
 from tests import captures
 
 DRIVER: Final = "sys/devices/system/xen_memory/xen_memory0"
-MAP: Final = "sys/firmware/memmap"
 A_MINUTE_S: Final = 60.0
 A_MOMENT_S: Final = 4.0
 # The process that runs all the time in `stat` lines below; 1/100 s of CPU in the last two.
@@ -199,6 +199,12 @@ def _starves(stage: Stage) -> None:
         stage.workload(float(second), anon_kib=used_kib)
 
 
+def _grows_past_4_gib(stage: Stage) -> None:
+    stage.toolstack.mem_set(stage.domain, 5120 * MIB)
+    stage.domain.settle()
+    assert stage.domain.current_kib == 5120 * MIB
+
+
 def _status_of(domid: int) -> dict[str, str]:
     return {"run/balloon-agent/status.json": f'{{"domain": {{"domid": {domid}}}}}'}
 
@@ -221,6 +227,12 @@ def full_with(release: str) -> GuestConfig:
     return GuestConfig("pv", 1024 * MIB, 1024 * MIB, image=image_of(release))
 
 
+def past_4_gib_with(release: str) -> GuestConfig:
+    """A PV guest whose map ends below 4 GiB and whose maxmem does not."""
+    image = image_of(release, auto_online="online")
+    return GuestConfig("pv", 256 * MIB, 8192 * MIB, image=image)
+
+
 CASES: Final[Mapping[str, tuple[Guest, Guest]]] = {
     "no-driver": (simulated("no driver", GuestConfig(image=NO_DRIVER)), PLAIN),
     "target-cancelled": (scenario("cancelled-driver"), PLAIN),
@@ -231,7 +243,7 @@ CASES: Final[Mapping[str, tuple[Guest, Guest]]] = {
         simulated("PV, Linux 6.17", full_with("6.17.1")),
         simulated("PV, Linux 6.19", full_with("6.19.1")),
     ),
-    "units-trap": (altered(PV, {f"{DRIVER}/target": "131072\n"}), captured(PV)),
+    "units-trap": (scenario("target-in-mib"), scenario("down-below-working-set")),
     "hotplug-offline": (scenario("hotplug-offline"), PLAIN),
     "dom0-grant-gap": (
         scenario("dom0-grants"),
@@ -266,14 +278,7 @@ CASES: Final[Mapping[str, tuple[Guest, Guest]]] = {
     "maxmem-unreachable": (scenario("maxmem-ignored"), PLAIN),
     "page-struct-overhead": (captured("pv-256-2816/boot"), captured(PV)),
     "pressure-after-deflate": (scenario("down-below-working-set"), scenario("balloon-down")),
-    "map-odd": (
-        altered(
-            PV,
-            {f"{MAP}/99/{name}": text for name, text in
-             (("start", "0x1000\n"), ("end", "0x500\n"), ("type", "Reserved\n"))},
-        ),
-        captured(PV),
-    ),
+    "map-odd": (scenario("overlapping-map"), scenario("pci-hole")),
     "iomem-hidden": (
         captured(PV, proc__iomem="00000000-00000000 : System RAM\n"),
         captured(PV),
@@ -291,14 +296,9 @@ CASES: Final[Mapping[str, tuple[Guest, Guest]]] = {
         captured(RETRYING),
     ),
     "p2m-bug": (
-        altered(
-            PV,
-            {
-                "proc/sys/kernel/osrelease": "3.2.0-4-amd64\n",
-                "kernel.log": _log(PV, "[ 99.1] kernel BUG at arch/x86/xen/p2m.c:123!"),
-            },
-        ),
-        altered(PV, {"proc/sys/kernel/osrelease": "3.2.0-4-amd64\n"}),
+        scenario("past-4-gib"),
+        simulated("xend, past 4 GiB with Linux 4.1", past_4_gib_with("4.1.13"), _grows_past_4_gib,
+                  toolstack=Xend),
     ),
     "hotplug-will-stay-offline": (captured(PV_OLD), captured("pv-512-1024-k612/boot")),
     "hotplug-not-built": (

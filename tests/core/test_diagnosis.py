@@ -291,7 +291,9 @@ def test_without_xenstore_every_check_that_wants_it_says_what_would_help(
 ) -> None:
     whole = examined()
     of_xenstore = ("xenstore", "xenstore.memory/target", "guest-keys")
-    lost = whole._replace(sources=whole.sources | dict.fromkeys(of_xenstore, status), keys=None)
+    lost = whole._replace(
+        sources={**whole.sources, **dict.fromkeys(of_xenstore, status)}, keys=None
+    )
     lacking = [lack for lack in diagnose(lost).not_made if lack.source in of_xenstore]
     assert {lack.source for lack in lacking} == set(of_xenstore)
     assert all(lack.remedy.startswith(remedy) for lack in lacking)
@@ -299,7 +301,8 @@ def test_without_xenstore_every_check_that_wants_it_says_what_would_help(
 
 def test_a_key_that_the_host_has_not_written_wants_no_remedy() -> None:
     whole = examined()
-    lacking = diagnose(whole._replace(sources=whole.sources | {"guest-keys": "absent"})).not_made
+    sources = {**whole.sources, "guest-keys": "absent"}
+    lacking = diagnose(whole._replace(sources=sources)).not_made
     assert {lack.remedy for lack in lacking} == {"nothing: this guest does not have it"}
 
 

@@ -81,7 +81,7 @@ def test_what_is_no_range_is_left_out_and_said(start: int, end: int) -> None:
     found = memory_map([Region(start, end, RAM), sound])
     assert found.regions == (sound,)
     assert len(found.oddities) == 1
-    assert "is not a range, left out" in found.oddities[0]
+    assert "is no range, left out" in found.oddities[0]
 
 
 def test_an_overlap_is_kept_counted_once_and_said() -> None:

@@ -10,7 +10,7 @@ from sim_backend.policy_agent import PolicyAgent
 from sim_backend.scenarios import load, scenario_names
 
 # Who only follows does what the host asks, also when that kills a program.
-BEYOND_A_FOLLOWER = {"down-below-working-set", "burst"}
+BEYOND_A_FOLLOWER = {"target-in-mib", "down-below-working-set", "burst"}
 
 
 @pytest.mark.parametrize(

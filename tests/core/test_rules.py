@@ -241,3 +241,53 @@ def test_a_refused_way_down_is_the_guests_own_lack_of_free_memory() -> None:
 def test_a_calm_guest_with_little_available_is_short_whatever_the_pressure_says() -> None:
     assert findings(short(10 * MIB, pressure=CALM))["pressure-after-deflate"]
     assert findings(short(10 * MIB, pressure=None))["pressure-after-deflate"]
+
+
+def aims_at(host_kib: int, kernel_kib: int = 524288) -> Snapshot:
+    return a_pv_guest(
+        host={"target_kib": host_kib, "static_max_kib": 1048576},
+        balloon={"target_kib": kernel_kib, "motion": "still"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "severity", "meant_kib"),
+    [
+        (768, "critical", 768 * MIB),
+        (1, "critical", GIB),
+        (768 * MIB * 1024, "warning", 768 * MIB),
+        (23 * MIB, None, 0),  # 23 GiB, where 1 GiB is the most
+        (64 * MIB, None, 0),
+        (2 * GIB, None, 0),  # as bytes next to nothing: somebody wants too much
+        (0, None, 0),
+    ],
+)
+def test_the_unit_that_was_meant_is_named_where_only_one_makes_sense(
+    number: int, severity: str | None, meant_kib: int
+) -> None:
+    found = {f.code: f for f in assess(aims_at(number)).findings}
+    trap = found.get("units-trap")
+    assert (trap.severity if trap else None) == severity
+    if trap:
+        assert trap.evidence["meant_kib"] == meant_kib
+        assert trap.fix == f"xl mem-set 5 {meant_kib}k  # on the host"
+        assert "target-beyond-static-max" not in found
+
+
+def test_a_number_written_in_the_guest_in_another_unit_is_one_finding() -> None:
+    found = {f.code: f for f in assess(aims_at(524288, kernel_kib=512)).findings}
+    assert found["units-trap"].severity == "critical"
+    assert found["units-trap"].fix.startswith("echo 524288 > ")
+    assert "target-overridden" not in found
+    assert "units-trap" not in {f.code for f in assess(aims_at(524288, 131072)).findings}
+
+
+def test_a_target_file_that_is_not_in_bytes_is_worth_knowing() -> None:
+    found = assess(a_pv_guest(balloon={"target_bytes": 131072, "motion": "still"})).findings
+    assert [f.severity for f in found if f.code == "units-trap"] == ["info"]
+
+
+def test_a_driver_that_gave_up_downwards_is_not_sent_for_more() -> None:
+    snapshot = off_target(262144)
+    fix = next(f.fix for f in assess(snapshot).findings if f.code == "target-cancelled")
+    assert fix.startswith("xl mem-set 5 524288k  # on the host")

@@ -24,7 +24,7 @@ ASKED_FOR = {
 FAILS_WHEN_LEFT_ALONE = {
     "down-below-working-set", "leak", "burst", "garbage-target", "host-exhausted",
     "cancelled-driver", "hotplug-offline", "maxmem-many-times-memory", "xapi-uncooperative",
-    "sudden-allocation", "dom0-refused",
+    "sudden-allocation", "dom0-refused", "target-in-mib",
 }  # fmt: skip
 
 

@@ -123,8 +123,15 @@ def test_every_complaint_is_found_once() -> None:
         "[4.0] kernel BUG at arch/x86/xen/p2m.c:123!\n"
     )
     assert parse_kernel_complaints(log) == KernelComplaints(
-        None, 1234, ("Cannot add additional memory (-17)",), p2m_bug=True
+        None, 1234, ("Cannot add additional memory (-17)",), p2m_bug="arch/x86/xen/p2m.c:123"
     )
+
+
+def test_a_crash_is_found_by_the_path_of_the_machine_that_built_the_kernel() -> None:
+    log = "[   37.348243] kernel BUG at /home/user/linux-3.7.6/arch/x86/xen/p2m.c:545!\n"
+    assert parse_kernel_complaints(log).p2m_bug == "arch/x86/xen/p2m.c:545"
+    other = "[    0.012400] kernel BUG at /home/user/linux-3.2.7/arch/x86/xen/smp.c:322!\n"
+    assert parse_kernel_complaints(other).p2m_bug is None
 
 
 def test_the_configuration_is_that_of_the_running_kernel(tmp_path: Path) -> None:
