@@ -10,6 +10,8 @@ Relies on docs/design.md A16.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from agent.core.guard import GUARD_REMEMBERS_S
+from agent.core.memory_use import seen_use
 from agent.core.policy_settings import Mode, PolicySettings
 from agent.core.policy_view import floor_kib
 from agent.core.units import format_kib
@@ -107,7 +109,8 @@ def _floor_kib(decided: Decided, settings: PolicySettings) -> int:
     balloon = decided.situation.snapshot.balloon
     assert balloon is not None
     assert balloon.current_kib is not None
-    return floor_kib(decided.situation, settings, balloon.current_kib)
+    use = seen_use(decided.before.use, decided.situation, decided.when_s, GUARD_REMEMBERS_S)
+    return floor_kib(decided.situation, settings, balloon.current_kib, use)
 
 
 def story_lines(told: Told, number: int) -> Iterator[str]:

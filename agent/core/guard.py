@@ -23,6 +23,8 @@ from agent.core.policy_view import View
 from agent.core.units import MIB_KIB, PAGE_KIB, format_kib
 
 DEAD_BAND_KIB: Final = 4 * MIB_KIB
+GUARD_REMEMBERS_S: Final = 15.0
+"""A program that takes more for each request is not to be squeezed between two of them."""
 _AWAIT_KERNEL_S: Final = 0.05
 _STEP_LOOK_S: Final = 0.25
 _HELD_LOOK_S: Final = 2.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What mode self remembers of the guest's use of memory: how fast it grows, and its recent peak.
+"""What modes guard and self remember of the guest's use of memory: how fast it grows, its peak.
 
 A guest that needed much a while ago will need it again, and faster than anybody can react; so the
 most that was in use within the last span, or the one before it, stays provided for.
@@ -37,6 +37,11 @@ class Use(NamedTuple):
     def recent_peak_kib(self) -> int:
         """The most that was in use within the last one to two spans."""
         return max(self.peak_kib, self.peak_before_kib)
+
+    @property
+    def below_peak_kib(self) -> int:
+        """By how much less was in use at the last look than at the recent peak."""
+        return max(0, self.recent_peak_kib - self.in_use_kib)
 
 
 NOTHING_SEEN: Final = Use()

@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.core.decision import Decision, nothing
 from agent.core.follow import FOLLOW_RULES, lent, released_pages
-from agent.core.guard import GUARD_RULES
+from agent.core.guard import GUARD_REMEMBERS_S, GUARD_RULES
 from agent.core.memory_use import seen_use
 from agent.core.policy_memory import EMPTY, PolicyMemory, noticed, remembered
 from agent.core.policy_settings import Mode, PolicySettings
@@ -38,9 +38,9 @@ def decide(
 ) -> tuple[Decision, PolicyMemory]:
     """The decision for this moment and the memory for the next; never raises."""
     memory = noticed(memory, situation, now_s)
-    if settings.mode == "self":
-        use = seen_use(memory.use, situation, now_s, settings.self_remember_s)
-        memory = memory._replace(use=use)
+    if settings.mode in ("guard", "self"):
+        span_s = settings.self_remember_s if settings.mode == "self" else GUARD_REMEMBERS_S
+        memory = memory._replace(use=seen_use(memory.use, situation, now_s, span_s))
     seen = view(situation, memory, settings, now_s)
     if seen is None:
         return nothing("no-driver", "This kernel has no balloon driver."), memory

@@ -7,6 +7,7 @@ Relies on docs/design.md A17.
 from typing import Final, NamedTuple
 
 from agent.core.decision import Numbers
+from agent.core.memory_use import NOTHING_SEEN, Use
 from agent.core.policy_memory import PolicyMemory, is_at, wanted_kib
 from agent.core.policy_settings import PolicySettings
 from agent.core.situation import Situation
@@ -101,21 +102,27 @@ def view(
         balloon.current_kib,
         balloon.target_kib,
         wanted_kib(situation, memory),
-        floor_kib(situation, settings, balloon.current_kib),
+        floor_kib(situation, settings, balloon.current_kib, memory.use),
         _most_kib(situation, memory),
     )
 
 
-def floor_kib(situation: Situation, settings: PolicySettings, current_kib: int) -> int:
+def floor_kib(
+    situation: Situation, settings: PolicySettings, current_kib: int, use: Use = NOTHING_SEEN
+) -> int:
     """Whole pages; without memory figures and configuration, the guest may not sink at all.
 
-    A configured floor is not followed to where the guest would be short.
+    A configured floor is not followed to where the guest would be short.  In mode guard what the
+    guest used a moment ago counts as used now.
     """
     floor, memory = settings.floor_kib, situation.snapshot.memory
+    recently_kib = use.below_peak_kib if settings.mode == "guard" else 0
     if floor is None:
         floor = situation.headroom.floor_kib
+        floor = None if floor is None else floor + recently_kib
     elif memory is not None:
-        floor = max(floor, current_kib - max(0, memory.available_kib - _spare_kib(memory)))
+        room_kib = memory.available_kib - recently_kib - _spare_kib(memory)
+        floor = max(floor, current_kib - max(0, room_kib))
     if floor is None:
         return current_kib
     return min(current_kib, -(-floor // PAGE_KIB) * PAGE_KIB)

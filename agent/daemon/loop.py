@@ -202,7 +202,8 @@ class Daemon:
             return
         session, settings = self._parts.bus.session, self._turn.settings
         try:
-            self._reporter.publish(session, self._profile(), situation, settings, now_s)
+            use = self._turn.memory.use
+            self._reporter.publish(session, self._profile(), situation, settings, use, now_s=now_s)
         except XenstoreError as error:
             self._hearing.lose(error, now_s)
 

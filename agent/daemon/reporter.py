@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from agent import __version__
 from agent.core.assessment import Assessment
+from agent.core.memory_use import Use
 from agent.core.policy_settings import PolicySettings
 from agent.core.policy_view import floor_kib
 from agent.core.situation import Situation
@@ -59,6 +60,8 @@ class Reporter:
         profile: str,
         situation: Situation,
         settings: PolicySettings,
+        use: Use,
+        *,
         now_s: float,
     ) -> None:
         """Write the keys that changed.
@@ -70,7 +73,7 @@ class Reporter:
         balloon = situation.snapshot.balloon
         floor = None
         if balloon is not None and balloon.current_kib is not None:
-            floor = floor_kib(situation, settings, balloon.current_kib)
+            floor = floor_kib(situation, settings, balloon.current_kib, use)
         rested = self.came_to_rest
         keys = keys_for(profile, situation, settings.mode, floor, came_to_rest=rested)
         clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -363,3 +363,19 @@ def test_observing_looks_and_never_writes() -> None:
     story.run(300)
 
     assert story.written == []
+
+
+def test_a_guard_does_not_squeeze_a_workload_between_two_of_its_peaks() -> None:
+    story = Story(GUARD)
+    for second in range(0, 60, 5):
+        story.workload(second, 330)
+        story.workload(second + 4, 300)
+    story.mem_set(11, 200)
+    least_kib: list[int] = []
+    for second in range(18, 60, 5):
+        story.at(second, lambda: least_kib.append(story.domain.memory.available_kib))
+    story.run(60)
+
+    assert story.current_mib < 512
+    assert story.domain.memory.oom_kills == 0
+    assert min(least_kib) >= 12 * MIB

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.core.guard import DEAD_BAND_KIB
 from agent.core.units import format_kib
 from sim_backend.demonstration import NOTICE, PARTS, Told, play, story_lines
 
@@ -36,7 +37,7 @@ def test_with_it_nothing_dies_and_the_host_is_told_how_far_it_may_go() -> None:
     assert "oom-kill" not in kinds(told, with_agent=True)
     assert max(sample.pressure for sample in told.with_agent.samples) < 1.0
     assert 200 * MIB < final <= first < 512 * MIB
-    assert told.with_agent.samples[-1].current_kib - final < MIB
+    assert told.with_agent.samples[-1].current_kib - final < DEAD_BAND_KIB
 
 
 def test_memory_that_is_lost_without_the_agent_arrives_with_it() -> None:
