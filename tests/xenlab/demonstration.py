@@ -28,8 +28,8 @@ FILE: Final = "demonstration.json"
 STORIES: Final = {
     "squeezed": (
         "The host asks for more than the guest can give",
-        "A guest has 512 MiB, and its workload uses 300 to 310 of them all the time.",
-        "Without the agent the workload is killed, and the host still does not get its memory.",
+        "A guest has 512 MiB, and its workload uses 300 to 320 of them all the time.",
+        "Without the agent the workload is killed; what it leaves is the host's.",
         "With it nothing is killed, and the host is told how far it may go.",
     ),
     "grown": (
