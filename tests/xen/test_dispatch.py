@@ -58,6 +58,21 @@ def test_whoever_is_free_gets_the_longest_scenario_left() -> None:
     assert [machine.played for machine in machines] == [["hvm", "pvh"], ["pv", "dom0"]]
 
 
+def test_what_ruins_a_machine_comes_last_and_nothing_after_it() -> None:
+    ruin = Scenario("ruin", "", GuestSpec("pv"), (), ruins_machine=True)
+    machine, other = Pretender(), Pretender()
+    list(Dispatcher([ruin, *guests()], [machine, other], TOOK_S | {"ruin": 300.0}).events())
+    assert sorted(machine.played + other.played) == sorted([*NAMES, "ruin"])
+    assert "ruin" in (machine.played[-1], other.played[-1])
+    alone = Pretender()
+    list(Dispatcher([ruin, *guests()], [alone], TOOK_S).events())
+    assert alone.played[-1] == "ruin"
+
+
+def test_one_machine_can_play_everything() -> None:
+    assert sum(scenario.ruins_machine for scenario in scenarios.ALL.values()) <= 1
+
+
 def test_every_event_says_which_machine_it_comes_from() -> None:
     events = play(Pretender(), Pretender())
     ends = [event["machine"] for event in events if event["event"] == "end"]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hands scenarios to machines that play side by side: whoever is free gets the longest one left.
 
-A machine that dies gives its scenario back, once, to one that still lives.
+A scenario that ruins its machine comes after all others, and is that machine's last. A machine that
+dies gives its scenario back, once, to one that still lives.
 """
 
 import json
@@ -63,12 +64,12 @@ class Dispatcher:
             took_s: how long scenarios took earlier, as far as that is known.
         """
         self._players = players
-        self._waiting = [
-            scenario.name
-            for scenario in sorted(
-                scenarios, key=lambda one: took_s.get(one.name) or estimate_s(one), reverse=True
-            )
-        ]
+        longest_first = sorted(
+            scenarios, key=lambda one: took_s.get(one.name) or estimate_s(one), reverse=True
+        )
+        in_order = sorted(longest_first, key=lambda one: one.ruins_machine)
+        self._waiting = [scenario.name for scenario in in_order]
+        self._ruinous = {scenario.name for scenario in in_order if scenario.ruins_machine}
         self._playing: dict[int, str] = {}
         self._given_back: set[str] = set()
 
@@ -103,8 +104,8 @@ class Dispatcher:
 
     def _note(self, number: int, player: Player, event: dict[str, Any]) -> None:
         if event["event"] == "next":
-            self._playing.pop(number, None)
-            name = self._waiting.pop(0) if self._waiting else None
+            ruined = self._playing.pop(number, None) in self._ruinous
+            name = self._waiting.pop(0) if self._waiting and not ruined else None
             if name:
                 self._playing[number] = name
             player.order(name)

@@ -52,3 +52,5 @@ class Scenario(NamedTuple):
     cases: tuple[Case, ...]
     quick: bool = False
     """Part of the subset that every change is tested with."""
+    ruins_machine: bool = False
+    """Nothing can be played after it on the same machine, so it comes last."""

@@ -14,6 +14,7 @@ from tests.xenlab.dom0.guest import Domain
 from tests.xenlab.dom0.judge import domain_type
 from tests.xenlab.model import GuestSpec
 
+VIEW_WITHIN_S: Final = 60.0
 MOVE_AFTER_S: Final = 10.0
 """So that the program that waits for the move has started."""
 CAPTURE: Final = ["python3", "-m", "tests.xenlab.guest.capture"]
@@ -36,10 +37,10 @@ def keep_failure(domain: Domain, folder: Path, complaint: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "failure.txt").write_text(complaint + "\n")
     for name, argv in DOM0_VIEWS.items():
-        (folder / name).write_bytes(toolstack.run(argv).out)
+        (folder / name).write_bytes(toolstack.run(argv, VIEW_WITHIN_S).out)
     with contextlib.suppress(GoneError, RuntimeError):
         for name, argv in GUEST_VIEWS.items():
-            done = domain.run(argv, timeout_s=60)
+            done = domain.run(argv, timeout_s=VIEW_WITHIN_S)
             (folder / name).write_bytes(done.out + done.err)
         (folder / "capture.tar.gz").write_bytes(domain.run(CAPTURE).out)
     (folder / "console.log").write_bytes(domain.console_log())

@@ -15,6 +15,7 @@ from tests.xenlab.guest.channel import NOBODY
 from tests.xenlab.model import Scenario
 
 REST_WITHIN_S: Final = 90.0
+POLL_S: Final = 1.0
 VERDICT_STATUSES: Final = (0, 1, 2, 4)
 PYTHON: Final = ["python3", "-m"]
 
@@ -64,6 +65,19 @@ class Scene:
         found: dict[str, Any] = json.loads(done.out)
         assert found["rested"] is not False, f"the balloon still moves: {found}"
         return found
+
+    def reaches(self, kib: int, within_s: float, otherwise: str) -> None:
+        """Wait until the domain has so much memory, whatever its balloon does until then.
+
+        Args:
+            kib: what it is to have.
+            within_s: how long that may take.
+            otherwise: what to say if it does not.
+        """
+        end = time.monotonic() + within_s
+        while (truth := self.truth(rest_within_s=None))["current_kib"] != kib:
+            assert time.monotonic() < end, f"{otherwise}: {truth}"
+            time.sleep(POLL_S)
 
     def agent(self, *arguments: str, user: int | None = None) -> Done:
         """Run the agent as a user does."""

@@ -207,9 +207,7 @@ def woken(mib: int) -> Case:
         assert truth["current_kib"] < truth["target_kib"], f"the target was reached: {truth}"
         scene.domain.run(["sleep", "15"])  # The driver tries for 1, 2, 4 and 8 s, then gives up.
         toolstack.must(["xl", "mem-max", str(scene.domain.domid), "1024"])
-        end = time.monotonic() + SETTLE_WITHIN_S
-        while scene.truth()["current_kib"] != mib * 1024:
-            assert time.monotonic() < end, f"the driver was not woken: {scene.truth()}"
+        scene.reaches(mib * 1024, SETTLE_WITHIN_S, "the driver was not woken")
         scene.agreed({"current_kib": mib * 1024, "target_kib": mib * 1024})
         expect_alive(scene)
 
@@ -223,9 +221,7 @@ def grown_beyond_the_map(mib: int) -> Case:
     def act(scene: Scene) -> None:
         done = scene.mem_set(mib)
         assert done.status == 0, f"xl mem-set: {done}"
-        end = time.monotonic() + SETTLE_WITHIN_S
-        while scene.truth()["current_kib"] != mib * 1024:
-            assert time.monotonic() < end, f"the target was not reached: {scene.truth()}"
+        scene.reaches(mib * 1024, SETTLE_WITHIN_S, "the target was not reached")
         scene.agreed({"current_kib": mib * 1024, "offline_kib": 0})
         expect_alive(scene)
 

@@ -47,7 +47,7 @@ def _left_alone(kib: int) -> Case:
         assert done.status == 0, str(done)
         end = time.monotonic() + LEFT_ALONE_S
         while time.monotonic() < end:
-            target = scene.truth()["target_kib"]
+            target = scene.truth(rest_within_s=None)["target_kib"]
             assert target == kib, f"somebody wrote target_kb: {target}"
         scene.agreed({"current_kib": kib, "target_kib": kib})
         expect_alive(scene)
@@ -61,9 +61,7 @@ def _mended_once_configured() -> Case:
 
     def act(scene: Scene) -> None:
         start_daemon(scene, also="act_in_dom0 = true")
-        end = time.monotonic() + SETTLE_WITHIN_S
-        while scene.truth()["current_kib"] != kib:
-            assert time.monotonic() < end, f"the host's target is ignored: {scene.truth()}"
+        scene.reaches(kib, SETTLE_WITHIN_S, "the host's target is ignored")
         scene.agreed({"current_kib": kib, "target_kib": kib})
         expect_alive(scene)
 
