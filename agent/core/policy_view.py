@@ -7,6 +7,7 @@ Relies on docs/design.md A17.
 from typing import Final, NamedTuple
 
 from agent.core.decision import Numbers
+from agent.core.headroom import needed_kib
 from agent.core.memory_use import NOTHING_SEEN, Use
 from agent.core.policy_memory import PolicyMemory, is_at, wanted_kib
 from agent.core.policy_settings import PolicySettings
@@ -116,13 +117,13 @@ def floor_kib(
     guest used a moment ago counts as used now.
     """
     floor, memory = settings.floor_kib, situation.snapshot.memory
-    recently_kib = use.below_peak_kib if settings.mode == "guard" else 0
-    if floor is None:
-        floor = situation.headroom.floor_kib
-        floor = None if floor is None else floor + recently_kib
-    elif memory is not None:
-        room_kib = memory.available_kib - recently_kib - _spare_kib(memory)
-        floor = max(floor, current_kib - max(0, room_kib))
+    if memory is not None and settings.mode == "guard":
+        available_kib = max(0, memory.available_kib - use.below_peak_kib)
+        memory = memory._replace(available_kib=available_kib)
+    if memory is not None and floor is None:
+        floor = needed_kib(current_kib, memory)
+    elif memory is not None and floor is not None:
+        floor = max(floor, current_kib - max(0, memory.available_kib - _spare_kib(memory)))
     if floor is None:
         return current_kib
     return min(current_kib, -(-floor // PAGE_KIB) * PAGE_KIB)
