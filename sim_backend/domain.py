@@ -158,9 +158,11 @@ class SimulatedDomain:
         """
         kernel_files.write(self, path, text)
 
-    def advance_to(self, time_s: float) -> None:
-        """Let virtual time pass up to `time_s`."""
+    def advance_to(self, time_s: float) -> bool:
+        """Let virtual time pass up to `time_s`; whether anything happened."""
+        before = self.clock.events_run
         self.clock.run_until(time_s)
+        return self.clock.events_run != before
 
     def next_event_s(self) -> float | None:
         """When something will happen next; None when nothing is planned."""

@@ -21,7 +21,7 @@ from sim_backend.store import DomainStore
 from sim_backend.xenstore.server import Server
 from sim_backend.xenstore.store import Store
 
-_REFRESH_S: Final = 0.25  # what follows the clock alone (uptime, pressure) is at most that old
+_REFRESH_S: Final = 0.25  # what follows no event (uptime, pressure) is at most that old
 _BREATH_S: Final = 0.01  # however fast the story passes
 _RETRY_S: Final = 0.001  # a writer waits for a reader, who does not say when he is done
 
@@ -44,8 +44,8 @@ class Publishable(Protocol):
         """The domain's clock."""
         ...
 
-    def advance_to(self, time_s: float) -> None:
-        """Let time pass up to `time_s`."""
+    def advance_to(self, time_s: float) -> bool:
+        """Let time pass up to `time_s`; whether anything happened."""
         ...
 
     def next_event_s(self) -> float | None:
@@ -67,6 +67,8 @@ class PublishedDomain:
         self._speed = speed
         self._began_s = time.monotonic()
         self._domain_began_s = domain.now_s()
+        self._is_stale = False
+        self._published_s = self._began_s
         staging = os.path.join(directory, "staging")
         self._claim(directory, staging)
         store = Store()
@@ -110,17 +112,21 @@ class PublishedDomain:
         self._selector.register(fd, selectors.EVENT_READ)
 
     def step(self, limit_s: float | None = None) -> None:
-        """Wait until something happens, at most `limit_s`; serve it and bring all up to date."""
+        """Wait until something happens, at most `limit_s`; serve it and bring all up to date.
+
+        Who asks the store for something does not wait for files that are as they were.
+        """
         self._heed_server()
         self._selector.select(self._pause_s(limit_s))
         self._drain_wake()
         self._advance()
-        self._files.serve()
         self.server.step(0)
+        self._files.serve()
         self._advance()
         self._follow_the_domain()
-        self._publish()
         self.server.flush()
+        if self._is_stale or time.monotonic() >= self._published_s + _REFRESH_S:
+            self._publish()
 
     def close(self) -> None:
         """Close the sockets and remove them; the files stay."""
@@ -145,6 +151,7 @@ class PublishedDomain:
         pause_s = _REFRESH_S if limit_s is None else min(limit_s, _REFRESH_S)
         if self._files.writer_waits:
             return _RETRY_S
+        pause_s = min(pause_s, self._published_s + _REFRESH_S - time.monotonic())
         if due_s is not None:
             pause_s = min(pause_s, (due_s - self._present_s()) / self._speed)
         return max(pause_s, _BREATH_S)
@@ -157,7 +164,7 @@ class PublishedDomain:
             os.read(self._wake_r, 4096)
 
     def _advance(self) -> None:
-        self._domain.advance_to(self._present_s())
+        self._is_stale |= self._domain.advance_to(self._present_s())
 
     def _follow_the_domain(self) -> None:
         """After a resume elsewhere, or a new xenstored, the guest has to connect again."""
@@ -170,9 +177,12 @@ class PublishedDomain:
         self._mirror.everything_fired = False
 
     def _publish(self) -> None:
+        self._is_stale = False
+        self._published_s = time.monotonic()
         self._files.publish(self._domain.files())
 
     def _written(self, path: str, line: str) -> None:
+        self._is_stale = True
         try:
             self._domain.write_file(path, line + "\n")
         except OSError as error:  # a kernel says it to the writer; here he is gone

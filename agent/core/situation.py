@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A snapshot and everything that follows from it: what rules and reports work with."""
 
+from functools import cached_property
 from typing import NamedTuple
 
 from agent.core.balloon_state import State, balloon_state
@@ -12,16 +13,28 @@ from agent.core.snapshot import Snapshot
 from agent.core.target_offset import TargetOffset, target_offset
 
 
-class Situation(NamedTuple):
-    """One moment, understood; None where it could not be."""
+class _Needed(NamedTuple):
+    """What every decision needs; None where it could not be understood."""
 
     snapshot: Snapshot
     boot: BootFacts
     offset: TargetOffset | None
     state: State
-    reconciliation: Reconciliation
     headroom: Headroom
-    overhead: Overhead | None
+
+
+class Situation(_Needed):
+    """One moment, understood.  What only reports need is worked out when one asks for it first."""
+
+    @cached_property
+    def reconciliation(self) -> Reconciliation:
+        """Where every KiB of the map is."""
+        return reconcile(self.snapshot, self.boot)
+
+    @cached_property
+    def overhead(self) -> Overhead | None:
+        """What the kernel keeps for itself."""
+        return overhead(self.snapshot, self.boot)
 
     @property
     def host_target_on_kernel_scale_kib(self) -> int | None:
@@ -33,7 +46,7 @@ class Situation(NamedTuple):
 
 
 def understand(snapshot: Snapshot) -> Situation:
-    """All derived values of one snapshot; never raises."""
+    """One snapshot, understood; never raises."""
     boot = boot_facts(snapshot)
     offset = target_offset(snapshot, boot)
     return Situation(
@@ -41,7 +54,5 @@ def understand(snapshot: Snapshot) -> Situation:
         boot=boot,
         offset=offset,
         state=balloon_state(snapshot, offset),
-        reconciliation=reconcile(snapshot, boot),
         headroom=headroom(snapshot, offset),
-        overhead=overhead(snapshot, boot),
     )

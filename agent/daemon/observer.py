@@ -19,7 +19,7 @@ from agent.sources.meminfo import read_meminfo_lean
 from agent.sources.memory_blocks import read_memory_blocks
 from agent.sources.pressure import read_pressure
 from agent.sources.system_root import SystemRoot
-from agent.sources.xen_memory import read_xen_memory
+from agent.sources.xen_memory import read_xen_memory, refresh_xen_memory
 from agent.sources.zoneinfo import read_zoneinfo
 
 STILL_AFTER_S: Final = 2.0
@@ -34,8 +34,8 @@ class Observer:
         self._last: Snapshot | None = None
         self._changed_s = float("-inf")
 
-    def look(self, bus: Bus, now_s: float) -> Snapshot:
-        """The domain now.
+    def look(self, bus: Bus, now_s: float, *, quickly: bool = False) -> Snapshot:
+        """The domain now; `quickly`, where the host waits: without what hardly ever changes.
 
         Raises:
             NotXenError: at the first look, when there is no Xen domain.
@@ -43,7 +43,7 @@ class Observer:
         before = self._last
         if before is None:
             before = gather(self._root, NoKeys(), self._origin, read_memory=read_meminfo_lean)
-        snapshot = self._refreshed(before, bus, now_s)
+        snapshot = self._refreshed(before, bus, now_s, quickly=quickly)
         self._last = snapshot
         return snapshot
 
@@ -52,8 +52,12 @@ class Observer:
         if self._last is not None:
             self._last = self._last._replace(boot_record=record)
 
-    def _refreshed(self, before: Snapshot, bus: Bus, now_s: float) -> Snapshot:
-        balloon, statuses = read_xen_memory(self._root)
+    def _refreshed(self, before: Snapshot, bus: Bus, now_s: float, *, quickly: bool) -> Snapshot:
+        known = before.balloon
+        if quickly and known is not None:
+            balloon, statuses = refresh_xen_memory(self._root, known, before.sources)
+        else:
+            balloon, statuses = read_xen_memory(self._root)
         memory = read_meminfo_lean(self._root)
         pressure = read_pressure(self._root)
         uptime = kernel.read_uptime(self._root)
@@ -63,7 +67,7 @@ class Observer:
             "uptime": uptime.status,
         }
         snapshot = before._replace(
-            balloon=self._with_motion(balloon, before.balloon, now_s),
+            balloon=self._with_motion(balloon, known, now_s),
             memory=memory.value,
             pressure=pressure.value,
             uptime_s=uptime.value,

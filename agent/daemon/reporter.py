@@ -76,7 +76,8 @@ class Reporter:
             floor = floor_kib(situation, settings, balloon.current_kib, use)
         rested = self.came_to_rest
         keys = keys_for(profile, situation, settings.mode, floor, came_to_rest=rested)
-        clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        xapi = profile == "xapi"
+        clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) if xapi else ""
         done = self._publisher.publish(session, keys, now_s, clock)
         for key, reason in done.refused:
             self._say(j.NOTICE, f"refused {key}", f"xenstore refused {key}: {reason}")

@@ -62,7 +62,8 @@ class Turn:
         """Look, decide and act until there is nothing more to do; what was seen last."""
         for _ in range(_ACTIONS_PER_TURN):
             self.settings = self._denial.in_force(self._configured, now_s)
-            situation = understand(self.observer.look(self._parts.bus, now_s))
+            quickly = cause == "host"
+            situation = understand(self.observer.look(self._parts.bus, now_s, quickly=quickly))
             decision, self.memory = decide(situation, self.memory, self.settings, now_s)
             self._note(cause, decision, self._act(decision, now_s), now_s)
             if decision.action == "none":

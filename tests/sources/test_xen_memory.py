@@ -18,6 +18,7 @@ from agent.sources.xen_memory import (
     TRIES_FOR_A_QUIET_MOMENT,
     WATCH_FOR_MOTION_S,
     read_xen_memory,
+    refresh_xen_memory,
 )
 
 CURRENT = f"{DIRECTORY}/info/current_kb"
@@ -156,3 +157,69 @@ def test_a_moving_guest_is_said_to_move_and_nothing_is_called_unexplained(pv_gue
     assert assessment.situation.state == "moving"
     assert assessment.situation.reconciliation.unexplained_kib == 0
     assert assessment.verdict == "ok"
+
+
+class CountingRoot(SystemRoot):
+    """Counts what is read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.reads = 0
+
+    def read(self, relative: str, limit_bytes: int = 4096) -> Outcome[str]:
+        self.reads += 1
+        return super().read(relative, limit_bytes)
+
+
+def set_files(tree: Path, **contents: str) -> None:
+    for name, content in contents.items():
+        path = tree / DIRECTORY / name
+        if not path.exists():
+            path = tree / DIRECTORY / "info" / name
+        path.write_text(f"{content}\n")
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        {},
+        {"current_kb": "520192", "target_kb": "520192", "target": "532676608", "low_kb": "528384"},
+        {"current_kb": "520192"},
+        {"target_kb": "393216", "target": "402653184"},
+        {"target_kb": "393216", "target": "402653184", "retry_count": "3", "schedule_delay": "4"},
+        {"current_kb": "nonsense"},
+        {"low_kb": "nonsense"},
+    ],
+    ids=["as before", "moved", "moving", "asked", "refused", "no number", "no balloon"],
+)
+def test_a_hurried_look_finds_what_a_whole_one_finds(
+    pv_guest: Path, contents: dict[str, str]
+) -> None:
+    root = SystemRoot(str(pv_guest))
+    known, statuses = read_xen_memory(root)
+    assert known
+    set_files(pv_guest, **contents)
+    whole, whole_statuses = read_xen_memory(root)
+    hurried, hurried_statuses = refresh_xen_memory(root, known, statuses)
+    assert whole
+    if "current_kb" in contents and "target_kb" in contents:
+        whole = whole._replace(target_bytes=None)  # target_kb again, and not read
+    assert hurried == whole
+    assert hurried_statuses == whole_statuses
+
+
+def test_a_hurried_look_at_a_balloon_at_rest_opens_half_the_files(pv_guest: Path) -> None:
+    root = CountingRoot(pv_guest)
+    known, statuses = read_xen_memory(root)
+    assert known
+    whole, root.reads = root.reads, 0
+    refresh_xen_memory(root, known, statuses)
+    assert root.reads <= whole / 2
+
+
+def test_a_balloon_that_was_refused_lately_is_looked_at_whole(pv_guest: Path) -> None:
+    root = SystemRoot(str(pv_guest))
+    known, statuses = read_xen_memory(root)
+    assert known
+    hurried, _ = refresh_xen_memory(root, known._replace(retry_count=3), statuses)
+    assert hurried == known
