@@ -89,7 +89,7 @@ def feature_balloon_missing(examination: Examination) -> Finding | None:
             "memory/dynamic-min_kib": low_kib,
             "memory/dynamic-max_kib": host.dynamic_max_kib,
         },
-        "apt-get install xe-guest-utilities  # or another agent that writes the key",
+        "systemctl enable --now balloon-agent.service  # or another agent that writes the key",
         cause="squeezed tests whether control/feature-balloon exists before it counts on a guest.",
     )  # fmt: skip
 

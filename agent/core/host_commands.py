@@ -30,14 +30,39 @@ def set_populated(situation: Situation, kib: int) -> str:
 
 def set_memory(snapshot: Snapshot, kib: int) -> str:
     """The command that gives this domain so much memory as the host counts it."""
-    mib = -(-kib // MIB_KIB)
     if snapshot.domain.toolstack == "xapi":
-        uuid = snapshot.domain.uuid or "UUID"
-        return f"xe vm-memory-dynamic-range-set uuid={uuid} min={mib}MiB max={mib}MiB"
+        return set_range(snapshot, kib, kib)
     if snapshot.domain.toolstack == "qubes":
         name = snapshot.domain.name or ""
+        mib = -(-kib // MIB_KIB)
         return f"qvm-prefs {name if _PLAIN_NAME.fullmatch(name) else 'QUBE'} maxmem {mib}"
     return f"xl mem-set {host_name_of(snapshot)} {kib}k"
+
+
+def set_range(snapshot: Snapshot, low_kib: int, high_kib: int) -> str:
+    """The command that lets the host move this domain between two sizes as it counts them."""
+    if snapshot.domain.toolstack != "xapi":
+        return set_memory(snapshot, high_kib)
+    low_mib, high_mib = (-(-kib // MIB_KIB) for kib in (low_kib, high_kib))
+    uuid = snapshot.domain.uuid or "UUID"
+    return f"xe vm-memory-dynamic-range-set uuid={uuid} min={low_mib}MiB max={high_mib}MiB"
+
+
+def stop_balancing(snapshot: Snapshot, kib: int) -> str:
+    """The command after which the host leaves this domain's memory where it is."""
+    if snapshot.domain.toolstack == "qubes":  # maxmem 0 is Qubes' word for "not balanced".
+        return set_memory(snapshot, 0)
+    return set_memory(snapshot, kib)
+
+
+def raise_maximum(snapshot: Snapshot, kib: int) -> str:
+    """The command that lets this domain have more than it may now."""
+    mib = -(-kib // MIB_KIB)
+    if snapshot.domain.toolstack == "xapi":  # Only of a VM that is shut down.
+        return f"xe vm-param-set uuid={snapshot.domain.uuid or 'UUID'} memory-static-max={mib}MiB"
+    if snapshot.domain.toolstack == "qubes":
+        return set_memory(snapshot, kib)
+    return f"xl mem-max {host_name_of(snapshot)} {mib}m"
 
 
 def free_memory(snapshot: Snapshot) -> str:

@@ -5,8 +5,9 @@ from itertools import pairwise
 from typing import Final
 
 from agent.core.finding import Finding
-from agent.core.host_commands import host_name_of, set_memory
+from agent.core.host_commands import host_name_of, raise_maximum, set_memory, set_range
 from agent.core.situation import Situation
+from agent.core.snapshot import Snapshot
 from agent.core.unit_rules import misread_host_target
 from agent.core.units import MIB_KIB, format_kib
 
@@ -26,8 +27,8 @@ def target_beyond_static_max(situation: Situation) -> Finding | None:
         f"The host asks for {format_kib(host.target_kib)}, the domain may have at most "
         f"{format_kib(host.static_max_kib)}.",
         {"memory/target_kib": host.target_kib, "memory/static-max_kib": host.static_max_kib},
-        f"{set_memory(situation.snapshot, host.static_max_kib)}  # on the host; or first raise "
-        "static-max: xl mem-max",
+        f"{set_memory(situation.snapshot, host.static_max_kib)}  # on the host; or raise "
+        f"static-max: {raise_maximum(situation.snapshot, host.target_kib)}",
         cause="memory/target was written by hand, or by a tool that does not look at static-max; "
         "the kernel tries, and the hypervisor refuses.",
         actor="host",
@@ -50,11 +51,19 @@ def host_limits_contradict(situation: Situation) -> Finding | None:
         "The host's limits contradict each other: they should rise from dynamic-min over "
         "dynamic-max to static-max.",
         {f"{name}_kib": kib for name, kib in known},
-        "xe vm-memory-limits-set uuid=UUID static-min=.. dynamic-min=.. dynamic-max=.. "
-        "static-max=..  # on the host",
+        f"{_range_in_order(situation.snapshot)}  # on the host",
         cause="The keys were written one by one, or by two tools.",
         actor="host",
     )  # fmt: skip
+
+
+def _range_in_order(snapshot: Snapshot) -> str:
+    """The same dynamic range the right way round, within static-max."""
+    host = snapshot.host
+    most_kib = host.static_max_kib
+    sizes = [kib for kib in (host.dynamic_min_kib, host.dynamic_max_kib) if kib is not None]
+    within = sorted(kib if most_kib is None else min(kib, most_kib) for kib in sizes)
+    return set_range(snapshot, within[0], within[-1])
 
 
 def host_target_garbage(situation: Situation) -> Finding | None:
@@ -62,12 +71,16 @@ def host_target_garbage(situation: Situation) -> Finding | None:
     text = situation.snapshot.host.target_text
     if text is None:
         return None
-    domid = host_name_of(situation.snapshot)
+    snapshot, balloon = situation.snapshot, situation.snapshot.balloon
+    key = f"/local/domain/{host_name_of(snapshot)}/memory/target"
+    offset_kib = situation.offset.kib if situation.offset else 0
+    aims_at_kib = (balloon.target_kib if balloon else None) or 0
     return Finding(
         "host-target-garbage", "warning",
         "The host's memory/target is not a number; the kernel keeps its last target.",
         {"memory/target": text},
-        f"xenstore-write /local/domain/{domid}/memory/target KIB  # on the host",
+        f"xenstore-write {key} {aims_at_kib + offset_kib}  # on the host; in KiB, what the kernel "
+        "aims at now",
         cause="Something on the host writes the key without looking at what it writes.",
         actor="host",
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Final
 
 from agent.core.examination import Examination, Look, Watch
 from agent.core.finding import Finding
-from agent.core.host_commands import set_populated
+from agent.core.host_commands import set_populated, stop_balancing
 from agent.core.units import MIB_KIB, format_kib
 
 # The balloon's thread sleeps when it has nothing to do; these shares of one CPU are far more than
@@ -99,12 +99,13 @@ def target_oscillation(examination: Examination) -> Finding | None:
     turns = _turns(watch) if watch else 0
     if watch is None or turns < _TURNS_OF_AN_OSCILLATION:
         return None
+    snapshot = examination.situation.snapshot
     return Finding(
         "target-oscillation", "warning",
         f"The host changed its mind {turns} times within {watch.lasted_s:.0f} s.",
         {"turns": turns, "over_s": round(watch.lasted_s, 1)},
-        "xe vm-memory-dynamic-range-set uuid=UUID min=SIZE max=SIZE  # on the host: min=max stops "
-        "it",
+        f"{stop_balancing(snapshot, snapshot.host.target_kib or 0)}  # on the host: a fixed size "
+        "stops it",
         cause="A toolstack that divides memory keeps dividing while another guest does not follow.",
         actor="host",
     )  # fmt: skip

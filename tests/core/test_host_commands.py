@@ -6,7 +6,14 @@ import re
 import pytest
 
 from agent.core.assessment import assess
-from agent.core.host_commands import free_memory, set_memory, set_populated
+from agent.core.host_commands import (
+    free_memory,
+    raise_maximum,
+    set_memory,
+    set_populated,
+    set_range,
+    stop_balancing,
+)
 from agent.core.situation import understand
 from tests.support.snapshots import a_pv_guest, an_hvm_guest
 
@@ -24,6 +31,39 @@ def test_each_toolstack_is_spoken_to_in_its_own_words() -> None:
     assert set_memory(qubes, 786432) == "qvm-prefs work maxmem 768"
     assert free_memory(guest) == "xl info free_memory"
     assert free_memory(xapi).startswith("xe host-list ")
+
+
+def test_a_range_and_a_maximum_are_set_in_the_toolstacks_words_too() -> None:
+    guest = a_pv_guest(domain={"uuid": UUID})
+    assert set_range(guest, 262144, 786432) == "xl mem-set 5 786432k"
+    assert raise_maximum(guest, 786433) == "xl mem-max 5 769m"
+    assert stop_balancing(guest, 786432) == "xl mem-set 5 786432k"
+    xapi = a_pv_guest(domain={"uuid": UUID, "toolstack": "xapi"})
+    assert set_range(xapi, 262144, 786432).endswith(f"uuid={UUID} min=256MiB max=768MiB")
+    assert raise_maximum(xapi, 786432) == f"xe vm-param-set uuid={UUID} memory-static-max=768MiB"
+    assert stop_balancing(xapi, 786432) == set_memory(xapi, 786432)
+    qubes = a_pv_guest(domain={"name": "work", "toolstack": "qubes"})
+    assert raise_maximum(qubes, 786432) == "qvm-prefs work maxmem 768"
+    assert stop_balancing(qubes, 786432) == "qvm-prefs work maxmem 0"
+
+
+def test_limits_that_contradict_are_put_in_order_within_static_max() -> None:
+    limits = {"dynamic_min_kib": 2097152, "dynamic_max_kib": 524288, "static_max_kib": 1048576}
+    guest = a_pv_guest(domain={"uuid": UUID, "toolstack": "xapi"}, host=limits)
+    fixes = {finding.code: finding.fix for finding in assess(guest).findings}
+    assert f"uuid={UUID} min=512MiB max=1024MiB " in fixes["host-limits-contradict"]
+
+
+def test_a_target_that_is_no_number_is_mended_with_one_that_changes_nothing() -> None:
+    guest = an_hvm_guest(host={"target_kib": None, "target_text": "'abc'"})
+    situation = understand(guest)
+    assert situation.offset
+    assert guest.balloon
+    assert guest.balloon.target_kib
+    host_kib = guest.balloon.target_kib + situation.offset.kib
+    fixes = {finding.code: finding.fix for finding in assess(guest).findings}
+    command = f"xenstore-write /local/domain/5/memory/target {host_kib}  # on the host"
+    assert fixes["host-target-garbage"].startswith(command)
 
 
 def test_a_domain_of_unknown_number_is_a_word_to_replace() -> None:
