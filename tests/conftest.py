@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Final
 
 import pytest
+from _pytest.terminal import TerminalReporter  # pytest itself names it since 8.4
 from hypothesis import HealthCheck, settings
 
 from tests.support.xenstored.fixtures import dom0, guest, xenstored
@@ -34,7 +35,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, hard))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Say what was skipped once for each reason, with what it wants, not once for each test."""
     skipped = (report.longrepr for report in terminalreporter.getreports("skipped"))
     reasons = Counter(why[2].removeprefix("Skipped: ") for why in skipped if isinstance(why, tuple))
