@@ -229,7 +229,8 @@ def released_pages(view: View) -> Decision | None:
     """Pages the kernel gave back to Xen at boot, because they lay in holes of the map.
 
     Where nobody asks for less (no host target, as in dom0, or one above), they can be taken again:
-    up to nr_pages, what the domain was started with.
+    up to nr_pages, what the domain was started with.  Who made the domain smaller by more than
+    them, by hand, wanted it so.
     """
     nr_pages, log = view.situation.boot.nr_pages, view.snapshot.boot_log
     if not view.settings.reclaim_released or log is None or nr_pages is None:
@@ -243,7 +244,7 @@ def released_pages(view: View) -> Decision | None:
     held_kib = (balloon.ballooned_kib or 0) if balloon else 0
     goal_kib = min(goal_kib, view.current_kib + held_kib)
     unasked = view.situation.state == "settled" and view.target_kib == view.current_kib
-    if not log.released_pages or not unasked or goal_kib <= view.target_kib:
+    if not unasked or not 0 < goal_kib - view.target_kib <= log.released_pages * PAGE_KIB:
         return None
     return write_target(
         goal_kib,
