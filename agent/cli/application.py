@@ -11,7 +11,7 @@ import click
 from agent import __version__
 from agent.cli import command_of, exit_codes
 from agent.cli.command_error import CommandError
-from agent.cli.completion import scenarios_beginning_with
+from agent.cli.completion import VARIABLE, answer_every_tab_in_zsh, scenarios_beginning_with
 from agent.cli.endings import complain, ended, explained, explained_as, is_of_the_output
 from agent.cli.which_domain import WhichDomain
 
@@ -132,6 +132,8 @@ def application(
 def run_command(words: Sequence[str]) -> int:
     """Run the application on `words`; every way to end is an exit status and one sentence."""
     is_check = command_of(words) == "check"
+    if VARIABLE in os.environ:
+        answer_every_tab_in_zsh()
     return ended(
         lambda: application.main(
             args=list(words), prog_name="balloon-agent", standalone_mode=False

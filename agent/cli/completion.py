@@ -1,7 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a shell may offer for an option's value; asked for only when somebody presses Tab."""
 
+from typing import Final
+
 import click
+
+VARIABLE: Final = "_BALLOON_AGENT_COMPLETE"
+# As the end of click's script, but for the condition.
+_END_FOR_ZSH: Final = """
+if [[ $funcstack[1] == _%(prog_name)s ]]; then
+    # a file among zsh's functions, called for each Tab
+    %(complete_func)s "$@"
+else
+    # sourced once
+    compdef %(complete_func)s %(prog_name)s
+fi
+"""
 
 
 def scenarios_beginning_with(
@@ -11,3 +25,19 @@ def scenarios_beginning_with(
     from sim_backend.scenarios import scenario_names  # noqa: PLC0415 - not on a real guest
 
     return [name for name in scenario_names() if name.startswith(incomplete)]
+
+
+def answer_every_tab_in_zsh() -> None:
+    """Have click write zsh a script that works as a file among its functions.
+
+    click's own (8.1 to 8.4) answers one Tab and leaves out the next: it asks whether zsh is loading
+    it, which is so the first time alone (8.1.3 does not ask, and leaves out the first).
+    """
+    from click.shell_completion import ZshComplete, add_completion_class  # noqa: PLC0415 - as above
+
+    function, brace, _ = ZshComplete.source_template.rpartition("\n}\n")
+
+    class Zsh(ZshComplete):
+        source_template = function + brace + _END_FOR_ZSH
+
+    add_completion_class(Zsh)
