@@ -40,6 +40,7 @@ def test_who_makes_dom0_smaller_by_hand_gets_what_he_wanted() -> None:
     }
     story = Story(FOLLOW._replace(reclaim_released=True), **config)
     story.at(10, lambda: story.domain.write_file(f"{BALLOON}/target_kb", str(800 * MIB)))
+    story.at(30, story.look)  # as at a ping to the watchdog
     story.run(60)
 
     assert story.current_mib == 800
