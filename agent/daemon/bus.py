@@ -107,6 +107,14 @@ class Bus:
         if not self.session.connected:
             raise XenstoreLost(self.statuses.get("xenstore", "connection lost"))
 
+    def ask(self) -> None:
+        """One question, to which only an xenstored that lives has an answer.
+
+        Raises:
+            XenstoreLost: there is none, or the connection is gone.
+        """
+        self._read_target()
+
     def _read_target(self) -> None:
         try:
             raw = self.session.read(_TARGET)

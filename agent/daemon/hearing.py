@@ -68,6 +68,15 @@ class Hearing:
             self.lose(error, now_s)
             return "xenstore-lost"
 
+    def ask(self, now_s: float) -> None:
+        """Find out whether xenstored lives: the kernel's device does not show when it has died."""
+        if not self._parts.bus.connected:
+            return
+        try:
+            self._parts.bus.ask()
+        except XenstoreError as error:
+            self.lose(error, now_s)
+
     def reconnect(self, now_s: float) -> bool:
         """Try again; whether there is a connection now."""
         try:

@@ -271,7 +271,8 @@ class Daemon:
         self._parts.say(j.INFO, "settings", text, j.EVENT_BURST)
 
     def _ping(self, now_s: float) -> None:
-        """A ping is earned by a good look."""
+        """A ping is earned by a good look, for which the host is asked as well."""
+        self._hearing.ask(now_s)
         if self.tick("watchdog"):
             self._parts.notifier.alive()
         self._ping_at_s = now_s + (self._parts.notifier.watchdog_s or 60.0)

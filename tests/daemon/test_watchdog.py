@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The service manager's watchdog: fed by good looks, left hungry by anything else."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.support.daemon_process import START, DaemonProcess
+from tests.support.xenstored.daemon import Xenstored
 from tests.support.xenstored.guest import Guest
 from tests.support.xenstored.raw_client import RawClient
 
@@ -48,3 +50,16 @@ def test_a_source_that_hangs_or_fails_leaves_the_watchdog_hungry(
         (root / fault).unlink()
         daemon.wait_for("WATCHDOG=1")
         assert daemon.end() == 0
+
+
+def test_an_xenstored_that_says_nothing_any_more_is_missed_at_the_next_ping(
+    root: Path, guest: Guest, xenstored: Xenstored
+) -> None:
+    with DaemonProcess(root, guest.path, "--config", "/dev/null", environment=FED) as daemon:
+        daemon.ready()
+        xenstored.signal(signal.SIGSTOP)
+        while "xenstore is lost" not in daemon.stderr:
+            daemon.wait_for("WATCHDOG=1")
+        assert "no answer" in daemon.status()["daemon"]["xenstore"]
+        xenstored.signal(signal.SIGCONT)
+        daemon.wait_for_status(connections=2)
