@@ -28,7 +28,8 @@ from tests.xenlab.errors import LabError
 LISTING: Final = paths.REPOSITORY / "tests/deb/what-is-there.sh"
 LIBRARIES: Final = ("python3-click", "python3-psutil", "python3-pyxs", "python3-rich")
 """What the agent depends on and the root file system has for the wheel; such a guest drops them."""
-READER: Final = "man-db"
+ALSO: Final = ("man-db", "python3-prometheus-client")
+"""What the root file system never has: the reader of manuals, and the metrics' library."""
 ARCHIVE: Final = "debs.cpio"
 
 
@@ -62,9 +63,9 @@ def _download(debs: Path, rootfs: Path) -> None:
     bare = {*suite.closure(name for name in recipe.ROOT_PACKAGES if name not in LIBRARIES)}
     # apt takes itself for essential and is in every closure; mmdebstrap leaves it out.
     apt = bare - _installed(rootfs)
-    reader = {*suite.closure((*recipe.ROOT_PACKAGES, READER))} - wheels
+    also = {*suite.closure((*recipe.ROOT_PACKAGES, *ALSO))} - wheels
     archive = debs / "archive"
-    for folder, wanted in ((debs / "apt", apt), (archive, (wheels - bare) | reader)):
+    for folder, wanted in ((debs / "apt", apt), (archive, (wheels - bare) | also)):
         folder.mkdir()
         suite.download(sorted(wanted), folder)
     index = _run("dpkg-scanpackages", "--multiversion", ".", cwd=archive)

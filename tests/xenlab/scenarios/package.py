@@ -5,6 +5,7 @@ The guest has nothing of the agent, not even its libraries; apt resolves them fr
 files (tests/xenlab/packages.py), as it would from Debian's.
 """
 
+import re
 import time
 from typing import Final
 
@@ -30,6 +31,16 @@ AFTER: Final = "/tmp/after"
 STATUS_WITHIN_S: Final = 60.0
 APT_WITHIN_S: Final = 900.0
 APT: Final = "apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0"
+METRICS_UNIT: Final = "balloon-agent-metrics.socket"
+SCRAPE: Final = """
+import http.client
+connection = http.client.HTTPConnection("127.0.0.1", 9786, timeout=60)
+connection.request("GET", "/metrics")
+answer = connection.getresponse()
+assert answer.status == 200, (answer.status, answer.read())
+print(answer.read().decode())
+"""
+COLLECTED: Final = "/var/lib/prometheus/node-exporter"
 MARK: Final = "# changed by the administrator"
 FLOOR_MIB: Final = 700
 
@@ -105,13 +116,65 @@ def _looked_at() -> Case:
     return Case("status, man, completion", verifies, act)
 
 
+def scraped_bytes(text: str, name: str) -> float:
+    """Return a metric that has no labels."""
+    (found,) = re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)
+    return float(found)
+
+
+def _metrics() -> Case:
+    """The port, which the package opens, and the file, which the administrator asks for."""
+
+    def act(scene: Scene) -> None:
+        sh(scene, f"cd {DEBS} && {APT} install ./balloon-agent-metrics_*.deb")
+        sh(scene, f"systemctl is-enabled {METRICS_UNIT}; systemctl is-active {METRICS_UNIT}")
+        began = time.monotonic()
+        text = sh(scene, f"python3 -c '{SCRAPE}'").text
+        scene.measure("scraped", f"in {time.monotonic() - began:.1f} s")
+        current_bytes = scene.truth()["current_kib"] * 1024
+        assert scraped_bytes(text, "xen_balloon_current_bytes") == current_bytes, text
+        assert scraped_bytes(text, "xen_balloon_unexplained_bytes") == 0, text
+        unreadable = re.findall(r"^xen_balloon_source_readable.* 0.0$", text, re.MULTILINE)
+        assert not unreadable, unreadable
+        running = scene.domain.run(["pgrep", "-f", "balloon-agent metrics"])
+        assert running.status == 1, f"a process stays between scrapes: {running}"
+        sh(scene, f"mkdir -p {COLLECTED}; systemctl start balloon-agent-textfile.service")
+        written = sh(scene, f"cat {COLLECTED}/balloon-agent.prom").text
+        assert scraped_bytes(written, "xen_balloon_current_bytes") == current_bytes, written
+        sh(scene, "systemctl enable --now balloon-agent-textfile.timer")
+
+    verifies = (
+        "the socket is started by the package; what is scraped over loopback, and what the "
+        "textfile unit writes, are the kernel's figures; no process stays"
+    )
+    return Case("apt install ./balloon-agent-metrics_*.deb", verifies, act)
+
+
+def _metrics_purged() -> Case:
+    def act(scene: Scene) -> None:
+        daemon = shown(scene, "MainPID")
+        sh(scene, f"{APT} purge balloon-agent-metrics")
+        refused = scene.domain.run(["python3", "-c", SCRAPE])
+        assert b"ConnectionRefusedError" in refused.err, str(refused)
+        listed = sh(scene, "systemctl list-units --all --no-legend 'balloon-agent*'").text
+        assert UNIT in listed, listed
+        assert "metrics" not in listed, listed
+        assert "textfile" not in listed, listed
+        sh(scene, f"rmdir -p --ignore-fail-on-non-empty {COLLECTED}; test ! -e {COLLECTED}")
+        assert shown(scene, "MainPID") == daemon, "the daemon was restarted"
+        expect_alive(scene)
+
+    verifies = "nobody listens, its units and its file are gone, the daemon goes on undisturbed"
+    return Case("apt purge balloon-agent-metrics", verifies, act)
+
+
 def _upgraded() -> Case:
     def act(scene: Scene) -> None:
         sh(scene, f"echo '{MARK}' >>{CONFIG}")
         old, sequence = shown(scene, "MainPID"), int(published(scene, "seq") or 0)
         version = sh(scene, "dpkg-query -W -f '${Version}' balloon-agent").text
         keep = "-o Dpkg::Options::=--force-confold"
-        sh(scene, f"cd {DEBS}/newer && {APT} {keep} install ./balloon-agent_*.deb")
+        sh(scene, f"cd {DEBS}/newer && {APT} {keep} install ./balloon-agent*.deb")
         now = sh(scene, "dpkg-query -W -f '${Version}' balloon-agent").text
         assert now != version, f"still {now}"
         sh(scene, f"grep -q '{MARK}' {CONFIG}; rm -f {CONFIG}.dpkg-*")
@@ -119,9 +182,13 @@ def _upgraded() -> Case:
         expect_alive(scene)
         assert int(published(scene, "seq") or 0) > sequence, "the sequence started anew"
         assert published(scene, "state") == "settled"
+        scraped_bytes(sh(scene, f"python3 -c '{SCRAPE}'").text, "xen_balloon_current_bytes")
         scene.measure("upgrade", f"{version} to {now}")
 
-    verifies = "the changed configuration is kept, the daemon restarted, the sequence goes on"
+    verifies = (
+        "the changed configuration is kept, the daemon restarted, the sequence goes on, the "
+        "metrics are served"
+    )
     return Case("upgrade", verifies, act)
 
 
@@ -156,9 +223,7 @@ def _removed(mib: int) -> Case:
         sh(scene, f"systemctl restart {UNIT}")
         expect_alive(scene)
         scene.mem_set(mib)
-        end = time.monotonic() + SETTLE_WITHIN_S
-        while scene.truth()["current_kib"] != FLOOR_MIB * 1024:
-            assert time.monotonic() < end, f"the guard does not hold: {scene.truth()}"
+        scene.reaches(FLOOR_MIB * 1024, SETTLE_WITHIN_S, "the guard does not hold there")
         sh(scene, f"{APT} remove balloon-agent")
         truth = scene.truth()
         assert truth["target_kib"] == truth["current_kib"] == mib * 1024, truth
@@ -198,8 +263,10 @@ SCENARIOS: Final = (
             _looked_at(),
             with_daemon(steps.mem_set(768)),
             _stopped_and_started(),
+            _metrics(),
             _upgraded(),
             _reinstalled(),
+            _metrics_purged(),
             _removed(512),
             _purged(),
         ),
