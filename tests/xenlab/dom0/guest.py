@@ -22,6 +22,8 @@ UP_WITHIN_S_PER_GIB: Final[dict[Kind, float]] = {"pv": 0, "pvh": 60, "hvm": 60, 
 """What a guest boots believing in has to be given back first, page by page."""
 SAVE_WITHIN_S: Final = 600.0
 LOOK_AFTER_S: Final = 10.0
+XL_WITHIN_S: Final = 20.0
+DESTROY_WITHIN_S: Final = 60.0
 SYSTEMD_WORDS: Final = ("systemd.show_status=0", "systemd.wants=lab-channel.service")
 HVM_CONFIG: Final = ('vga = "none"', "vnc = 0", "sdl = 0", "nographic = 1", "usb = 0")
 
@@ -133,10 +135,10 @@ class Guest:
                 pipe.unlink()
 
     def alive(self) -> bool:
-        """Tell whether the domain is there and has not crashed."""
-        listed = toolstack.run(["xl", "list", str(self.domid)])
+        """Tell whether the domain is there and has not crashed, as far as that can be told."""
+        listed = toolstack.run(["xl", "list", str(self.domid)], XL_WITHIN_S)
         if listed.status:
-            return False
+            return listed.status == toolstack.TIMED_OUT
         state = listed.text.splitlines()[-1].split()[4]
         return not set(state) & set("sdc")
 
@@ -149,7 +151,7 @@ class Guest:
         if self._console:
             self._console.close()
         with contextlib.suppress(RuntimeError):
-            toolstack.must(["xl", "destroy", str(self.domid)])
+            toolstack.must(["xl", "destroy", str(self.domid)], DESTROY_WITHIN_S)
 
     def _open(self) -> Console:
         if self._console is None:

@@ -26,20 +26,22 @@ class Done(NamedTuple):
 
 def run(argv: list[str], timeout_s: float = 120, user: int | None = None) -> Done:
     """Run a command in dom0, as root or as the user with that number."""
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+    )
     try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            user=user,
-            group=user,
-            extra_groups=None if user is None else [],
-        )
+        out, err = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as expired:
+        # Not waited for: what waits for a dead xenstored within the kernel cannot be killed.
+        process.kill()
         return Done(TIMED_OUT, expired.stdout or b"", expired.stderr or b"")
-    return Done(done.returncode, done.stdout, done.stderr)
+    return Done(process.returncode, out, err)
 
 
 def must(argv: list[str], timeout_s: float = 120) -> str:

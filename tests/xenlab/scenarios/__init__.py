@@ -13,6 +13,7 @@ from tests.xenlab.scenarios import (
     guest_types,
     kernels,
     lifecycle,
+    lost,
     package,
     planned,
     pressure,
@@ -32,6 +33,7 @@ MODULES: Final = (
     pressure,
     sudden,
     kernels,
+    lost,
 )
 ALL: Final[dict[str, Scenario]] = {
     scenario.name: scenario for module in MODULES for scenario in module.SCENARIOS

@@ -103,7 +103,7 @@ def watched_over() -> Case:
     """The watchdog with a short period, so that its pings and their absence are seen."""
 
     def act(scene: Scene) -> None:
-        _set_watchdog(scene, WATCHDOG_S)
+        set_watchdog(scene, WATCHDOG_S)
         ping, pings = shown(scene, LAST_PING), 0
         end = time.monotonic() + SETTLE_WITHIN_S
         while pings < PINGS_SEEN:
@@ -117,7 +117,7 @@ def watched_over() -> Case:
         _wait_for_another(scene, stopped)
         log = scene.domain.run(["journalctl", "--boot", "--no-pager", "--unit", UNIT]).text
         assert "Failed with result 'watchdog'" in log, log[-1500:]
-        _set_watchdog(scene, None)
+        set_watchdog(scene, None)
         expect_alive(scene, restarts=0)
 
     verifies = (
@@ -127,7 +127,8 @@ def watched_over() -> Case:
     return Case("the watchdog", verifies, act)
 
 
-def _set_watchdog(scene: Scene, seconds: int | None) -> None:
+def set_watchdog(scene: Scene, seconds: int | None) -> None:
+    """Restart the unit with another period of its watchdog, None for its own."""
     value = "" if seconds is None else f"[Service]\\nWatchdogSec={seconds}\\n"
     script = f"""
         mkdir -p /run/systemd/system/{UNIT}.d
