@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.guard import GUARD_REMEMBERS_S
 from agent.core.policy_settings import Mode, PolicySettings
 from agent.core.policy_view import floor_kib
 from agent.core.situation import understand
@@ -52,13 +53,14 @@ def test_while_a_shrink_is_held_the_host_knows_the_floor_closely(mode: Mode) -> 
     run.plan(1.0, "workload", 380)
     run.plan(5.0, "host-asks", 200)
     run.plan(60.0, "workload", 250)
-    run.plan(90.0, "workload", 150)
+    run.plan(120.0, "workload", 150)
     run.until(50.0)
     assert run.rule == "held-at-floor"
-    for when_s in (60.0, 90.0):
-        run.until(when_s + HELD_S + MOMENT_S)
+    remembered_s = 2 * GUARD_REMEMBERS_S if mode == "guard" else 0.0
+    for when_s in (60.0, 120.0):
+        run.until(when_s + remembered_s + HELD_S + MOMENT_S)
         assert run.off_kib <= NEAR_KIB
-        run.until(when_s + 25.0)
+        run.until(when_s + remembered_s + 25.0)
         assert run.rule == "held-at-floor"
         assert run.off_kib <= CLOSE_KIB
 
