@@ -16,7 +16,9 @@ help: ## this list
 
 run: $(VENV)/runs ## show this guest's memory; not on Xen: that of the built-in simulated guest
 	@$(BIN)/balloon-agent status || { code=$$?; \
-	  if [ $$code -eq 69 ]; then echo; $(BIN)/balloon-agent --sim balloon-up status; \
+	  if [ $$code -eq 69 ]; then \
+    echo "$(BIN)/balloon-agent --sim balloon-up status"; \
+    $(BIN)/balloon-agent --sim balloon-up status; \
 	  else [ $$code -lt 64 ]; fi; }
 
 demo: $(VENV)/runs ## two guests without and with the agent, simulated; plots in dist/demo

@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.unprivileged import TOP
+import agent
 
 TIMEOUT_S: Final = 60.0
 PROMPT: Final = "it-is-your-turn"
@@ -110,7 +110,11 @@ def shell(
     home = tmp_path_factory.mktemp(name)
     command = home / "bin" / "balloon-agent"
     command.parent.mkdir()
-    words = {"top": TOP, "python": sys.executable, "told": home / "told"}
+    words = {
+        "top": Path(agent.__file__).parents[1],
+        "python": sys.executable,
+        "told": home / "told",
+    }
     command.write_text(
         STAND_IN.format(**{key: shlex.quote(str(word)) for key, word in words.items()})
     )
