@@ -12,7 +12,14 @@ from agent import __version__
 from agent.cli import command_of, exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import VARIABLE, answer_every_tab_in_zsh, scenarios_beginning_with
-from agent.cli.endings import complain, ended, explained, explained_as, is_of_the_output
+from agent.cli.endings import (
+    as_sentence,
+    complain,
+    ended,
+    explained,
+    explained_as,
+    is_of_the_output,
+)
 from agent.cli.which_domain import WhichDomain
 
 # Command -> where it is, and its line in --help.  A module is imported when its command runs.
@@ -171,9 +178,7 @@ def _explain(error: BaseException) -> int:
 def _told(error: click.ClickException) -> str:
     """What click says, as a sentence that ends in what to do."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    sentence = error.format_message()
-    if not sentence.endswith((".", "?", "!")):
-        sentence += "."
+    sentence = as_sentence(error.format_message())
     if not isinstance(error, click.UsageError) or "balloon-agent" in sentence:
         return sentence
     return f"{sentence} See {context.command_path if context else 'balloon-agent'} --help."

@@ -6,7 +6,7 @@ import sys
 import click
 
 from agent.cli import exit_codes
-from agent.cli.endings import complain
+from agent.cli.endings import as_sentence, complain
 from agent.daemon.config import DIRECTORY, ConfigError, load_config
 
 _FILE = click.option(
@@ -37,7 +37,7 @@ def check(named: str | None) -> int:
     try:
         found = load_config(named)
     except ConfigError as error:
-        complain(f"{error}.")
+        complain(as_sentence(str(error)))
         return exit_codes.CONFIGURATION
     files = ", ".join(found.files) or "no file, all defaults"
     sys.stdout.write(f"The configuration is good ({files}).\n")
@@ -57,6 +57,6 @@ def show(named: str | None, *, default: bool) -> int:
     try:
         sys.stdout.write(effective_text(load_config(named)))
     except ConfigError as error:
-        complain(f"{error}.")
+        complain(as_sentence(str(error)))
         return exit_codes.CONFIGURATION
     return exit_codes.OK

@@ -62,6 +62,11 @@ def silence_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def as_sentence(text: str) -> str:
+    """The text with something at its end that ends a sentence."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def complain(sentence: str) -> None:
     """One line on standard error."""
     sys.stderr.write(f"balloon-agent: {sentence}\n")

@@ -94,6 +94,8 @@ def _tables(path: str) -> dict[str, Any]:
 
     try:
         return tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: no UTF-8 text, see byte {error.start}") from None
     except (ValueError, RecursionError) as error:  # also an integer of too many digits
         raise ConfigError(f"{path}: not TOML: {error}") from None
 

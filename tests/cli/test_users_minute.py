@@ -129,6 +129,15 @@ def words_of(row: Row, filled: dict[str, str]) -> list[str]:
     return [word.format(**filled) for word in row.words.split()]
 
 
+def test_a_sentence_that_asks_back_ends_in_its_question_mark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('mod = "guard"\n')
+    assert main(["config", "check", "--config", str(file)]) == 78
+    assert capsys.readouterr().err.endswith("did you mean mode?\n")
+
+
 @pytest.mark.parametrize("row", MISTAKES, ids=named)
 def test_a_mistake_is_one_sentence_on_standard_error_and_its_status(
     row: Row, filled: dict[str, str], capsys: pytest.CaptureFixture[str]
