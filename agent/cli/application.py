@@ -50,7 +50,8 @@ Examples:
 \b
 Exit status:
   0 ok   1 warning   2 critical   4 unknown
-  64 wrong usage   69 not a Xen domain   77 no permission   78 wrong configuration
+  64 wrong usage     69 not a Xen domain         73 output not written
+  77 no permission   78 wrong configuration
   check ends as Nagios wants it: 0, 1, 2, 3
 """
 

@@ -26,10 +26,10 @@ Examples:
 
 \b
 Thresholds:
-  available memory   WARNING and CRITICAL when less than -w, -c of MemTotal is available
-  balloon            OK settled or moving; WARNING and CRITICAL when it is stuck (retrying,
-                     cancelled, unreachable) at least -d, -D of the target away from it;
-                     WARNING without a driver
+  available memory  WARNING, CRITICAL when less than -w, -c of MemTotal is there
+  balloon           OK settled or moving; WARNING, CRITICAL when it is stuck
+                    (retrying, cancelled, unreachable) at least -d, -D of the
+                    target away from it; WARNING without a driver
 
 \b
 Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for wrong usage).

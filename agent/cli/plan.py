@@ -63,7 +63,7 @@ Examples:
   balloon-agent plan --memory 512M --maxmem 4G
   balloon-agent plan --memory 1G --maxmem 16G --type pvh --kernel 6.1 --json | jq .boots
   balloon-agent plan --type dom0 --memory 2G --maxmem 4G --host-memory 64G
-  balloon-agent plan --target 384M          would shrinking this guest to 384 MiB hurt now?
+  balloon-agent plan --target 384M    would 384 MiB hurt this guest now?
 
 \b
 Exit status: 0 yes   1 risky   2 no   4 cannot be told
