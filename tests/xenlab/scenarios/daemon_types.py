@@ -13,8 +13,10 @@ from tests.xenlab.scenarios.daemon import (
     CONFIGURATION,
     SETTLE_WITHIN_S,
     UNIT,
+    WATCHDOG_S,
     expect_alive,
     killed,
+    set_watchdog,
     start_daemon,
     started,
     with_daemon,
@@ -43,6 +45,7 @@ def _left_alone(kib: int) -> Case:
     """The kernel told by hand to aim elsewhere than the host: mended in a guest, not in dom0."""
 
     def act(scene: Scene) -> None:
+        set_watchdog(scene, WATCHDOG_S)  # Nothing tells the daemon, so it looks with its pings.
         done = scene.domain.run(["sh", "-c", f"echo {kib} >{BALLOON}/target_kb"])
         assert done.status == 0, str(done)
         end = time.monotonic() + LEFT_ALONE_S
@@ -75,6 +78,7 @@ def _put_back() -> Case:
 
     def act(scene: Scene) -> None:
         again.act(scene)
+        set_watchdog(scene, None)
         scene.domain.run(["systemctl", "disable", "--now", UNIT])
         CONFIGURATION.unlink()
 
