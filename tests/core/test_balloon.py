@@ -144,6 +144,14 @@ def test_static_max_tells_the_offset_of_pvh_and_hvm_guests() -> None:
     assert offset(an_hvm_guest()) == (396, "static-max")
 
 
+def test_a_static_max_between_two_pages_counts_as_the_lower_as_the_driver_shifts_it() -> None:
+    whole_kib = a_pvh_guest().host.static_max_kib
+    assert whole_kib is not None
+    for odd_kib in (1, 2, 3):
+        odd = a_pvh_guest(host={"static_max_kib": whole_kib + odd_kib})
+        assert offset(odd) == (388, "static-max")
+
+
 def test_kernels_before_4_13_had_no_offset() -> None:
     assert offset(an_hvm_guest(domain={"kernel": LINUX_2_6_32})) == (0, "same-scale")
 
