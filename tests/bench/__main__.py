@@ -4,6 +4,7 @@
     python3 -m tests.bench                everything, to read; some minutes
     python3 -m tests.bench --markdown     what has a limit or is a ratio, as Markdown
     python3 -m tests.bench --readme       writes it into README.md
+    python3 -m tests.bench --looks 10000 --events 100000    with fewer of them, to be done sooner
 
 What needs Debian's real xenstored is "not measured" without it; `make xenstored` fetches it.
 """
@@ -14,10 +15,11 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.bench import idle, memory, reaction, simulated_day, status_speed, ticks
+from tests.bench import events, idle, memory, reaction, simulated_day, status_speed, ticks
 from tests.bench.rows import Row
 from tests.support.xenstored.daemon import XenstoredMissing
 
@@ -43,19 +45,29 @@ class Line(NamedTuple):
     wanted: str
 
 
-MEASUREMENTS: Final = (
-    Measurement("start", status_speed.rows, timed=True),
-    Measurement("daemon's memory at rest", memory.rows),
-    Measurement("reaction to the host", reaction.rows, timed=True),
-    Measurement("idle for 30 s", idle.rows),
-    Measurement("100,000 looks", ticks.rows),
-    Measurement("simulation", simulated_day.rows),
-)
+def measurements(looks: int = ticks.TICKS, heard: int = events.EVENTS) -> tuple[Measurement, ...]:
+    """Everything there is to measure, with that many looks, and events heard."""
+    simulated = partial(reaction.rows, "published", 60)
+    return (
+        Measurement("start", status_speed.rows, timed=True),
+        Measurement("daemon's memory at rest", memory.rows),
+        Measurement("reaction to the host", reaction.rows, timed=True),
+        Measurement("reaction in the published simulation", simulated, timed=True),
+        Measurement("idle for 30 s", idle.rows),
+        Measurement(f"{looks:,} looks", partial(ticks.rows, looks)),
+        Measurement(f"{heard:,} watch events", partial(events.rows, heard)),
+        Measurement("simulation", simulated_day.rows),
+    )
 
 
-def measured(*, quiet_only: bool = False) -> Iterator[Line]:
+MEASUREMENTS: Final = measurements()
+
+
+def measured(
+    of: Iterable[Measurement] | None = None, *, quiet_only: bool = False
+) -> Iterator[Line]:
     """Every line, as soon as it is known; `quiet_only`: no times while others keep it busy."""
-    for measurement in MEASUREMENTS:
+    for measurement in MEASUREMENTS if of is None else of:
         if quiet_only and measurement.timed and load() > BUSY * cores():
             busy = f"not measured: the machine was busy (load {load():.0f}, {cores()} cores)"
             yield Line(measurement.name, busy, "")
@@ -154,6 +166,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--looks", type=int, default=ticks.TICKS, metavar="COUNT")
+    parser.add_argument("--events", type=int, default=events.EVENTS, metavar="COUNT")
     options = parser.parse_args()
     if options.readme or options.markdown:
         table = []
@@ -164,7 +178,7 @@ def main() -> int:
             into_readme("".join(table))
         return 0
     print(circumstances())
-    for row in measured():
+    for row in measured(measurements(options.looks, options.events)):
         wanted = f"  ({row.wanted})" if row.wanted else ""
         print(f"  {row.what.replace('`', ''):<58} {row.value}{wanted}", flush=True)
     return 0

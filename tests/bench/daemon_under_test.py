@@ -93,6 +93,11 @@ def bare_python() -> Iterator[int]:
         process.stdout.close()
 
 
+def processor_s(pid: int) -> float:
+    """What the process has used; /proc/PID/schedstat counts nanoseconds."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def voluntary_switches(pid: int) -> int:
     """How often the process has gone to sleep: as often as it was woken."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

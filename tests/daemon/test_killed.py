@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.sources.xen_memory import TARGET_FILE
 from tests.support.daemon_process import REPOSITORY, DaemonProcess
 from tests.support.host_view import HOME
 from tests.support.xenstored.guest import Guest
 from tests.support.xenstored.raw_client import RawClient
 
-ROUNDS = 8
+ROUNDS = 6
+LEAST_KIB, MOST_KIB = 262144, 786432  # what the host asks for
 # Replaces a file twice, in child after child, each killed one system call later than the one
 # before, in the middle of a write where that is one; prints how many were killed.
 KILLED_AT_EACH_STEP = """
@@ -75,22 +77,25 @@ def test_killed_at_each_step_of_writing_it_leaves_a_whole_file(tmp_path: Path) -
 
 
 @pytest.mark.xenstored
+@pytest.mark.parametrize("mode", ["follow", "guard", "self"])
 def test_killed_at_random_it_leaves_a_whole_status_and_room_for_the_next(
-    root: Path, guest: Guest, dom0: RawClient
+    root: Path, guest: Guest, dom0: RawClient, mode: str
 ) -> None:
-    rng = random.Random(4)
-    status = root / "run/balloon-agent/status.json"
+    rng = random.Random(mode)
+    status, target = root / "run/balloon-agent/status.json", root / TARGET_FILE
+    words = ("--config", "/dev/null", "--mode", mode)
     for number in range(ROUNDS):
-        with DaemonProcess(root, guest.path, "--config", "/dev/null") as daemon:
+        with DaemonProcess(root, guest.path, *words) as daemon:
             if number % 2:
                 daemon.ready()
-                dom0.write(f"{HOME}/memory/target", 524288 + 4 * number)
+                dom0.write(f"{HOME}/memory/target", rng.choice((262144, 524288, 786432)))
                 daemon.send(signal.SIGHUP)
             time.sleep(rng.uniform(0.0, 0.3))
             daemon.end(signal.SIGKILL)
         if status.exists():
             assert json.loads(status.read_text())["schema"] == 1
-    with DaemonProcess(root, guest.path, "--config", "/dev/null") as daemon:
+        assert LEAST_KIB <= int(target.read_text()) <= MOST_KIB
+    with DaemonProcess(root, guest.path, *words) as daemon:
         daemon.ready()
         assert daemon.status()["daemon"]["pid"] == daemon.process.pid
         assert daemon.end() == 0

@@ -40,6 +40,10 @@ RESTART_S: Final = 2.0
 _CLOCKED: Final = (loop, notify, parts, reporter, turn)
 
 
+class Killed(BaseException):
+    """The daemon's process is gone in this moment; raised by an edge."""
+
+
 class Write:
     """One target written, with what was allowed at that moment."""
 
@@ -276,14 +280,14 @@ class VirtualDaemon:
         self.runs = False
         self._chance = random.Random(0)
         self._config = Config(policy, profile, {}, {}, ())
-        self.bus = Bus("/nonexistent")
-        self.bus.session = cast("XenstoreSession", self.session)
         self.daemon = self._made()
 
     def _made(self) -> Daemon:
+        connection = Bus("/nonexistent")
+        connection.session = cast("XenstoreSession", self.session)
         made = Parts(
             self.root,
-            self.bus,
+            connection,
             cast("Wakeups", self.sleep),
             cast("RuntimeDirectory", self.files),
             self.lines,
@@ -299,10 +303,16 @@ class VirtualDaemon:
         self.runs = False
         try:
             self.daemon.start()
-        except MemoryError:
-            self.domain.clock.after(RESTART_S, self.restart)
+        except (MemoryError, Killed):
+            self._ended()
         else:
             self.runs = True
+
+    def _ended(self) -> None:
+        """Its process is gone; the service manager starts another one soon."""
+        self.session.close()
+        self.runs = False
+        self.domain.clock.after(RESTART_S, self.restart)
 
     def start(self) -> None:
         with self.clock_of_the_domain():
@@ -319,7 +329,11 @@ class VirtualDaemon:
                 timeout_s = self.daemon._timeout_s(clock.now_s)
                 woken = self.sleep.wait(timeout_s, until_s)
                 began_s = clock.now_s
-                self.daemon.serve(woken)
+                try:
+                    self.daemon.serve(woken)
+                except Killed:
+                    self._ended()
+                    continue
                 self.longest_turn_s = max(self.longest_turn_s, clock.now_s - began_s)
                 clock.run_until(clock.now_s + LOOK_S)
 

@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -93,6 +94,24 @@ class RawClient:
     def write(self, path: str, value: bytes | str | int, tx_id: int = 0) -> None:
         data = value if isinstance(value, bytes) else str(value).encode()
         self.request(WRITE, path.encode(), b"\0", data, tx_id=tx_id)
+
+    def write_many(self, path: str, values: Sequence[int]) -> None:
+        """One write after the other, none of them waited for before the last is sent."""
+        packets = []
+        for value in values:
+            self._rq_id += 1
+            payload = b"%s\0%d" % (path.encode(), value)
+            packets.append(RawPacket(WRITE, self._rq_id, 0, payload).encode())
+        self.send(b"".join(packets))
+        answered = 0
+        while answered < len(values):
+            packet = self._receive()
+            if packet.op == WATCH_EVENT:
+                self._keep(packet)
+                continue
+            if packet.op == ERROR:
+                raise RawError(0, packet.payload.rstrip(b"\0").decode())
+            answered += 1
 
     def remove(self, path: str, tx_id: int = 0) -> None:
         self.request(RM, path.encode(), b"\0", tx_id=tx_id)
