@@ -59,10 +59,9 @@ def expect_alive(scene: Scene, *, restarts: int | None = None) -> None:
     assert "ActiveState=active" in state.text, state.text
     if restarts is not None:
         assert shown(scene, "NRestarts") == str(restarts), "the unit was restarted"
-    current = str(scene.truth()["current_kib"])
     end = time.monotonic() + SETTLE_WITHIN_S
-    while published(scene, "actual_kb") != current:
-        assert time.monotonic() < end, f"published {published(scene, 'actual_kb')}, is {current}"
+    while (said := published(scene, "actual_kb")) != str(scene.truth()["current_kib"]):
+        assert time.monotonic() < end, f"published {said}, is {scene.truth()['current_kib']}"
         time.sleep(1)
     done = scene.domain.run(["cat", STATUS_FILE])
     status: dict[str, Any] = json.loads(done.out)
