@@ -12,7 +12,13 @@ from agent.core.host_commands import free_memory, set_populated
 from agent.core.kernel_release import KernelRelease
 from agent.core.situation import Situation
 from agent.core.snapshot import BalloonReading
-from agent.core.unit_rules import BALLOON_DIRECTORY, TARGET_FILE, misread_kernel_target
+from agent.core.unit_rules import (
+    BALLOON_DIRECTORY,
+    LEAST_KIB,
+    TARGET_FILE,
+    misread_host_target,
+    misread_kernel_target,
+)
 from agent.core.units import format_kib, kib_to_pages
 
 ONLINE_ALL: Final = (
@@ -193,7 +199,7 @@ def target_overridden(situation: Situation) -> Finding | None:
         return None
     if balloon.target_kib == wanted_kib or situation.snapshot.domain.domain_type == "dom0-pvh":
         return None
-    if is_snapped(situation) or misread_kernel_target(situation):
+    if is_snapped(situation) or misread_kernel_target(situation) or not _makes_sense(situation):
         return None
     return Finding(
         "target-overridden", "warning",
@@ -204,9 +210,24 @@ def target_overridden(situation: Situation) -> Finding | None:
             "memory/target_kib": situation.snapshot.host.target_kib or 0,
             "offset_kib": situation.offset.kib if situation.offset else 0,
         },
-        f"echo {wanted_kib} > {TARGET_FILE}  # follow the host again",
+        _follow_or_ask(situation, balloon.target_kib, wanted_kib),
         cause="Somebody in the guest wrote target_kb, or the kernel missed the host's change.",
     )  # fmt: skip
+
+
+def _makes_sense(situation: Situation) -> bool:
+    """Whether the host's target is one to follow; other findings tell of the others."""
+    host = situation.snapshot.host
+    beyond = (host.target_kib or 0) > (host.static_max_kib or host.target_kib or 0)
+    return not beyond and misread_host_target(situation) is None
+
+
+def _follow_or_ask(situation: Situation, target_kib: int, wanted_kib: int) -> str:
+    """Nobody is told to paste a target below what the guest uses."""
+    if wanted_kib < (situation.headroom.floor_kib or LEAST_KIB):
+        command = set_populated(situation, target_kib)
+        return f"{command}  # on the host: what the guest uses is more than it asks for"
+    return f"echo {wanted_kib} > {TARGET_FILE}  # follow the host again"
 
 
 def phantom_credit(situation: Situation) -> Finding | None:

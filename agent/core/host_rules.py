@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rules about what the host says of this domain in xenstore."""
 
+import re
 from itertools import pairwise
 from typing import Final
 
@@ -8,11 +9,13 @@ from agent.core.finding import Finding
 from agent.core.host_commands import host_name_of, raise_maximum, set_memory, set_range
 from agent.core.situation import Situation
 from agent.core.snapshot import Snapshot
-from agent.core.unit_rules import misread_host_target
+from agent.core.unit_rules import LEAST_KIB, misread_host_target
 from agent.core.units import MIB_KIB, format_kib
 
 # XAPI and xl allow the toolstack's own difference; what is larger is a contradiction.
 _SLACK_KIB: Final = MIB_KIB
+# In a text as `agent.core.untrusted.excerpt` quotes it.
+_LEADING_DIGITS: Final = re.compile(r"""["'](?: |\\[tnrvf]|\\x0[bc])*([0-9]{1,64})""", re.ASCII)
 
 
 def target_beyond_static_max(situation: Situation) -> Finding | None:
@@ -67,23 +70,40 @@ def _range_in_order(snapshot: Snapshot) -> str:
 
 
 def host_target_garbage(situation: Situation) -> Finding | None:
-    """memory/target is there but is no number."""
+    """memory/target is there but is no plain number."""
     text = situation.snapshot.host.target_text
     if text is None:
         return None
-    snapshot, balloon = situation.snapshot, situation.snapshot.balloon
-    key = f"/local/domain/{host_name_of(snapshot)}/memory/target"
-    offset_kib = situation.offset.kib if situation.offset else 0
-    aims_at_kib = (balloon.target_kib if balloon else None) or 0
+    read_kib = _what_the_kernel_reads_kib(text)
+    deadly = read_kib is not None and read_kib < LEAST_KIB
+    key = f"/local/domain/{host_name_of(situation.snapshot)}/memory/target"
     return Finding(
-        "host-target-garbage", "warning",
-        "The host's memory/target is not a number; the kernel keeps its last target.",
+        "host-target-garbage", "critical" if deadly else "warning",
+        "The host's memory/target is not a number; the kernel keeps its last target."
+        if read_kib is None
+        else f"The host's memory/target is not a plain number; the kernel reads "
+        f"{format_kib(read_kib)} from it.",
         {"memory/target": text},
-        f"xenstore-write {key} {aims_at_kib + offset_kib}  # on the host; in KiB, what the kernel "
-        "aims at now",
-        cause="Something on the host writes the key without looking at what it writes.",
+        f"xenstore-write {key} {_sound_target_kib(situation)}  # on the host: KiB, digits only",
+        cause="Something on the host writes the key without looking at what it writes."
+        + ("" if read_kib is None else " The kernel takes the digits and ignores the rest."),
         actor="host",
     )  # fmt: skip
+
+
+def _what_the_kernel_reads_kib(excerpt: str) -> int | None:
+    """What `xenbus_scanf(..., "%llu")` finds in the key: digits after blanks (balloon.c)."""
+    digits = _LEADING_DIGITS.match(excerpt)
+    return int(digits[1]) % (1 << 64) if digits else None
+
+
+def _sound_target_kib(situation: Situation) -> int:
+    """A target as the host counts it that changes nothing, or stops a fall."""
+    balloon = situation.snapshot.balloon
+    offset_kib = situation.offset.kib if situation.offset else 0
+    target_kib = (balloon.target_kib if balloon else None) or 0
+    current_kib = (balloon.current_kib if balloon else None) or 0
+    return (target_kib if target_kib >= LEAST_KIB else current_kib) + offset_kib
 
 
 def marked_uncooperative(situation: Situation) -> Finding | None:

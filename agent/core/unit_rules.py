@@ -20,7 +20,7 @@ from agent.core.units import GIB_KIB, MIB_KIB, format_kib
 BALLOON_DIRECTORY: Final = "/sys/devices/system/xen_memory/xen_memory0"
 TARGET_FILE: Final = f"{BALLOON_DIRECTORY}/target_kb"
 # No Linux lives in less, so nobody means it.
-_LEAST_KIB: Final = MEM_TOTAL_NO_KIB
+LEAST_KIB: Final = MEM_TOTAL_NO_KIB
 _LARGER_UNITS_KIB: Final = (("MiB", MIB_KIB), ("GiB", GIB_KIB))
 
 
@@ -39,11 +39,11 @@ def misread_host_target(situation: Situation) -> Misread | None:
         return None
     if number > most_kib:
         meant_kib = number // 1024
-        return Misread("bytes", meant_kib) if _LEAST_KIB <= meant_kib <= most_kib else None
-    if number >= _LEAST_KIB:
+        return Misread("bytes", meant_kib) if LEAST_KIB <= meant_kib <= most_kib else None
+    if number >= LEAST_KIB:
         return None
     for unit, unit_kib in _LARGER_UNITS_KIB:
-        if _LEAST_KIB <= number * unit_kib <= most_kib:
+        if LEAST_KIB <= number * unit_kib <= most_kib:
             return Misread(unit, number * unit_kib)
     return None
 
@@ -53,7 +53,7 @@ def misread_kernel_target(situation: Situation) -> bool:
     balloon, wanted_kib = situation.snapshot.balloon, situation.host_target_on_kernel_scale_kib
     if balloon is None or balloon.target_kib is None or wanted_kib is None:
         return False
-    return balloon.target_kib < _LEAST_KIB <= wanted_kib
+    return balloon.target_kib < LEAST_KIB <= wanted_kib
 
 
 def units_trap(situation: Situation) -> Finding | None:

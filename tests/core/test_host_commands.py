@@ -63,6 +63,10 @@ def test_a_target_that_is_no_number_is_mended_with_one_that_changes_nothing() ->
     host_kib = guest.balloon.target_kib + situation.offset.kib
     fixes = {finding.code: finding.fix for finding in assess(guest).findings}
     command = f"xenstore-write /local/domain/5/memory/target {host_kib}  # on the host"
+    assert (
+        "keeps its last target"
+        in {f.code: f for f in assess(guest).findings}["host-target-garbage"].summary
+    )
     assert fixes["host-target-garbage"].startswith(command)
 
 
@@ -90,3 +94,38 @@ def test_no_word_of_the_kernels_command_line_gets_into_a_fix() -> None:
     fixes = [finding.fix for finding in assess(guest).findings]
     assert any("sudoedit /etc/default/grub" in fix for fix in fixes)
     assert not [fix for fix in fixes if re.search(r"reboot\)", fix)]
+
+
+@pytest.mark.parametrize(
+    ("text", "read_as", "severity"),
+    [
+        ("'512M'", "512 KiB", "critical"),
+        ("' 524288 '", "512 MiB", "warning"),
+        (r"'\n524288\n'", "512 MiB", "warning"),
+        ("'0x80000'", "0 KiB", "critical"),
+    ],
+)
+def test_the_digits_that_the_kernel_takes_of_a_garbled_target_are_told(
+    text: str, read_as: str, severity: str
+) -> None:
+    guest = a_pv_guest(host={"target_kib": None, "target_text": text}, balloon={"target_kib": 512})
+    found = {finding.code: finding for finding in assess(guest).findings}["host-target-garbage"]
+    assert f"the kernel reads {read_as} from it" in found.summary
+    assert found.severity == severity
+    # The kernel's own target is deadly by then: the guest keeps what it has.
+    assert found.fix.startswith("xenstore-write /local/domain/5/memory/target 524288  #")
+
+
+def test_a_guest_is_never_told_to_follow_a_target_below_what_it_uses() -> None:
+    guest = a_pv_guest(host={"target_kib": 65536, "static_max_kib": 1048576})
+    found = {finding.code: finding for finding in assess(guest).findings}["target-overridden"]
+    assert found.fix.startswith("xl mem-set 5 524288k  # on the host")
+    roomy = a_pv_guest(host={"target_kib": 786432, "static_max_kib": 1048576})
+    found = {finding.code: finding for finding in assess(roomy).findings}["target-overridden"]
+    assert found.fix.startswith("echo 786432 > ")
+
+
+@pytest.mark.parametrize("number", [512, 768 * 1024 * 1024, 2**64 - 1])
+def test_a_target_that_makes_no_sense_is_not_one_to_follow(number: int) -> None:
+    guest = a_pv_guest(host={"target_kib": number, "static_max_kib": 1048576})
+    assert "target-overridden" not in {finding.code for finding in assess(guest).findings}
