@@ -81,6 +81,7 @@ class SimulatedDomain:
         self._host_changes = 0
         self._host_changes_seen = 0
         self._next_watch_s = clock.now_s
+        self._events_told = 0
         self._foreign_pages = 0
         self.reservation: Reservation = host.create(
             domid, self.boot.xen_pages, self.boot.max_pages, self.boot.on_demand_pages
@@ -159,10 +160,13 @@ class SimulatedDomain:
         kernel_files.write(self, path, text)
 
     def advance_to(self, time_s: float) -> bool:
-        """Let virtual time pass up to `time_s`; whether anything happened."""
-        before = self.clock.events_run
+        """Let virtual time pass up to `time_s`; whether anything happened since it was last told.
+
+        Somebody else who has the clock may have let it run meanwhile.
+        """
         self.clock.run_until(time_s)
-        return self.clock.events_run != before
+        told, self._events_told = self._events_told, self.clock.events_run
+        return self._events_told != told
 
     def next_event_s(self) -> float | None:
         """When something will happen next; None when nothing is planned."""

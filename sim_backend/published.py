@@ -45,7 +45,7 @@ class Publishable(Protocol):
         ...
 
     def advance_to(self, time_s: float) -> bool:
-        """Let time pass up to `time_s`; whether anything happened."""
+        """Let time pass up to `time_s`; whether anything happened since it was last told."""
         ...
 
     def next_event_s(self) -> float | None:
