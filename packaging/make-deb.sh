@@ -8,15 +8,19 @@ set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 into=${1:?usage: make-deb.sh DIRECTORY}
 
-if ! command -v dpkg-buildpackage >/dev/null; then
-    echo "Debian's build tools are not here; on Debian 12 or later: apt install dpkg-dev" >&2
-    exit 1
-fi
 profiles=
 case " ${DEB_BUILD_OPTIONS:-} " in *" nocheck "*) profiles=nocheck ;; esac
-if ! missing=$(dpkg-checkbuilddeps -P "$profiles" "$here/packaging/debian/control" 2>&1); then
-    echo "To build the package Debian packages are missing; as root:" >&2
-    echo "  apt install ${missing##*: }" | sed 's/ ([^)]*)//g' >&2
+if ! command -v dpkg-buildpackage >/dev/null; then
+    missing="dpkg-dev, and what the build needs"
+elif ! missing=$(dpkg-checkbuilddeps -P "$profiles" "$here/packaging/debian/control" 2>&1); then
+    missing=${missing##*: }
+else
+    missing=
+fi
+if [ -n "$missing" ]; then
+    echo "To build the package Debian packages are missing: $missing." >&2
+    echo "On Debian 12 or later, as root:" >&2
+    echo "  apt-get build-dep${profiles:+ -P $profiles} $here/packaging" >&2
     exit 1
 fi
 

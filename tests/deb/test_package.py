@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from agent import __version__
-from tests.deb.conftest import TREE
+from tests.deb.conftest import ELSEWHERE, RELEASE, TREE, mmdebstrap
 
 pytestmark = pytest.mark.deb
 
@@ -19,6 +19,10 @@ STORY: Final = Path(__file__).parent / "life-of-a-package.sh"
 LISTING: Final = STORY.with_name("what-is-there.sh")
 # What a small Debian has, and what its administrator would look at the agent with.
 ROOT_PACKAGES: Final = "systemd,man-db"
+# Said by Debian 12's lintian, for information, of every service without an init script; Debian 13's
+# knows it no longer, and takes an override of it for an error.  The daemon lives by what systemd
+# gives it: notification, watchdog, sandbox.  Under another init the commands work.
+WITHOUT_SYSTEMD: Final = "package-supports-alternative-init-but-no-init.d-script"
 
 
 def run(*command: str | Path) -> str:
@@ -61,11 +65,15 @@ def test_no_file_is_outside_the_places_of_a_package(debs: Path) -> None:
 
 
 def test_lintian_has_nothing_to_say(debs: Path) -> None:
-    if shutil.which("lintian") is None:
-        pytest.skip("lintian is not there: apt-get install lintian")
-    (changes,) = debs.glob("*.changes")
-    as_root = ["--allow-root"] if os.geteuid() == 0 else []
-    run("lintian", "--fail-on=error,warning,info", "--display-info", *as_root, changes)
+    if ELSEWHERE:
+        said = (debs / "lintian").read_text()
+    else:
+        if shutil.which("lintian") is None:
+            pytest.skip("lintian is not there: apt-get install lintian")
+        (changes,) = debs.glob("*.changes")
+        as_root = ["--allow-root"] if os.geteuid() == 0 else []
+        said = run("lintian", "--fail-on=none", "--display-info", *as_root, changes)
+    assert [line for line in said.splitlines() if WITHOUT_SYSTEMD not in line] == []
 
 
 def test_every_lintian_override_says_why() -> None:
@@ -79,17 +87,11 @@ def test_every_lintian_override_says_why() -> None:
 def test_installed_upgraded_removed_and_purged_a_debian_is_as_it_was(
     debs: Path, newer_debs: Path
 ) -> None:
-    """In a fresh Debian 12 of its own; what the packages need comes from Debian's archive."""
-    hooks = [
-        f"--customize-hook=copy-in {STORY} {LISTING} {debs} {newer_debs} /",
-        f'--customize-hook=chroot "$1" sh /{STORY.name} /{debs.name} /{newer_debs.name}',
-    ]
-    mode = "root" if os.geteuid() == 0 else "unshare"
-    story = subprocess.run(
-        ["mmdebstrap", f"--mode={mode}", "--variant=apt", "--format=null", "--quiet",
-         f"--include={ROOT_PACKAGES}", *hooks, "bookworm", "/dev/null"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        check=False,
-    )  # fmt: skip
-    assert story.returncode == 0, story.stdout[-8000:]
-    assert "ok: purged: packages and files are as they were" in story.stdout
+    """In a fresh Debian of its own; what the packages need comes from Debian's archive."""
+    said = mmdebstrap(
+        RELEASE,
+        ROOT_PACKAGES,
+        f"copy-in {STORY} {LISTING} {debs} {newer_debs} /",
+        f'chroot "$1" sh /{STORY.name} /{debs.name} /{newer_debs.name}',
+    )
+    assert "ok: purged: packages and files are as they were" in said
