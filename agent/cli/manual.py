@@ -46,7 +46,7 @@ the live view appends frames and writes no control codes, as a serial console wa
 .B BALLOON_AGENT_DEBUG
 Any value: an internal error shows where it happened.
 .SH SHELL COMPLETION
-The Debian package brings it. Elsewhere it is put into place once, as root or into your own directory:
+The Debian package brings it. Elsewhere put it into place once, as root or into your own directory:
 .PP
 .nf
 .RS
