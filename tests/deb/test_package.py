@@ -17,8 +17,9 @@ pytestmark = pytest.mark.deb
 
 STORY: Final = Path(__file__).parent / "life-of-a-package.sh"
 LISTING: Final = STORY.with_name("what-is-there.sh")
-# What a small Debian has, and what its administrator would look at the agent with.
-ROOT_PACKAGES: Final = "systemd,man-db"
+# What a small Debian has (netbase and tzdata by their priority: where Python brings them, apt does
+# not take them away again), and what its administrator would look at the agent with.
+ROOT_PACKAGES: Final = "systemd,man-db,netbase,tzdata"
 # Said by Debian 12's lintian, for information, of every service without an init script; Debian 13's
 # knows it no longer, and takes an override of it for an error.  The daemon lives by what systemd
 # gives it: notification, watchdog, sandbox.  Under another init the commands work.
