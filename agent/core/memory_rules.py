@@ -9,13 +9,10 @@ from agent.core.finding import Finding
 from agent.core.host_commands import set_populated
 from agent.core.kernel_regimes import regime_of
 from agent.core.situation import Situation
-from agent.core.unit_rules import misread_host_target
 from agent.core.units import MIB_KIB, format_kib
 
-# Shares of current_kb that page structures may take: 5 % is reached at maxmem = 3.2 x memory,
-# 10 % at 6.4 x.
+# The share of current_kb that page structures may take: reached at maxmem = 3.2 x memory.
 STRUCT_SHARE_TOLD_PERCENT: Final = 5
-STRUCT_SHARE_BAD_PERCENT: Final = 10
 # The map's size as a multiple of what was populated, where Linux's limit is at work: 10 times
 # as much on top (arch/x86/xen/setup.c, EXTRA_MEM_RATIO), 10 times in all in the oldest kernels.
 _CLAMP_FROM: Final = 9.9
@@ -105,16 +102,20 @@ def _what_cut_the_map(situation: Situation, boot_ram_kib: int) -> tuple[str, str
 
 
 def page_struct_overhead(situation: Situation) -> Finding | None:
-    """Page structures for RAM that is not there, hot-added or from boot, eat the RAM that is."""
+    """Page structures for RAM that is not there, hot-added or from boot, eat the RAM that is.
+
+    Worth knowing and no more, however large: it was settled when the guest was configured, and only
+    another boot changes it.  `plan` warns before that.
+    """
     firmware_map, balloon = situation.snapshot.firmware_map, situation.snapshot.balloon
     if firmware_map is None or balloon is None or not balloon.current_kib:
         return None
     structs_kib = struct_pages_kib(firmware_map)
     share = structs_kib * 100 / balloon.current_kib
-    if share <= STRUCT_SHARE_TOLD_PERCENT or misread_host_target(situation) is not None:
+    if share <= STRUCT_SHARE_TOLD_PERCENT:
         return None
     return Finding(
-        "page-struct-overhead", "warning" if share > STRUCT_SHARE_BAD_PERCENT else "info",
+        "page-struct-overhead", "info",
         f"Page structures for the whole map take {format_kib(structs_kib)}, {share:.0f} % of what "
         "the guest has now.",
         {

@@ -4,13 +4,16 @@
 The codes are those of the findings that a running guest of that shape shows.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from agent.core.finding import Evidence, Severity
 from agent.core.kernel_regimes import regime_of
-from agent.core.memory_rules import STRUCT_SHARE_BAD_PERCENT, STRUCT_SHARE_TOLD_PERCENT
+from agent.core.memory_rules import STRUCT_SHARE_TOLD_PERCENT
 from agent.core.plan import SECTION_KIB, Plan, plan
 from agent.core.units import MIB_KIB, format_kib
+
+# Reached at maxmem = 6.4 x memory.
+_STRUCT_SHARE_BAD_PERCENT: Final = 10
 
 
 class Limit(NamedTuple):
@@ -104,7 +107,7 @@ def _page_structs(made: Plan) -> Limit | None:
     if share <= STRUCT_SHARE_TOLD_PERCENT:
         return None
     return Limit(
-        "page-struct-overhead", "warning" if share > STRUCT_SHARE_BAD_PERCENT else "info",
+        "page-struct-overhead", "warning" if share > _STRUCT_SHARE_BAD_PERCENT else "info",
         f"Page structures for the whole map take {format_kib(structs_kib)}, {share:.0f} % of what "
         "the guest starts with.",
         {

@@ -13,7 +13,6 @@ from agent.core.diagnosis import CODES
 from agent.sources.xenstore_errors import XenstoreLost
 from agent.sources.xenstore_session import XenstoreSession
 from tests import captures
-from tests.support.captured import assessed
 
 Run = Callable[..., tuple[int, str]]
 
@@ -45,16 +44,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return run_command
 
 
-def what_its_map_costs(name: str) -> set[str]:
-    """Of a guest whose map is more than 6.4 times what it has, page structures are a tenth."""
-    snapshot = assessed(name).situation.snapshot
-    assert snapshot.firmware_map
-    assert snapshot.balloon
-    assert snapshot.balloon.current_kib
-    large = snapshot.firmware_map.ram_kib > 6.4 * snapshot.balloon.current_kib
-    return {"page-struct-overhead"} if large else set()
-
-
 def diagnosed(run: Run, *words: str) -> tuple[int, dict[str, Any]]:
     status, text = run(*words, "doctor", "--json")
     return status, json.loads(text)
@@ -68,7 +57,7 @@ def test_on_a_real_guest_the_findings_are_the_right_ones(
     status, diagnosis = diagnosed(run, "--root", str(root))
     to_mend = {f["code"] for f in diagnosis["findings"] if f["severity"] != "info"}
     remarks = {f["code"] for f in diagnosis["findings"]} - to_mend
-    assert to_mend == TO_MEND.get(name, set()) | what_its_map_costs(name)
+    assert to_mend == TO_MEND.get(name, set())
     assert remarks <= REMARKS
     assert status == {"ok": 0, "warning": 1, "critical": 2}[diagnosis["verdict"]]
 

@@ -41,7 +41,7 @@ SCENARIOS: Final = (
         (
             steps.booted(current_kib=262144, ram_kib=2883200),
             as_planned(),
-            steps.healthy("page-struct-overhead"),
+            steps.healthy(),
             steps.mem_set(1024),
             steps.mem_set(256),
         ),

@@ -42,24 +42,18 @@ def booted(**expected: int) -> Case:
     return Case("boot", AGREE, act)
 
 
-def healthy(*expected: str) -> Case:
-    """The doctor's visit to a guest that is well.
-
-    Args:
-        expected: findings above info that belong to a guest of this shape.
-    """
+def healthy() -> Case:
+    """The doctor's visit to a guest that is well."""
 
     def act(scene: Scene) -> None:
         done = scene.agent("doctor", "--json")
         assert done.status in VERDICT_STATUSES, f"balloon-agent doctor: {done}"
         found = json.loads(done.out)["findings"]
-        above = {finding["code"] for finding in found if finding["severity"] != "info"}
-        assert above == set(expected), "\n".join(map(str, found))
-        informed = sorted(finding["code"] for finding in found if finding["severity"] == "info")
+        assert not [f for f in found if f["severity"] != "info"], "\n".join(map(str, found))
+        informed = sorted(finding["code"] for finding in found)
         scene.measure("worth knowing", ", ".join(informed) or "nothing")
 
-    beside = f" but {', '.join(expected)}" if expected else ""
-    return Case("doctor", f"nothing is found above info{beside}", act)
+    return Case("doctor", "nothing is found above info", act)
 
 
 def as_ordinary_user() -> Case:
