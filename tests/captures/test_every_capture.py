@@ -28,6 +28,8 @@ IN_MOTION = MOVED_BETWEEN_TWO_FILES | {
     "pv-512-1024-moving/moving-1024-to-384",
     "pvh-512-1024-moving/moving-384-to-1024",
 }
+# dom0 looked when the guest had been given its memory back.
+LISTED_LATER = {"pv-512-1024-units/target-in-mib"}
 
 
 def situation_of(name: str) -> Situation:
@@ -85,7 +87,7 @@ def test_what_is_populated_agrees_with_what_dom0_saw() -> None:
 
     def agrees(name: str) -> bool:
         off_mib = current_kib(name) / MIB - load(name).meta["xl_list_mib"]
-        return name in IN_MOTION or abs(off_mib) <= (1 if is_pv(name) else 2)
+        return name in IN_MOTION | LISTED_LATER or abs(off_mib) <= (1 if is_pv(name) else 2)
 
     assert all_that_fail(agrees) == set()
 

