@@ -87,7 +87,7 @@ def in_words(name: str, row: Row) -> Line:
     """A figure with its unit; a ratio counts times."""
     number = f"{row.value:,.0f}" if abs(row.value) >= 1000 else f"{row.value:.3g}"
     unit = row.unit or ("times" if " / " in row.what else "")
-    wanted = {None: "", 0: "0"}.get(row.wanted, f"at most {row.wanted or 0:g}")
+    wanted = "" if row.wanted is None else f"at most {row.wanted:g}" if row.wanted else "0"
     missed = "" if row.is_good else " (missed)"
     return Line(f"{name}: {row.what}", f"{number} {unit}".rstrip() + missed, wanted)
 
