@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The pictures of the documents, each made by the program from a guest that the tests have."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from agent.report.styled import Line, Span
 from sim_backend.demonstration import play
 from tests.pictures.terminal_svg import screen_svg
 from tests.support.captured import assessed
+from tests.xenlab import demonstration, paths
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "pictures"
 GUEST: Final = "pv-512-1024/boot"
@@ -21,7 +23,13 @@ def pictures() -> Mapping[str, str]:
     found = {"status.svg": _status()}
     for told in play():
         found |= {f"demo-{name}": svg for name, svg in told.plots().items()}
-    return found
+    return found | _on_xen()
+
+
+def _on_xen() -> dict[str, str]:
+    """The demonstration as a real Xen played it last."""
+    told = json.loads(paths.LAST_DEMONSTRATION.read_text())
+    return {f"xen-{name}.svg": demonstration.picture(told, name) for name in demonstration.STORIES}
 
 
 def _status() -> str:

@@ -25,8 +25,7 @@ def test_every_picture_is_made_and_shown_somewhere() -> None:
     documents = [*TOP.glob("*.md"), *(TOP / "docs").glob("*.md")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
     kept = {path.name for path in FOLDER.iterdir()}
-    seen = {name for name in kept if name.startswith("xen-")}  # curves of real runs are data
-    assert kept - seen == set(MADE)
+    assert kept == set(MADE)
     assert not [name for name in kept if f"pictures/{name})" not in text]
 
 
