@@ -185,6 +185,7 @@ def _upgraded() -> Case:
         assert int(published(scene, "seq") or 0) > sequence, "the sequence started anew"
         assert published(scene, "state") == "settled"
         scraped_bytes(sh(scene, f"python3 -c '{SCRAPE}'").text, "xen_balloon_current_bytes")
+        sh(scene, "systemctl is-active balloon-agent-textfile.timer")
         scene.measure("upgrade", f"{version} to {now}")
 
     verifies = (
@@ -225,7 +226,10 @@ def _removed(mib: int) -> Case:
         sh(scene, f"systemctl restart {UNIT}")
         expect_alive(scene)
         scene.mem_set(mib)
-        scene.reaches(FLOOR_MIB * 1024, SETTLE_WITHIN_S, "the guard does not hold there")
+        end = time.monotonic() + SETTLE_WITHIN_S
+        # The kernel may have passed the floor before the guard was there.
+        while not mib < (held_mib := scene.truth()["current_kib"] / 1024) <= FLOOR_MIB:
+            assert time.monotonic() < end, f"the guard does not hold: {held_mib:.0f} MiB"
         sh(scene, f"{APT} remove balloon-agent")
         truth = scene.truth()
         assert truth["target_kib"] == truth["current_kib"] == mib * 1024, truth
@@ -233,11 +237,11 @@ def _removed(mib: int) -> Case:
         assert shown(scene, "ActiveState") == "inactive"
         assert shown(scene, "LoadState") == "not-found"
         sh(scene, f"test ! -e /run/balloon-agent; grep -q '{MARK}' {CONFIG}")
-        scene.measure("held, then", f"{FLOOR_MIB} MiB, {truth['current_kib'] // 1024} MiB")
+        scene.measure("held, then", f"{held_mib:.0f} MiB, {truth['current_kib'] // 1024} MiB")
 
     verifies = (
-        f"held at {FLOOR_MIB} MiB by the guard until then; after it the unit is gone, no key is "
-        f"left for the host, current = target = {mib} MiB, the configuration is kept"
+        f"held by the guard's floor of {FLOOR_MIB} MiB until then; after it the unit is gone, no "
+        f"key is left for the host, current = target = {mib} MiB, the configuration is kept"
     )
     return Case(f"mem-set {mib}, apt remove", verifies, act)
 
