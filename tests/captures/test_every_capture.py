@@ -125,7 +125,7 @@ def test_beyond_nr_pages_is_what_was_held_when_the_boot_was_over_or_unknown() ->
 
 
 def test_the_kernel_aims_at_the_hosts_target_less_the_offset() -> None:
-    """Except where somebody in the guest wrote target_kb, and in dom0, which has no such key."""
+    """Except where either was written by hand, and in dom0, which has no such key."""
 
     def aims(name: str) -> bool:
         situation = situation_of(name)
@@ -134,19 +134,22 @@ def test_the_kernel_aims_at_the_hosts_target_less_the_offset() -> None:
 
     wrong = all_that_fail(aims)
     assert {name for name in wrong if not name.startswith("dom0/")} == {
-        "pv-512-1024/guest-target_kb-655360"
+        "pv-512-1024/guest-target_kb-655360",
+        "pv-512-1024-units/target-garbled",
     }
     assert {situation_of(name).snapshot.host.target_kib for name in wrong} >= {None}
 
 
-def test_a_settled_guest_has_nothing_to_worry_about() -> None:
+def test_a_settled_guest_has_nothing_to_worry_about_but_a_garbled_target() -> None:
     settled = {name for name in NAMES if situation_of(name).state == "settled"}
     assert len(settled) >= 80
     worries = {
         name: [f.code for f in assessed(name).findings if RANK[f.severity] > RANK["info"]]
         for name in settled
     }
-    assert {name: codes for name, codes in worries.items() if codes} == {}
+    assert {name: codes for name, codes in worries.items() if codes} == {
+        "pv-512-1024-units/target-garbled": ["host-target-garbage"]
+    }
 
 
 # Noted at the time, from other boots of the same guests: KiB of E820 RAM, current_kb,

@@ -25,6 +25,8 @@ TO_MEND = {
     "pv-512-1024-k510-onlined/memset-768": {"hotplug-offline"},
     "pv-512-1024-k510/memset-1024": {"hotplug-offline"},
     "pv-512-1024-k510/memset-768": {"hotplug-offline"},
+    "pv-512-1024-units/target-garbled": {"host-target-garbage"},
+    "pv-512-1024-units/target-in-bytes": {"units-trap"},
     "pv-512-1024-units/target-in-mib": {"units-trap", "target-retrying"},
     "pv-512-1024/guest-target_kb-655360": {"target-retrying", "target-overridden"},
     "pv-512-1024/xenstore-raw-beyond-maxmem": {"target-beyond-static-max"},
