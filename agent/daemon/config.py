@@ -16,6 +16,8 @@ from agent.daemon.config_values import nearest, value_of
 DIRECTORY: Final = "/etc/balloon-agent"
 _MOST_BYTES: Final = 256 * 1024
 _MOST_FILES: Final = 256
+_TABLES: Final = frozenset(name.partition(".")[0] for name in BY_NAME if "." in name)
+_HEADS: Final = frozenset(f"[{name}]".encode() for name in _TABLES)
 
 
 class ConfigError(Exception):
@@ -88,7 +90,7 @@ def _tables(path: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error.strerror}") from None
     if len(content) > _MOST_BYTES:
         raise ConfigError(f"{path}: longer than {_MOST_BYTES // 1024} KiB")
-    if all(line.strip().startswith((b"#", b"[")) for line in content.splitlines() if line.strip()):
+    if _sets_nothing(content):
         return {}
     import tomllib  # noqa: PLC0415 - 0.7 MiB
 
@@ -100,11 +102,17 @@ def _tables(path: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: not TOML: {error}") from None
 
 
+def _sets_nothing(content: bytes) -> bool:
+    """Whether there are only comments and the heads of tables, as in the file that is shipped."""
+    lines = [line.strip() for line in content.splitlines()]
+    heads = [line for line in lines if line and not line.startswith(b"#")]
+    return len(set(heads)) == len(heads) and _HEADS.issuperset(heads)
+
+
 def _flat(tables: Mapping[str, Any], path: str) -> Iterator[tuple[str, object]]:
     """`guard.step` for what stands as `step` in `[guard]`."""
-    known_tables = {name.partition(".")[0] for name in BY_NAME if "." in name}
     for name, given in tables.items():
-        if name not in known_tables:
+        if name not in _TABLES:
             yield name, given
         elif not isinstance(given, dict):
             raise ConfigError(f"{path}: {name}: a table, written as [{name}]")

@@ -87,6 +87,9 @@ def test_a_file_named_on_the_command_line_stands_alone(tmp_path: Path) -> None:
         ("[guard]\nstall = nan", "guard.stall: nan is not within"),
         ("guard = 1", "guard: a table, written as [guard]"),
         ("mode = ", "not TOML"),
+        ("[guard", "not TOML"),
+        ("[guard]\n[guard]", "not TOML"),
+        ("[gard]", "gard': no such key"),
         ('"\\u001b[31m" = 1', "\\x1b[31m"),
     ],
 )
