@@ -19,6 +19,7 @@ from agent.core.follow import (
     finish_nudge,
     no_host_target,
 )
+from agent.core.headroom import air_kib
 from agent.core.policy_view import View
 from agent.core.units import MIB_KIB, PAGE_KIB, format_kib
 
@@ -62,11 +63,12 @@ def guarded_shrink(view: View) -> Decision | None:
     if view.aim_kib is None or view.aim_kib >= view.current_kib:
         return None
     short = view.short
-    lowest_kib = max(view.aim_kib, view.current_kib if short else view.floor_kib)
+    floor_kib = _watched_floor_kib(view)
+    lowest_kib = max(view.aim_kib, view.current_kib if short else floor_kib)
     next_kib = _next_kib(view, lowest_kib)
     figures = view.numbers(
         aim_kib=view.aim_kib,
-        floor_kib=view.floor_kib,
+        floor_kib=floor_kib,
         next_kib=next_kib,
         available_kib=view.available_kib,
         short="yes" if short else "no",
@@ -91,7 +93,7 @@ def guarded_shrink(view: View) -> Decision | None:
         return nothing(
             "held-at-floor",
             f"The host asks for {format_kib(view.aim_kib)}; the guest needs "
-            f"{format_kib(view.floor_kib)} and is not made smaller.",
+            f"{format_kib(floor_kib)} and is not made smaller.",
             figures,
             view.now_s + _HELD_LOOK_S,
         )
@@ -105,6 +107,18 @@ def guarded_shrink(view: View) -> Decision | None:
         figures,
         view.now_s + _STEP_LOOK_S,
     )
+
+
+def _watched_floor_kib(view: View) -> int:
+    """The floor; with twice the air as long as the guest has not been watched for a while.
+
+    What is taken too much cannot be had back: with the target, the toolstack has lowered what Xen
+    lets the domain have (libxl.c, libxl_set_memory_target).
+    """
+    memory = view.snapshot.memory
+    if memory is None or view.settings.mode != "guard" or not view.memory.use.is_new:
+        return view.floor_kib
+    return min(view.current_kib, view.floor_kib + air_kib(memory) // PAGE_KIB * PAGE_KIB)
 
 
 def _next_kib(view: View, lowest_kib: int) -> int:

@@ -57,8 +57,12 @@ def headroom(snapshot: Snapshot, offset: TargetOffset | None) -> Headroom:
 def needed_kib(current_kib: int, memory: MemoryReading) -> int:
     """The floor: what is in use now and a little air, and never below the size's own minimum."""
     in_use_kib = current_kib - memory.available_kib
-    spare_kib = max(_SPARE_LEAST_KIB, memory.total_kib // _SPARE_SHARE)
-    return min(current_kib, max(in_use_kib + spare_kib, least_kib(current_kib)))
+    return min(current_kib, max(in_use_kib + air_kib(memory), least_kib(current_kib)))
+
+
+def air_kib(memory: MemoryReading) -> int:
+    """What is to stay free above what is in use."""
+    return max(_SPARE_LEAST_KIB, memory.total_kib // _SPARE_SHARE)
 
 
 def least_kib(current_kib: int) -> int:

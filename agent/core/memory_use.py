@@ -39,6 +39,11 @@ class Use(NamedTuple):
         return max(self.peak_kib, self.peak_before_kib)
 
     @property
+    def is_new(self) -> bool:
+        """Whether the guest has been watched for less than a span: its peaks are not known yet."""
+        return self.seen_s is not None and not self.peak_before_kib
+
+    @property
     def below_peak_kib(self) -> int:
         """By how much less was in use at the last look than at the recent peak."""
         return max(0, self.recent_peak_kib - self.in_use_kib)
