@@ -49,7 +49,7 @@ def test_a_guarded_shrink_stops_at_the_floor_and_says_which() -> None:
         assert status["host"]["target_kib"] == 200 * 1024
         assert 400 * 1024 < held_kib < 512 * 1024
         floor_kib = int(dom0.read(f"{there.home}/data/balloon/floor_kb"))
-        assert abs(floor_kib - held_kib) <= 16 * 1024
+        assert 0 <= held_kib - floor_kib <= 40 * 1024  # more air until it has watched for 15 s
         assert daemon.end() == 0
 
 
