@@ -27,8 +27,8 @@ from agent.sources import (
     zoneinfo,
 )
 from agent.sources.hypervisor import NIL_UUID
-from agent.sources.key_store import KeyStore
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
+from agent.sources.xenstore.key_store import KeyStore
 
 # Directories of the kernel that are copied, with all files directly in them or one level below.
 _DIRECTORIES: Final = (

@@ -3,18 +3,18 @@
 
 from collections.abc import Callable
 
-from agent.core.examination import Examination, Look, Watch
-from agent.core.situation import understand
-from agent.core.snapshot import Snapshot
+from agent.core.account.situation import understand
+from agent.core.facts.snapshot import Snapshot
+from agent.core.findings.examination import Examination, Look, Watch
 from agent.sources.daemon_status import read_published_domid
 from agent.sources.guest_keys import read_control_writable, read_guest_keys
 from agent.sources.kernel_complaints import read_kernel_complaints
 from agent.sources.kernel_config import read_kernel_config
-from agent.sources.key_store import KeyStore
-from agent.sources.outcome import ABSENT, OK
+from agent.sources.outcome import ABSENT, OK, Statuses
 from agent.sources.processes import read_processes
 from agent.sources.system_root import SystemRoot
 from agent.sources.vmstat import read_vmstat
+from agent.sources.xenstore.key_store import KeyStore
 
 LOOK_EVERY_S = 0.5
 A_MINUTE_S = 60.0
@@ -26,31 +26,24 @@ def examine(
     snapshot: Snapshot, root: SystemRoot, store: KeyStore, watch: Watch | None
 ) -> Examination:
     """Everything for the doctor; never raises for what a domain may lack."""
-    config = read_kernel_config(root)
-    complaints = read_kernel_complaints(root)
-    counters = read_vmstat(root)
-    processes = read_processes(root)
-    keys = read_guest_keys(store)
-    published = read_published_domid(root)
+    took = Statuses(snapshot.sources)
+    config = took.take("kernel-config", read_kernel_config(root))
+    complaints = took.take("kernel-messages", read_kernel_complaints(root))
+    counters = took.take("vmstat", read_vmstat(root))
+    processes = took.take("processes", read_processes(root))
+    keys = took.take("guest-keys", read_guest_keys(store))
+    took.take("control-permissions", read_control_writable(store))
+    published_domid = took.take("published-status", read_published_domid(root))
+    took["minute-of-watching"] = _minute(watch)
     return Examination(
         situation=understand(snapshot),
-        sources={
-            **snapshot.sources,
-            "kernel-config": config.status,
-            "kernel-messages": complaints.status,
-            "vmstat": counters.status,
-            "processes": processes.status,
-            "guest-keys": keys.status,
-            "control-permissions": read_control_writable(store).status,
-            "published-status": published.status,
-            "minute-of-watching": _minute(watch),
-        },
-        config=config.value,
-        complaints=complaints.value,
-        counters=counters.value,
-        processes=processes.value,
-        keys=keys.value,
-        published_domid=published.value,
+        sources=took,
+        config=config,
+        complaints=complaints,
+        counters=counters,
+        processes=processes,
+        keys=keys,
+        published_domid=published_domid,
         watch=watch,
     )
 

@@ -7,8 +7,8 @@ Relies on docs/design.md A10.
 import os
 from collections.abc import Callable
 
-from agent.core.kernel_release import parse_kernel_release
-from agent.core.snapshot import DomainFacts, MemoryReading, Origin, Snapshot, Zones
+from agent.core.facts.kernel_release import parse_kernel_release
+from agent.core.facts.snapshot import DomainFacts, MemoryReading, Origin, Snapshot, Zones
 from agent.sources import kernel
 from agent.sources.boot_record import read_boot_record
 from agent.sources.firmware_memmap import read_firmware_memmap
@@ -16,13 +16,13 @@ from agent.sources.host_wishes import read_host
 from agent.sources.hypervisor import domain_type, read_hypervisor
 from agent.sources.iomem import read_iomem
 from agent.sources.kernel_log import read_kernel_log
-from agent.sources.key_store import KeyStore
 from agent.sources.meminfo import read_meminfo_lean
 from agent.sources.memory_blocks import read_memory_blocks
-from agent.sources.outcome import DENIED, HIDDEN, Outcome
+from agent.sources.outcome import DENIED, HIDDEN, Outcome, Statuses
 from agent.sources.pressure import read_pressure
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import read_xen_memory
+from agent.sources.xenstore.key_store import KeyStore
 from agent.sources.zoneinfo import read_zoneinfo
 
 _KERNEL_PAGE_SIZES_KIB = (4, 16, 64)
@@ -51,34 +51,20 @@ def gather(
     balloon, balloon_statuses = read_xen_memory(root, sleep)
     if not hypervisor.is_xen and balloon is None:
         raise NotXenError
-    memory = read_memory(root)
-    firmware_map = read_firmware_memmap(root)
-    iomem = read_iomem(root)
-    zones = read_zoneinfo(root)
-    pressure = read_pressure(root)
-    blocks = read_memory_blocks(root)
-    hotplug = kernel.read_hotplug_unpopulated(root)
-    release = kernel.read_release(root)
-    options = kernel.read_memory_options(root)
-    uptime = kernel.read_uptime(root)
-    record = read_boot_record(root)
-    log = read_kernel_log(root)
+    took = Statuses(statuses)
+    firmware_map = took.take("firmware-map", read_firmware_memmap(root))
+    iomem = took.take("iomem", read_iomem(root))
+    memory = took.take("meminfo", read_memory(root))
+    zones = took.take("zoneinfo", read_zoneinfo(root))
+    pressure = took.take("pressure", read_pressure(root))
+    blocks = took.take("memory-blocks", read_memory_blocks(root))
+    hotplug = took.take("hotplug-unpopulated", kernel.read_hotplug_unpopulated(root))
+    release_text = took.take("kernel-release", kernel.read_release(root))
+    options = took.take("kernel-options", kernel.read_memory_options(root))
+    uptime_s = took.take("uptime", kernel.read_uptime(root))
+    record = took.take("boot-record", read_boot_record(root))
+    log = took.take("kernel-log", read_kernel_log(root))
     host, host_statuses = read_host(store)
-    statuses |= {
-        "firmware-map": firmware_map.status,
-        "iomem": iomem.status,
-        "meminfo": memory.status,
-        "zoneinfo": zones.status,
-        "pressure": pressure.status,
-        "memory-blocks": blocks.status,
-        "hotplug-unpopulated": hotplug.status,
-        "kernel-release": release.status,
-        "kernel-options": options.status,
-        "uptime": uptime.status,
-        "boot-record": record.status,
-        "kernel-log": log.status,
-    }
-    release_text = release.value
     return Snapshot(
         origin=origin,
         domain=DomainFacts(
@@ -90,22 +76,22 @@ def gather(
             uuid=hypervisor.uuid or host.uuid,
             domid=host.domid,
             toolstack=host.toolstack,
-            page_kib=_page_kib(root, memory.value, zones.value),
+            page_kib=_page_kib(root, memory, zones),
         ),
-        sources=statuses | balloon_statuses | host_statuses,
-        firmware_map=firmware_map.value,
-        iomem=iomem.value,
+        sources=took | balloon_statuses | host_statuses,
+        firmware_map=firmware_map,
+        iomem=iomem,
         balloon=balloon,
         host=host.wishes,
-        memory=memory.value,
-        zones=zones.value,
-        pressure=pressure.value,
-        blocks=blocks.value,
-        hotplug_unpopulated=hotplug.value,
-        boot_log=log.value,
-        boot_record=record.value,
-        kernel_options=options.value or (),
-        uptime_s=uptime.value,
+        memory=memory,
+        zones=zones,
+        pressure=pressure,
+        blocks=blocks,
+        hotplug_unpopulated=hotplug,
+        boot_log=log,
+        boot_record=record,
+        kernel_options=options or (),
+        uptime_s=uptime_s,
     )
 
 

@@ -10,7 +10,7 @@ import re
 import sys
 from typing import Final, NamedTuple
 
-from agent.daemon.config_text import default_text
+from agent.daemon.config.text import default_text
 
 UNIT_DIRECTORY: Final = "etc/systemd/system"
 CONFIG_FILE: Final = "etc/balloon-agent/config.toml"

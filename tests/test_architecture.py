@@ -29,35 +29,58 @@ HEAVY: Final = {
 # The only file that knows the optional package.
 METRICS_ALONE: Final = "agent/report/metrics_text.py"
 
-# What the simulation may know beyond the core and the seam: (file, module).
-SIMULATION_MAY: Final[set[tuple[str, str]]] = set()
+# What the simulation may know beyond the core and the seam: (file, module). A simulated domain
+# that is read in place of this machine answers as the sources do.
+SIMULATION_MAY: Final = {
+    ("sim_backend/published/in_process.py", "agent.sources.outcome"),
+    ("sim_backend/published/in_process.py", "agent.sources.system_root"),
+}
+
+# A room may import itself and the rooms of the floors below its own, never beside it or above.
+FLOORS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "agent.core": (("facts",), ("boot",), ("account",), ("findings", "policy"), ("plan",)),
+    "sim_backend": (
+        ("clock", "hypervisor", "inotify"),
+        ("xenstore",),
+        ("guest",),
+        ("host",),
+        ("stories",),
+        ("published",),
+    ),
+}
 
 
 class Import(NamedTuple):
-    """One module that a file imports; `inside`: within a function, so only when it runs."""
+    """One module that a file imports.
+
+    `inside`: within a function, so only when it runs; `for_types`: below `if TYPE_CHECKING`, so
+    never.
+    """
 
     file: str
     line: int
     module: str
     inside: bool
+    for_types: bool
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} imports {self.module}"
 
     @property
     def package(self) -> str:
-        """`agent.core` of `agent.core.units`, `os` of `os.path`."""
+        """`agent.core` of `agent.core.facts.units`, `os` of `os.path`."""
         parts = self.module.split(".")
         return ".".join(parts[:2]) if parts[0] == "agent" else parts[0]
 
 
 class _Imports(ast.NodeVisitor):
-    """Collects imports; what stands below `if TYPE_CHECKING` never runs and is left out."""
+    """Collects the imports of a file, wherever they stand."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.found: list[Import] = []
         self._depth = 0
+        self._for_types = False
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._depth += 1
@@ -65,9 +88,10 @@ class _Imports(ast.NodeVisitor):
         self._depth -= 1
 
     def visit_If(self, node: ast.If) -> None:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return
+        before = self._for_types
+        self._for_types |= isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         self.generic_visit(node)
+        self._for_types = before
 
     def visit_Import(self, node: ast.Import) -> None:
         self._add(node, [alias.name for alias in node.names])
@@ -80,7 +104,8 @@ class _Imports(ast.NodeVisitor):
         self._add(node, files or [node.module])
 
     def _add(self, node: ast.stmt, modules: list[str]) -> None:
-        self.found += [Import(self.file, node.lineno, name, self._depth > 0) for name in modules]
+        inside, for_types = self._depth > 0, self._for_types
+        self.found += [Import(self.file, node.lineno, name, inside, for_types) for name in modules]
 
 
 def _is_module(name: str) -> bool:
@@ -98,7 +123,57 @@ def files(*below: str) -> Iterator[Path]:
 
 
 def imports(*below: str) -> list[Import]:
+    """What runs; imports for types alone are left out."""
+    return [one for one in all_imports(*below) if not one.for_types]
+
+
+def all_imports(*below: str) -> list[Import]:
     return [one for path in files(*below) for one in imports_of(path)]
+
+
+def module_of(file: str) -> str:
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """Every module that can be reached from itself."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        places = list(graph.get(start, ()))
+        while places:
+            place = places.pop()
+            if place not in seen:
+                seen.add(place)
+                places += graph.get(place, ())
+        return seen
+
+    return sorted(name for name in graph if name in reached(name))
+
+
+def graph_of(found: list[Import]) -> dict[str, set[str]]:
+    graph: dict[str, set[str]] = {}
+    for one in found:
+        graph.setdefault(module_of(one.file), set()).add(one.module)
+    return graph
+
+
+def misplaced(house: str, found: list[Import]) -> list[Import]:
+    """Imports that go up or sideways between the rooms of a house."""
+    floor_of = {room: n for n, floor in enumerate(FLOORS[house]) for room in floor}
+
+    def room_of(module: str) -> str | None:
+        rest = module.removeprefix(f"{house}.")
+        return rest.split(".")[0] if rest != module else None
+
+    wrong = []
+    for one in found:
+        mine, other = room_of(module_of(one.file)), room_of(one.module)
+        if mine is not None and other is not None and mine != other:
+            assert mine in floor_of, f"{one.file}: the room {mine} has no floor in FLOORS"
+            assert other in floor_of, f"{one}: the room {other} has no floor in FLOORS"
+            wrong += [one] if floor_of[other] >= floor_of[mine] else []
+    return wrong
 
 
 @cache
@@ -110,6 +185,54 @@ def imports_of(path: Path) -> tuple[Import, ...]:
 
 def says(found: list[Import]) -> str:
     return "\n".join(str(one) for one in found)
+
+
+@pytest.mark.parametrize("house", FLOORS)
+def test_a_room_imports_only_from_the_floors_below_it(house: str) -> None:
+    wrong = misplaced(house, all_imports(house.replace(".", "/")))
+    assert not wrong, says(wrong)
+
+
+@pytest.mark.parametrize("house", FLOORS)
+def test_every_module_of_a_house_with_floors_is_in_a_room_that_has_one(house: str) -> None:
+    rooms = {room for floor in FLOORS[house] for room in floor}
+    top = TOP.joinpath(*house.split("."))
+    there = {path.stem for path in top.iterdir() if not path.name.startswith("__")}
+    assert there == rooms
+
+
+@pytest.mark.parametrize(
+    ("file", "module"),
+    [
+        ("agent/core/facts/new.py", "agent.core.account.situation"),
+        ("agent/core/policy/new.py", "agent.core.findings.finding"),
+        ("agent/core/findings/new.py", "agent.core.plan.plan"),
+        ("sim_backend/guest/new.py", "sim_backend.host.libxl"),
+        ("sim_backend/xenstore/new.py", "sim_backend.guest.domain"),
+        ("sim_backend/hypervisor.py", "sim_backend.clock"),
+    ],
+)
+def test_a_file_in_a_folder_that_its_imports_contradict_is_noticed(file: str, module: str) -> None:
+    house = "agent.core" if file.startswith("agent") else "sim_backend"
+    assert misplaced(house, [Import(file, 1, module, inside=False, for_types=True)])
+
+
+def test_no_module_imports_for_types_or_for_use_one_that_imports_it() -> None:
+    assert not circles(graph_of(all_imports("agent", "sim_backend")))
+
+
+def test_a_circle_is_noticed_even_one_for_types_or_within_a_function() -> None:
+    ways = (("a.py", "b", False), ("b.py", "c", True), ("c.py", "a", False), ("d.py", "a", False))
+    found = [Import(file, 1, module, inside, inside) for file, module, inside in ways]
+    assert circles(graph_of(found)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("package", ["agent", "sim_backend"])
+def test_every_folder_says_in_its_init_alone_what_belongs_there(package: str) -> None:
+    for path in files(package):
+        if path.name == "__init__.py" and path.parent != TOP / "agent":
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            assert len(body) == 1, f"{path} holds more than its docstring"
 
 
 def test_the_core_is_pure() -> None:
@@ -130,7 +253,7 @@ def test_the_sources_know_only_the_core() -> None:
 
 def test_pyxs_is_known_to_one_module() -> None:
     users = {one.file for one in imports("agent") if one.package == "pyxs"}
-    assert users == {"agent/sources/xenstore_pyxs.py"}
+    assert users == {"agent/sources/xenstore/pyxs_client.py"}
 
 
 def test_psutil_is_known_to_one_module_and_loaded_when_it_is_asked() -> None:

@@ -9,8 +9,9 @@ from typing import Final
 import click
 import pytest
 
-from agent.cli import command_of, domain_options_first, main
 from agent.cli.application import COMMANDS, application
+from agent.cli.main import main
+from agent.cli.words import command_of, domain_options_first
 from agent.daemon.options import parse_options
 from tests import captures
 from tests.support.documents import (

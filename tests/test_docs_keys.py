@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.core import follow, guard, policy, self_balloon
+from agent.core.policy import decide, follow, guard, self_balloon
 from agent.daemon import published_keys
-from agent.daemon.config_keys import KEYS
-from agent.daemon.config_text import default_text
+from agent.daemon.config.keys import KEYS
+from agent.daemon.config.text import default_text
 from agent.sources import guest_keys, host_wishes
 from tests.support.documents import TOP, text_of
 
@@ -95,7 +95,7 @@ def reasons(module: Any) -> set[str]:
 
 def test_every_reason_of_a_decision_is_documented_and_no_other() -> None:
     documented = {name for row in rows("modes.md", "Every reason") for name in names(row[0])}
-    given = set.union(*(reasons(module) for module in (policy, follow, guard, self_balloon)))
+    given = set.union(*(reasons(module) for module in (decide, follow, guard, self_balloon)))
     assert documented == given | STATES_ON_THE_WAY
 
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from agent.cli import main
+from agent.cli.main import main
 from tests import captures
 from tests.support.documents import DOCUMENTS, TOP, VERDICTS, blocks, example
 

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from agent import __version__
-from agent.cli import command_of, exit_codes
+from agent.cli import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import VARIABLE, answer_every_tab_in_zsh, scenarios_beginning_with
 from agent.cli.endings import (
@@ -21,6 +21,7 @@ from agent.cli.endings import (
     is_of_the_output,
 )
 from agent.cli.which_domain import WhichDomain
+from agent.cli.words import command_of
 
 # Command -> where it is, and its line in --help.  A module is imported when its command runs.
 COMMANDS: Final = {

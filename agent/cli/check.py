@@ -4,7 +4,7 @@
 import click
 
 from agent.cli.which_domain import WhichDomain
-from agent.core.assessment import assess
+from agent.core.findings.assessment import assess
 from agent.report.check_line import EXIT_STATUS, Threshold, Thresholds, check, parse_threshold
 
 

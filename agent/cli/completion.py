@@ -22,7 +22,7 @@ def scenarios_beginning_with(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[str]:
     """The names of the scenarios."""
-    from sim_backend.scenarios import scenario_names  # noqa: PLC0415 - not on a real guest
+    from sim_backend.stories.catalogue import scenario_names  # noqa: PLC0415 - not on a real guest
 
     return [name for name in scenario_names() if name.startswith(incomplete)]
 

@@ -7,7 +7,7 @@ import click
 
 from agent.cli import exit_codes
 from agent.cli.endings import as_sentence, complain
-from agent.daemon.config import DIRECTORY, ConfigError, load_config
+from agent.daemon.config.load import DIRECTORY, ConfigError, load_config
 
 _FILE = click.option(
     "--config", "named", metavar="FILE", help=f"Read this file instead of {DIRECTORY}."
@@ -49,7 +49,7 @@ def check(named: str | None) -> int:
 @click.option("--default", "default", is_flag=True, help="The shipped file, with every key.")
 def show(named: str | None, *, default: bool) -> int:
     """Print the effective configuration, and where each value comes from."""
-    from agent.daemon.config_text import default_text, effective_text  # noqa: PLC0415
+    from agent.daemon.config.text import default_text, effective_text  # noqa: PLC0415
 
     if default:
         sys.stdout.write(default_text())

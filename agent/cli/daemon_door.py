@@ -4,7 +4,8 @@
 import sys
 from collections.abc import Sequence
 
-from agent.cli import command_of, domain_options, exit_codes
+from agent.cli import exit_codes
+from agent.cli.words import command_of, domain_options
 
 
 def run_daemon(words: Sequence[str]) -> int:

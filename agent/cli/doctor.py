@@ -7,9 +7,10 @@ import sys
 import click
 
 from agent.cli import exit_codes
+from agent.cli.options import ascii_option, json_option
 from agent.cli.seconds import Seconds
 from agent.cli.which_domain import WhichDomain
-from agent.core.diagnosis import Diagnosis, diagnose
+from agent.core.findings.diagnosis import Diagnosis, diagnose
 from agent.examine import examine, watched
 
 
@@ -25,7 +26,7 @@ Examples:
 Exit status: 0 nothing to mend, 1 warnings, 2 critical.
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 @click.option(
     "--seconds",
     metavar="N",
@@ -34,7 +35,7 @@ Exit status: 0 nothing to mend, 1 warnings, 2 critical.
     show_default=True,
     help="How long to watch; 0 looks once.",
 )
-@click.option("--ascii", "ascii_only", is_flag=True, help="Write with ASCII characters only.")
+@ascii_option()
 @click.pass_obj
 def doctor(which: WhichDomain, *, as_json: bool, seconds: float, ascii_only: bool) -> int:
     """Look for everything that is known to go wrong with the balloon.

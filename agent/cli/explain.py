@@ -10,8 +10,9 @@ import click
 
 from agent.cli import exit_codes
 from agent.cli.command_error import CommandError
+from agent.cli.options import ascii_option, json_option
 from agent.cli.which_domain import WhichDomain
-from agent.core.daemon_record import DaemonRecord
+from agent.core.facts.daemon_record import DaemonRecord
 from agent.sources.daemon_status import FILE, read_daemon_record
 from agent.sources.outcome import ABSENT, DENIED
 
@@ -26,8 +27,8 @@ Examples:
 Exit status: 0, or 4 where no daemon has left a record or it is out of date.
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--ascii", "ascii_only", is_flag=True, help="Write with ASCII characters only.")
+@json_option("One JSON object.")
+@ascii_option()
 @click.pass_obj
 def explain(which: WhichDomain, *, as_json: bool, ascii_only: bool) -> int:
     """Show the daemon's last decisions in time order: cause, rule, action, outcome.

@@ -7,8 +7,9 @@ import sys
 import click
 
 from agent.cli import exit_codes
+from agent.cli.options import ascii_option, json_option
 from agent.cli.which_domain import WhichDomain
-from agent.core.situation import understand
+from agent.core.account.situation import understand
 
 
 @click.command(
@@ -18,8 +19,8 @@ Examples:
   balloon-agent memmap --json | jq .holes
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; addresses as hex strings.")
-@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
+@json_option("One JSON object; addresses as hex strings.")
+@ascii_option("Draw")
 @click.pass_obj
 def memmap(which: WhichDomain, *, as_json: bool, ascii_only: bool) -> int:
     """Show the firmware's memory map and /proc/iomem side by side.

@@ -10,7 +10,7 @@ import click
 from agent.cli import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
-from agent.core.assessment import assess
+from agent.core.findings.assessment import assess
 
 _MISSING = (
     "metrics needs the Python package prometheus_client: "

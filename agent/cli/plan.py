@@ -9,18 +9,19 @@ from typing import Any, Final
 import click
 
 from agent.cli import exit_codes
+from agent.cli.options import ascii_option, json_option
 from agent.cli.which_domain import WhichDomain
-from agent.core.boot_verdict import Boots
-from agent.core.kernel_release import KernelRelease, parse_kernel_release
-from agent.core.plan import plan as make_plan
-from agent.core.plan_request import (
+from agent.core.boot.verdict import Boots
+from agent.core.facts.kernel_release import KernelRelease, parse_kernel_release
+from agent.core.facts.snapshot import DomainType
+from agent.core.facts.units import parse_size_kib
+from agent.core.plan.plan import plan as make_plan
+from agent.core.plan.request import (
     DEFAULT_KERNEL,
     DEFAULT_VIDEORAM_KIB,
     PlanError,
     PlanRequest,
 )
-from agent.core.snapshot import DomainType
-from agent.core.units import parse_size_kib
 from agent.report.styled import Line
 
 _TYPES: Final[dict[str, DomainType]] = {
@@ -117,8 +118,8 @@ Exit status: 0 yes   1 risky   2 no   4 cannot be told
 @click.option(
     "--target", metavar="SIZE", callback=_size, help="Ask about this size for the guest that runs."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in KiB.")
-@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
+@json_option()
+@ascii_option("Draw")
 @click.pass_obj
 def plan(
     which: WhichDomain,
@@ -187,8 +188,8 @@ def _before_boot(request: PlanRequest, *, as_json: bool, ascii_only: bool | None
 
 
 def _target(which: WhichDomain, target_kib: int, *, as_json: bool, ascii_only: bool | None) -> int:
-    from agent.core.plan_target import advise  # noqa: PLC0415
-    from agent.core.situation import understand  # noqa: PLC0415
+    from agent.core.account.situation import understand  # noqa: PLC0415
+    from agent.core.plan.target import advise  # noqa: PLC0415
 
     situation = understand(which.snapshot())
     advice = advise(situation, target_kib)

@@ -7,7 +7,7 @@ The command itself goes through `agent.cli.daemon_door`, which does not load cli
 import click
 
 from agent.cli.which_domain import WhichDomain
-from agent.core.policy_settings import MODES
+from agent.core.policy.settings import MODES
 
 
 @click.command(

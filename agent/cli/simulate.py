@@ -10,6 +10,7 @@ import click
 from agent.cli import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import scenarios_beginning_with
+from agent.cli.options import ascii_option, json_option
 
 _A_LINE_EACH = 1000  # columns; for a program that reads the list
 
@@ -30,7 +31,7 @@ Exit status: 0 every check passed, 1 one failed.
 )
 @click.argument("scenario", required=False, shell_complete=scenarios_beginning_with)
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios and leave.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in KiB.")
+@json_option()
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw it as SVG.")
 @click.option("--agent", metavar="NAME", default="reference", show_default=True, help="Who acts.")
 @click.option(
@@ -39,7 +40,7 @@ Exit status: 0 every check passed, 1 one failed.
     type=click.Path(file_okay=False),
     help="Tell two stories without and with the agent; write their plots to DIR.",
 )
-@click.option("--ascii", "ascii_only", is_flag=True, help="Write with ASCII characters only.")
+@ascii_option()
 @click.option(
     "--explain", is_flag=True, help="List the decisions as well (modes of the daemon only)."
 )
@@ -74,9 +75,9 @@ def simulate(
 
 
 def _list(as_json: bool) -> int:
-    from sim_backend import report_text, scenarios  # noqa: PLC0415 - not needed on a real guest
+    from sim_backend.stories import catalogue, report_text  # noqa: PLC0415 - not on a real guest
 
-    found = [scenarios.load(name) for name in scenarios.scenario_names()]
+    found = [catalogue.load(name) for name in catalogue.scenario_names()]
     if as_json:
         click.echo(json.dumps([report_text.scenario_object(one) for one in found], indent=2))
         return exit_codes.OK
@@ -101,13 +102,13 @@ def _run(
     plot: str | None,
     ascii_only: bool,
 ) -> int:
-    from sim_backend import report_text, scenarios  # noqa: PLC0415 - not needed on a real guest
-    from sim_backend.agents import AGENTS  # noqa: PLC0415
-    from sim_backend.policy_agent import PolicyAgent  # noqa: PLC0415
+    from sim_backend.stories import catalogue, report_text  # noqa: PLC0415 - not on a real guest
+    from sim_backend.stories.agents import AGENTS  # noqa: PLC0415
+    from sim_backend.stories.policy_agent import PolicyAgent  # noqa: PLC0415
 
-    _must_be_one_of("scenario", name, scenarios.scenario_names())
+    _must_be_one_of("scenario", name, catalogue.scenario_names())
     _must_be_one_of("agent", agent_name, tuple(AGENTS))
-    scenario = scenarios.load(name)
+    scenario = catalogue.load(name)
     agent = AGENTS[agent_name]()
     if explain:
         if not isinstance(agent, PolicyAgent):
@@ -115,7 +116,7 @@ def _run(
         agent.keeps_record = True
     report = scenario.run(seed, agent)
     if plot is not None:
-        from sim_backend.plot import plot_svg  # noqa: PLC0415
+        from sim_backend.stories.plot import plot_svg  # noqa: PLC0415
 
         _write(plot, plot_svg(report))
     if as_json:
@@ -134,7 +135,7 @@ def _run(
 
 
 def _demonstrate(directory: str, seed: int) -> int:
-    from sim_backend import demonstration  # noqa: PLC0415 - not needed on a real guest
+    from sim_backend.stories import demonstration  # noqa: PLC0415 - not needed on a real guest
 
     click.echo("\n".join(demonstration.NOTICE))
     _make_directory(directory)

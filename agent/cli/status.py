@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from agent.cli import exit_codes
+from agent.cli.options import ascii_option, json_option
 from agent.cli.seconds import Seconds
 from agent.cli.which_domain import WhichDomain
-from agent.core.assessment import assess
+from agent.core.findings.assessment import assess
 
 if TYPE_CHECKING:
     from agent.report.terminal import Terminal
@@ -26,7 +27,7 @@ Examples:
   balloon-agent --sim balloon-up status --watch
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in KiB.")
+@json_option()
 @click.option("--short", is_flag=True, help="Without waterfall and reconciliation.")
 @click.option("--watch", is_flag=True, help="Refresh in place until interrupted.")
 @click.option(
@@ -37,7 +38,7 @@ Examples:
     show_default=True,
     help="With --watch: refresh so often, and whenever the balloon moves.",
 )
-@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
+@ascii_option("Draw")
 @click.pass_obj
 def status(
     which: WhichDomain,

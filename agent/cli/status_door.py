@@ -4,9 +4,9 @@
 import os
 from collections.abc import Sequence
 
-from agent.cli import domain_options
 from agent.cli.endings import ended
 from agent.cli.which_domain import WhichDomain
+from agent.cli.words import domain_options
 
 
 def plain_status(words: Sequence[str]) -> int | None:

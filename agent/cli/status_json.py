@@ -6,7 +6,7 @@ import sys
 
 from agent.cli import exit_codes
 from agent.cli.which_domain import WhichDomain
-from agent.core.assessment import assess
+from agent.core.findings.assessment import assess
 from agent.report.status_json import status_object
 
 

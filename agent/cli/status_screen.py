@@ -3,7 +3,7 @@
 
 from agent.cli import exit_codes
 from agent.cli.which_domain import WhichDomain
-from agent.core.assessment import assess
+from agent.core.findings.assessment import assess
 from agent.report.status_text import reminder_lines, short_status_lines, status_lines
 from agent.report.terminal import Terminal
 

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, NoReturn
 
 from agent.cli import exit_codes
 from agent.cli.command_error import CommandError
-from agent.core.snapshot import Origin, Snapshot
+from agent.core.facts.snapshot import Origin, Snapshot
 from agent.gather import NotXenError, gather
-from agent.sources.key_store import CapturedKeys, KeyStore, NoKeys, SessionKeys, status_of_error
 from agent.sources.system_root import SystemRoot
-from agent.sources.xenstore_errors import XenstoreError
+from agent.sources.xenstore.errors import XenstoreError
+from agent.sources.xenstore.key_store import (
+    CapturedKeys,
+    KeyStore,
+    NoKeys,
+    SessionKeys,
+    status_of_error,
+)
 
 if TYPE_CHECKING:
-    from agent.cli.simulated import Simulation
+    from sim_backend.published.in_process import Simulation
 
 
 class WhichDomain:
@@ -68,7 +74,7 @@ class WhichDomain:
     def system_root(self) -> SystemRoot:
         """The files of that domain."""
         if self.sim is not None:
-            from agent.cli.simulated import SimulatedRoot  # noqa: PLC0415 - not on a real guest
+            from sim_backend.published.in_process import SimulatedRoot  # noqa: PLC0415 - not on a real guest
 
             return SimulatedRoot(self._simulation.domain)
         return SystemRoot(self.root or "/")
@@ -76,12 +82,12 @@ class WhichDomain:
     def keys(self) -> KeyStore:
         """How its xenstore is read."""
         if self.sim is not None:
-            from agent.cli.simulated import SimulatedKeys  # noqa: PLC0415 - not on a real guest
+            from sim_backend.published.in_process import SimulatedKeys  # noqa: PLC0415 - not on a real guest
 
             return SimulatedKeys(self._simulation.domain)
         if self.root and self.xenstore is None:
             return CapturedKeys(SystemRoot(self.root))
-        from agent.sources.xenstore_session import XenstoreSession, default_path  # noqa: PLC0415
+        from agent.sources.xenstore.session import XenstoreSession, default_path  # noqa: PLC0415
 
         try:
             return SessionKeys(XenstoreSession(self.xenstore or default_path()))
@@ -90,10 +96,18 @@ class WhichDomain:
 
     @cached_property
     def _simulation(self) -> "Simulation":
-        from agent.cli.simulated import Simulation  # noqa: PLC0415 - not on a real guest
+        from sim_backend.published.in_process import Simulation  # noqa: PLC0415 - not on a real guest
 
         assert self.sim is not None
-        return Simulation(self.sim)
+        try:
+            return Simulation(self.sim)
+        except KeyError:
+            from sim_backend.stories.catalogue import scenario_names  # noqa: PLC0415 - as above
+
+            known = ", ".join(scenario_names())
+            raise CommandError(
+                f"There is no scenario '{self.sim}'. There are: {known}.", exit_codes.USAGE
+            ) from None
 
 
 def _fail_not_xen(root: SystemRoot) -> NoReturn:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether what is read now is what this boot began with, and so worth keeping as boot.json."""
 
-from agent.core.policy_memory import is_at
-from agent.core.situation import Situation
-from agent.core.snapshot import BootRecord
-from agent.core.units import pages_to_kib
+from agent.core.account.situation import Situation
+from agent.core.facts.snapshot import BootRecord
+from agent.core.facts.units import pages_to_kib
+from agent.core.policy.memory import is_at
 
 
 def record_of(situation: Situation) -> BootRecord | None:

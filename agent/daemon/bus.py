@@ -9,14 +9,14 @@ shaken so that many guests do not come back to a restarted xenstored in the same
 import os
 from typing import Final
 
-from agent.core.snapshot import HostWishes
-from agent.core.untrusted import excerpt, parse_decimal
+from agent.core.facts.snapshot import HostWishes
+from agent.core.facts.untrusted import excerpt, parse_decimal
 from agent.sources.host_wishes import HostFacts, read_host
-from agent.sources.key_store import SessionKeys, status_of_error
 from agent.sources.outcome import ABSENT, OK, malformed
-from agent.sources.xenstore_errors import XenstoreError, XenstoreLost, XenstoreUnreachable
-from agent.sources.xenstore_requests import Requests
-from agent.sources.xenstore_session import XenstoreSession
+from agent.sources.xenstore.errors import XenstoreError, XenstoreLost, XenstoreUnreachable
+from agent.sources.xenstore.key_store import SessionKeys, status_of_error
+from agent.sources.xenstore.requests import Requests
+from agent.sources.xenstore.session import XenstoreSession
 
 REQUEST_S: Final = 1.5  # so that a stop never takes two seconds
 BACKOFF_FIRST_S: Final = 1.0

@@ -8,7 +8,7 @@ meanwhile, and nobody tells.  That it is denied is said once, and so is that it 
 
 from typing import Final
 
-from agent.core.policy_settings import PolicySettings
+from agent.core.policy.settings import PolicySettings
 
 RETRY_S: Final = 600.0
 

@@ -7,7 +7,7 @@ from typing import Final
 from agent.daemon import journal as j
 from agent.daemon.allowance import Allowance
 from agent.daemon.parts import Parts
-from agent.sources.xenstore_errors import XenstoreError, XenstoreUnreachable
+from agent.sources.xenstore.errors import XenstoreError, XenstoreUnreachable
 
 _AT_ONCE: Final = 30
 _PER_S: Final = 20.0

@@ -11,10 +11,10 @@ import signal
 import time
 from typing import Any, Final
 
-from agent.core.assessment import judge
-from agent.core.policy_memory import wanted_kib
+from agent.core.findings.assessment import judge
+from agent.core.policy.memory import wanted_kib
 from agent.daemon import journal as j
-from agent.daemon.config import Config, ConfigError
+from agent.daemon.config.load import Config, ConfigError
 from agent.daemon.hearing import Hearing
 from agent.daemon.parts import Parts
 from agent.daemon.published_keys import LOOK_EVERY_S, parting_keys, profile_for
@@ -23,7 +23,7 @@ from agent.daemon.turn import Turn
 from agent.daemon.upkeep import settle, tidy
 from agent.daemon.wakeups import Woken
 from agent.sources.pressure_trigger import open_trigger
-from agent.sources.xenstore_errors import (
+from agent.sources.xenstore.errors import (
     DeviceDenied,
     DeviceMissing,
     XenstoreError,

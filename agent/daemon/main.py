@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.daemon import journal as j
 from agent.daemon.bus import Bus
-from agent.daemon.config import Config, ConfigError, load_config
+from agent.daemon.config.load import Config, ConfigError, load_config
 from agent.daemon.journal import Journal
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
@@ -17,8 +17,8 @@ from agent.daemon.runtime_directory import AlreadyRunningError, RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.gather import NotXenError
 from agent.sources.system_root import SystemRoot
-from agent.sources.xenstore_errors import DeviceDenied, XenstoreLost, XenstoreUnreachable
-from agent.sources.xenstore_session import XenstoreSession, default_path
+from agent.sources.xenstore.errors import DeviceDenied, XenstoreLost, XenstoreUnreachable
+from agent.sources.xenstore.session import XenstoreSession, default_path
 
 EX_OK: Final = 0
 EX_USAGE: Final = 64

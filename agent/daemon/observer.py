@@ -6,20 +6,22 @@ the balloon may have added memory.  Whether the balloon moves is told by compari
 no look has to wait.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
-from agent.core.snapshot import BalloonReading, BootRecord, Origin, Snapshot
+from agent.core.facts.snapshot import BalloonReading, BootRecord, Origin, Snapshot
 from agent.daemon.bus import Bus
 from agent.gather import gather
 from agent.sources import kernel
 from agent.sources.firmware_memmap import read_firmware_memmap
 from agent.sources.host_wishes import HostFacts
-from agent.sources.key_store import NoKeys
 from agent.sources.meminfo import read_meminfo_lean
 from agent.sources.memory_blocks import read_memory_blocks
+from agent.sources.outcome import Statuses
 from agent.sources.pressure import read_pressure
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import read_xen_memory, refresh_xen_memory
+from agent.sources.xenstore.key_store import NoKeys
 from agent.sources.zoneinfo import read_zoneinfo
 
 STILL_AFTER_S: Final = 2.0
@@ -58,23 +60,16 @@ class Observer:
             balloon, statuses = refresh_xen_memory(self._root, known, before.sources)
         else:
             balloon, statuses = read_xen_memory(self._root)
-        memory = read_meminfo_lean(self._root)
-        pressure = read_pressure(self._root)
-        uptime = kernel.read_uptime(self._root)
-        statuses |= {
-            "meminfo": memory.status,
-            "pressure": pressure.status,
-            "uptime": uptime.status,
-        }
+        took = Statuses(statuses)
         snapshot = before._replace(
             balloon=self._with_motion(balloon, known, now_s),
-            memory=memory.value,
-            pressure=pressure.value,
-            uptime_s=uptime.value,
+            memory=took.take("meminfo", read_meminfo_lean(self._root)),
+            pressure=took.take("pressure", read_pressure(self._root)),
+            uptime_s=took.take("uptime", kernel.read_uptime(self._root)),
         )
         if _may_have_grown(snapshot, before):
             snapshot = self._with_map(snapshot)
-        return _with_host(snapshot, bus.facts, before.sources, statuses | bus.statuses)
+        return _with_host(snapshot, bus.facts, before.sources, took | bus.statuses)
 
     def _with_map(self, snapshot: Snapshot) -> Snapshot:
         """Hot-added memory shows in the map, the blocks and the zones."""
@@ -117,13 +112,13 @@ def _may_have_grown(snapshot: Snapshot, before: Snapshot) -> bool:
 
 
 def _with_host(
-    snapshot: Snapshot, facts: HostFacts, earlier: object, statuses: dict[str, str]
+    snapshot: Snapshot, facts: HostFacts, earlier: Mapping[str, str], statuses: Mapping[str, str]
 ) -> Snapshot:
     """What the host says, and what became of every source."""
     domain = snapshot.domain
     kept = {
         name: status
-        for name, status in (earlier.items() if isinstance(earlier, dict) else ())
+        for name, status in earlier.items()
         if not name.startswith(("xenstore", "balloon"))
     }
     return snapshot._replace(
@@ -134,5 +129,5 @@ def _with_host(
             domid=facts.domid if facts.domid is not None else domain.domid,
             toolstack=facts.toolstack or domain.toolstack,
         ),
-        sources=kept | statuses,
+        sources={**kept, **statuses},
     )

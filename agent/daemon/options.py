@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agent.core.policy_settings import MODES
+from agent.core.policy.settings import MODES
 
 
 class UsageError(Exception):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from agent.daemon.bus import Bus
-from agent.daemon.config import Config
+from agent.daemon.config.load import Config
 from agent.daemon.journal import Journal
 from agent.daemon.notify import Notifier
 from agent.daemon.runtime_directory import RuntimeDirectory

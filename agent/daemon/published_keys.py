@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent import __version__
-from agent.core.guard import DEAD_BAND_KIB
-from agent.core.policy_memory import is_at
-from agent.core.policy_settings import Mode, PolicySettings
-from agent.core.situation import Situation
-from agent.core.snapshot import MemoryReading, Pressure, Toolstack
-from agent.core.units import MIB_KIB
+from agent.core.account.situation import Situation
+from agent.core.facts.snapshot import MemoryReading, Pressure, Toolstack
+from agent.core.facts.units import MIB_KIB
+from agent.core.policy.guard import DEAD_BAND_KIB
+from agent.core.policy.memory import is_at
+from agent.core.policy.settings import Mode, PolicySettings
 
 Keys = Mapping[str, str]
 

@@ -6,7 +6,7 @@ Relies on docs/design.md A20.
 
 from typing import Final, NamedTuple
 
-from agent.core.untrusted import LARGEST_SIGNED, parse_decimal
+from agent.core.facts.untrusted import LARGEST_SIGNED, parse_decimal
 from agent.daemon.allowance import Allowance
 from agent.daemon.published_keys import (
     BALLOON,
@@ -17,8 +17,8 @@ from agent.daemon.published_keys import (
     Keys,
     is_worth_writing,
 )
-from agent.sources.xenstore_errors import KeyDenied, XenstoreRefused
-from agent.sources.xenstore_session import XenstoreSession
+from agent.sources.xenstore.errors import KeyDenied, XenstoreRefused
+from agent.sources.xenstore.session import XenstoreSession
 
 BURST: Final = 50
 PER_S: Final = 5.0

@@ -3,7 +3,7 @@
 
 from typing import Any, Final, NamedTuple
 
-from agent.core.decision import Decision
+from agent.core.policy.decision import Decision
 
 KEPT: Final = 32
 

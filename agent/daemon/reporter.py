@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agent import __version__
-from agent.core.assessment import Assessment
-from agent.core.memory_use import Use
-from agent.core.policy_settings import PolicySettings
-from agent.core.policy_view import floor_kib
-from agent.core.situation import Situation
-from agent.core.snapshot import BootRecord
+from agent.core.account.situation import Situation
+from agent.core.facts.snapshot import BootRecord
+from agent.core.findings.assessment import Assessment
+from agent.core.policy.memory_use import Use
+from agent.core.policy.settings import PolicySettings
+from agent.core.policy.view import floor_kib
 from agent.daemon import journal as j
 from agent.daemon.boot_recorder import record_of
 from agent.daemon.published_keys import Keys, keys_for
@@ -22,7 +22,7 @@ from agent.daemon.record import DecisionLog
 from agent.daemon.runtime_directory import RuntimeDirectory
 from agent.report.status_json import status_object
 from agent.sources.boot_record import format_boot_record
-from agent.sources.xenstore_session import XenstoreSession
+from agent.sources.xenstore.session import XenstoreSession
 
 STATUS_EVERY_S: Final = 1.0
 

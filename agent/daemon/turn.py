@@ -8,10 +8,10 @@ import time
 from typing import Final
 
 from agent.act import ActDeniedError, online_block, set_target_kib
-from agent.core.decision import Decision
-from agent.core.policy import EMPTY, PolicySettings, decide
-from agent.core.situation import Situation, understand
-from agent.core.snapshot import Origin
+from agent.core.account.situation import Situation, understand
+from agent.core.facts.snapshot import Origin
+from agent.core.policy.decide import EMPTY, PolicySettings, decide
+from agent.core.policy.decision import Decision
 from agent.daemon import journal as j
 from agent.daemon.denial import Denial
 from agent.daemon.observer import Observer

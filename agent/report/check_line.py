@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from agent.core.assessment import Assessment
-from agent.core.situation import Situation
-from agent.core.units import KIB, format_kib, parse_size_kib
+from agent.core.account.situation import Situation
+from agent.core.facts.units import KIB, format_kib, parse_size_kib
+from agent.core.findings.assessment import Assessment
 
 Level = Literal["OK", "WARNING", "CRITICAL", "UNKNOWN"]
 # As Nagios numbers them; also the order of gravity but for UNKNOWN.

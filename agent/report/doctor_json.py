@@ -3,7 +3,7 @@
 
 from typing import Any, Final
 
-from agent.core.diagnosis import Diagnosis
+from agent.core.findings.diagnosis import Diagnosis
 
 SCHEMA: Final = 1
 

@@ -13,9 +13,9 @@
 
 from typing import Final
 
-from agent.core.assessment import headline_of
-from agent.core.diagnosis import Diagnosis, NotMade
-from agent.core.finding import Actor, Finding
+from agent.core.findings.assessment import headline_of
+from agent.core.findings.diagnosis import Diagnosis, NotMade
+from agent.core.findings.finding import Actor, Finding
 from agent.report.styled import Line, Span, heading, labelled, line, wrapped
 from agent.report.top import banner_lines, judged_lines
 

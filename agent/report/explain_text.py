@@ -4,8 +4,8 @@
 import time
 from typing import Final
 
-from agent.core.daemon_record import DaemonRecord, RecordedDecision
-from agent.core.units import format_kib
+from agent.core.facts.daemon_record import DaemonRecord, RecordedDecision
+from agent.core.facts.units import format_kib
 from agent.report.styled import Line, Span, line, wrapped
 from agent.report.top import judged_lines, titled
 

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from agent.core.situation import Situation
+from agent.core.account.situation import Situation
 from agent.report.memmap_text import rows
 from agent.report.status_json import SCHEMA, holes_object, regions_object
 

@@ -3,10 +3,10 @@
 
 from typing import Final, NamedTuple
 
-from agent.core.hot_added import hot_added_regions
-from agent.core.memory_map import SYSTEM_RAM, MemoryMap, Region
-from agent.core.situation import Situation
-from agent.core.units import KIB, format_kib
+from agent.core.account.hot_added import hot_added_regions
+from agent.core.account.situation import Situation
+from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region
+from agent.core.facts.units import KIB, format_kib
 from agent.report.picture import addresses_picture
 from agent.report.styled import Line, Span, heading, line, wrapped
 from agent.report.top import banner_lines

@@ -21,11 +21,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from agent import __version__
-from agent.core.assessment import Assessment
-from agent.core.balloon_state import State
-from agent.core.finding import RANK
-from agent.core.situation import Situation
-from agent.core.units import KIB
+from agent.core.account.balloon_state import State
+from agent.core.account.situation import Situation
+from agent.core.facts.units import KIB
+from agent.core.findings.assessment import Assessment
+from agent.core.findings.finding import RANK
 
 PREFIX: Final = "xen_balloon"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

@@ -8,10 +8,10 @@
 
 from typing import NamedTuple
 
-from agent.core.boot_facts import uncounted_kib
-from agent.core.memory_map import MemoryMap
-from agent.core.situation import Situation
-from agent.core.units import KIB, format_kib
+from agent.core.account.boot_facts import uncounted_kib
+from agent.core.account.situation import Situation
+from agent.core.facts.memory_map import MemoryMap
+from agent.core.facts.units import KIB, format_kib
 from agent.report.styled import Line, Span, line
 
 

@@ -3,12 +3,12 @@
 
 from typing import Any
 
-from agent.core.plan import Plan
-from agent.core.plan_config import plan_config
-from agent.core.plan_limits import plan_limits
-from agent.core.plan_target import Advice
-from agent.core.plan_waterfall import planned_waterfall
-from agent.core.situation import Situation
+from agent.core.account.situation import Situation
+from agent.core.plan.config import plan_config
+from agent.core.plan.limits import plan_limits
+from agent.core.plan.plan import Plan
+from agent.core.plan.target import Advice
+from agent.core.plan.waterfall import planned_waterfall
 from agent.report.status_json import SCHEMA, regions_object
 from agent.report.waterfall_json import waterfall_object
 

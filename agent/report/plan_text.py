@@ -3,14 +3,14 @@
 
 from typing import Final
 
-from agent.core.boot_verdict import Boots
-from agent.core.plan import Plan, TargetName
-from agent.core.plan_config import plan_config
-from agent.core.plan_limits import plan_limits
-from agent.core.plan_target import Advice
-from agent.core.plan_waterfall import planned_waterfall
-from agent.core.situation import Situation
-from agent.core.units import KIB, MIB_KIB, format_kib
+from agent.core.account.situation import Situation
+from agent.core.boot.verdict import Boots
+from agent.core.facts.units import KIB, MIB_KIB, format_kib
+from agent.core.plan.config import plan_config
+from agent.core.plan.limits import plan_limits
+from agent.core.plan.plan import Plan, TargetName
+from agent.core.plan.target import Advice
+from agent.core.plan.waterfall import planned_waterfall
 from agent.report.styled import Line, Span, heading, line, wrapped
 from agent.report.top import banner_lines
 from agent.report.waterfall_text import waterfall_lines

@@ -11,8 +11,8 @@ pressure   ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁  0 %
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from agent.core.assessment import Assessment
-from agent.core.units import format_kib
+from agent.core.facts.units import format_kib
+from agent.core.findings.assessment import Assessment
 from agent.report.styled import Line, Span, heading, line
 
 SPAN_S: Final = 60.0

@@ -3,11 +3,11 @@
 
 from typing import Any, Final
 
-from agent.core.assessment import Assessment
-from agent.core.memory_map import MemoryMap
-from agent.core.situation import Situation
-from agent.core.units import kib_to_pages
-from agent.core.waterfall import waterfall
+from agent.core.account.situation import Situation
+from agent.core.account.waterfall import waterfall
+from agent.core.facts.memory_map import MemoryMap
+from agent.core.facts.units import kib_to_pages
+from agent.core.findings.assessment import Assessment
 from agent.report.waterfall_json import waterfall_object
 
 SCHEMA: Final = 1

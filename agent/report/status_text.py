@@ -8,11 +8,11 @@ proves that nothing was forgotten.
 from collections.abc import Sequence
 from typing import Final
 
-from agent.core.assessment import Assessment
-from agent.core.reconcile import Term
-from agent.core.situation import Situation
-from agent.core.units import format_kib, pages_to_kib
-from agent.core.waterfall import waterfall
+from agent.core.account.reconcile import Term
+from agent.core.account.situation import Situation
+from agent.core.account.waterfall import waterfall
+from agent.core.facts.units import format_kib, pages_to_kib
+from agent.core.findings.assessment import Assessment
 from agent.report.picture import addresses_picture, amounts_picture
 from agent.report.styled import Line, Span, heading, labelled, line, without_end, wrapped
 from agent.report.top import banner_lines, gravest_codes, judged_lines, titled

@@ -9,8 +9,8 @@ The mark has a shape and a colour of its own, the word says the same to whoever 
 from collections.abc import Sequence
 from typing import Final
 
-from agent.core.finding import RANK, Finding
-from agent.core.situation import Situation
+from agent.core.account.situation import Situation
+from agent.core.findings.finding import RANK, Finding
 from agent.report.styled import Line, Span, heading, line, wrapped
 
 _MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"}

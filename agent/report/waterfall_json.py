@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from agent.core.waterfall import Waterfall
+from agent.core.account.waterfall import Waterfall
 
 
 def waterfall_object(fall: Waterfall) -> dict[str, Any]:

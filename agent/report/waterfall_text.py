@@ -10,7 +10,7 @@ available                 380 268  █████████████
 
 from typing import Final
 
-from agent.core.waterfall import LevelName, Waterfall
+from agent.core.account.waterfall import LevelName, Waterfall
 from agent.report.styled import Line, Span, wrapped
 from agent.report.top import titled
 

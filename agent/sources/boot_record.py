@@ -10,7 +10,7 @@ The directory is on a tmpfs, so the record never outlives its boot.
 import json
 from typing import Final
 
-from agent.core.snapshot import BootRecord
+from agent.core.facts.snapshot import BootRecord
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 

@@ -12,7 +12,7 @@ The whole file is that of docs/status-json.md.
 import json
 from typing import Any, Final
 
-from agent.core.daemon_record import DaemonRecord, RecordedDecision
+from agent.core.facts.daemon_record import DaemonRecord, RecordedDecision
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 

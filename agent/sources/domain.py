@@ -7,7 +7,7 @@ all implement `Domain`; everything above it cannot tell them apart but by `Snaps
 
 from typing import Protocol
 
-from agent.core.snapshot import Snapshot
+from agent.core.facts.snapshot import Snapshot
 
 
 class ActRefusedError(Exception):

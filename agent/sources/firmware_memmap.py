@@ -15,7 +15,7 @@ Relies on docs/design.md A2.
 
 from typing import Final
 
-from agent.core.memory_map import MemoryMap, Region, memory_map
+from agent.core.facts.memory_map import MemoryMap, Region, memory_map
 from agent.sources.numbers import parse_hex, shown
 from agent.sources.outcome import OK, MalformedError, Outcome, malformed
 from agent.sources.system_root import SystemRoot

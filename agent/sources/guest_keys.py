@@ -8,10 +8,10 @@ memory/meminfo 123456              (Qubes' meminfo-writer; KiB in use)
 
 from typing import Final, Protocol, runtime_checkable
 
-from agent.core.examination import GuestKeys
-from agent.core.untrusted import parse_decimal
-from agent.sources.key_store import KeyStore
+from agent.core.facts.untrusted import parse_decimal
+from agent.core.findings.examination import GuestKeys
 from agent.sources.outcome import ABSENT, OK, Outcome
+from agent.sources.xenstore.key_store import KeyStore
 
 KEYS: Final = ("data/meminfo_total", "control/feature-balloon", "memory/meminfo")
 

@@ -13,10 +13,10 @@ Relies on docs/design.md A19.
 import re
 from typing import Final, NamedTuple
 
-from agent.core.snapshot import HostWishes, Toolstack
-from agent.core.untrusted import excerpt, parse_decimal, parse_signed_decimal
-from agent.sources.key_store import KeyStore
+from agent.core.facts.snapshot import HostWishes, Toolstack
+from agent.core.facts.untrusted import excerpt, parse_decimal, parse_signed_decimal
 from agent.sources.outcome import ABSENT, OK, malformed
+from agent.sources.xenstore.key_store import KeyStore
 
 _UUID = re.compile(r"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.ASCII)
 

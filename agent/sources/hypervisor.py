@@ -15,7 +15,7 @@ features can be read by root only on some kernels.
 import re
 from typing import Final, NamedTuple
 
-from agent.core.snapshot import DomainType
+from agent.core.facts.snapshot import DomainType
 from agent.sources.numbers import parse_hex
 from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.system_root import SystemRoot

@@ -19,7 +19,7 @@ Relies on docs/design.md A3.
 import re
 from typing import Final
 
-from agent.core.memory_map import MemoryMap, Region, memory_map
+from agent.core.facts.memory_map import MemoryMap, Region, memory_map
 from agent.sources.numbers import shown
 from agent.sources.outcome import HiddenError, MalformedError, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot

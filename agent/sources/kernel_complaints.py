@@ -15,7 +15,7 @@ drivers/xen/balloon.c, mm/memory_hotplug.c.
 import re
 from typing import Final
 
-from agent.core.examination import KernelComplaints
+from agent.core.findings.examination import KernelComplaints
 from agent.sources.kernel_log import read_kernel_log_text
 from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import SystemRoot

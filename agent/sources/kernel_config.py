@@ -13,7 +13,7 @@ import re
 import zlib
 from typing import Final
 
-from agent.core.examination import KernelConfig
+from agent.core.findings.examination import KernelConfig
 from agent.sources.kernel import read_release
 from agent.sources.outcome import ABSENT, MalformedError, Outcome, malformed, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot

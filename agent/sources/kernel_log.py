@@ -15,7 +15,7 @@ import os
 import re
 from typing import Final
 
-from agent.core.snapshot import BootLog
+from agent.core.facts.snapshot import BootLog
 from agent.sources.outcome import OK, MalformedError, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot, status_of_error
 

@@ -17,8 +17,8 @@ import re
 import warnings
 from typing import Final
 
-from agent.core.snapshot import MemoryReading
-from agent.core.units import KIB
+from agent.core.facts.snapshot import MemoryReading
+from agent.core.facts.units import KIB
 from agent.sources.outcome import OK, MalformedError, Outcome, malformed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot, status_of_error
 from agent.sources.zoneinfo import FILE as ZONEINFO_FILE

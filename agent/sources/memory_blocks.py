@@ -11,7 +11,7 @@ online; whether that happens by itself is `auto_online_blocks`.
 import re
 from typing import Final
 
-from agent.core.snapshot import MemoryBlocks
+from agent.core.facts.snapshot import MemoryBlocks
 from agent.sources.numbers import parse_hex
 from agent.sources.outcome import OK, Outcome, malformed, parsed
 from agent.sources.system_root import SystemRoot

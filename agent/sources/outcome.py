@@ -36,6 +36,15 @@ class Outcome(NamedTuple, Generic[T]):
         return self.status == OK
 
 
+class Statuses(dict[str, str]):
+    """What became of each source that was read, by its name in `status --json`."""
+
+    def take(self, name: str, outcome: Outcome[T]) -> T | None:
+        """Note how reading `name` ended, and give its value."""
+        self[name] = outcome.status
+        return outcome.value
+
+
 def malformed(why: object) -> str:
     """The status of something that was read but makes no sense; `why` on one line."""
     return "malformed: " + " ".join(str(why).split())

@@ -11,7 +11,7 @@ until booted with `psi=1`: then the file is missing, or opening it gives EOPNOTS
 import re
 from typing import Final
 
-from agent.core.snapshot import Pressure
+from agent.core.facts.snapshot import Pressure
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 

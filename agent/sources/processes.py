@@ -10,7 +10,7 @@ fs/proc/array.c, do_task_stat.  Nothing is kept of any other process.
 import re
 from typing import Final, NamedTuple
 
-from agent.core.examination import Processes
+from agent.core.findings.examination import Processes
 from agent.sources.outcome import ABSENT, OK, Outcome
 from agent.sources.system_root import SystemRoot
 

@@ -11,7 +11,7 @@ mm/vmstat.c.
 import re
 from typing import Final
 
-from agent.core.examination import VmCounters
+from agent.core.findings.examination import VmCounters
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 

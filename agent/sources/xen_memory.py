@@ -18,7 +18,7 @@ Relies on docs/design.md A11.
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
-from agent.core.snapshot import BalloonReading
+from agent.core.facts.snapshot import BalloonReading
 from agent.sources.numbers import parse_decimal, parse_hex
 from agent.sources.outcome import ABSENT, Outcome, parsed
 from agent.sources.system_root import SystemRoot

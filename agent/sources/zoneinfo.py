@@ -14,7 +14,7 @@ not managed; offline blocks are neither.
 import re
 from typing import Final
 
-from agent.core.snapshot import Zones
+from agent.core.facts.snapshot import Zones
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 

@@ -77,7 +77,7 @@ def seed_libxl_domain(store: Store, guest: GuestConfig) -> None:
     owned = _LIBXL_OWNS + (_LIBXL_HVM_OWNS if guest.is_hvm else ())
     readable = _LIBXL_READS + (("hvmloader",) if guest.is_hvm else ())
     _seed(store, guest, readable, owned, _common_values(guest) | _libxl_values())
-    with_dom0 = store.session()
+    with_dom0 = Session(store)
     with_dom0.write(f"{guest.vm_path}/memory", b"%d" % (guest.target_kib // 1024))
     with_dom0.close()
 
@@ -88,7 +88,7 @@ def seed_qubes_domain(store: Store, guest: GuestConfig) -> None:
     values = {}
     if guest.hotplug_max_kib is not None:
         values["memory/hotplug-max"] = str(guest.hotplug_max_kib)
-    with_dom0 = store.session()
+    with_dom0 = Session(store)
     _fill(with_dom0, guest, (), _QUBES_OWNS, values)
     with_dom0.close()
 
@@ -105,7 +105,7 @@ def seed_xapi_domain(store: Store, guest: GuestConfig) -> None:
 
 def fill_dom0(store: Store, target_kib: int, static_max_kib: int) -> None:
     """What libxl writes for dom0 the first time it is asked about its memory."""
-    with_dom0 = store.session()
+    with_dom0 = Session(store)
     with_dom0.write("memory/target", b"%d" % target_kib)
     with_dom0.write("memory/static-max", b"%d" % static_max_kib)
     with_dom0.close()
@@ -140,7 +140,7 @@ def _seed(
     values: Mapping[str, str],
 ) -> None:
     store.create_domain(guest.domid)
-    with_dom0 = store.session()
+    with_dom0 = Session(store)
     for root in (domain_path(guest.domid), guest.vm_path):
         _make(with_dom0, root, "n0", f"r{guest.domid}")
     _make(with_dom0, f"/libxl/{guest.domid}", "n0")

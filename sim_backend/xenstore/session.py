@@ -8,7 +8,7 @@ Xen 4.17 does.
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sim_backend.xenstore.errors import XenstoreError
 from sim_backend.xenstore.names import (
@@ -27,27 +27,25 @@ from sim_backend.xenstore.permissions import (
     format_permissions,
     parse_permissions,
 )
-from sim_backend.xenstore.views import Direct, Transaction, View, remove_subtree
-from sim_backend.xenstore.watches import Watch
-
-if TYPE_CHECKING:
-    from sim_backend.xenstore.store import Store
-
-Deliver = Callable[[str, str], None]
+from sim_backend.xenstore.store import Direct, Store
+from sim_backend.xenstore.transaction import Transaction
+from sim_backend.xenstore.views import View, remove_subtree
+from sim_backend.xenstore.watches import Deliver, Watch
 
 
 class Session:
     """A connection's state in the store.
 
     Watch events go to `deliver(path, token)`; without one they wait in the session, each
-    distinct event once, until `take_events` fetches them.
+    distinct event once, until `take_events` fetches them.  Making one raises XenstoreError, ENOENT,
+    where the store has no such domain.
     """
 
-    def __init__(
-        self, store: "Store", domid: int, serial: int, deliver: Deliver | None = None
-    ) -> None:
+    def __init__(self, store: Store, domid: int = 0, deliver: Deliver | None = None) -> None:
+        if domid not in store.domains:
+            raise XenstoreError("ENOENT")
         self.domid: Final = domid
-        self.serial: Final = serial
+        self.serial: Final = store.next_serial()
         self.privileged: Final = domid == 0
         self.is_closed = False
         self.on_close: Callable[[], None] | None = None
@@ -60,6 +58,7 @@ class Session:
         self._transactions: dict[int, Transaction] = {}
         self._next_transaction = 1
         self._kept: dict[tuple[str, str], None] = {}
+        store.attach(self)
 
     # Nodes.
 
@@ -121,7 +120,7 @@ class Session:
             raise XenstoreError("ENOSPC")
         permissions = self._known(parse_permissions(entries))
         if path.startswith("@"):
-            self._store.set_special_permissions(self, path, permissions)
+            self._store.set_special_permissions(self.domid, path, permissions)
             return
         place = self._absolute(path)
         node = self._get(view, place, WRITE | OWNER)
@@ -167,13 +166,13 @@ class Session:
         if not is_valid_path(path):
             raise XenstoreError("EINVAL")
         node = view.read(path)
-        if node is not None and self._store.access(self, node.permissions) & need == need:
+        if node is not None and self._store.access(self.domid, node.permissions) & need == need:
             return node
         place, directory = path, None
         while directory is None:
             place = parent_of(place)
             directory = view.read(place)
-        if node is not None or not self._store.access(self, directory.permissions) & need:
+        if node is not None or not self._store.access(self.domid, directory.permissions) & need:
             raise XenstoreError("EACCES")
         return None
 
@@ -226,7 +225,8 @@ class Session:
         if not self.privileged and self._domain.watches > self._store.quotas.watches:
             raise XenstoreError("E2BIG")
         prefix_chars = len(self._base) + 1 if relative else 0
-        watch = Watch(self._store.next_serial(), self, place, token, prefix_chars)
+        age = (self.serial, self._store.next_serial())
+        watch = Watch(age, self.domid, self.deliver, place, token, prefix_chars)
         self._watches.append(watch)
         self._store.watches.add(watch)
         self._domain.watches += 1
@@ -300,7 +300,7 @@ class Session:
     def close(self) -> None:
         """Leave the store; `on_close` hears of it the first time."""
         self.reset()
-        self._store.forget(self)
+        self._store.detach(self)
         if not self.is_closed:
             self.is_closed = True
             if self.on_close is not None:

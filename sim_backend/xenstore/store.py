@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tree of nodes, the domains that own them, and the watches on them; no I/O, no clock.
 
-Nothing here knows a wire.  A client of the store is a `Session`; the store keeps what they
-share.  The behaviour is that of the C xenstored of Xen 4.17.
+Nothing here knows a wire.  A client of the store is a `Session`, which knows it; the store
+keeps what they share, and of a client only what `Client` says.  The behaviour is that of the C
+xenstored of Xen 4.17.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sim_backend.xenstore.errors import XenstoreError
 from sim_backend.xenstore.names import ancestry, child_of, domain_path, parent_of
@@ -17,8 +18,7 @@ from sim_backend.xenstore.permissions import (
     Permissions,
     access_of,
 )
-from sim_backend.xenstore.session import Deliver, Session
-from sim_backend.xenstore.views import Direct, remove_subtree
+from sim_backend.xenstore.views import remove_subtree
 from sim_backend.xenstore.watches import Watch, WatchTable
 
 SPECIAL_PATHS = ("@introduceDomain", "@releaseDomain")
@@ -53,6 +53,23 @@ class DomainRecord:
         self.transactions = 0
 
 
+class Client(Protocol):
+    """What the store has to ask of those who use it, when their domain comes anew or goes."""
+
+    @property
+    def domid(self) -> int:
+        """The domain it speaks as."""
+        ...
+
+    def reset(self) -> None:
+        """Drop every watch and transaction."""
+        ...
+
+    def close(self) -> None:
+        """Leave the store."""
+        ...
+
+
 class Store:
     """One xenstore.  `cause` is for the wire: the request being served, if any."""
 
@@ -63,7 +80,7 @@ class Store:
         self.domains: dict[int, DomainRecord] = {0: DomainRecord(0, 0)}
         self.watches = WatchTable()
         self.cause: Any = None
-        self._sessions: list[Session] = []
+        self._clients: list[Client] = []
         self._serial = 0
         self._special: dict[str, Permissions] = {
             path: (Permission(0, 0),) for path in SPECIAL_PATHS
@@ -118,12 +135,12 @@ class Store:
         domain = self.domains.get(domid)
         return domain is not None and domain.generation <= generation
 
-    def access(self, session: "Session", permissions: Permissions) -> int:
-        """What a session may do where these entries stand."""
-        if session.privileged:
+    def access(self, domid: int, permissions: Permissions) -> int:
+        """What a domain may do where these entries stand."""
+        if domid == 0:
             return EVERYTHING
-        target = self.domains[session.domid].target
-        domids = (session.domid,) if target is None else (session.domid, target)
+        target = self.domains[domid].target
+        domids = (domid,) if target is None else (domid, target)
         return access_of(permissions, domids)
 
     # Domains.
@@ -143,8 +160,8 @@ class Store:
         if domain is None:
             raise XenstoreError("ENOENT")
         if domain.introduced:
-            for session in self.sessions_of(domid):
-                session.reset()
+            for client in self._clients_of(domid):
+                client.reset()
             return
         domain.introduced = True
         self._fire_special("@introduceDomain")
@@ -154,12 +171,12 @@ class Store:
         return domid in self.domains and self.domains[domid].introduced
 
     def remove_domain(self, domid: int) -> None:
-        """A domain ends: its sessions and the nodes it owns go, @releaseDomain fires."""
+        """A domain ends: its clients and the nodes it owns go, @releaseDomain fires."""
         domain = self.domains.get(domid)
         if domain is None or domid == 0:
             return
-        for session in self.sessions_of(domid):
-            session.close()
+        for client in self._clients_of(domid):
+            client.close()
         self._remove_owned(domid)
         for path, entries in self._special.items():
             self._special[path] = _without_domain(entries, domid)
@@ -187,29 +204,20 @@ class Store:
 
     # Clients.
 
-    def session(self, domid: int = 0, deliver: Deliver | None = None) -> Session:
-        """A client that speaks as a domain; it tells `deliver` its watch events.
+    def attach(self, client: Client) -> None:
+        """A client has come; its domain is there."""
+        self._clients.append(client)
 
-        Raises:
-            XenstoreError: ENOENT, no such domain.
-        """
-        if domid not in self.domains:
-            raise XenstoreError("ENOENT")
-        session = Session(self, domid, self.next_serial(), deliver)
-        self._sessions.append(session)
-        return session
+    def detach(self, client: Client) -> None:
+        """A client has closed."""
+        if client in self._clients:
+            self._clients.remove(client)
 
-    def forget(self, session: Session) -> None:
-        """A session has closed."""
-        if session in self._sessions:
-            self._sessions.remove(session)
-
-    def sessions_of(self, domid: int) -> list[Session]:
-        """The open sessions of a domain."""
-        return [session for session in self._sessions if session.domid == domid]
+    def _clients_of(self, domid: int) -> list[Client]:
+        return [client for client in self._clients if client.domid == domid]
 
     def next_serial(self) -> int:
-        """A number that grows, for the age of sessions and watches."""
+        """A number that grows, for the age of clients and watches."""
         self._serial += 1
         return self._serial
 
@@ -230,31 +238,29 @@ class Store:
         """
         for watch in self.watches.concerned(path, exact=exact):
             if self._may_know(watch, path, node, old_permissions):
-                watch.session.deliver(watch.path_as_seen(path), watch.token)
+                watch.deliver(watch.path_as_seen(path), watch.token)
 
     def _may_know(
         self, watch: Watch, path: str, node: Node | None, old: Permissions | None
     ) -> bool:
-        if watch.session.privileged:
+        if watch.domid == 0:
             return node is not None or old is not None or path in self.nodes
-        if old is not None and self.access(watch.session, old) & READ:
+        if old is not None and self.access(watch.domid, old) & READ:
             return True
         node = node or self.get(path)
         above = self.get(parent_of(path))
         return node is not None and any(
-            self.access(watch.session, place.permissions) & READ
+            self.access(watch.domid, place.permissions) & READ
             for place in (node, above)
             if place is not None
         )
 
     def _fire_special(self, path: str) -> None:
         for watch in self.watches.concerned(path, exact=True):
-            if self.access(watch.session, self._special[path]) & READ:
-                watch.session.deliver(path, watch.token)
+            if self.access(watch.domid, self._special[path]) & READ:
+                watch.deliver(path, watch.token)
 
-    def set_special_permissions(
-        self, session: Session, path: str, permissions: Permissions
-    ) -> None:
+    def set_special_permissions(self, domid: int, path: str, permissions: Permissions) -> None:
         """Let domains other than dom0 watch @introduceDomain or @releaseDomain.
 
         Raises:
@@ -262,7 +268,7 @@ class Store:
         """
         if path not in self._special:
             raise XenstoreError("EINVAL")
-        if self.access(session, self._special[path]) != EVERYTHING:
+        if self.access(domid, self._special[path]) != EVERYTHING:
             raise XenstoreError("EACCES")
         self._special[path] = permissions
 
@@ -301,6 +307,31 @@ class Store:
         assert sum(len(node.children) for node in self.nodes.values()) == len(self.nodes) - 1
         for domid, domain in self.domains.items():
             assert domain.nodes == owned.get(domid, 0), domid
+
+
+class Direct:
+    """The store itself, as a request's view of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.read = store.get
+        self.count = store.count_nodes
+        self.changed = store.fire
+
+    def write(self, path: str, node: Node) -> None:
+        """Set a node."""
+        self._store.put(path, node)
+
+    def delete(self, path: str) -> None:
+        """Take a node away."""
+        del self._store.nodes[path]
+
+    def may_create(self, domid: int, nodes: int) -> bool:
+        """Each new node is compared before it is counted."""
+        return self._store.domains[domid].nodes + nodes - 1 < self._store.quotas.nodes
+
+    def fail(self) -> None:
+        """Nothing was changed yet: a request checks first."""
 
 
 def _without_domain(permissions: Permissions, domid: int) -> Permissions:

@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Watches: who wants to hear of which path, found by the path that changed."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from sim_backend.xenstore.names import ancestry
 
-if TYPE_CHECKING:
-    from sim_backend.xenstore.session import Session
+Deliver = Callable[[str, str], None]
 
 
 class Watch(NamedTuple):
-    """One watch of one session.  `prefix_chars`: how much of a path its owner never wrote."""
+    """One watch of one client of the store.
 
-    serial: int
-    session: "Session"
+    `age`: the serial numbers of client and watch, the order in which watches are told.
+    `deliver`: takes path and token of an event.  `prefix_chars`: how much of a path its owner
+    never wrote.
+    """
+
+    age: tuple[int, int]
+    domid: int
+    deliver: Deliver
     path: str
     token: str
     prefix_chars: int
@@ -42,14 +47,10 @@ class WatchTable:
             del self._by_path[watch.path]
 
     def concerned(self, path: str, *, exact: bool) -> Iterator[Watch]:
-        """Watches on `path`, and unless `exact` on any directory above; oldest session first."""
+        """Watches on `path`, and unless `exact` on any directory above; oldest client first."""
         if exact or path.startswith("@"):
             found = list(self._by_path.get(path, ()))
         else:
             found = [watch for place in ancestry(path) for watch in self._by_path.get(place, ())]
-        found.sort(key=_age)
+        found.sort(key=lambda watch: watch.age)
         return iter(found)
-
-
-def _age(watch: Watch) -> tuple[int, int]:
-    return watch.session.serial, watch.serial

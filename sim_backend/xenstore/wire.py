@@ -13,6 +13,7 @@ from typing import Final
 from sim_backend.xenstore import packets, requests
 from sim_backend.xenstore.errors import XenstoreError
 from sim_backend.xenstore.packets import Packet, PacketReader, ProtocolError
+from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
 
 
@@ -59,7 +60,7 @@ class Connection:
         self, store: Store, domid: int, notify: Callable[["Connection"], None] = _ignore
     ) -> None:
         self.notify: Final = notify
-        self.session: Final = store.session(domid, self._event)
+        self.session: Final = Session(store, domid, self._event)
         self.session.on_close = lambda: self.notify(self)
         self.outstanding = 0
         self.broken = False

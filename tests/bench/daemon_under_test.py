@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from sim_backend.toolstacks import simple_guest
+from sim_backend.host.libxl import simple_guest
 from tests.bench.rows import Row
 from tests.support.daemon_process import DaemonProcess, kernel_files
 from tests.support.xenstored.daemon import Xenstored

@@ -13,8 +13,8 @@ import resource
 import time
 from collections import Counter
 
-from agent.sources.xenstore_errors import XenstoreError
-from agent.sources.xenstore_session import WatchEvent, XenstoreSession
+from agent.sources.xenstore.errors import XenstoreError
+from agent.sources.xenstore.session import WatchEvent, XenstoreSession
 from tests.support.scripted_peer import ScriptedPeer
 from tests.support.xenstored.raw_client import HEADER, WATCH, WATCH_EVENT
 

@@ -11,8 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from sim_backend.agents import Agent, NoAgent, ReferenceAgent
-from sim_backend.fleet import Fleet, FleetPlan
+from sim_backend.stories.agents import Agent, NoAgent, ReferenceAgent
+from sim_backend.stories.fleet import Fleet, FleetPlan
 from tests.bench.rows import Row
 
 DAY_S = 86400.0

@@ -19,6 +19,7 @@ from statistics import median
 
 from sim_backend.xenstore.layouts import GuestConfig, seed_libxl_domain
 from sim_backend.xenstore.server import Server
+from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
 from tests.support.xenstored import libxl_tree
 from tests.support.xenstored.daemon import Xenstored, XenstoredMissing
@@ -70,7 +71,7 @@ def in_process(requests: int) -> dict[str, float]:
     """Operations per second of the store alone."""
     store = Store()
     seed_libxl_domain(store, GuestConfig(5, 524288, 1048576))
-    dom0, guest = store.session(), store.session(5)
+    dom0, guest = Session(store), Session(store, 5)
     guest.watch("memory/target", "t")
 
     def watched() -> None:

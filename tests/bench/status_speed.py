@@ -77,7 +77,7 @@ def large_map_s(directory: Path) -> float:
 def memory_ratio(words: tuple[str, ...]) -> tuple[float, int]:
     """The most memory that a command has resident, as a ratio to a bare start, and in KiB."""
     bare_kib = most_resident_kib("")
-    command_kib = most_resident_kib(f"from agent.cli import main; main({list(words)!r})")
+    command_kib = most_resident_kib(f"from agent.cli.main import main; main({list(words)!r})")
     return command_kib / bare_kib, command_kib
 
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from agent.daemon.bus import Bus
-from agent.daemon.config import load_config
+from agent.daemon.config.load import load_config
 from agent.daemon.journal import Journal
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
@@ -22,7 +22,7 @@ from agent.daemon.runtime_directory import RuntimeDirectory
 from agent.daemon.upkeep import settle
 from agent.daemon.wakeups import Wakeups, Woken
 from agent.sources.system_root import SystemRoot
-from sim_backend.toolstacks import simple_guest
+from sim_backend.host.libxl import simple_guest
 from tests.bench.daemon_under_test import flatness, rollup_kib
 from tests.bench.rows import Row, number, tell
 from tests.support.daemon_process import kernel_files

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from agent.capture import captured_files
-from agent.sources.key_store import CapturedKeys
 from agent.sources.system_root import SystemRoot
+from agent.sources.xenstore.key_store import CapturedKeys
 from tests.captures import HERE
 
 _META = (

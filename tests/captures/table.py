@@ -6,7 +6,7 @@
 
 from typing import Final
 
-from agent.core.assessment import Assessment
+from agent.core.findings.assessment import Assessment
 from tests import captures
 
 TABLE: Final = captures.HERE / "states.txt"

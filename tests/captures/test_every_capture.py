@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from agent.core.finding import RANK
-from agent.core.situation import Situation
+from agent.core.account.situation import Situation
+from agent.core.findings.finding import RANK
 from tests import captures
 from tests.captures.table import HEAD, TABLE, rows_of
 from tests.support.captured import assessed, load

@@ -10,24 +10,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from agent.cli.simulated import SimulatedKeys, SimulatedRoot, Simulation
-from agent.core.diagnosis import Diagnosis, diagnose
-from agent.core.snapshot import Origin
+from agent.core.facts.snapshot import Origin
+from agent.core.findings.diagnosis import Diagnosis, diagnose
 from agent.examine import examine, watched
 from agent.gather import gather
-from agent.sources.key_store import CapturedKeys
 from agent.sources.outcome import OK, Outcome
 from agent.sources.system_root import SMALL_LIMIT_BYTES, SystemRoot
-from sim_backend.domain import SimulatedDomain
-from sim_backend.guest_config import MIB, GuestConfig
-from sim_backend.host import Host
-from sim_backend.kernel_images import DEBIAN_12, image_of
-from sim_backend.other_toolstacks import Xend
-from sim_backend.qubes import Qubes
-from sim_backend.scenario import Stage
-from sim_backend.stages import stage_for
-from sim_backend.toolstacks import Libxl
-from sim_backend.xapi import Xapi
+from agent.sources.xenstore.key_store import CapturedKeys
+from sim_backend.guest.config import MIB, GuestConfig
+from sim_backend.guest.domain import SimulatedDomain
+from sim_backend.guest.kernel_images import DEBIAN_12, image_of
+from sim_backend.host.libxl import Libxl
+from sim_backend.host.other_toolstacks import Xend
+from sim_backend.host.qubes import Qubes
+from sim_backend.host.xapi import Xapi
+from sim_backend.hypervisor import Host
+from sim_backend.published.in_process import SimulatedKeys, SimulatedRoot, Simulation
+from sim_backend.stories.scenario import Stage
+from sim_backend.stories.stages import stage_for
 from tests import captures
 
 DRIVER: Final = "sys/devices/system/xen_memory/xen_memory0"

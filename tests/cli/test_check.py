@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import command_of, main
-from agent.core.assessment import assess
-from agent.core.snapshot import Snapshot
+from agent.cli.main import main
+from agent.cli.words import command_of
+from agent.core.facts.snapshot import Snapshot
+from agent.core.findings.assessment import assess
 from agent.report.check_line import Threshold, Thresholds, check, parse_threshold
 from tests import captures
 from tests.support.snapshots import a_pv_guest

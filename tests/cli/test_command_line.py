@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.cli import domain_options_first, main
 from agent.cli.application import COMMANDS
+from agent.cli.main import main
+from agent.cli.words import domain_options_first
 from tests.support.captured import QUICK, load
 
 

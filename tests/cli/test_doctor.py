@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from agent.cli import main
-from agent.core.diagnosis import CODES
-from agent.sources.xenstore_errors import XenstoreLost
-from agent.sources.xenstore_session import XenstoreSession
+from agent.cli.main import main
+from agent.core.findings.diagnosis import CODES
+from agent.sources.xenstore.errors import XenstoreLost
+from agent.sources.xenstore.session import XenstoreSession
 from tests import captures
 
 Run = Callable[..., tuple[int, str]]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import main
-from agent.core.diagnosis import CODES
+from agent.cli.main import main
+from agent.core.findings.diagnosis import CODES
 from tests import captures
 from tests.cli.findings_shown import CASES
 from tests.support.unprivileged import as_nobody
@@ -39,7 +39,7 @@ def test_an_ordinary_user_finds_the_same_in_captures_and_simulations(
     shown = as_nobody(
         tmp_path,
         f"""
-        from agent.cli import main
+        from agent.cli.main import main
         for words in {words!r}:
             print(main([*words, "doctor", "--json"]), end="\\0")
         """,

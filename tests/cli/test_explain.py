@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.cli import main
-from agent.core.decision import nothing, write_target
+from agent.cli.main import main
+from agent.core.policy.decision import nothing, write_target
 from agent.daemon.record import DecisionLog, Entry
 from agent.sources.daemon_status import FILE, parse_daemon_record
 from tests.captures import load

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from agent.cli import main
 from agent.cli.application import COMMANDS, application
+from agent.cli.main import main
 from agent.cli.manual import FILE, manual
 
 ROOT = Path(__file__).parents[2]

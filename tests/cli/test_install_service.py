@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent import service_files
-from agent.cli import exit_codes, main
-from agent.daemon.config_text import default_text
+from agent.cli import exit_codes
+from agent.cli.main import main
+from agent.daemon.config.text import default_text
 
 UNIT = "etc/systemd/system/balloon-agent.service"
 CONFIG = "etc/balloon-agent/config.toml"

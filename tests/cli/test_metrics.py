@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli import http_once, main
+from agent.cli import http_once
 from agent.cli.http_once import answer_to
+from agent.cli.main import main
 
 pytest.importorskip(
     "prometheus_client",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import main
-from sim_backend.scenarios import scenario_names
+from agent.cli.main import main
+from sim_backend.stories.catalogue import scenario_names
 
 
 def test_the_list_names_every_scenario_with_its_summary(capsys: pytest.CaptureFixture[str]) -> None:

@@ -208,7 +208,7 @@ def as_an_ordinary_user(guest: Path, *words: str) -> "subprocess.CompletedProces
     return as_nobody(
         guest,
         f"""
-        from agent.cli import main
+        from agent.cli.main import main
         sys.exit(main(["--root", "tree", *{words!r}]))
         """,
         {"NO_COLOR": "1", "COLUMNS": "80", "LANG": "C.UTF-8"},

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from agent.cli import main
+from agent.cli.main import main
 from tests import captures
 from tests.support.unprivileged import TOP, as_nobody
 
@@ -178,7 +178,7 @@ def test_an_unreadable_capture_is_said_to_an_ordinary_user(command: str, tmp_pat
     ended = as_nobody(
         tmp_path,
         f"""
-        from agent.cli import main
+        from agent.cli.main import main
         sys.exit(main(["--root", "tree", {command!r}]))
         """,
     )

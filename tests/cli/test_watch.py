@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.simulated import AFTER_THE_STORY_S, Simulation
+from sim_backend.published.in_process import AFTER_THE_STORY_S, Simulation
 from tests import captures
 
 WATCH = ("--sim", "balloon-up", "status", "--watch", "--interval", "0.3")
@@ -127,7 +127,7 @@ def _without_codes(row: bytes) -> bytes:
 def monotonic(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that shows what the test puts into the list."""
     now = [1000.0]
-    monkeypatch.setattr("agent.cli.simulated.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sim_backend.published.in_process.time.monotonic", lambda: now[0])
     return now
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The simulated balloon drivers: the model in process, and published as files and a xenstore."""
 
-from sim_backend.domain import SimulatedDomain
-from sim_backend.toolstacks import simple_guest
+from sim_backend.guest.domain import SimulatedDomain
+from sim_backend.host.libxl import simple_guest
 from tests.contract.balloons import FOLDER, KEY, Balloon, write_target
 from tests.contract.publishing import Published
 from tests.sim_backend.guests import LAB

@@ -7,14 +7,14 @@ from typing import Final, TypeVar
 
 import pytest
 
-from agent.core.snapshot import Origin, Snapshot
+from agent.core.facts.snapshot import Origin, Snapshot
 from agent.gather import gather
-from agent.sources.key_store import SessionKeys
 from agent.sources.system_root import SystemRoot
-from agent.sources.xenstore_session import XenstoreSession
-from sim_backend.domain import SimulatedDomain
-from sim_backend.published import PublishedDomain
-from sim_backend.toolstacks import Libxl, simple_guest
+from agent.sources.xenstore.key_store import SessionKeys
+from agent.sources.xenstore.session import XenstoreSession
+from sim_backend.guest.domain import SimulatedDomain
+from sim_backend.host.libxl import Libxl, simple_guest
+from sim_backend.published.domain import PublishedDomain
 from tests.sim_backend.guests import LAB
 
 ORIGIN: Final = Origin("live", "published")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agent.core.snapshot import Snapshot
+from agent.core.facts.snapshot import Snapshot
 from agent.sources.system_root import SystemRoot
-from sim_backend import scenarios
-from sim_backend.guest_config import MIB
-from sim_backend.published import PublishedDomain
+from sim_backend.guest.config import MIB
+from sim_backend.published.domain import PublishedDomain
+from sim_backend.stories import catalogue
 from tests.contract.publishing import BARELY_MOVING, ORIGIN, Published
 
 TARGET = "sys/devices/system/xen_memory/xen_memory0/target_kb"
@@ -67,8 +67,8 @@ def test_what_the_agent_writes_moves_the_balloon(publish: Callable[..., Publishe
 
 @pytest.mark.parametrize("name", ["migration", "xenstored-restart", "dom0", "hotplug-offline"])
 def test_a_story_with_more_than_a_target_can_be_published(name: str) -> None:
-    stage = scenarios.load(name).build(0, name)
-    end_s = stage.start_s + scenarios.load(name).duration_s
+    stage = catalogue.load(name).build(0, name)
+    end_s = stage.start_s + catalogue.load(name).duration_s
     with tempfile.TemporaryDirectory(prefix="published-") as directory:
         published = PublishedDomain(stage.domain, directory, speed=500.0)
         while stage.clock.now_s < end_s:

@@ -3,8 +3,8 @@
 
 import pytest
 
-from agent.sources.key_store import SessionKeys
-from agent.sources.xenstore_session import XenstoreSession
+from agent.sources.xenstore.key_store import SessionKeys
+from agent.sources.xenstore.session import XenstoreSession
 from tests.contract.hosts import Host
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sim_backend.toolstacks import simple_guest
+from sim_backend.host.libxl import simple_guest
 from tests.support.daemon_process import DaemonProcess, kernel_files
 from tests.support.xenstored.guest import Guest
 

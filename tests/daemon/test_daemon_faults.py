@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from agent.daemon.bus import BACKOFF_FIRST_S, BACKOFF_LAST_S, Bus
-from agent.daemon.config import load_config
+from agent.daemon.config.load import load_config
 from agent.daemon.journal import Journal
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
@@ -19,8 +19,8 @@ from agent.daemon.parts import Parts
 from agent.daemon.runtime_directory import RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.sources.system_root import SystemRoot
-from agent.sources.xenstore_errors import XenstoreLost
-from sim_backend.toolstacks import simple_guest
+from agent.sources.xenstore.errors import XenstoreLost
+from sim_backend.host.libxl import simple_guest
 from tests.support.daemon_process import DaemonProcess, kernel_files
 from tests.support.xenstored.guest import Guest
 from tests.support.xenstored.raw_client import RawClient

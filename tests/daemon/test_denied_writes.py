@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.policy_settings import PolicySettings
+from agent.core.policy.settings import PolicySettings
 from agent.daemon.bus import Bus
-from agent.daemon.config import load_config
+from agent.daemon.config.load import load_config
 from agent.daemon.denial import RETRY_S
 from agent.daemon.journal import Journal
 from agent.daemon.notify import Notifier
@@ -21,7 +21,7 @@ from agent.daemon.turn import Turn
 from agent.daemon.wakeups import Wakeups
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import TARGET_FILE
-from sim_backend.toolstacks import simple_guest
+from sim_backend.host.libxl import simple_guest
 from tests.support.daemon_process import kernel_files
 
 ASKED_KIB = 786432

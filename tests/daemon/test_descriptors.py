@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.daemon.bus import Bus
-from agent.daemon.config import load_config
+from agent.daemon.config.load import load_config
 from agent.daemon.journal import Journal
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier

@@ -16,72 +16,72 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
     "xenstored restarts, or closes the connection in the middle of a request": (
         "daemon/test_daemon_process.py::test_a_restart_of_xenstored_is_noticed_and_nothing_is_missed",
         "daemon/test_daemon_published.py::test_a_target_that_changed_while_xenstored_was_away_is_followed",
-        "sources/test_xenstore_answers.py::test_a_peer_that_hangs_up_is_a_loss_whatever_came_before",
+        "sources/xenstore/test_answers.py::test_a_peer_that_hangs_up_is_a_loss_whatever_came_before",
         "daemon/test_daemon_faults.py::test_a_xenstored_that_dies_again_and_again_is_tried_less_and_less_often",
     ),
     "xenstored is silent": (
-        "sources/test_xenstore_session.py::test_a_stopped_xenstored_ends_in_a_timeout_not_a_hang",
+        "sources/xenstore/test_session.py::test_a_stopped_xenstored_ends_in_a_timeout_not_a_hang",
         "daemon/test_daemon_process.py::test_it_ends_soon_while_xenstored_is_silent",
         "daemon/test_whole_runs.py::test_each_fault_alone_is_over_when_it_is_over",
     ),
     "an answer to another request, or a late one": (
-        "sources/test_xenstore_answers.py::test_answers_to_somebody_else_are_dropped",
-        "sources/test_xenstore_answers.py::test_the_late_answer_to_a_request_given_up_is_not_taken_for_another",
+        "sources/xenstore/test_answers.py::test_answers_to_somebody_else_are_dropped",
+        "sources/xenstore/test_answers.py::test_the_late_answer_to_a_request_given_up_is_not_taken_for_another",
     ),
     "a packet that is too large, or whose head is nonsense": (
-        "sources/test_xenstore_wire.py::test_an_oversize_packet_is_refused_from_its_header_alone",
-        "sources/test_xenstore_process.py::test_nothing_is_read_or_allocated_by_a_length_the_peer_claims",
-        "sources/test_xenstore_answers.py::test_malformed_traffic_closes_the_session",
+        "sources/xenstore/test_wire.py::test_an_oversize_packet_is_refused_from_its_header_alone",
+        "sources/xenstore/test_process.py::test_nothing_is_read_or_allocated_by_a_length_the_peer_claims",
+        "sources/xenstore/test_answers.py::test_malformed_traffic_closes_the_session",
     ),
     "a watch event that is malformed or nobody's": (
-        "sources/test_xenstore_events.py::test_odd_events_neither_spin_nor_close_the_session",
-        "sources/test_xenstore_watches.py::test_missing_and_extra_fields_do_not_hide_the_token",
+        "sources/xenstore/test_events.py::test_odd_events_neither_spin_nor_close_the_session",
+        "sources/xenstore/test_watches.py::test_missing_and_extra_fields_do_not_hide_the_token",
     ),
     "a storm of watch events": (
         "daemon/test_daemon_process.py::test_a_storm_of_events_is_heard_a_few_times_a_second_and_nothing_is_missed",
-        "sources/test_xenstore_events.py::test_a_storm_of_events_is_taken_in_bounded_parts_and_held_in_bounded_memory",
+        "sources/xenstore/test_events.py::test_a_storm_of_events_is_taken_in_bounded_parts_and_held_in_bounded_memory",
     ),
     "a watch that fires for nothing": (
-        "sources/test_xenstore_session.py::test_a_watch_fires_at_once_and_at_each_change",
+        "sources/xenstore/test_session.py::test_a_watch_fires_at_once_and_at_each_change",
         "daemon/test_publisher.py::test_only_what_changed_is_written_and_the_sequence_comes_last",
     ),
     "memory/target is absent, deleted, there again": (
-        "core/test_policy_runs.py::test_dom0_is_left_alone_unless_configured",
-        "sources/test_key_store.py::test_without_xenstore_every_key_is_absent_and_so_is_xenstore",
+        "core/policy/test_policy_runs.py::test_dom0_is_left_alone_unless_configured",
+        "sources/xenstore/test_key_store.py::test_without_xenstore_every_key_is_absent_and_so_is_xenstore",
         "daemon/test_whole_runs.py::test_each_fault_alone_is_over_when_it_is_over",
     ),
     "memory/target is no number": (
-        "core/test_untrusted.py::test_anything_else_is_refused_with_a_reason",
+        "core/facts/test_untrusted.py::test_anything_else_is_refused_with_a_reason",
         "sources/test_parsers_on_garbage.py::test_any_bytes_are_a_value_or_refused",
         "daemon/test_daemon_process.py::test_what_the_host_asks_is_published_again_at_once",
         "sources/test_trees.py::test_a_target_that_is_no_number_is_kept_to_be_shown_and_made_harmless",
     ),
     "memory/target is extreme": (
-        "core/test_policy_invariants.py::test_no_numbers_however_odd_end_in_an_exception",
-        "core/test_policy_runs.py::test_not_even_the_hosts_own_target_is_written_below_the_floor",
+        "core/policy/test_policy_invariants.py::test_no_numbers_however_odd_end_in_an_exception",
+        "core/policy/test_policy_runs.py::test_not_even_the_hosts_own_target_is_written_below_the_floor",
         "daemon/test_whole_runs.py::test_the_promises_hold_in_every_run_of_the_daemon",
     ),
     "static-max is absent or contradicts": (
-        "core/test_balloon.py::test_a_static_max_rewritten_after_boot_gives_way_to_the_settled_target",
-        "core/test_policy_runs.py::test_a_static_max_that_was_rewritten_before_the_agent_came_misleads_nobody",
-        "core/test_balloon.py::test_the_offset_is_unknown_where_nothing_sane_tells_it",
+        "core/account/test_balloon.py::test_a_static_max_rewritten_after_boot_gives_way_to_the_settled_target",
+        "core/policy/test_policy_runs.py::test_a_static_max_that_was_rewritten_before_the_agent_came_misleads_nobody",
+        "core/account/test_balloon.py::test_the_offset_is_unknown_where_nothing_sane_tells_it",
     ),
     "the kernel and the agent write the target": (
-        "core/test_policy_runs.py::test_a_kernel_that_follows_by_itself_is_left_alone",
+        "core/policy/test_policy_runs.py::test_a_kernel_that_follows_by_itself_is_left_alone",
         "daemon/test_daemon_process.py::test_a_target_that_the_kernel_ignores_is_written_after_the_grace",
-        "core/test_policy_runs.py::test_two_who_write_the_target_do_not_fight_for_ever",
+        "core/policy/test_policy_runs.py::test_two_who_write_the_target_do_not_fight_for_ever",
     ),
     "xenstore refuses: quota, permission, anything else": (
         "daemon/test_daemon_process.py::test_what_xenstore_refuses_is_told_once",
         "daemon/test_publisher.py::test_a_refused_key_is_told_once_and_never_tried_again",
         "daemon/test_publisher.py::test_a_quota_is_given_a_minute",
-        "sources/test_xenstore_answers.py::test_an_error_is_told_by_its_kind_and_the_session_goes_on",
+        "sources/xenstore/test_answers.py::test_an_error_is_told_by_its_kind_and_the_session_goes_on",
     ),
     "the xenbus device is missing or denied": (
         "daemon/test_daemon_process.py::test_without_xen_or_xenstore_it_ends_with_69",
         "daemon/test_daemon_process.py::test_a_user_without_rights_is_told_so",
-        "sources/test_xenstore_transport.py::test_a_missing_device_is_told_from_a_denied_one",
-        "sources/test_xenstore_transport.py::test_no_device_at_all_is_said_with_every_place_looked_at",
+        "sources/xenstore/test_transport.py::test_a_missing_device_is_told_from_a_denied_one",
+        "sources/xenstore/test_transport.py::test_no_device_at_all_is_said_with_every_place_looked_at",
     ),
     "a write to target_kb is denied, fails, or is cut short": (
         "daemon/test_denied_writes.py::test_what_is_denied_is_tried_every_ten_minutes_and_told_once",
@@ -104,10 +104,10 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
         "cli/test_terminals.py::test_an_ordinary_user_sees_the_map_the_sum_and_that_iomem_is_hidden",
     ),
     "the firmware map is absent, unordered, overlapping, or unknown": (
-        "core/test_reconcile.py::test_iomem_stands_in_for_a_missing_firmware_map_and_is_named",
-        "core/test_memory_map.py::test_an_overlap_is_kept_counted_once_and_said",
-        "core/test_memory_map.py::test_an_unknown_type_is_kept_and_is_no_ram",
-        "core/test_memory_map.py::test_the_order_of_the_ranges_changes_no_number",
+        "core/account/test_reconcile.py::test_iomem_stands_in_for_a_missing_firmware_map_and_is_named",
+        "core/facts/test_memory_map.py::test_an_overlap_is_kept_counted_once_and_said",
+        "core/facts/test_memory_map.py::test_an_unknown_type_is_kept_and_is_no_ram",
+        "core/facts/test_memory_map.py::test_the_order_of_the_ranges_changes_no_number",
         "sources/test_trees.py::test_a_range_to_the_last_address_and_one_that_ends_before_it_starts",
     ),
     "the firmware map has ten thousand entries": (
@@ -117,7 +117,7 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
     "pressure is not told, or no longer": (
         "sources/test_trees.py::test_pressure_that_is_switched_off_is_absent",
         "daemon/test_whole_runs.py::test_each_fault_alone_is_over_when_it_is_over",
-        "core/test_policy_self.py::test_without_pressure_triggers_a_demand_within_the_reserve_costs_no_program",
+        "core/policy/test_policy_self.py::test_without_pressure_triggers_a_demand_within_the_reserve_costs_no_program",
     ),
     "/proc/meminfo lacks MemAvailable, or is spaced oddly": (
         "sources/test_trees.py::test_a_kernel_without_memavailable_gets_an_estimate",
@@ -125,29 +125,29 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "a target below what the guest uses": (
         "daemon/test_daemon_published.py::test_a_guarded_shrink_stops_at_the_floor_and_says_which",
-        "core/test_policy_runs.py::test_a_guarded_guest_keeps_its_workload_and_goes_on_when_there_is_room",
-        "core/test_policy_runs.py::test_without_a_guard_a_squeezed_guest_loses_its_workload",
+        "core/policy/test_policy_runs.py::test_a_guarded_guest_keeps_its_workload_and_goes_on_when_there_is_room",
+        "core/policy/test_policy_runs.py::test_without_a_guard_a_squeezed_guest_loses_its_workload",
     ),
     "the balloon never arrives": (
-        "core/test_policy_scenarios.py::test_the_policy_passes",
-        "core/test_policy_runs.py::test_waking_that_does_not_help_becomes_rare",
-        "core/test_policy_runs.py::test_a_driver_that_gave_up_is_woken_and_gets_its_exact_target_back",
+        "core/policy/test_policy_scenarios.py::test_the_policy_passes",
+        "core/policy/test_policy_runs.py::test_waking_that_does_not_help_becomes_rare",
+        "core/policy/test_policy_runs.py::test_a_driver_that_gave_up_is_woken_and_gets_its_exact_target_back",
     ),
     "the host changes its mind every second": (
-        "core/test_policy_scenarios.py::test_the_policy_passes",
+        "core/policy/test_policy_scenarios.py::test_the_policy_passes",
         "daemon/test_publisher.py::test_a_flood_of_changes_is_slowed_down_and_the_last_value_gets_through",
     ),
     "suspended and resumed, or moved to another host": (
         "daemon/test_daemon_faults.py::test_after_a_migration_everything_is_told_to_the_new_host",
         "daemon/test_whole_runs.py::test_each_fault_alone_is_over_when_it_is_over",
-        "sim_backend/test_published.py::test_after_a_resume_elsewhere_the_guest_has_another_directory",
+        "sim_backend/published/test_published.py::test_after_a_resume_elsewhere_the_guest_has_another_directory",
     ),
     "the clock jumps": (
-        "core/test_policy_invariants.py::test_a_clock_that_stands_still_or_jumps_causes_no_burst",
-        "core/test_policy_self.py::test_a_clock_that_went_back_begins_anew",
+        "core/policy/test_policy_invariants.py::test_a_clock_that_stands_still_or_jumps_causes_no_burst",
+        "core/policy/test_policy_self.py::test_a_clock_that_went_back_begins_anew",
     ),
     "the clock stands still, or a turn comes late": (
-        "core/test_policy_invariants.py::test_a_clock_that_stands_still_or_jumps_causes_no_burst",
+        "core/policy/test_policy_invariants.py::test_a_clock_that_stands_still_or_jumps_causes_no_burst",
         "daemon/test_whole_runs.py::test_the_promises_hold_in_every_run_of_the_daemon",
     ),
     "/run is full or read-only": (
@@ -198,9 +198,9 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "a configuration that cannot be used": (
         "daemon/test_daemon_process.py::test_a_bad_configuration_ends_the_start",
-        "daemon/test_config.py::test_what_is_wrong_is_named_with_file_and_key",
-        "daemon/test_config.py::test_no_key_and_no_value_is_more_than_a_config_error",
-        "daemon/test_config.py::test_files_that_cannot_be_read_are_errors_not_defaults",
+        "daemon/config/test_config.py::test_what_is_wrong_is_named_with_file_and_key",
+        "daemon/config/test_config.py::test_no_key_and_no_value_is_more_than_a_config_error",
+        "daemon/config/test_config.py::test_files_that_cannot_be_read_are_errors_not_defaults",
     ),
     "an odd locale, terminal or output": (
         "daemon/test_odd_surroundings.py::test_it_serves_and_says_nothing_odd",
@@ -215,16 +215,16 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
     "no Xen; dom0; each type of guest": (
         "daemon/test_daemon_process.py::test_without_xen_or_xenstore_it_ends_with_69",
         "cli/test_command_line.py::test_a_machine_that_is_no_xen_domain_is_told_of_the_simulation",
-        "core/test_policy_runs.py::test_dom0_is_left_alone_unless_configured",
+        "core/policy/test_policy_runs.py::test_dom0_is_left_alone_unless_configured",
         "daemon/test_service_unit.py::test_dom0_is_xen_although_systemd_finds_no_virtualisation_there",
     ),
     "pages that are larger than 4 KiB": (
         "sources/test_trees.py::test_the_kernels_page_size_is_told_by_memtotal_and_the_zones",
-        "core/test_units.py::test_a_part_of_a_page_is_cut_as_the_kernel_does",
+        "core/facts/test_units.py::test_a_part_of_a_page_is_cut_as_the_kernel_does",
     ),
     "a quota that others of the guest have used up": (
         "daemon/test_publisher.py::test_a_quota_is_given_a_minute",
-        "sources/test_xenstore_session.py::test_the_guests_watch_quota_is_a_quota_error_and_the_session_goes_on",
+        "sources/xenstore/test_session.py::test_the_guests_watch_quota_is_a_quota_error_and_the_session_goes_on",
     ),
     "no byte code, and no place to write any": (
         "daemon/test_odd_surroundings.py::test_it_serves_and_says_nothing_odd",
@@ -232,11 +232,11 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
     "warnings of Python": ("daemon/test_odd_surroundings.py::test_it_serves_and_says_nothing_odd",),
     "static-max is raised, memory is added": (
         "daemon/test_whole_runs.py::test_a_limit_that_is_raised_while_it_runs_is_noticed_at_once",
-        "core/test_policy_runs.py::test_blocks_that_the_kernel_left_offline_are_put_online",
+        "core/policy/test_policy_runs.py::test_blocks_that_the_kernel_left_offline_are_put_online",
     ),
     "swap is off, free or full": (
-        "core/test_policy_runs.py::test_free_swap_is_no_room_to_shrink_into",
-        "core/test_plan_target.py::test_where_swap_takes_what_is_too_much_it_is_only_risky",
+        "core/policy/test_policy_runs.py::test_free_swap_is_no_room_to_shrink_into",
+        "core/plan/test_plan_target.py::test_where_swap_takes_what_is_too_much_it_is_only_risky",
     ),
     "a symlink or FIFO in the way of a file": (
         "daemon/test_daemon_process.py::test_a_planted_symlink_is_replaced_not_followed",

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from agent.core.policy_settings import PolicySettings
-from agent.core.situation import understand
-from sim_backend.kernel_images import DEBIAN_11, DEBIAN_12, KernelImage
+from agent.core.account.situation import understand
+from agent.core.policy.settings import PolicySettings
+from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, KernelImage
 from tests.daemon.test_whole_runs import MIB, Run, check_writes
 from tests.support.virtual_daemon import Killed
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent.core.guard import GUARD_REMEMBERS_S
-from agent.core.policy_settings import Mode, PolicySettings
-from agent.core.policy_view import floor_kib
-from agent.core.situation import understand
+from agent.core.account.situation import understand
+from agent.core.policy.guard import GUARD_REMEMBERS_S
+from agent.core.policy.settings import Mode, PolicySettings
+from agent.core.policy.view import floor_kib
 from agent.daemon.published_keys import FLOOR
 from tests.daemon.test_whole_runs import MIB, Run
 

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from agent.core.policy_settings import PolicySettings
-from agent.core.situation import understand
+from agent.core.account.situation import understand
+from agent.core.policy.settings import PolicySettings
 from agent.daemon.published_keys import (
     BALLOON,
     SEQUENCE,
@@ -17,8 +17,8 @@ from agent.daemon.published_keys import (
     profile_for,
 )
 from agent.daemon.publisher import BURST, Publisher
-from agent.sources.xenstore_errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
-from agent.sources.xenstore_session import XenstoreSession
+from agent.sources.xenstore.errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
+from agent.sources.xenstore.session import XenstoreSession
 from tests.support.snapshots import CALM, STALLED, a_pv_guest
 
 STATE = f"{BALLOON}/state"

@@ -8,7 +8,7 @@ I4  what is kept and what is sent is bounded, whatever the peers do.
 I5  a turn ends within its deadline, and the watchdog's ping needs a good one.
 I7  mode observe writes nothing to the kernel.
 I8  the journal gets a bounded number of lines, and xenstore a bounded number of writes.
-(I6, the same situation gives the same decision: tests/core/test_policy_invariants.py.)
+(I6, the same situation gives the same decision: tests/core/policy/test_policy_invariants.py.)
 """
 
 import errno
@@ -20,13 +20,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from agent.core.policy_settings import MODES, PolicySettings
+from agent.core.policy.settings import MODES, PolicySettings
 from agent.daemon.bus import REQUEST_S
 from agent.daemon.record import KEPT
-from sim_backend.domain import SimulatedDomain
-from sim_backend.host import Host
-from sim_backend.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13
-from sim_backend.toolstacks import Libxl, simple_guest
+from sim_backend.guest.domain import SimulatedDomain
+from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13
+from sim_backend.host.libxl import Libxl, simple_guest
+from sim_backend.hypervisor import Host
 from tests.support.virtual_daemon import PING_S, VirtualDaemon
 
 MIB = 1024

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from agent.cli.http_once import answer_to
-from agent.core.assessment import assess
-from agent.core.untrusted import parse_decimal
-from agent.daemon.config import ConfigError, load_config
+from agent.core.facts.untrusted import parse_decimal
+from agent.core.findings.assessment import assess
+from agent.daemon.config.load import ConfigError, load_config
 from agent.gather import NotXenError
 from agent.report.status_json import status_object
-from agent.sources.xenstore_errors import XenstoreError
-from agent.sources.xenstore_session import XenstoreSession
+from agent.sources.xenstore.errors import XenstoreError
+from agent.sources.xenstore.session import XenstoreSession
 from tests.sources.parsers import PARSERS, REFUSALS
 from tests.support.captured import QUICK, gathered, load
 from tests.support.scripted_peer import ScriptedPeer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.assessment import assess
+from agent.core.findings.assessment import assess
 from tests.support.snapshots import a_pv_guest
 
 pytest.importorskip(

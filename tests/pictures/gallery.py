@@ -8,7 +8,7 @@ from typing import Final
 
 from agent.report.status_text import status_lines
 from agent.report.styled import Line, Span
-from sim_backend.demonstration import play
+from sim_backend.stories.demonstration import play
 from tests.pictures.terminal_svg import screen_svg
 from tests.support.captured import assessed
 from tests.xenlab import demonstration, paths

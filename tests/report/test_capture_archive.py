@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from agent.capture import captured_files
-from agent.core.assessment import assess
-from agent.core.snapshot import Snapshot
+from agent.core.facts.snapshot import Snapshot
+from agent.core.findings.assessment import assess
 from agent.report.capture_archive import archive
-from agent.sources.key_store import CapturedKeys
 from agent.sources.system_root import SystemRoot
+from agent.sources.xenstore.key_store import CapturedKeys
 from tests import captures
 from tests.support.captured import QUICK, gathered, load, snapshot_of
 

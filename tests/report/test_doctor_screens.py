@@ -10,16 +10,16 @@ from typing import Final
 
 import pytest
 
-from agent.core.diagnosis import Diagnosis, diagnose
-from agent.core.examination import Examination
-from agent.core.situation import understand
+from agent.core.account.situation import understand
+from agent.core.findings.diagnosis import Diagnosis, diagnose
+from agent.core.findings.examination import Examination
 from agent.examine import examine
 from agent.report.doctor_text import doctor_lines
 from agent.report.sparkline import Sample, sample_of, trend_lines
 from agent.report.status_text import frame_lines
 from agent.report.styled import plain
-from agent.sources.key_store import CapturedKeys
 from agent.sources.system_root import SystemRoot
+from agent.sources.xenstore.key_store import CapturedKeys
 from tests import captures
 from tests.support.captured import assessed
 from tests.support.snapshots import a_pv_guest

@@ -4,8 +4,8 @@
 import re
 from pathlib import Path
 
-from agent.core.diagnosis import EXAMINATION_CHECKS
-from agent.core.rules import SITUATION_CHECKS
+from agent.core.findings.diagnosis import EXAMINATION_CHECKS
+from agent.core.findings.registry import SITUATION_CHECKS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "findings.md").read_text(encoding="utf-8")
 

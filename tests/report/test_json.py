@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from agent.core.assessment import assess
-from agent.core.snapshot import Snapshot
+from agent.core.facts.snapshot import Snapshot
+from agent.core.findings.assessment import assess
 from agent.report.memmap_json import memmap_object
 from agent.report.status_json import status_object
 from tests import captures

@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 
-from agent.core.assessment import assess
-from agent.core.balloon_state import State
-from agent.core.snapshot import Snapshot
+from agent.core.account.balloon_state import State
+from agent.core.facts.snapshot import Snapshot
+from agent.core.findings.assessment import assess
 from tests.support.snapshots import STALLED, a_dom0, a_pv_guest, an_hvm_guest, an_unpopulated_guest
 
 pytest.importorskip(

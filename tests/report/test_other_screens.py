@@ -12,15 +12,15 @@ from typing import Final
 
 import pytest
 
-from agent.core.daemon_record import DaemonRecord, RecordedDecision
+from agent.core.facts.daemon_record import DaemonRecord, RecordedDecision
 from agent.report.check_line import Thresholds, check, parse_threshold
 from agent.report.explain_text import explain_lines
 from agent.report.simulate_text import simulate_lines
 from agent.report.status_text import reminder_lines, short_status_lines
 from agent.report.styled import Line, line, plain
-from sim_backend import scenarios
-from sim_backend.agents import AGENTS
-from sim_backend.report_text import answer, report_rows
+from sim_backend.stories import catalogue
+from sim_backend.stories.agents import AGENTS
+from sim_backend.stories.report_text import answer, report_rows
 from tests.support.captured import assessed
 
 GOLDEN: Final = Path(__file__).parent / "golden_other"
@@ -61,7 +61,7 @@ def a_dead_daemon(width: int) -> list[Line]:
 
 
 def simulated(name: str, agent: str) -> Callable[[int], list[Line]]:
-    scenario = scenarios.load(name)
+    scenario = catalogue.load(name)
     report = scenario.run(0, AGENTS[agent]())
 
     def screen(width: int) -> list[Line]:

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import pytest
 
-from agent.core.kernel_release import KernelRelease
-from agent.core.plan import plan
-from agent.core.plan_request import PlanRequest
-from agent.core.plan_target import advise
+from agent.core.facts.kernel_release import KernelRelease
+from agent.core.plan.plan import plan
+from agent.core.plan.request import PlanRequest
+from agent.core.plan.target import advise
 from agent.report.plan_json import advice_object, plan_object
 from agent.report.plan_text import advice_lines, plan_lines
 from agent.report.styled import Line, plain

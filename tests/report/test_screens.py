@@ -12,11 +12,11 @@ from typing import Final
 
 import pytest
 
-from agent.core.assessment import Assessment, assess
+from agent.core.findings.assessment import Assessment, assess
 from agent.report.memmap_text import memmap_lines
 from agent.report.status_text import status_lines
 from agent.report.styled import Line, plain
-from sim_backend import scenarios
+from sim_backend.stories import catalogue
 from tests import captures
 from tests.support.captured import assessed
 from tests.support.snapshots import a_pv_guest, a_pvh_guest
@@ -50,7 +50,7 @@ TERMINALS: Final = {
 @cache
 def guest(name: str) -> Assessment:
     if name == SIMULATED:
-        return assess(scenarios.load(scenarios.DEFAULT).domain().snapshot())
+        return assess(catalogue.load(catalogue.DEFAULT).domain().snapshot())
     return assessed(GUESTS[name])
 
 

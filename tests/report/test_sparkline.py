@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.assessment import assess
+from agent.core.findings.assessment import assess
 from agent.report.sparkline import (
     GLYPHS,
     SPAN_S,

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import pytest
 
-from agent.core.assessment import assess
+from agent.core.findings.assessment import assess
 from agent.report.status_json import status_object
-from sim_backend import scenarios
+from sim_backend.stories import catalogue
 from tests import captures
 from tests.support.captured import assessed
 from tests.support.snapshots import a_pv_guest
@@ -51,9 +51,9 @@ def test_the_status_of_every_capture_is_as_described(name: str) -> None:
     assert complaints(status_object(assessed(name))) == []
 
 
-@pytest.mark.parametrize("name", scenarios.scenario_names())
+@pytest.mark.parametrize("name", catalogue.scenario_names())
 def test_the_status_of_every_simulated_guest_is_as_described(name: str) -> None:
-    snapshot = scenarios.load(name).domain().snapshot()
+    snapshot = catalogue.load(name).domain().snapshot()
     assert complaints(status_object(assess(snapshot))) == []
 
 

@@ -8,8 +8,8 @@ that it is compared with.
 
 from typing import Final
 
-from sim_backend.guest_config import MIB, GuestConfig
-from sim_backend.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13, DEBIAN_14
+from sim_backend.guest.config import MIB, GuestConfig
+from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13, DEBIAN_14
 
 LAB: Final = {
     "pv-512-1024": GuestConfig(domain_type="pv"),

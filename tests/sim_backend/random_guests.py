@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from agent.core.snapshot import DomainType
-from sim_backend.guest_config import MIB, GuestConfig
-from sim_backend.guest_memory import Workload
-from sim_backend.kernel_images import KernelImage
+from agent.core.facts.snapshot import DomainType
+from sim_backend.guest.config import MIB, GuestConfig
+from sim_backend.guest.kernel_images import KernelImage
+from sim_backend.guest.memory import Workload
 
 
 def guest_configs(

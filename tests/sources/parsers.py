@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from agent.core.kernel_release import parse_kernel_release
-from agent.core.untrusted import parse_decimal as untrusted_decimal
-from agent.core.untrusted import parse_signed_decimal
+from agent.core.facts.kernel_release import parse_kernel_release
+from agent.core.facts.untrusted import parse_decimal as untrusted_decimal
+from agent.core.facts.untrusted import parse_signed_decimal
 from agent.sources.boot_record import parse_boot_record
 from agent.sources.daemon_status import parse_daemon_record, parse_published_domid
 from agent.sources.firmware_memmap import parse_type

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.cli import exit_codes
-from agent.core.assessment import assess
+from agent.core.findings.assessment import assess
 from agent.gather import NotXenError
 from agent.report.memmap_json import memmap_object
 from agent.report.memmap_text import memmap_lines

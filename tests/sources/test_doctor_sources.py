@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.capture import captured_files
-from agent.core.examination import KernelComplaints, Processes, VmCounters
-from agent.core.snapshot import Snapshot
+from agent.core.facts.snapshot import Snapshot
+from agent.core.findings.examination import KernelComplaints, Processes, VmCounters
 from agent.examine import watched
 from agent.sources.daemon_status import parse_published_domid
 from agent.sources.guest_keys import read_control_writable, read_guest_keys
 from agent.sources.kernel_complaints import parse_kernel_complaints
 from agent.sources.kernel_config import read_kernel_config
-from agent.sources.key_store import CapturedKeys, NoKeys, SessionKeys
 from agent.sources.outcome import MalformedError
 from agent.sources.processes import parse_stat, process_files, read_processes
 from agent.sources.system_root import SystemRoot
 from agent.sources.vmstat import parse_vmstat
+from agent.sources.xenstore.key_store import CapturedKeys, NoKeys, SessionKeys
 from tests.support.snapshots import a_pv_guest, changed
 
 STAT = "36 (xen-balloon) S 2 0 0 0 -1 2129984 0 0 0 0 10 240 0 0 20 0 1 0 231 0 0\n"

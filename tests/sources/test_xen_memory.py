@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.assessment import assess
-from agent.core.snapshot import Origin
+from agent.core.facts.snapshot import Origin
+from agent.core.findings.assessment import assess
 from agent.gather import gather
-from agent.sources.key_store import CapturedKeys
 from agent.sources.outcome import Outcome
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import (
@@ -20,6 +19,7 @@ from agent.sources.xen_memory import (
     read_xen_memory,
     refresh_xen_memory,
 )
+from agent.sources.xenstore.key_store import CapturedKeys
 
 CURRENT = f"{DIRECTORY}/info/current_kb"
 

@@ -6,11 +6,11 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from agent.core.assessment import Assessment, assess
-from agent.core.snapshot import Origin, Snapshot
+from agent.core.facts.snapshot import Origin, Snapshot
+from agent.core.findings.assessment import Assessment, assess
 from agent.gather import gather
-from agent.sources.key_store import CapturedKeys
 from agent.sources.system_root import SystemRoot
+from agent.sources.xenstore.key_store import CapturedKeys
 from tests import captures
 
 # A hundred trees of small files are made and removed: in memory, where that is possible.

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sim_backend.domain import SimulatedDomain
+from sim_backend.guest.domain import SimulatedDomain
 
 # Through the command's own door, as `balloon-agent --root ROOT --xenstore PATH run WORD...`.
 START = (
-    "import sys; from agent.cli import main; "
+    "import sys; from agent.cli.main import main; "
     "sys.exit(main(['--root', sys.argv[1], '--xenstore', sys.argv[2], 'run', *sys.argv[3:]]))"
 )
 REPOSITORY = Path(__file__).parents[2]

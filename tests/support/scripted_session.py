@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.sources.xenstore_requests import Requests
-from agent.sources.xenstore_session import WatchEvent, XenstoreSession
+from agent.sources.xenstore.requests import Requests
+from agent.sources.xenstore.session import WatchEvent, XenstoreSession
 from tests.support.scripted_peer import Kind, ScriptedPeer
 from tests.support.xenstored.raw_client import READ, WATCH
 

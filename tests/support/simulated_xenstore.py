@@ -7,8 +7,8 @@ import tempfile
 from types import TracebackType
 from typing import Self
 
-from sim_backend.published_store import StoreMirror
-from sim_backend.store import DomainStore
+from sim_backend.guest.store import DomainStore
+from sim_backend.published.store import StoreMirror
 from sim_backend.xenstore.store import Store
 from sim_backend.xenstore.threaded import ServerThread
 from tests.support.xenstored.raw_client import RawClient

@@ -8,9 +8,9 @@ a_pv_guest(zones=None)                          the same without /proc/zoneinfo
 
 from typing import Any, Final
 
-from agent.core.kernel_release import KernelRelease
-from agent.core.memory_map import MemoryMap, Region, memory_map
-from agent.core.snapshot import (
+from agent.core.facts.kernel_release import KernelRelease
+from agent.core.facts.memory_map import MemoryMap, Region, memory_map
+from agent.core.facts.snapshot import (
     BalloonReading,
     BootLog,
     DomainFacts,

@@ -43,7 +43,7 @@ def as_nobody(
         "import agent.gather, agent.report.status_json, agent.report.status_text\n"
         "import agent.report.memmap_text, agent.report.terminal, agent.capture\n"
         "import agent.report.memmap_json, agent.report.capture_archive\n"
-        "import agent.cli.doctor, agent.report.doctor_json, agent.cli.simulated\n"
+        "import agent.cli.doctor, agent.report.doctor_json, sim_backend.published.in_process\n"
         f"if os.geteuid() == 0: os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
     )
     return subprocess.run(

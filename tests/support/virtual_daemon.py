@@ -15,12 +15,12 @@ from types import SimpleNamespace
 from typing import Any, Final, cast
 from unittest.mock import patch
 
-from agent.core.policy_settings import PolicySettings
-from agent.core.policy_view import floor_kib
-from agent.core.situation import understand
+from agent.core.account.situation import understand
+from agent.core.policy.settings import PolicySettings
+from agent.core.policy.view import floor_kib
 from agent.daemon import bus, loop, notify, parts, reporter, turn
 from agent.daemon.bus import REQUEST_S, Bus
-from agent.daemon.config import Config
+from agent.daemon.config.load import Config
 from agent.daemon.journal import Journal
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
@@ -30,9 +30,9 @@ from agent.daemon.wakeups import Wakeups, Woken
 from agent.sources.outcome import ABSENT, OK, Outcome
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import TARGET_FILE
-from agent.sources.xenstore_errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
-from agent.sources.xenstore_session import WatchEvent, XenstoreSession
-from sim_backend.domain import SimulatedDomain
+from agent.sources.xenstore.errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
+from agent.sources.xenstore.session import WatchEvent, XenstoreSession
+from sim_backend.guest.domain import SimulatedDomain
 
 LOOK_S: Final = 0.001  # what a look takes
 PING_S: Final = 90.0

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sim_backend import chart
+from sim_backend.stories import chart
 from tests.xenlab import paths
 from tests.xenlab.errors import LabError
 from tests.xenlab.recorded import COLUMNS, Recorded, from_object, load

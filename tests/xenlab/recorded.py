@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sim_backend.chart import Chart, Curve, Mark
+from sim_backend.stories.chart import Chart, Curve, Mark
 
 KIB: Final = 1024
 FRESH_S: Final = 4.0

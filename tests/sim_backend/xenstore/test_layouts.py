@@ -10,6 +10,7 @@ from sim_backend.xenstore.layouts import (
     seed_qubes_domain,
     seed_xapi_domain,
 )
+from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
 from tests.sim_backend.xenstore.refusals import refusal
 
@@ -25,7 +26,7 @@ Seed = Callable[[Store, GuestConfig], None]
 
 
 def may_write(store: Store, key: str) -> bool:
-    refused = refusal(lambda: store.session(5).write(key, b"1"))
+    refused = refusal(lambda: Session(store, 5).write(key, b"1"))
     assert refused in (None, "EACCES")
     return refused is None
 
@@ -89,14 +90,14 @@ def test_dom0s_memory_is_there_only_once_libxl_was_asked() -> None:
     store = Store()
     assert store.peek("/local/domain/0/memory/target") is None
     fill_dom0(store, 1048576, 1572864)
-    assert store.session().read("memory/target") == b"1048576"
+    assert Session(store).read("memory/target") == b"1048576"
 
 
 def test_when_a_domain_ends_what_it_owned_is_gone_and_the_rest_stays() -> None:
     store = Store()
     seed_libxl_domain(store, GUEST)
-    store.session(5).write("data/x/y", b"1")
-    watcher = store.session()
+    Session(store, 5).write("data/x/y", b"1")
+    watcher = Session(store)
     watcher.watch("@releaseDomain", "r")
     watcher.take_events()
     store.remove_domain(5)

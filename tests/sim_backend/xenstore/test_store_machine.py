@@ -13,6 +13,7 @@ from hypothesis.stateful import (
 )
 
 from sim_backend.xenstore.names import ancestry
+from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
 from tests.sim_backend.xenstore.refusals import refusal
 
@@ -56,10 +57,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = Store()
         self.store.create_domain(5)
         self.store.introduce(5)
-        self.dom0 = self.store.session()
+        self.dom0 = Session(self.store)
         self.dom0.write(BASE, b"")
         self.dom0.set_perms(BASE, ["n5"])
-        self.guest = self.store.session(5)
+        self.guest = Session(self.store, 5)
         self.guest.watch("data", "all")
         self.guest.take_events()
         self.model = Model()

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How far the host can still raise this guest, and how far the guest can sink without harm.
+
+Relies on docs/design.md A17 and A23.
+"""
+
+from typing import Final, NamedTuple
+
+from agent.core.account.target_offset import TargetOffset
+from agent.core.facts.snapshot import BalloonReading, MemoryReading, Snapshot
+from agent.core.facts.units import MIB_KIB
+
+# What Hyper-V's driver never gives away, by the guest's size: (size up to MiB, base MiB, share);
+# drivers/hv/hv_balloon.c, compute_balloon_floor.
+_FLOOR_STEPS: Final = (
+    (128, 8, 2),
+    (512, 40, 4),
+    (2048, 104, 8),
+    (8192, 232, 16),
+)
+_FLOOR_BEYOND: Final = (488, 32)
+
+# Kept free above what is in use now, so that a guest at its floor can still breathe.
+_SPARE_SHARE: Final = 20  # one twentieth of MemTotal
+_SPARE_LEAST_KIB: Final = 16 * MIB_KIB
+
+
+class Headroom(NamedTuple):
+    """KiB; None where it cannot be told.
+
+    Attributes:
+        up_kib: what the host may still add before memory/static-max.
+        down_kib: what can be taken before the guest is below `floor_kib`.
+        floor_kib: the smallest current_kb that serves what the guest uses now.
+    """
+
+    up_kib: int | None
+    down_kib: int | None
+    floor_kib: int | None
+
+
+def headroom(snapshot: Snapshot, offset: TargetOffset | None) -> Headroom:
+    """Both ways, from the limits and from what is in use."""
+    balloon = snapshot.balloon
+    if balloon is None or balloon.current_kib is None:
+        return Headroom(None, None, None)
+    floor_kib = None
+    if snapshot.memory is not None:
+        floor_kib = needed_kib(balloon.current_kib, snapshot.memory)
+    return Headroom(
+        _up_kib(snapshot, balloon, offset),
+        None if floor_kib is None else max(0, balloon.current_kib - floor_kib),
+        floor_kib,
+    )
+
+
+def needed_kib(current_kib: int, memory: MemoryReading) -> int:
+    """The floor: what is in use now and a little air, and never below the size's own minimum."""
+    in_use_kib = current_kib - memory.available_kib
+    return min(current_kib, max(in_use_kib + air_kib(memory), least_kib(current_kib)))
+
+
+def air_kib(memory: MemoryReading) -> int:
+    """What is to stay free above what is in use."""
+    return max(_SPARE_LEAST_KIB, memory.total_kib // _SPARE_SHARE)
+
+
+def least_kib(current_kib: int) -> int:
+    """The size below which a guest of that size should never be squeezed, whatever it uses."""
+    size_mib = current_kib // MIB_KIB
+    for limit_mib, base_mib, share in _FLOOR_STEPS:
+        if size_mib < limit_mib:
+            return (base_mib + size_mib // share) * MIB_KIB
+    base_mib, share = _FLOOR_BEYOND
+    return (base_mib + size_mib // share) * MIB_KIB
+
+
+def _up_kib(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | None) -> int | None:
+    """Up to static-max on the kernel's scale; without xenstore, what the balloon holds.
+
+    For a dom0 started without a limit the toolstack writes a static-max of many TiB
+    (libxl_mem.c, libxl__fill_dom0_memory_info): that is no limit.
+    """
+    most_kib, current_kib = limit_kib(snapshot), balloon.current_kib or 0
+    if most_kib is None or offset is None:
+        return balloon.ballooned_kib
+    return max(0, most_kib - offset.kib - current_kib)
+
+
+def limit_kib(snapshot: Snapshot) -> int | None:
+    """memory/static-max where it is a limit; None where it is absent, or no limit for dom0."""
+    static_max_kib = snapshot.host.static_max_kib
+    dom0 = snapshot.domain.domain_type in ("dom0-pv", "dom0-pvh")
+    map_kib = snapshot.firmware_map.ram_kib if snapshot.firmware_map else 0
+    if static_max_kib is None or (dom0 and static_max_kib > 2 * map_kib):
+        return None
+    return static_max_kib

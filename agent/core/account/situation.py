@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A snapshot and everything that follows from it: what rules and reports work with."""
+
+from functools import cached_property
+from typing import NamedTuple
+
+from agent.core.account.balloon_state import State, balloon_state
+from agent.core.account.boot_facts import BootFacts, boot_facts
+from agent.core.account.headroom import Headroom, headroom
+from agent.core.account.overhead import Overhead, overhead
+from agent.core.account.reconcile import Reconciliation, reconcile
+from agent.core.account.target_offset import TargetOffset, target_offset
+from agent.core.facts.snapshot import Snapshot
+
+
+class _Needed(NamedTuple):
+    """What every decision needs; None where it could not be understood."""
+
+    snapshot: Snapshot
+    boot: BootFacts
+    offset: TargetOffset | None
+    state: State
+    headroom: Headroom
+
+
+class Situation(_Needed):
+    """One moment, understood.  What only reports need is worked out when one asks for it first."""
+
+    @cached_property
+    def reconciliation(self) -> Reconciliation:
+        """Where every KiB of the map is."""
+        return reconcile(self.snapshot, self.boot)
+
+    @cached_property
+    def overhead(self) -> Overhead | None:
+        """What the kernel keeps for itself."""
+        return overhead(self.snapshot, self.boot)
+
+    @property
+    def host_target_on_kernel_scale_kib(self) -> int | None:
+        """What target_kb should be if the kernel follows the host: whole pages, less the offset."""
+        host_kib = self.snapshot.host.target_kib
+        if host_kib is None or self.offset is None:
+            return None
+        return host_kib // 4 * 4 - self.offset.kib
+
+
+def understand(snapshot: Snapshot) -> Situation:
+    """One snapshot, understood; never raises."""
+    boot = boot_facts(snapshot)
+    offset = target_offset(snapshot, boot)
+    return Situation(
+        snapshot=snapshot,
+        boot=boot,
+        offset=offset,
+        state=balloon_state(snapshot, offset),
+        headroom=headroom(snapshot, offset),
+    )

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the doctor looks at beyond one snapshot: configuration, log, other agents, and time.
+
+Each part is None where it could not be read; `Examination.sources` says why, with the words of
+`Snapshot.sources`.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from agent.core.account.situation import Situation
+
+
+class KernelConfig(NamedTuple):
+    """What the kernel was built with; `source` is the file that told."""
+
+    balloon: bool
+    memory_hotplug: bool
+    unpopulated_alloc: bool
+    source: str
+
+
+class KernelComplaints(NamedTuple):
+    """What the kernel's log says of the balloon, beyond the figures of the boot.
+
+    Attributes:
+        boot_wait_s: how long the boot waited for the first ballooning-down, None if it did not.
+        boot_shortage_pages: pages that were still to be freed when that wait was given up.
+        refusals: messages about memory that could not be hot-added, the first few.
+        p2m_bug: where in arch/x86/xen/p2m.c the kernel crashed, as `FILE:LINE`.
+    """
+
+    boot_wait_s: float | None = None
+    boot_shortage_pages: int | None = None
+    refusals: tuple[str, ...] = ()
+    p2m_bug: str | None = None
+
+
+class VmCounters(NamedTuple):
+    """Counters of /proc/vmstat since boot."""
+
+    oom_kills: int
+    allocation_stalls: int
+    swapped_out_pages: int
+
+
+class Processes(NamedTuple):
+    """The agents that run in this guest, and the CPU time of the balloon's kernel thread."""
+
+    agents: tuple[str, ...]
+    balloon_thread_s: float | None
+
+
+class GuestKeys(NamedTuple):
+    """What agents of this guest have published in xenstore.
+
+    Attributes:
+        meminfo_total_kib: data/meminfo_total.
+        feature_balloon: whether control/feature-balloon is there.
+        qubes_meminfo: whether memory/meminfo holds something, which enrols the guest in Qubes.
+        control_writable: whether this domain may write below control/; None: not known.
+    """
+
+    meminfo_total_kib: int | None = None
+    feature_balloon: bool = False
+    qubes_meminfo: bool = False
+    control_writable: bool | None = None
+
+
+class Look(NamedTuple):
+    """One of several looks at the same domain; KiB."""
+
+    at_s: float
+    current_kib: int | None
+    target_kib: int | None
+    host_target_kib: int | None
+    available_kib: int | None
+    balloon_thread_s: float | None
+    counters: VmCounters | None
+
+
+class Watch(NamedTuple):
+    """Looks in the order of time, at least two."""
+
+    looks: tuple[Look, ...]
+
+    @property
+    def lasted_s(self) -> float:
+        """From the first to the last look."""
+        return self.looks[-1].at_s - self.looks[0].at_s
+
+
+class Examination(NamedTuple):
+    """All that the doctor knows."""
+
+    situation: Situation
+    sources: Mapping[str, str]
+    config: KernelConfig | None = None
+    complaints: KernelComplaints | None = None
+    counters: VmCounters | None = None
+    processes: Processes | None = None
+    keys: GuestKeys | None = None
+    published_domid: int | None = None
+    watch: Watch | None = None

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Would `xl mem-set DOMAIN SIZE` hurt this running guest, now?
+
+Judged from one snapshot: what is in use, the floor that headroom keeps, swap, pressure, what the
+balloon holds, and whether hot-added memory would come online.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+from agent.core.account.headroom import limit_kib
+from agent.core.account.situation import Situation
+from agent.core.facts.snapshot import MemoryReading, Pressure
+from agent.core.facts.units import MIB_KIB, format_kib
+from agent.core.plan.plan import SECTION_KIB
+
+Answer = Literal["yes", "risky", "no"]
+
+_RANK: Final[dict[Answer, int]] = {"yes": 0, "risky": 1, "no": 2}
+# Shares of the last ten seconds, /proc/pressure/memory, from which a guest is short already.
+_STALLED_FULL_PERCENT: Final = 1.0
+_STALLED_SOME_PERCENT: Final = 10.0
+_NO_HOST_WORD: Final = "Whether the host has the memory cannot be seen from inside"
+
+
+class Advice(NamedTuple):
+    """The answer; KiB, targets as `xl mem-set` counts them, None where it cannot be told.
+
+    Attributes:
+        answer: "yes": it will not hurt; "risky"; "no": it hurts or cannot be reached.
+        target_kib: what was asked for.
+        kernel_target_kib: the same as target_kb will show it.
+        mem_total_kib, available_kib: what is left then, if the programs stay as they are.
+        safe_from_kib, safe_to_kib: between these it does not hurt.
+        reasons: whole sentences, the weightiest first.
+    """
+
+    answer: Answer
+    target_kib: int
+    kernel_target_kib: int
+    mem_total_kib: int | None
+    available_kib: int | None
+    safe_from_kib: int | None
+    safe_to_kib: int | None
+    reasons: tuple[str, ...]
+
+
+class _Verdict(NamedTuple):
+    answer: Answer
+    reason: str
+
+
+def advise(situation: Situation, target_kib: int) -> Advice | None:
+    """None: neither current_kb nor MemAvailable could be read, so nothing can be said."""
+    snapshot = situation.snapshot
+    balloon, memory = snapshot.balloon, snapshot.memory
+    if balloon is None or balloon.current_kib is None or memory is None:
+        return None
+    below_kib = _below_host_kib(situation)
+    kernel_kib = target_kib // 4 * 4 - below_kib
+    change_kib = kernel_kib - balloon.current_kib
+    if change_kib < 0:
+        found = _shrink(situation, memory, balloon.current_kib, kernel_kib)
+    else:
+        found = _grow(situation, target_kib, change_kib)
+    found += _state(situation)
+    answer = max((verdict.answer for verdict in found), key=_RANK.__getitem__)
+    found.sort(key=lambda verdict: -_RANK[verdict.answer])
+    floor_kib = situation.headroom.floor_kib
+    return Advice(
+        answer,
+        target_kib,
+        kernel_kib,
+        max(0, memory.total_kib + change_kib),
+        max(0, memory.available_kib + change_kib),
+        None if floor_kib is None else -(-(floor_kib + below_kib) // MIB_KIB) * MIB_KIB,
+        _safe_to_kib(situation, balloon.current_kib, below_kib),
+        tuple(verdict.reason for verdict in found),
+    )
+
+
+def _below_host_kib(situation: Situation) -> int:
+    """By how much target_kb stays below the size that `xl mem-set` is told."""
+    offset_kib = situation.offset.kib if situation.offset else 0
+    return offset_kib + max(0, situation.snapshot.host.videoram_kib or 0)
+
+
+def _shrink(
+    situation: Situation, memory: MemoryReading, current_kib: int, kernel_kib: int
+) -> list[_Verdict]:
+    """Taking memory away: what is in use decides."""
+    in_use_kib = current_kib - memory.available_kib
+    floor_kib = situation.headroom.floor_kib or in_use_kib
+    left = f"{format_kib(max(0, kernel_kib - in_use_kib))} would stay available"
+    found = [_Verdict("yes", f"{left}, and the floor keeps {format_kib(floor_kib - in_use_kib)}.")]
+    if kernel_kib < in_use_kib:
+        short_kib = in_use_kib - kernel_kib
+        if memory.swap_free_kib >= short_kib:
+            reason = (
+                f"{format_kib(short_kib)} that are in use would have to go to swap "
+                f"({format_kib(memory.swap_free_kib)} free)."
+            )
+            found = [_Verdict("risky", reason)]
+        else:
+            reason = (
+                f"{format_kib(short_kib)} more are in use than would be left, and swap has "
+                f"{format_kib(memory.swap_free_kib)}: the guest would stall and the OOM killer "
+                "take a program."
+            )
+            found = [_Verdict("no", reason)]
+    elif kernel_kib < floor_kib:
+        found = [
+            _Verdict("risky", f"Only {left}, less than the floor of {format_kib(floor_kib)} keeps.")
+        ]
+    if _is_stalled(situation.snapshot.pressure):
+        found.append(_Verdict("risky", "Programs already wait for memory (see pressure)."))
+    return found
+
+
+def _is_stalled(pressure: Pressure | None) -> bool:
+    return pressure is not None and (
+        pressure.full_avg10 >= _STALLED_FULL_PERCENT or pressure.some_avg10 >= _STALLED_SOME_PERCENT
+    )
+
+
+def _grow(situation: Situation, target_kib: int, change_kib: int) -> list[_Verdict]:
+    """Giving memory: the limit, the balloon, and hot-adding decide."""
+    if change_kib == 0:
+        return [_Verdict("yes", "The guest has that much now.")]
+    most_kib = limit_kib(situation.snapshot)
+    if most_kib is not None and target_kib > most_kib:
+        return [
+            _Verdict(
+                "no",
+                f"The host refuses more than static-max ({format_kib(most_kib)}): raise it with "
+                "xl mem-max first.",
+            )
+        ]
+    balloon = situation.snapshot.balloon
+    held_kib = (balloon.ballooned_kib if balloon else None) or 0
+    if change_kib <= held_kib:
+        return [
+            _Verdict("yes", f"The balloon holds {format_kib(held_kib)} to grow from."),
+            _Verdict("yes", f"{_NO_HOST_WORD}."),
+        ]
+    return [_hot_add(situation, change_kib - held_kib), _Verdict("yes", f"{_NO_HOST_WORD}.")]
+
+
+def _hot_add(situation: Situation, missing_kib: int) -> _Verdict:
+    """Growing beyond the balloon."""
+    snapshot = situation.snapshot
+    beyond = f"{format_kib(missing_kib)} more than the balloon holds"
+    if snapshot.hotplug_unpopulated is None:
+        return _Verdict("no", f"That is {beyond}, and this kernel cannot hot-add memory.")
+    size_kib = -(-missing_kib // SECTION_KIB) * SECTION_KIB
+    if snapshot.blocks is None or snapshot.blocks.auto_online in (None, "offline"):
+        return _Verdict(
+            "risky",
+            f"That is {beyond}: the kernel hot-adds {format_kib(size_kib)}, which stays offline "
+            "until somebody puts it online (auto_online_blocks is offline).",
+        )
+    return _Verdict(
+        "yes",
+        f"That is {beyond}: the kernel hot-adds {format_kib(size_kib)}, whose page structures take "
+        f"{format_kib(size_kib // 64)} of what is free.",
+    )
+
+
+def _state(situation: Situation) -> list[_Verdict]:
+    """What the balloon is doing matters to any new target."""
+    if situation.state == "moving":
+        return [_Verdict("risky", "The balloon is moving now: what is in use may change.")]
+    if situation.state in ("retrying", "cancelled", "unreachable"):
+        return [
+            _Verdict(
+                "risky",
+                f"The balloon does not reach its present target ({situation.state}): see status.",
+            )
+        ]
+    return []
+
+
+def _safe_to_kib(situation: Situation, current_kib: int, below_kib: int) -> int | None:
+    """How far up without harm: what the balloon holds, or the limit where memory comes online."""
+    snapshot = situation.snapshot
+    held_kib = (snapshot.balloon.ballooned_kib if snapshot.balloon else None) or 0
+    most_kib = limit_kib(snapshot)
+    online = snapshot.blocks is not None and (snapshot.blocks.auto_online or "").startswith(
+        "online"
+    )
+    if online and snapshot.hotplug_unpopulated is not None and most_kib is not None:
+        return most_kib
+    return current_kib + held_kib + below_kib

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a rule of the policy looks at: one situation, what is remembered, what is allowed.
+
+Relies on docs/design.md A17.
+"""
+
+from typing import Final, NamedTuple
+
+from agent.core.account.headroom import needed_kib
+from agent.core.account.situation import Situation
+from agent.core.facts.snapshot import MemoryReading, Snapshot
+from agent.core.facts.units import MIB_KIB, PAGE_KIB
+from agent.core.policy.decision import Numbers
+from agent.core.policy.memory import PolicyMemory, is_at, wanted_kib
+from agent.core.policy.memory_use import NOTHING_SEEN, Use
+from agent.core.policy.settings import PolicySettings
+
+_SPARE_LEAST_KIB: Final = 8 * MIB_KIB
+_SPARE_SHARE: Final = 33  # 3 %
+
+_LOOK_SOONEST_S: Final = 0.25
+_LOOK_LATEST_S: Final = 30.0
+
+
+class View(NamedTuple):
+    """Sizes in KiB on the kernel's scale; `aim_kib` is the host's target there, if it is certain.
+
+    `floor_kib` is the configured floor, or what the guest needs now, and never above what it has:
+    a guest that is below its floor already is not to sink further, that is all.
+    """
+
+    situation: Situation
+    memory: PolicyMemory
+    settings: PolicySettings
+    now_s: float
+    current_kib: int
+    target_kib: int
+    aim_kib: int | None
+    floor_kib: int
+    most_kib: int | None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The readings."""
+        return self.situation.snapshot
+
+    @property
+    def at_host_target(self) -> bool:
+        """Whether the kernel aims at what the host asked for."""
+        return self.aim_kib is not None and is_at(self.target_kib, self.aim_kib)
+
+    @property
+    def kernel_has_time(self) -> bool:
+        """Whether the kernel may still be about to take up a new target of the host's."""
+        return not self.memory.followed and self.now_s < self.grace_ends_s
+
+    @property
+    def grace_ends_s(self) -> float:
+        """When the kernel should have taken up what the host asked."""
+        return self.memory.host_since_s + self.settings.grace_s
+
+    @property
+    def available_kib(self) -> int | None:
+        """MemAvailable: swap never counts as room."""
+        return self.snapshot.memory.available_kib if self.snapshot.memory else None
+
+    @property
+    def short(self) -> bool:
+        """Whether the guest is short of memory now: nearly nothing available, or stalled."""
+        memory, pressure = self.snapshot.memory, self.snapshot.pressure
+        if pressure is not None and pressure.full_avg10 >= self.settings.guard_stall_percent:
+            return True
+        return memory is not None and memory.available_kib < _spare_kib(memory)
+
+    def look_s(self) -> float:
+        """When to look again at something that moves: soon at first, then less and less often."""
+        elapsed_s = self.now_s - self.memory.unchanged_since_s
+        return self.now_s + min(_LOOK_LATEST_S, max(_LOOK_SOONEST_S, elapsed_s / 2))
+
+    def numbers(self, **more: int | float | str | None) -> Numbers:
+        """The figures every decision rests on, and some of its own."""
+        figures: dict[str, int | float | str | None] = {
+            "current_kib": self.current_kib,
+            "target_kib": self.target_kib,
+            "host_target_kib": self.snapshot.host.target_kib,
+            **more,
+        }
+        return {name: value for name, value in figures.items() if value is not None}
+
+
+def view(
+    situation: Situation, memory: PolicyMemory, settings: PolicySettings, now_s: float
+) -> View | None:
+    """What the rules look at; None without a balloon driver."""
+    balloon = situation.snapshot.balloon
+    if balloon is None or balloon.current_kib is None or balloon.target_kib is None:
+        return None
+    return View(
+        situation,
+        memory,
+        settings,
+        now_s,
+        balloon.current_kib,
+        balloon.target_kib,
+        wanted_kib(situation, memory),
+        floor_kib(situation, settings, balloon.current_kib, memory.use),
+        _most_kib(situation, memory),
+    )
+
+
+def floor_kib(
+    situation: Situation, settings: PolicySettings, current_kib: int, use: Use = NOTHING_SEEN
+) -> int:
+    """Whole pages; without memory figures and configuration, the guest may not sink at all.
+
+    A configured floor is not followed to where the guest would be short.  In mode guard what the
+    guest used a moment ago counts as used now.
+    """
+    floor, memory = settings.floor_kib, situation.snapshot.memory
+    if memory is not None and settings.mode == "guard":
+        available_kib = max(0, memory.available_kib - use.below_peak_kib)
+        memory = memory._replace(available_kib=available_kib)
+    if memory is not None and floor is None:
+        floor = needed_kib(current_kib, memory)
+    elif memory is not None and floor is not None:
+        floor = max(floor, current_kib - max(0, memory.available_kib - _spare_kib(memory)))
+    if floor is None:
+        return current_kib
+    return min(current_kib, -(-floor // PAGE_KIB) * PAGE_KIB)
+
+
+def _spare_kib(memory: MemoryReading) -> int:
+    """What has to stay available; below that, the guest is short."""
+    return max(_SPARE_LEAST_KIB, memory.total_kib // _SPARE_SHARE)
+
+
+def _most_kib(situation: Situation, memory: PolicyMemory) -> int | None:
+    """static-max on the kernel's scale, None where it is unknown."""
+    static_max_kib, offset = situation.snapshot.host.static_max_kib, situation.offset
+    if static_max_kib is None:
+        return None
+    if offset is not None and offset.basis == "same-scale":
+        return static_max_kib
+    return None if memory.offset_kib is None else static_max_kib - memory.offset_kib

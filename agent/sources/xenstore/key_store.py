@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading xenstore keys as outcomes, from a capture's files or from a session with xenstored."""
+
+from typing import Protocol, runtime_checkable
+
+from agent.sources.outcome import ABSENT, DENIED, OK, Outcome, malformed
+from agent.sources.system_root import SystemRoot
+from agent.sources.xenstore.errors import (
+    DeviceDenied,
+    DeviceMissing,
+    KeyAbsent,
+    KeyDenied,
+    XenstoreError,
+    XenstoreLost,
+)
+
+
+class KeyStore(Protocol):
+    """The guest's own part of xenstore; keys are relative to it."""
+
+    def read(self, key: str) -> Outcome[bytes]:
+        """The value of a key."""
+        ...
+
+    def names(self, key: str) -> Outcome[tuple[str, ...]]:
+        """The names below a key."""
+        ...
+
+
+class Session(Protocol):
+    """What is needed of `agent.sources.xenstore.session.XenstoreSession`."""
+
+    def connect(self) -> None:
+        """Open the session, or raise XenstoreError."""
+
+    def read(self, key: str) -> bytes:
+        """The value, or raise XenstoreError."""
+        ...
+
+    def list(self, key: str) -> list[str]:
+        """The names below, or raise XenstoreError."""
+        ...
+
+
+@runtime_checkable
+class TellingSession(Session, Protocol):
+    """A session that can also ask for permissions."""
+
+    def permissions(self, key: str) -> list[str]:
+        """As xenstored writes them (`n0`, `r5`), the owner first, or raise XenstoreError."""
+        ...
+
+
+class CapturedKeys:
+    """`xenstore/<key>` below a capture: a value is a file, a key with children a directory."""
+
+    def __init__(self, root: SystemRoot) -> None:
+        self._root = root
+
+    def read(self, key: str) -> Outcome[bytes]:
+        """The file's content as it is."""
+        text = self._root.read(f"xenstore/{key}")
+        return Outcome(None if text.value is None else text.value.encode(), text.status)
+
+    def names(self, key: str) -> Outcome[tuple[str, ...]]:
+        """The directory's entries."""
+        return self._root.names(f"xenstore/{key}")
+
+
+class SessionKeys:
+    """Keys over a session.  One that is lost stays lost: its deadline is paid once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lost: str | None = None
+        try:
+            session.connect()
+        except XenstoreError as error:
+            self._lost = status_of_error(error)
+
+    def read(self, key: str) -> Outcome[bytes]:
+        """The value as xenstored has it."""
+        if self._lost is not None:
+            return Outcome(None, self._lost)
+        try:
+            return Outcome(self._session.read(key), OK)
+        except XenstoreError as error:
+            return Outcome(None, self._status(error))
+
+    def names(self, key: str) -> Outcome[tuple[str, ...]]:
+        """The names as xenstored has them."""
+        if self._lost is not None:
+            return Outcome(None, self._lost)
+        try:
+            return Outcome(tuple(self._session.list(key)), OK)
+        except XenstoreError as error:
+            return Outcome(None, self._status(error))
+
+    def may_write(self, key: str) -> Outcome[bool]:
+        """Whether this domain may write a key, by the permissions xenstored tells."""
+        domid = self.read("domid")
+        if domid.value is None or not isinstance(self._session, TellingSession):
+            return Outcome(None, domid.status if domid.value is None else ABSENT)
+        try:
+            entries = self._session.permissions(key)
+        except XenstoreError as error:
+            return Outcome(None, self._status(error))
+        me = domid.value.decode("ascii", "backslashreplace")
+        if not entries:
+            return Outcome(None, malformed("no owner"))
+        letter = next((entry[0] for entry in entries[1:] if entry[1:] == me), entries[0][0])
+        return Outcome(entries[0][1:] == me or letter in "wb", OK)
+
+    def _status(self, error: XenstoreError) -> str:
+        status = status_of_error(error)
+        if isinstance(error, XenstoreLost):
+            self._lost = status
+        return status
+
+
+class NoKeys:
+    """No xenstore at all; every key has the same status."""
+
+    def __init__(self, status: str = ABSENT) -> None:
+        self._status = status
+
+    def read(self, key: str) -> Outcome[bytes]:  # noqa: ARG002 - the interface
+        """Nothing."""
+        return Outcome(None, self._status)
+
+    def names(self, key: str) -> Outcome[tuple[str, ...]]:  # noqa: ARG002 - the interface
+        """Nothing."""
+        return Outcome(None, self._status)
+
+
+def status_of_error(error: XenstoreError) -> str:
+    """The status word for what xenstore answered."""
+    if isinstance(error, KeyAbsent | DeviceMissing):
+        return ABSENT
+    if isinstance(error, KeyDenied | DeviceDenied):
+        return DENIED
+    return malformed(error)

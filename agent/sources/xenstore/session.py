@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A conversation with xenstore for a program of one thread: the daemon's loop or one command.
+
+    with XenstoreSession(default_path()) as xenstore:
+        xenstore.watch("memory/target", "host-target")
+        while True:
+            xenstore.wait(60.0)
+            if xenstore.events():
+                print(xenstore.read("memory/target"))
+
+Every request ends within its deadline, by an answer, by `XenstoreRefused` or by `XenstoreLost`;
+nothing else is raised. After `XenstoreLost` the session is closed, its watches are forgotten,
+and `connect()` begins anew. Keys are relative, so they follow the domain through a migration.
+
+One limit is the kernel's: over /dev/xen/xenbus a WATCH or UNWATCH is carried out inside write(),
+uninterruptibly. If xenstored dies in that moment the process waits until it is back. To make the
+moment short, a request that has a deadline goes before each.
+"""
+
+import contextlib
+import re
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+
+from agent.sources.xenstore.errors import XenstoreRefused, refusal
+from agent.sources.xenstore.requests import Requests
+from agent.sources.xenstore.router import LoopRouter
+from agent.sources.xenstore.transport import default_path
+from agent.sources.xenstore.watches import Watches, WatchEvent
+from agent.sources.xenstore.wire import NUL, Op
+
+__all__ = ["WatchEvent", "XenstoreSession", "default_path"]
+
+_Names: TypeAlias = list[str]  # inside the class, `list` is a method
+_Events: TypeAlias = list[WatchEvent]
+_KEY: Final = re.compile(r"[A-Za-z0-9_@-]+(?:/[A-Za-z0-9_@-]+)*")
+_MOST_KEY_CHARS: Final = 2048  # XENSTORE_REL_PATH_MAX
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_@/.-]{1,64}")
+
+
+class XenstoreSession:
+    """One connection to xenstore; not for several threads, and not to be used across fork()."""
+
+    def __init__(
+        self,
+        path: str,
+        timeout_s: float = 2.0,
+        client: Callable[[LoopRouter], Requests] | None = None,
+    ) -> None:
+        """Prepare a session; nothing is opened before `connect()`.
+
+        Args:
+            path: a unix socket or a xenbus device.
+            timeout_s: what each request may take, in seconds.
+            client: what asks; pyxs's unless the caller, who stays for long, has a leaner one.
+        """
+        self.path = path
+        self._watches = Watches()
+        self._router = LoopRouter(path, timeout_s, self._watches)
+        self._client = (client or _pyxs_client)(self._router)
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def connect(self) -> None:
+        """Open the connection; does nothing when it is open.
+
+        Raises:
+            DeviceMissing: there is no such path.
+            DeviceDenied: this user may not open it.
+            XenstoreUnreachable: any other reason; the two above are kinds of it.
+        """
+        self._router.start()
+
+    def close(self) -> None:
+        """Close the connection and forget the watches; never waits."""
+        self._router.terminate()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is open; that xenstored is alive shows in the next answer."""
+        return self._router.is_connected
+
+    def fileno(self) -> int:
+        """The descriptor to poll for reading; another one after each `connect()`.
+
+        A readable descriptor is one reason to call `events()`; having made a request is another,
+        as events that arrived meanwhile no longer show there.
+
+        Raises:
+            XenstoreLost: not connected.
+        """
+        return self._router.fileno()
+
+    def read(self, key: str) -> bytes:
+        """The value of `key`, at most 4096 bytes, which may be any. To be distrusted."""
+        return self._client.execute_command(Op.READ, _checked(key, "read") + NUL)
+
+    def write(self, key: str, value: bytes) -> None:
+        """Set `key`, creating it and its parents; `value` may be any bytes, also none.
+
+        xenstored takes 2048 bytes from a guest, a few of them for permissions.
+        """
+        self._acknowledge(Op.WRITE, _checked(key, "write") + NUL, value)
+
+    def remove(self, key: str) -> None:
+        """Remove `key` and all below it; no error when only `key` itself was absent."""
+        self._acknowledge(Op.RM, _checked(key, "rm") + NUL)
+
+    def watch(self, key: str, token: str) -> None:
+        """From now on `events()` tells of changes at or below `key`, and at once of one.
+
+        Raises:
+            XenstoreRefused: with EEXIST when `token` is in use.
+        """
+        path = _checked(key, "watch")
+        word = _checked_token(token, key)
+        if self._watches.key_of(token) is not None:
+            raise refusal(b"EEXIST", f"watch {key} as {token}")
+        self._ask_something(path)
+        self._watches.add(key, token)  # first: the initial event may come before the answer
+        try:
+            self._acknowledge(Op.WATCH, path + NUL, word + NUL)
+        except XenstoreRefused:
+            self._watches.discard(token)
+            raise
+
+    def unwatch(self, key: str, token: str) -> None:
+        """End a watch; no event of it is reported any more.
+
+        Raises:
+            KeyAbsent: there is no such watch.
+        """
+        path = _checked(key, "unwatch")
+        word = _checked_token(token, key)
+        if self._watches.key_of(token) != key:
+            raise refusal(b"ENOENT", f"unwatch {key} as {token}")
+        self._ask_something(path)
+        self._watches.discard(token)
+        self._acknowledge(Op.UNWATCH, path + NUL, word + NUL)
+
+    def events(self) -> _Events:
+        """What has changed since the last call, each key and token once; never waits.
+
+        Of a storm it takes in a bounded part; the rest keeps the descriptor readable.
+        """
+        self._router.collect()
+        return self._watches.take()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait up to `timeout_s` seconds for an event; True when `events()` has one to tell."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            self._router.collect()
+            if self._watches.any_due:
+                return True
+            wait_s = deadline_s - time.monotonic()
+            if wait_s <= 0:
+                return False
+            self._router.wait(wait_s)  # which half a packet may end
+
+    def list(self, key: str) -> _Names:
+        """The names of the keys directly below `key`.
+
+        Raises:
+            QuotaExceeded: they do not fit into one packet.
+        """
+        answer = self._client.execute_command(Op.DIRECTORY, _checked(key, "directory") + NUL)
+        return answer.decode("ascii", "backslashreplace").split("\0") if answer else []
+
+    def permissions(self, key: str) -> _Names:
+        """Who may do what with `key`: `n0`, `r5`; the owner first, whose letter holds for all."""
+        answer = self._client.execute_command(Op.GET_PERMS, _checked(key, "get_perms") + NUL)
+        return [entry for entry in answer.decode("ascii", "backslashreplace").split("\0") if entry]
+
+    def _acknowledge(self, op: int, *args: bytes) -> None:
+        self._client.execute_command(op, *args)
+
+    def _ask_something(self, path: bytes) -> None:
+        """Make sure xenstored answers before a request that cannot be given up."""
+        if self._router.errno_is_answer:
+            with contextlib.suppress(XenstoreRefused):
+                self._client.execute_command(Op.READ, path + NUL)
+
+
+def _pyxs_client(router: LoopRouter) -> Requests:
+    from agent.sources.xenstore.pyxs_client import RoutedClient  # noqa: PLC0415 - 0.7 MiB
+
+    return RoutedClient(router)
+
+
+def _checked(key: str, verb: str) -> bytes:
+    if len(key) > _MOST_KEY_CHARS or not _KEY.fullmatch(key):
+        raise refusal(b"EINVAL", f"{verb} {key[:64]!a}")
+    return key.encode("ascii")
+
+
+def _checked_token(token: str, key: str) -> bytes:
+    if not _TOKEN.fullmatch(token):
+        raise refusal(b"EINVAL", f"watch {key} as {token[:64]!a}")
+    return token.encode("ascii")

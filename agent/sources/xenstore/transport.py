@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The two ways to xenstore, opened so that no call on them can block.
+
+A guest has a file of the kernel's, `/dev/xen/xenbus`, and the same as `/proc/xen/xenbus` where
+xenfs is mounted (the only one before Linux 2.6.39); both are root's alone. A privileged domain,
+a simulation and the tests have a unix socket.
+
+What the file does differently (drivers/xen/xenbus/xenbus_dev_frontend.c, Linux 4.4 to 6.x):
+it honours O_NONBLOCK when read; poll() never reports it writable; an error may be the errno of
+write() instead of a packet; it does not end when xenstored dies, requests only stay unanswered.
+"""
+
+import errno
+import io
+import os
+import select
+import socket
+import stat
+import time
+from typing import Final, Protocol
+
+from agent.sources.xenstore.errors import DeviceDenied, DeviceMissing, XenstoreUnreachable
+
+DEVICES: Final = ("/dev/xen/xenbus", "/proc/xen/xenbus")
+_MOST_AT_ONCE_BYTES: Final = 4096
+_RETRY_CONNECT_S: Final = 0.01
+_MISSING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
+_DENIED: Final = (errno.EACCES, errno.EPERM)
+
+
+class Transport(Protocol):
+    """A descriptor to xenstore that never blocks."""
+
+    errno_is_answer: bool
+    """Whether an errno of write() may be xenstored's answer rather than the end."""
+
+    def fileno(self) -> int:
+        """The descriptor, for poll()."""
+        ...
+
+    def read(self, most_bytes: int) -> bytes | None:
+        """What is there, at most a page; b"" at the end, None when nothing is there yet."""
+        ...
+
+    def write(self, data: bytes) -> int | None:
+        """How many bytes were taken, None when there is no room yet."""
+        ...
+
+    def close(self) -> None:
+        """Give up the descriptor. Other processes that inherited it are not disturbed."""
+        ...
+
+
+class SocketTransport:
+    """A unix socket."""
+
+    errno_is_answer = False
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        self._page = _page()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        deadline_s = time.monotonic() + timeout_s
+        try:
+            while not self._try_to_connect(path):
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+                time.sleep(_RETRY_CONNECT_S)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _try_to_connect(self, path: str) -> bool:
+        try:
+            self._socket.connect(path)
+        except BlockingIOError:  # xenstored's backlog is 1, and a unix socket does not queue
+            return False
+        return True
+
+    def fileno(self) -> int:
+        """The descriptor, for poll()."""
+        return self._socket.fileno()
+
+    def read(self, most_bytes: int) -> bytes | None:
+        """What is there, b"" at the end, None when nothing is there yet."""
+        try:
+            count = self._socket.recv_into(self._page[:most_bytes])
+        except BlockingIOError:
+            return None
+        return bytes(self._page[:count])
+
+    def write(self, data: bytes) -> int | None:
+        """How many bytes were taken, None when there is no room yet."""
+        try:
+            return self._socket.send(data, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        """Give up the descriptor; no shutdown(), which would reach into a parent process."""
+        self._socket.close()
+
+
+class DeviceTransport:
+    """The kernel's xenbus file, or a pseudo-terminal in its place."""
+
+    errno_is_answer = True
+
+    def __init__(self, path: str) -> None:
+        flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        self._page = _page()
+        self._file = io.FileIO(os.open(path, flags), "r+")
+        try:
+            with select.epoll() as probe:
+                probe.register(self._file, select.EPOLLIN)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def fileno(self) -> int:
+        """The descriptor, for poll()."""
+        return self._file.fileno()
+
+    def read(self, most_bytes: int) -> bytes | None:
+        """What is there, b"" at the end, None when nothing is there yet."""
+        count = self._file.readinto(self._page[:most_bytes])
+        return None if count is None else bytes(self._page[:count])
+
+    def write(self, data: bytes) -> int | None:
+        """How many bytes were taken, None when there is no room yet."""
+        return self._file.write(data)
+
+    def close(self) -> None:
+        """Give up the descriptor; the kernel drops its watches."""
+        self._file.close()
+
+
+def _page() -> memoryview:
+    """Where everything is received: one place for all of it keeps the heap as it is."""
+    return memoryview(bytearray(_MOST_AT_ONCE_BYTES))
+
+
+def open_transport(path: str, timeout_s: float) -> Transport:
+    """Open `path` by what it is; a socket is given `timeout_s` seconds to accept.
+
+    Raises:
+        DeviceMissing: nothing is there, or no driver behind it.
+        DeviceDenied: it is there, but not for this user.
+        XenstoreUnreachable: it cannot be xenstore, or does not take a connection.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISSOCK(mode):
+            return SocketTransport(path, timeout_s)
+    except (OSError, ValueError) as error:
+        raise _unreachable(path, error) from error
+    if not (stat.S_ISCHR(mode) or stat.S_ISREG(mode)):  # xenfs shows a regular file
+        raise XenstoreUnreachable(path, "neither a xenbus device nor a unix socket")
+    try:
+        return DeviceTransport(path)
+    except OSError as error:
+        if error.errno == errno.EPERM and os.access(path, os.R_OK | os.W_OK):
+            # epoll's word for a file that cannot be waited for, such as one on a disk.
+            raise XenstoreUnreachable(path, "an ordinary file, not xenbus") from error
+        raise _unreachable(path, error) from error
+
+
+def default_path(devices: tuple[str, ...] = DEVICES) -> str:
+    """The xenbus file of this guest, the first of `devices` that exists; it is not opened.
+
+    Raises:
+        DeviceMissing: there is none, so this is no Xen guest, or /proc/xen is not mounted.
+        DeviceDenied: not even whether there is one can be seen.
+    """
+    for path in devices:
+        try:
+            os.stat(path)
+        except OSError as error:
+            if error.errno not in _MISSING:
+                raise _unreachable(path, error) from error
+        else:
+            return path
+    raise DeviceMissing(" or ".join(devices), "no such device")
+
+
+def _unreachable(path: str, error: OSError | ValueError) -> XenstoreUnreachable:
+    number = error.errno if isinstance(error, OSError) else None
+    reason = os.strerror(number) if number is not None else str(error)
+    if number in _MISSING:
+        return DeviceMissing(path, reason)
+    if number in _DENIED:
+        return DeviceDenied(path, reason)
+    return XenstoreUnreachable(path, reason)

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""libxl: builds a domain, sets its memory, moves its maximum, as `xl` does.
+
+The other toolstacks are in their own modules and build on the same `create`.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from agent.core.facts.snapshot import Toolstack
+from agent.core.facts.units import MIB_KIB, PAGE_KIB
+from sim_backend.clock import Clock
+from sim_backend.guest.config import GuestConfig
+from sim_backend.guest.domain import SimulatedDomain
+from sim_backend.guest.store import DomainStore
+from sim_backend.hypervisor import Host
+
+MAXMEM_CONSTANT_KIB: Final = 1024  # LIBXL_MAXMEM_CONSTANT
+HVM_FUDGE_KIB: Final = 1024  # libxl__get_targetmem_fudge
+LIBXL_GUEST_WRITABLE: Final = (
+    "data",
+    "drivers",
+    "feature",
+    "attr",
+    "error",
+    "control/shutdown",
+    "control/feature-poweroff",
+    "control/feature-reboot",
+    "control/feature-suspend",
+    "control/sysrq",
+)
+_EMPTY_NODES: Final = ("attr", "control/shutdown", "control/sysrq", "drivers", "error", "feature")
+
+
+class ToolstackError(Exception):
+    """The toolstack refused; the text is what it would print."""
+
+
+class Libxl:
+    """`xl` on one host."""
+
+    name: Toolstack = "libxl"
+    guest_writable: tuple[str, ...] = LIBXL_GUEST_WRITABLE
+
+    def __init__(self, clock: Clock, host: Host) -> None:
+        self.clock = clock
+        self.host = host
+        self.domains: dict[int, SimulatedDomain] = {}
+
+    def create(
+        self,
+        config: GuestConfig,
+        *,
+        domid: int | None = None,
+        scenario: str = "unnamed",
+        resolution_s: float = 0.05,
+        settle: bool = True,
+    ) -> SimulatedDomain:
+        """Build and boot a guest; with `settle`, wait until its balloon is where it belongs.
+
+        Raises:
+            ValueError: the host does not have the memory.
+        """
+        number = max(self.domains, default=0) + 1 if domid is None else domid
+        if config.is_dom0:
+            number = 0
+        built = self._as_built(config)
+        store = DomainStore(self.nodes(built, number), self.guest_writable)
+        domain = SimulatedDomain(
+            self.clock,
+            self.host,
+            built,
+            store,
+            domid=number,
+            toolstack=self.name,
+            scenario=scenario,
+            resolution_s=resolution_s,
+        )
+        self.domains[number] = domain
+        if settle:
+            domain.settle()
+        self._created(domain, config)
+        return domain
+
+    def _as_built(self, config: GuestConfig) -> GuestConfig:
+        """What this toolstack makes of a configuration."""
+        return config
+
+    def _created(self, domain: SimulatedDomain, config: GuestConfig) -> None:
+        """A guest of that configuration runs; for a toolstack that has something left to do."""
+
+    def boot_target_kib(self, config: GuestConfig) -> int:
+        """memory/target as written at build: memory less video memory, and 1 MiB for HVM."""
+        fudge_kib = config.videoram_kib
+        if config.domain_type == "hvm" and config.maxmem_kib > config.memory_kib:
+            fudge_kib += HVM_FUDGE_KIB
+        return config.memory_kib - fudge_kib
+
+    def nodes(self, config: GuestConfig, domid: int) -> dict[str, str]:
+        """The guest's part of xenstore at build."""
+        nodes = {
+            "name": "Domain-0" if config.is_dom0 else config.name,
+            "domid": str(domid),
+            "control/feature-poweroff": "1",
+            "control/feature-reboot": "1",
+            "control/feature-suspend": "1",
+        }
+        if config.is_dom0:
+            return nodes
+        return (
+            nodes
+            | dict.fromkeys(_EMPTY_NODES, "")
+            | {
+                "vm": f"/vm/{config.uuid}",
+                "cpu/0/availability": "online",
+                "control/platform-feature-multiprocessor-suspend": "1",
+                "control/platform-feature-xs_reset_watches": "1",
+                "data": "",
+            }
+            | self.memory_nodes(config)
+        )
+
+    def memory_nodes(self, config: GuestConfig) -> dict[str, str]:
+        """memory/* at build."""
+        return {
+            "memory/static-max": str(config.maxmem_kib),
+            "memory/target": str(self.boot_target_kib(config)),
+            "memory/videoram": str(config.videoram_kib),
+        }
+
+    def mem_set(self, domain: SimulatedDomain, memory_kib: int) -> None:
+        """`xl mem-set`: new limit in the hypervisor, new memory/target; does not wait.
+
+        Raises:
+            ToolstackError: above static-max, or memory/target is no number any more.
+        """
+        self._must_be_alive(domain)
+        static_max_kib = self._number(domain, "memory/static-max")
+        self._number(domain, "memory/target")
+        if memory_kib > static_max_kib:
+            raise ToolstackError(
+                "memory_dynamic_max must be less than or equal to memory_static_max"
+            )
+        videoram_kib = domain.config.videoram_kib
+        limit_kib = memory_kib + MAXMEM_CONSTANT_KIB
+        domain.reservation.max_pages = limit_kib // PAGE_KIB
+        domain.tell("host-target", f"xl mem-set {memory_kib // MIB_KIB}")
+        domain.store.write("memory/target", str(memory_kib - videoram_kib))
+
+    def mem_max(self, domain: SimulatedDomain, maxmem_kib: int) -> None:
+        """`xl mem-max`: new limit and static-max; the guest is not told.
+
+        Raises:
+            ToolstackError: below the target.
+        """
+        self._must_be_alive(domain)
+        if maxmem_kib < self._number(domain, "memory/target"):
+            raise ToolstackError("memory_static_max must be greater than or equal to target")
+        domain.reservation.max_pages = (maxmem_kib + MAXMEM_CONSTANT_KIB) // PAGE_KIB
+        domain.tell("host-limit", f"xl mem-max {maxmem_kib // MIB_KIB}")
+        domain.store.write("memory/static-max", str(maxmem_kib))
+
+    def migrate(self, domain: SimulatedDomain, there: Host) -> None:
+        """Save here, resume on `there` with a new domid; memory and limit stay.
+
+        Raises:
+            ToolstackError: the domain is gone.
+        """
+        self._must_be_alive(domain)
+        self.domains.pop(domain.domid, None)
+        number = domain.domid + 1
+        while number in there.reservations or number in self.domains:
+            number += 1
+        domain.moved(there, number)
+        self.domains[number] = domain
+
+    def destroy(self, domain: SimulatedDomain) -> None:
+        """`xl destroy`.
+
+        Raises:
+            ToolstackError: it is gone already.
+        """
+        if domain.domid not in domain.host.reservations:
+            raise ToolstackError(f"there is no domain {domain.domid}")
+        self.domains.pop(domain.domid, None)
+        domain.die("destroyed by the toolstack")
+        domain.host.destroy(domain.domid)
+
+    def fill_dom0_keys(self, domain: SimulatedDomain) -> None:
+        """What libxl writes for dom0 when it first needs it: the present memory, and the limit."""
+        domain.store.write("memory/static-max", str(domain.reservation.max_pages * PAGE_KIB))
+        domain.store.write("memory/target", str(domain.reservation.pages * PAGE_KIB))
+
+    @staticmethod
+    def _must_be_alive(domain: SimulatedDomain) -> None:
+        if not domain.alive:
+            raise ToolstackError(f"there is no domain {domain.domid}")
+
+    @staticmethod
+    def _number(domain: SimulatedDomain, path: str) -> int:
+        text = domain.store.read(path)
+        if text is None or not text.isdigit():
+            raise ToolstackError(f"cannot get {path} of domain {domain.domid}")
+        return int(text)
+
+
+def simple_guest(
+    config: GuestConfig | None = None,
+    *,
+    seed: int = 0,
+    scenario: str = "unnamed",
+    **changes: object,
+) -> tuple[Libxl, SimulatedDomain]:
+    """A settled guest under libxl on a host of its own; `changes` replace config fields."""
+    clock = Clock(seed)
+    toolstack = Libxl(clock, Host())
+    base = config or GuestConfig()
+    guest = replace(base, **changes)  # type: ignore[arg-type]
+    return toolstack, toolstack.create(guest, scenario=scenario)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A run for people: lines of text; and for programs: one object."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from agent.core.facts.units import MIB_KIB, format_kib
+from sim_backend.stories.policy_agent import Decided
+from sim_backend.stories.scenario import Report, Sample, Scenario
+
+ROWS: Final = 16
+_NARROW: Final = 74
+_WIDE_HEADER: Final = (
+    f"{'time':>9}  {'host target':>11}  {'target':>11}  {'current':>11}  {'available':>11}  stalled"
+)
+_NARROW_HEADER: Final = f"{'s':>6} {'host':>6} {'target':>6} {'now':>6} {'avail':>6} {'lost':>4}"
+
+
+class Row(NamedTuple):
+    """A line of the report: `text` may be wrapped, `lead` is kept free below itself."""
+
+    lead: str
+    text: str
+    style: str = ""
+
+
+def answer(report: Report) -> str:
+    """Whether the agent did well, in a sentence."""
+    failed = sum(not check.passed for check in report.checks)
+    if not failed:
+        return f"agent {report.agent} passed all {len(report.checks)} checks of this scenario."
+    return f"agent {report.agent} failed {failed} of the {len(report.checks)} checks."
+
+
+def report_rows(scenario: Scenario, report: Report, width: int) -> Iterator[Row]:
+    """What happened, below the answer, for a screen of that width."""
+    yield Row("  Scenario      ", f"{scenario.name}: {scenario.summary}")
+    yield Row("  A good agent  ", scenario.good_agent)
+    yield Row("  This run      ", f"agent {report.agent}, seed {report.seed}")
+    yield Row("", "")
+    narrow = width < _NARROW
+    if narrow:
+        yield Row("", "Sizes in MiB; lost: time lost to stalls.", "dim")
+    yield Row("", _NARROW_HEADER if narrow else _WIDE_HEADER, "heading")
+    for sample in _telling(report.samples):
+        yield Row("", _narrow_row(sample) if narrow else _wide_row(sample))
+    yield Row("", "")
+    yield Row("", "What happened", "heading")
+    if not report.events:
+        yield Row("  ", "nothing")
+    for event in report.events:
+        yield Row(f"{event.when_s:>8.1f} s  ", event.text)
+    yield Row("", "")
+    yield Row("", "Checks", "heading")
+    for check in report.checks:
+        text = f"{check.name}: {check.detail}"
+        yield Row("  ok      " if check.passed else "  FAILED  ", text, _STYLES[check.passed])
+
+
+_STYLES: Final = {True: "", False: "warning"}
+
+
+def decision_rows(record: Sequence[Decided]) -> Iterator[Row]:
+    """The decisions of a policy's run, one row for each that differs from the one before."""
+    yield Row("", "")
+    yield Row("", "Decisions", "heading")
+    said = ""
+    for decided in record:
+        decision = decided.decision
+        text = f"{decision.reason}: {decision.sentence}"
+        if text != said:
+            yield Row(f"{decided.when_s - record[0].when_s:>8.1f} s  ", text)
+        said = text
+
+
+def report_object(scenario: Scenario, report: Report) -> dict[str, Any]:
+    """The whole run; sizes are KiB, times seconds."""
+    return {
+        "schema": 1,
+        "source": {"kind": "simulation", "detail": scenario.name},
+        "scenario": scenario_object(scenario),
+        "agent": report.agent,
+        "seed": report.seed,
+        "duration_s": report.duration_s,
+        "passed": report.passed,
+        "checks": [check._asdict() for check in report.checks],
+        "events": [event._asdict() for event in report.events],
+        "samples": [sample._asdict() for sample in report.samples],
+    }
+
+
+def scenario_object(scenario: Scenario) -> dict[str, Any]:
+    """A scenario as `simulate --list --json` shows it."""
+    return {
+        "name": scenario.name,
+        "summary": scenario.summary,
+        "good_agent": scenario.good_agent,
+        "duration_s": scenario.duration_s,
+    }
+
+
+def _telling(samples: tuple[Sample, ...]) -> list[Sample]:
+    """First, last, and those in between where something had changed most."""
+    if len(samples) <= ROWS:
+        return list(samples)
+    distances = {n: _distance(samples[n - 1], samples[n]) for n in range(1, len(samples) - 1)}
+    moving = sorted((n for n in distances if distances[n]), key=lambda n: -distances[n])
+    picked = {0, len(samples) - 1, *moving[: ROWS - 2]}
+    return [samples[number] for number in sorted(picked)]
+
+
+def _distance(before: Sample, after: Sample) -> float:
+    return (
+        abs(after.current_kib - before.current_kib)
+        + min(abs(after.target_kib - before.target_kib), 1 << 22)
+        + abs(after.available_kib - before.available_kib) / 4
+        + abs(after.pressure - before.pressure) * 1024
+    )
+
+
+def _wide_row(sample: Sample) -> str:
+    host = "-" if sample.host_target_kib is None else format_kib(sample.host_target_kib)
+    return (
+        f"{sample.when_s:>7.1f} s  {host:>11}  {format_kib(sample.target_kib):>11}  "
+        f"{format_kib(sample.current_kib):>11}  {format_kib(sample.available_kib):>11}  "
+        f"{sample.pressure:>5.1f} %"
+    )
+
+
+def _narrow_row(sample: Sample) -> str:
+    host = "-" if sample.host_target_kib is None else str(sample.host_target_kib // MIB_KIB)
+    sizes = (sample.target_kib, sample.current_kib, sample.available_kib)
+    shown = " ".join(f"{kib // MIB_KIB:>6}" for kib in sizes)
+    return f"{sample.when_s:>6.1f} {host:>6} {shown} {sample.pressure:>3.0f}%"

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a scenario is: a stage, a story in virtual time, and checks that a good agent passes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sim_backend.clock import Clock
+from sim_backend.guest.domain import SimulatedDomain
+from sim_backend.guest.machine import Happening
+from sim_backend.host.libxl import Libxl
+from sim_backend.stories.agents import Agent
+
+MOST_SAMPLES = 400
+LEAST_SAMPLE_S = 0.1
+
+
+class Sample(NamedTuple):
+    """The state at one moment; KiB, and the part of the last 10 s that was lost in percent."""
+
+    when_s: float
+    host_target_kib: int | None
+    target_kib: int
+    current_kib: int
+    total_kib: int
+    available_kib: int
+    swapped_kib: int
+    pressure: float
+
+
+class Check(NamedTuple):
+    """One thing a good agent achieves; `detail` has the figures."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class Report(NamedTuple):
+    """What happened in one run."""
+
+    scenario: str
+    agent: str
+    seed: int
+    duration_s: float
+    events: tuple[Happening, ...]
+    samples: tuple[Sample, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+
+@dataclass
+class Stage:
+    """The scene when the curtain rises: a settled guest, and whoever may touch it."""
+
+    clock: Clock
+    toolstack: Libxl
+    domain: SimulatedDomain
+    start_s: float = 0.0
+    samples: list[Sample] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.start_s = self.clock.now_s
+
+    def at(self, when_s: float, action: Callable[[], None]) -> None:
+        """Let something happen `when_s` after the beginning."""
+        self.clock.at(self.start_s + when_s, action)
+
+    def mem_set(self, when_s: float, memory_mib: int) -> None:
+        """`xl mem-set` at that time."""
+        self.at(when_s, lambda: self.toolstack.mem_set(self.domain, memory_mib * 1024))
+
+    def workload(self, when_s: float, **amounts_kib: int) -> None:
+        """The programs change their mind at that time."""
+        words = ", ".join(
+            f"{name.removesuffix('_kib').replace('_', ' ')} {kib // 1024} MiB"
+            for name, kib in amounts_kib.items()
+        )
+
+        def change() -> None:
+            self.domain.tell("workload", f"the workload becomes {words}")
+            self.domain.change_workload(**amounts_kib)
+
+        self.at(when_s, change)
+
+    def take_sample(self) -> None:
+        """Keep the state for the report."""
+        self.samples.append(self.sample())
+
+    def sample(self) -> Sample:
+        """The state now."""
+        domain = self.domain
+        host_target = domain.store.read("memory/target")
+        sound = host_target is not None and host_target.isdigit()
+        return Sample(
+            when_s=round(self.clock.now_s - self.start_s, 3),
+            host_target_kib=int(host_target) if host_target is not None and sound else None,
+            target_kib=domain.target_kib,
+            current_kib=domain.current_kib,
+            total_kib=domain.memory.managed_kib,
+            available_kib=domain.memory.available_kib,
+            swapped_kib=domain.memory.swapped_kib,
+            pressure=domain.memory.pressure().some_avg10,
+        )
+
+
+Build = Callable[[int, str], Stage]
+Judge = Callable[[Stage], Sequence[Check]]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A named story.
+
+    build: makes the stage and plans the story on its clock.  judge: looks at the stage when the
+    story is over.  show_at_s: the moment at which the domain is worth a look.
+    """
+
+    name: str
+    summary: str
+    good_agent: str
+    duration_s: float
+    show_at_s: float
+    build: Build
+    judge: Judge
+
+    def domain(self, seed: int = 0) -> SimulatedDomain:
+        """The guest at its telling moment, without an agent; its clock can go on."""
+        stage = self.build(seed, self.name)
+        stage.clock.run_until(stage.start_s + self.show_at_s)
+        return stage.domain
+
+    def run(self, seed: int, agent: Agent) -> Report:
+        """The whole story with `agent` at work."""
+        stage = self.build(seed, self.name)
+        first_event = len(stage.domain.happenings)
+        _Attendance(stage, agent)
+        end_s = stage.start_s + self.duration_s
+        stage.take_sample()
+        period_s = max(LEAST_SAMPLE_S, self.duration_s / MOST_SAMPLES)
+        stage.clock.every(period_s, stage.take_sample, until_s=end_s)
+        stage.domain.on_happening = lambda _: stage.take_sample()
+        stage.clock.run_until(end_s)
+        stage.take_sample()
+        happenings = stage.domain.happenings[first_event:]
+        return Report(
+            scenario=self.name,
+            agent=agent.name,
+            seed=seed,
+            duration_s=self.duration_s,
+            events=tuple(
+                event._replace(when_s=round(event.when_s - stage.start_s, 3))
+                for event in happenings
+            ),
+            samples=tuple(stage.samples),
+            checks=tuple(self.judge(stage)),
+        )
+
+
+class _Attendance:
+    """Lets the agent look when it asked to, and when the host writes."""
+
+    def __init__(self, stage: Stage, agent: Agent) -> None:
+        self._stage = stage
+        self._agent = agent
+        self._next = stage.clock.after(0.0, self._tick)
+        stage.domain.listeners.append(self._soon)
+
+    def _soon(self) -> None:
+        self._next.cancel()
+        self._next = self._stage.clock.after(0.0, self._tick)
+
+    def _tick(self) -> None:
+        if not self._stage.domain.alive:
+            return
+        delay_s = self._agent.tick(self._stage.domain)
+        self._next = self._stage.clock.after(max(delay_s, 0.01), self._tick)

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the balloon is doing, by how much its target differs from the host's, and its room."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.account.balloon_state import balloon_state
+from agent.core.account.boot_facts import boot_facts
+from agent.core.account.headroom import headroom, least_kib, needed_kib
+from agent.core.account.target_offset import TargetOffset, target_offset
+from agent.core.facts.snapshot import BootRecord, MemoryBlocks, MemoryReading, Snapshot
+from tests.support.snapshots import (
+    BLOCK,
+    GIB,
+    LINUX_2_6_32,
+    MIB,
+    a_dom0,
+    a_pv_guest,
+    a_pvh_guest,
+    an_hvm_guest,
+    an_unpopulated_guest,
+)
+
+GROWING = {"target_kib": 786432, "motion": "unknown"}
+STOPPED = {"target_kib": 786432, "motion": "still"}
+
+
+def state(snapshot: Snapshot) -> str:
+    return balloon_state(snapshot, target_offset(snapshot, boot_facts(snapshot)))
+
+
+def test_a_guest_on_its_target_is_settled() -> None:
+    assert state(a_pv_guest()) == "settled"
+
+
+def test_a_guest_that_was_seen_in_motion_is_moving() -> None:
+    assert state(a_pv_guest(balloon=GROWING | {"motion": "moved"})) == "moving"
+    assert state(a_pv_guest(balloon=GROWING | {"read_while_moving": True})) == "moving"
+
+
+def test_memtotal_and_the_zones_read_at_two_moments_show_motion() -> None:
+    assert state(a_pv_guest(balloon=GROWING, zones={"managed_pages": 114100})) == "moving"
+
+
+def test_current_and_memtotal_read_at_two_moments_show_motion_in_a_pvh_guest() -> None:
+    moved = {"current_kib": 523900 + 2048, "low_kib": 524288 - 2048}
+    assert state(a_pvh_guest(balloon=GROWING | moved)) == "moving"
+
+
+def test_a_second_attempt_or_a_longer_delay_is_a_retry() -> None:
+    assert state(a_pv_guest(balloon=STOPPED | {"retry_count": 2})) == "retrying"
+    assert state(a_pv_guest(balloon=STOPPED | {"schedule_delay_s": 4})) == "retrying"
+
+
+def test_a_target_that_is_off_while_nothing_moves_was_cancelled() -> None:
+    assert state(a_pv_guest(balloon=STOPPED)) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"balloon": STOPPED | {"max_retry_count": 0}},
+        {"balloon": STOPPED, "domain": {"kernel": LINUX_2_6_32}},
+    ],
+    ids=["told never to", "before 5.10"],
+)
+def test_a_driver_that_never_gives_up_is_still_on_its_way(changes: dict[str, Any]) -> None:
+    assert state(a_pv_guest(**changes)) == "moving"
+
+
+def test_growing_with_an_empty_balloon_waits_for_a_section_to_be_added() -> None:
+    assert state(an_unpopulated_guest(balloon=STOPPED)) == "moving"
+
+
+def test_a_target_above_static_max_is_unreachable() -> None:
+    assert state(a_pv_guest(balloon=STOPPED | {"target_kib": 2 * GIB})) == "unreachable"
+
+
+def test_the_offset_counts_before_static_max_is_compared() -> None:
+    at_the_top = {"target_kib": 1048576 - 388, "motion": "still"}
+    assert state(a_pvh_guest(balloon=at_the_top)) == "cancelled"
+    above = {"target_kib": 1048576 - 384, "motion": "still"}
+    assert state(a_pvh_guest(balloon=above)) == "unreachable"
+
+
+def test_a_target_that_needs_offline_memory_is_unreachable_until_it_is_online() -> None:
+    blocks = MemoryBlocks(BLOCK, (), (8, 9))
+    assert state(an_unpopulated_guest(balloon=STOPPED, blocks=blocks)) == "unreachable"
+    assert state(a_pv_guest(balloon=STOPPED, blocks=blocks)) == "cancelled"
+
+
+def test_a_target_below_what_the_guest_has_is_never_out_of_reach() -> None:
+    shrinking = {"target_kib": 393216, "motion": "still"}
+    assert state(a_pv_guest(balloon=shrinking, host={"static_max_kib": 1})) == "cancelled"
+
+
+LENT = {"current_kib": 1048576 - 2048, "low_kib": 0, "motion": "still"}
+
+
+@pytest.mark.parametrize("motion", ["still", "unknown"])
+def test_dom0_below_its_target_with_an_empty_balloon_has_lent_the_rest(motion: str) -> None:
+    assert state(a_dom0(balloon=LENT | {"motion": motion})) == "settled"
+    assert state(a_dom0(balloon=LENT | {"retry_count": 3})) == "retrying"
+    assert state(a_dom0(balloon=LENT | {"motion": "moved"})) == "moving"
+
+
+def test_dom0_that_could_fill_the_gap_from_its_balloon_was_refused() -> None:
+    """Backends take what the balloon holds first, so none of the gap is with them."""
+    assert state(a_dom0(balloon=LENT | {"low_kib": 4})) == "cancelled"
+    assert state(a_dom0(balloon=LENT | {"low_kib": 4, "max_retry_count": 0})) == "moving"
+
+
+def test_dom0_above_its_target_has_lent_nothing() -> None:
+    assert state(a_dom0(balloon=LENT | {"target_kib": 917504})) == "cancelled"
+
+
+def test_dom0_that_was_hot_added_memory_which_stays_offline_lacks_that() -> None:
+    assert state(a_dom0(balloon=LENT, blocks=MemoryBlocks(BLOCK, (), (8,)))) == "unreachable"
+
+
+@pytest.mark.parametrize(
+    "balloon",
+    [None, {"current_kib": None}, {"target_kib": None}],
+    ids=["none", "current", "target"],
+)
+def test_without_a_driver_or_its_numbers_the_state_is_absent(balloon: object) -> None:
+    assert state(a_pv_guest(balloon=balloon)) == "absent"
+
+
+def offset(snapshot: Snapshot) -> TargetOffset | None:
+    return target_offset(snapshot, boot_facts(snapshot))
+
+
+def test_a_pv_guest_and_dom0_are_on_the_hosts_scale() -> None:
+    assert offset(a_pv_guest()) == offset(a_dom0()) == (0, "same-scale")
+    assert offset(a_pvh_guest(domain={"domain_type": "dom0-pvh"})) == (0, "same-scale")
+
+
+def test_static_max_tells_the_offset_of_pvh_and_hvm_guests() -> None:
+    assert offset(a_pvh_guest()) == (388, "static-max")
+    assert offset(an_hvm_guest()) == (396, "static-max")
+
+
+def test_a_static_max_between_two_pages_counts_as_the_lower_as_the_driver_shifts_it() -> None:
+    whole_kib = a_pvh_guest().host.static_max_kib
+    assert whole_kib is not None
+    for odd_kib in (1, 2, 3):
+        odd = a_pvh_guest(host={"static_max_kib": whole_kib + odd_kib})
+        assert offset(odd) == (388, "static-max")
+
+
+def test_kernels_before_4_13_had_no_offset() -> None:
+    assert offset(an_hvm_guest(domain={"kernel": LINUX_2_6_32})) == (0, "same-scale")
+
+
+def test_a_static_max_rewritten_after_boot_gives_way_to_the_settled_target() -> None:
+    assert offset(a_pvh_guest(host={"static_max_kib": 2 * GIB})) == (388, "settled-target")
+
+
+def test_a_boot_record_keeps_the_first_static_max() -> None:
+    record = BootRecord(523900, 524288, 1048192, 524288, 1048576)
+    moved = a_pvh_guest(host={"static_max_kib": 2 * GIB}, boot_record=record)
+    assert offset(moved) == (388, "static-max")
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        a_pvh_guest(domain={"domain_type": None}),
+        a_pvh_guest(host={"static_max_kib": None, "target_kib": None}),
+        a_pvh_guest(host={"static_max_kib": None}, balloon=STOPPED),
+        a_pvh_guest(host={"static_max_kib": 4 * GIB, "target_kib": 4 * GIB}),
+        a_pvh_guest(host={"static_max_kib": 1024, "target_kib": 1024}),
+        a_pvh_guest(host={"static_max_kib": None}, balloon=None),
+    ],
+    ids=["type", "xenstore", "not settled", "too large", "negative", "no driver"],
+)
+def test_the_offset_is_unknown_where_nothing_sane_tells_it(snapshot: Snapshot) -> None:
+    assert offset(snapshot) is None
+
+
+def room(snapshot: Snapshot) -> tuple[int | None, int | None]:
+    found = headroom(snapshot, offset(snapshot))
+    return found.up_kib, found.down_kib
+
+
+def test_up_goes_to_static_max_on_the_kernels_scale() -> None:
+    assert room(a_pv_guest())[0] == 524288
+    assert room(a_pvh_guest())[0] == 1048576 - 388 - 523900
+
+
+def test_without_xenstore_up_is_what_the_balloon_holds() -> None:
+    assert room(a_pv_guest(host={"static_max_kib": None}))[0] == 524288
+
+
+def test_a_guest_above_static_max_has_no_room_up() -> None:
+    assert room(a_pv_guest(host={"static_max_kib": 1024}))[0] == 0
+
+
+def test_down_keeps_what_is_in_use_and_some_air() -> None:
+    """A twentieth of MemTotal is kept free above what is in use."""
+    busy = a_pv_guest(memory={"available_kib": 300000})
+    assert room(busy)[1] == 524288 - (524288 - 300000) - 456048 // 20
+
+
+def test_down_of_an_idle_guest_stops_at_the_floor_of_its_size() -> None:
+    assert room(a_pv_guest())[1] == 524288 - 168 * MIB
+
+
+def test_a_guest_with_nothing_to_spare_has_no_room_down() -> None:
+    assert room(a_pv_guest(memory={"available_kib": 0}))[1] == 0
+
+
+def test_without_meminfo_only_the_way_up_is_known() -> None:
+    assert room(a_pv_guest(memory=None)) == (524288, None)
+    assert room(a_pv_guest(balloon=None)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("size_mib", "floor_mib"),
+    [(64, 40), (127, 71), (128, 72), (512, 168), (2048, 360), (8192, 744), (65536, 2536)],
+)
+def test_no_guest_is_squeezed_below_a_floor_that_grows_with_it(
+    size_mib: int, floor_mib: int
+) -> None:
+    assert least_kib(size_mib * MIB) == floor_mib * MIB
+
+
+@given(st.integers(0, 1 << 40), st.integers(0, 1 << 40), st.integers(0, 1 << 41))
+def test_the_floor_is_never_above_what_the_guest_has(
+    current_kib: int, total_kib: int, available_kib: int
+) -> None:
+    needed = needed_kib(current_kib, MemoryReading(total_kib, available_kib, 0))
+    assert 0 <= needed <= current_kib

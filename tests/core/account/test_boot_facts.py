@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""nr_pages and what lay beyond it, by the best estimator there is, which is named."""
+
+import pytest
+
+from agent.core.account.boot_facts import JUST_BOOTED_S, boot_facts, uncounted_kib
+from agent.core.facts.snapshot import BootRecord, Snapshot
+from tests.support.snapshots import (
+    DOM0_MAP,
+    GIB,
+    HVM_MAP,
+    MIB,
+    a_dom0,
+    a_pv_guest,
+    a_pvh_guest,
+    an_unpopulated_guest,
+    guest_map,
+)
+
+HALF = 512 * MIB
+RECORD = BootRecord(524288, 524288, 1048192, 524288, 1048576)
+
+
+def test_the_log_of_a_pv_guest_tells_nr_pages_to_the_page() -> None:
+    facts = boot_facts(a_pv_guest())
+    assert facts.nr_pages == (131072, "kernel-log", True)
+    assert facts.beyond_kib == HALF
+    assert facts.certain
+
+
+def test_it_tells_them_also_after_the_balloon_has_moved() -> None:
+    later = a_pv_guest(
+        balloon={"current_kib": 786432, "target_kib": 786432, "low_kib": 262144},
+        memory={"total_kib": 456048 + 262144},
+    )
+    assert boot_facts(later).nr_pages == (131072, "kernel-log", True)
+
+
+def test_it_tells_them_also_after_memory_was_hot_added() -> None:
+    facts = boot_facts(
+        an_unpopulated_guest(
+            firmware_map=guest_map(GIB, (0x100000000, 0x10FFFFFFF)),
+            balloon={"current_kib": 786432, "target_kib": 786432, "low_kib": 0},
+            memory={"total_kib": 456048 + 262144},
+        )
+    )
+    assert facts.beyond_kib == HALF
+    assert (facts.ram_kib, facts.ram_exact) == (1048192, True)
+
+
+def test_dom0_counts_no_isa_window() -> None:
+    facts = boot_facts(a_dom0())
+    assert facts.nr_pages == (262144, "kernel-log", True)
+    assert facts.beyond_kib == HALF
+
+
+def test_pages_that_were_released_belong_to_nr_pages() -> None:
+    facts = boot_facts(a_pv_guest(boot_log={"released_pages": 96}))
+    assert facts.nr_pages
+    assert facts.nr_pages.pages == 131072 + 96
+
+
+def test_a_boot_record_is_better_than_all_else() -> None:
+    facts = boot_facts(a_pvh_guest(boot_record=RECORD._replace(current_kib=523900)))
+    assert facts.nr_pages == (130975, "boot-record", True)
+    assert facts.beyond_kib == HALF
+    assert facts.ballooned_kib == 524288
+
+
+def test_a_balloon_in_motion_tells_nothing() -> None:
+    moving = a_pv_guest(balloon={"target_kib": 786432, "motion": "unknown"})
+    assert boot_facts(moving).nr_pages is None
+    assert boot_facts(moving).beyond_kib is None
+
+
+@pytest.mark.parametrize(
+    "balloon",
+    [
+        {"target_kib": 786432, "motion": "still"},
+        {"target_kib": 786432, "retry_count": 2, "motion": "unknown"},
+        {"target_kib": 786432, "low_kib": 0, "motion": "unknown"},
+    ],
+    ids=["watched", "between two attempts", "nothing left to deflate"],
+)
+def test_a_balloon_that_is_off_its_target_but_stands_still_tells(balloon: object) -> None:
+    assert boot_facts(a_pv_guest(balloon=balloon)).nr_pages == (131072, "kernel-log", True)
+
+
+def test_xapis_initial_target_is_an_estimate() -> None:
+    facts = boot_facts(a_pvh_guest(host={"initial_target_kib": 524288}))
+    assert facts.nr_pages == (130975, "xapi-initial-target", False)
+    assert not facts.certain
+
+
+@pytest.mark.parametrize(("later_s", "known"), [(0, True), (JUST_BOOTED_S, False), (3600, False)])
+def test_a_pvh_guest_is_taken_for_untouched_only_right_after_its_boot(
+    later_s: float, known: bool
+) -> None:
+    facts = boot_facts(a_pvh_guest(uptime_s=15.7 + later_s))
+    assert (facts.nr_pages is not None) is known
+    assert facts.nr_pages in (None, (130975, "current-just-booted", False))
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        a_pv_guest(firmware_map=None),
+        a_pv_guest(balloon=None),
+        a_pv_guest(balloon={"current_kib": None}),
+        a_pvh_guest(),
+        a_pv_guest(boot_log=None),
+        a_pv_guest(memory={"total_kib": 600000}),
+    ],
+    ids=["no map", "no driver", "no current_kb", "PVH, long up", "no log", "MemTotal > current"],
+)
+def test_nr_pages_is_unknown_where_nothing_tells_it(snapshot: Snapshot) -> None:
+    assert boot_facts(snapshot).nr_pages is None
+    assert not boot_facts(snapshot).certain
+
+
+def test_a_record_that_says_more_than_the_map_has_leaves_beyond_unknown() -> None:
+    assert (
+        boot_facts(a_pv_guest(boot_record=RECORD._replace(current_kib=2 * GIB))).beyond_kib is None
+    )
+
+
+def test_what_is_in_the_map_and_no_page_of_the_driver_depends_on_the_type() -> None:
+    assert uncounted_kib(guest_map(), "pv") == -384
+    assert uncounted_kib(guest_map(), "pvh") == 4
+    assert uncounted_kib(HVM_MAP, "hvm") == 7
+    assert uncounted_kib(DOM0_MAP, "dom0-pv") == 0

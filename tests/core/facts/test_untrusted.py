@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Numbers from outside are plain decimals of bounded length, or refused with a reason."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from agent.core.facts.untrusted import Untrusted, excerpt, parse_decimal, parse_signed_decimal
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"0", 0),
+        (b"1", 1),
+        (b"524288", 524288),
+        (b"9223372036854775808", 2**63),
+        (b"18446744073709551615", 2**64 - 1),
+    ],
+)
+def test_a_plain_decimal_is_its_value(raw: bytes, value: int) -> None:
+    assert parse_decimal(raw) == Untrusted(value, None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"", "empty"),
+        (b" ", "not a decimal number: ' '"),
+        (b"1_000", "not a decimal number: '1_000'"),
+        (b" 5\n", "not a decimal number: ' 5\\n'"),
+        (b"5\n", "not a decimal number: '5\\n'"),
+        (b"5\0", "not a decimal number: '5\\x00'"),
+        (b"\0", "not a decimal number: '\\x00'"),
+        (b"+5", "not a decimal number: '+5'"),
+        (b"-1", "not a decimal number: '-1'"),
+        (b"0x80000", "not a decimal number: '0x80000'"),
+        (b"0o17", "not a decimal number: '0o17'"),
+        (b"1e6", "not a decimal number: '1e6'"),
+        (b"1.5", "not a decimal number: '1.5'"),
+        (b"512 1024", "not a decimal number: '512 1024'"),
+        (b"512M", "not a decimal number: '512M'"),
+        (b"0755", "leading zero, octal or decimal: '0755'"),
+        (b"00", "leading zero, octal or decimal: '00'"),
+        (b"18446744073709551616", "more than 64 bits: '18446744073709551616'"),
+        (
+            b"9" * 4096,
+            "longer than 20 digits: '999999999999999999999999' and 4072 bytes more",
+        ),
+        (
+            "١٢".encode(),
+            "not a decimal number: '\\xd9\\xa1\\xd9\\xa2'",
+        ),
+        ("²".encode("latin-1"), "not a decimal number: '\\xb2'"),
+        (b"\x1b[2J", "not a decimal number: '\\x1b[2J'"),
+    ],
+)
+def test_anything_else_is_refused_with_a_reason(raw: bytes, why: str) -> None:
+    assert parse_decimal(raw) == Untrusted(None, why)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [(b"-1", -1), (b"0", 0), (b"8192", 8192), (b"-9223372036854775807", 1 - 2**63)],
+)
+def test_a_signed_decimal_may_be_negative(raw: bytes, value: int) -> None:
+    assert parse_signed_decimal(raw) == Untrusted(value, None)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"-", b"--1", b"- 1", b"+1", b"-0", b"-01", b"-1\n", b"-0x1", b"9223372036854775808"],
+)
+def test_a_sign_changes_nothing_else_about_what_is_refused(raw: bytes) -> None:
+    value, why = parse_signed_decimal(raw)
+
+    assert value is None
+    assert why
+
+
+@given(st.integers(min_value=0, max_value=2**64 - 1))
+def test_every_64_bit_number_survives_the_way_there_and_back(number: int) -> None:
+    assert parse_decimal(b"%d" % number) == Untrusted(number, None)
+
+
+@given(st.integers(min_value=1 - 2**63, max_value=2**63 - 1))
+def test_every_signed_number_survives_the_way_there_and_back(number: int) -> None:
+    assert parse_signed_decimal(b"%d" % number) == Untrusted(number, None)
+
+
+@given(
+    st.binary(max_size=4096) | st.text(alphabet="0123456789_+- \n\0٣", max_size=30).map(str.encode)
+)
+@example(b"0" * 4096)
+def test_any_bytes_end_in_a_canonical_number_or_one_printable_line(raw: bytes) -> None:
+    for value, why in (parse_decimal(raw), parse_signed_decimal(raw)):
+        if value is None:
+            assert why is not None
+            assert why.isprintable()
+            assert why.isascii()
+            assert len(why) < 200
+        else:
+            assert why is None
+            assert b"%d" % value == raw
+
+
+@given(st.binary(max_size=100))
+def test_an_excerpt_is_printable_ascii_of_bounded_length(raw: bytes) -> None:
+    shown = excerpt(raw)
+
+    assert shown.isprintable()
+    assert shown.isascii()
+    assert len(shown) < 130

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The doctor's own rules: each finds its case and not the one next to it."""
+
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from agent.core.account.situation import understand
+from agent.core.facts.kernel_release import KernelRelease
+from agent.core.facts.snapshot import Snapshot
+from agent.core.findings.diagnosis import CODES, EXAMINATION_CHECKS, diagnose
+from agent.core.findings.examination import (
+    Examination,
+    GuestKeys,
+    KernelComplaints,
+    KernelConfig,
+    Look,
+    Processes,
+    VmCounters,
+    Watch,
+)
+from tests.support.snapshots import (
+    MIB,
+    a_dom0,
+    a_pv_guest,
+    a_pvh_guest,
+    an_unpopulated_guest,
+    changed,
+)
+
+CALM_COUNTERS: Final = VmCounters(0, 0, 0)
+QUIET: Final = Processes((), 0.5)
+BUILT_WITH_ALL: Final = KernelConfig(True, True, True, "/boot/config")
+XAPI: Final = {"target_kib": 524288, "static_max_kib": 1048576, "dynamic_min_kib": 262144}
+ALL_SOURCES: Final = (
+    "kernel-messages", "kernel-config", "processes", "guest-keys", "control-permissions",
+    "published-status", "vmstat", "minute-of-watching", "xenstore", "xenstore.domid",
+    "xenstore.memory/target", "xenstore.memory/static-max", "balloon.current_kb",
+    "balloon.target_kb", "balloon.target",
+    "firmware-map", "zoneinfo", "meminfo", "memory-blocks", "kernel-release", "kernel-options",
+)  # fmt: skip
+
+
+def examined(snapshot: Snapshot | None = None, **parts: Any) -> Examination:
+    """A settled guest in which everything could be read and nothing is wrong."""
+    whole = Examination(
+        situation=understand(snapshot or a_pv_guest()),
+        sources=dict.fromkeys(ALL_SOURCES, "ok"),
+        config=BUILT_WITH_ALL,
+        complaints=KernelComplaints(),
+        counters=CALM_COUNTERS,
+        processes=QUIET,
+        keys=GuestKeys(meminfo_total_kib=456048, feature_balloon=True, control_writable=False),
+        published_domid=5,
+        watch=watch_of({}, {}),
+    )
+    return whole._replace(**parts)
+
+
+def watch_of(*changes: dict[str, Any], every_s: float = 2.0) -> Watch:
+    """Looks that are all alike but for these changes."""
+    alike = Look(0.0, 524288, 524288, 524288, 380268, 0.5, CALM_COUNTERS)
+    looks = [alike._replace(at_s=n * every_s, **change) for n, change in enumerate(changes)]
+    return Watch(tuple(looks))
+
+
+def targets(*mib: int) -> Watch:
+    return watch_of(*({"host_target_kib": size * MIB} for size in mib))
+
+
+class Case(NamedTuple):
+    """A finding, an examination that has it, and one next to it that has not."""
+
+    code: str
+    severity: str
+    found_in: Examination
+    not_in: Examination
+
+
+def xapi_guest(**changes: Any) -> Snapshot:
+    host = XAPI | {"dynamic_max_kib": 1048576}
+    return a_pv_guest(domain={"toolstack": "xapi"}, host=host, **changes)
+
+
+def short_of_memory(toolstack: str) -> Snapshot:
+    return changed(a_pv_guest(memory={"available_kib": 30000}), domain={"toolstack": toolstack})
+
+
+FALLING: Final = watch_of({"available_kib": 60000}, {"available_kib": 30000}, every_s=60)
+CANCELLED: Final = {"target_kib": 786432, "motion": "still"}
+EMPTY_AND_OFFLINE: Final = an_unpopulated_guest(blocks={"auto_online": "offline"})
+WHOLE_DOM0: Final = a_dom0(
+    balloon={"current_kib": 900000, "target_kib": 900000, "low_kib": 672864},
+    memory={"total_kib": 751712},
+    boot_log={"reserved_kib": 172284},
+)
+
+CASES: Final = (
+    Case(
+        "boot-waits-for-balloon", "info",
+        examined(complaints=KernelComplaints(boot_wait_s=35.0)),
+        examined(complaints=KernelComplaints(boot_wait_s=5.0)),
+    ),
+    Case(
+        "boot-waits-for-balloon", "info",
+        examined(complaints=KernelComplaints(boot_wait_s=109.0)),
+        examined(complaints=KernelComplaints(boot_wait_s=0.1)),
+    ),
+    Case(
+        "boot-waits-for-balloon", "critical",
+        examined(complaints=KernelComplaints(boot_shortage_pages=1234)),
+        examined(complaints=KernelComplaints()),
+    ),
+    Case(
+        "hotplug-refused", "warning",
+        examined(
+            a_pv_guest(balloon={"target_kib": 786432}),
+            complaints=KernelComplaints(refusals=("Cannot add additional memory (-17)",)),
+        ),
+        examined(a_pv_guest(balloon={"target_kib": 786432})),
+    ),
+    Case(
+        "p2m-bug", "critical",
+        examined(
+            a_pv_guest(domain={"kernel": KernelRelease(3, 2)}),
+            complaints=KernelComplaints(p2m_bug="arch/x86/xen/p2m.c:545"),
+        ),
+        examined(a_pv_guest(domain={"kernel": KernelRelease(3, 2)})),
+    ),
+    Case(
+        "hotplug-will-stay-offline", "info",
+        examined(EMPTY_AND_OFFLINE),
+        examined(changed(EMPTY_AND_OFFLINE, blocks={"auto_online": "online"})),
+    ),
+    Case(
+        "hotplug-not-built", "info",
+        examined(
+            an_unpopulated_guest(hotplug_unpopulated=None),
+            config=KernelConfig(True, False, True, "/boot/config"),
+        ),
+        examined(config=KernelConfig(True, False, True, "/boot/config")),
+    ),
+    Case(
+        "less-than-configured", "info",
+        examined(a_pv_guest(memory={"total_kib": 400000})),
+        examined(a_pv_guest(memory={"total_kib": 456048})),
+    ),
+    Case(
+        "rival-agents", "warning",
+        examined(processes=Processes(("xe-daemon", "xen-guest-agent"), 0.5)),
+        examined(processes=Processes(("balloon-agent", "xe-daemon"), 0.5)),
+    ),
+    Case(
+        "rival-agents", "warning",
+        examined(processes=Processes(("meminfo-writer",), 0.5)),
+        examined(
+            a_pv_guest(domain={"toolstack": "qubes"}), processes=Processes(("meminfo-writer",), 0.5)
+        ),
+    ),
+    Case(
+        "rival-agents", "warning",
+        examined(processes=Processes(("balloon-agent", "balloon-agent"), 0.5)),
+        examined(processes=Processes(("balloon-agent",), 0.5)),
+    ),
+    Case(
+        "rival-agents", "warning",
+        examined(processes=Processes(("xenballoond",), 0.5)),
+        examined(),
+    ),
+    Case(
+        "enrolled-but-stuck", "warning",
+        examined(a_pv_guest(balloon=CANCELLED), keys=GuestKeys(qubes_meminfo=True)),
+        examined(keys=GuestKeys(qubes_meminfo=True)),
+    ),
+    Case(
+        "feature-balloon-missing", "warning",
+        examined(xapi_guest(), keys=GuestKeys()),
+        examined(xapi_guest(), keys=GuestKeys(feature_balloon=True)),
+    ),
+    Case(
+        "feature-balloon-denied", "info",
+        examined(processes=Processes(("xe-daemon",), 0.5), keys=GuestKeys(control_writable=False)),
+        examined(processes=Processes(("xe-daemon",), 0.5), keys=GuestKeys(control_writable=True)),
+    ),
+    Case(
+        "stale-meminfo-total", "warning",
+        examined(keys=GuestKeys(meminfo_total_kib=980332)),
+        examined(keys=GuestKeys(meminfo_total_kib=456000)),
+    ),
+    Case("migrated", "info", examined(published_domid=4), examined(published_domid=5)),
+    Case(
+        "kthread-busy", "warning",
+        examined(watch=watch_of({"balloon_thread_s": 0.5}, {"balloon_thread_s": 1.1})),
+        examined(
+            watch=watch_of(
+                {"balloon_thread_s": 0.5}, {"balloon_thread_s": 1.1, "current_kib": 600000}
+            )
+        ),
+    ),
+    Case(
+        "kthread-busy", "warning",
+        examined(a_pv_guest(uptime_s=1000.0), processes=Processes((), 90.0), watch=None),
+        examined(a_pv_guest(uptime_s=10000.0), processes=Processes((), 90.0), watch=None),
+    ),
+    Case(
+        "memory-stalls", "warning",
+        examined(counters=VmCounters(2, 0, 0)),
+        examined(a_pv_guest(host={"static_max_kib": 524288}), counters=VmCounters(2, 0, 0)),
+    ),
+    Case(
+        "memory-stalls", "critical",
+        examined(
+            watch=watch_of({}, {"counters": VmCounters(0, 7, 9000)}),
+            counters=VmCounters(0, 7, 9000),
+        ),
+        examined(watch=watch_of({}, {"counters": VmCounters(0, 0, 9000)})),
+    ),
+    Case(
+        "target-oscillation", "warning",
+        examined(watch=targets(512, 600, 512, 600, 512, 600)),
+        examined(watch=targets(512, 520, 530, 600, 590, 512)),
+    ),
+    Case("dom0-autoballoon", "info", examined(WHOLE_DOM0), examined(a_dom0())),
+    Case(
+        "dom0-autoballoon", "warning",
+        examined(a_dom0(), watch=targets(1024, 900)),
+        examined(a_pv_guest(), watch=targets(512, 500)),
+    ),
+    Case(
+        "host-does-not-move", "warning",
+        examined(short_of_memory("qubes"), watch=FALLING),
+        examined(short_of_memory("libxl"), watch=FALLING),
+    ),
+)  # fmt: skip
+
+
+def codes_of(examination: Examination) -> dict[str, str]:
+    return {finding.code: finding.severity for finding in diagnose(examination).findings}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code}-{case.severity}")
+def test_a_rule_finds_its_case_and_not_the_one_next_to_it(case: Case) -> None:
+    assert codes_of(case.found_in).get(case.code) == case.severity
+    assert case.code not in codes_of(case.not_in)
+
+
+def test_every_check_has_its_case() -> None:
+    assert {case.code for case in CASES} == {check.code for check in EXAMINATION_CHECKS}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code}-{case.severity}")
+def test_a_finding_has_evidence_a_cause_and_something_to_do(case: Case) -> None:
+    finding = next(f for f in diagnose(case.found_in).findings if f.code == case.code)
+    assert finding.evidence
+    assert finding.cause.endswith(".")
+    assert finding.summary.endswith(".")
+    assert finding.fix
+    assert "\n" not in finding.fix
+
+
+def test_codes_are_never_used_twice() -> None:
+    assert len(set(CODES)) == len(CODES)
+
+
+def test_an_ordinary_guest_has_nothing_wrong_and_every_check_was_made() -> None:
+    diagnosis = diagnose(examined())
+    assert (diagnosis.findings, diagnosis.not_made, diagnosis.verdict) == ((), (), "ok")
+    assert set(diagnosis.clear) == set(CODES)
+
+
+def test_a_check_that_lacks_its_source_is_not_made_rather_than_clear() -> None:
+    whole = examined()
+    denied = whole._replace(sources={**whole.sources, "kernel-messages": "denied"}, complaints=None)
+    diagnosis = diagnose(denied)
+    lacking = {lack.code: lack for lack in diagnosis.not_made}
+    assert set(lacking) == {"boot-waits-for-balloon", "hotplug-refused", "p2m-bug"}
+    assert lacking["p2m-bug"].remedy == "sudo balloon-agent doctor"
+    assert not set(lacking) & set(diagnosis.clear)
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        ("absent", "see that there is a /dev/xen/xenbus"),
+        ("malformed: no answer within 2 s", "see that xenstored runs and answers, on the host"),
+        ("denied", "sudo balloon-agent doctor"),
+    ],
+)
+def test_without_xenstore_every_check_that_wants_it_says_what_would_help(
+    status: str, remedy: str
+) -> None:
+    whole = examined()
+    of_xenstore = ("xenstore", "xenstore.memory/target", "guest-keys")
+    lost = whole._replace(
+        sources={**whole.sources, **dict.fromkeys(of_xenstore, status)}, keys=None
+    )
+    lacking = [lack for lack in diagnose(lost).not_made if lack.source in of_xenstore]
+    assert {lack.source for lack in lacking} == set(of_xenstore)
+    assert all(lack.remedy.startswith(remedy) for lack in lacking)
+
+
+def test_a_key_that_the_host_has_not_written_wants_no_remedy() -> None:
+    whole = examined()
+    sources = {**whole.sources, "guest-keys": "absent"}
+    lacking = diagnose(whole._replace(sources=sources)).not_made
+    assert {lack.remedy for lack in lacking} == {"nothing: this guest does not have it"}
+
+
+def test_a_finding_stands_even_where_a_source_of_its_check_is_missing() -> None:
+    diagnosis = diagnose(
+        examined(
+            watch=targets(512, 600, 512, 600, 512, 600),
+            sources=dict.fromkeys(ALL_SOURCES, "ok") | {"minute-of-watching": "too short"},
+        )
+    )
+    assert [finding.code for finding in diagnosis.findings] == ["target-oscillation"]
+    assert "target-oscillation" not in {lack.code for lack in diagnosis.not_made}
+
+
+def test_the_gravest_finding_comes_first_and_makes_the_verdict() -> None:
+    diagnosis = diagnose(
+        examined(
+            a_pvh_guest(balloon=None),
+            processes=Processes(("xenballoond",), None),
+        )
+    )
+    assert diagnosis.findings[0].code == "pod-gap"
+    assert diagnosis.verdict == "critical"
+
+
+def test_a_guest_without_a_driver_lists_what_a_driver_would_have_told() -> None:
+    sources = {name: "ok" for name in ALL_SOURCES if not name.startswith("balloon.")}
+    diagnosis = diagnose(examined(a_pv_guest(balloon=None), sources=sources))
+    assert [finding.code for finding in diagnosis.findings] == ["no-driver"]
+    assert "target-cancelled" in {lack.code for lack in diagnosis.not_made}

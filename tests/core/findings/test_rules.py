@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each rule finds its own case, stays silent in the case next to it, and says what helps."""
+
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from agent.core.account.situation import understand
+from agent.core.facts.kernel_release import KernelRelease
+from agent.core.facts.memory_map import Region, memory_map
+from agent.core.facts.snapshot import BootRecord, MemoryBlocks, Snapshot
+from agent.core.findings.assessment import assess
+from agent.core.findings.finding import Finding
+from agent.core.findings.registry import SITUATION_CHECKS
+from tests.support.snapshots import (
+    BLOCK,
+    CALM,
+    GIB,
+    LINUX_6_12,
+    MIB,
+    RAM,
+    STALLED,
+    a_dom0,
+    a_pv_guest,
+    a_pvh_guest,
+    an_hvm_guest,
+    an_unpopulated_guest,
+    changed,
+    guest_map,
+)
+
+
+class Case(NamedTuple):
+    """A finding, a snapshot that has it, and one next to it that has not."""
+
+    code: str
+    severity: str
+    found_in: Snapshot
+    not_in: Snapshot
+
+
+def off_target(target_kib: int, **more: Any) -> Snapshot:
+    host = {"target_kib": target_kib, "static_max_kib": 1048576}
+    balloon = {"target_kib": target_kib, "motion": "still"}
+    return a_pv_guest(balloon=balloon | more, host=host)
+
+
+def with_offline_blocks(snapshot: Snapshot, target_kib: int = 524288) -> Snapshot:
+    return changed(
+        snapshot,
+        firmware_map=guest_map(GIB, (0x40000000, 0x4FFFFFFF)),
+        blocks=MemoryBlocks(BLOCK, tuple(range(8)), (8, 9), "offline"),
+        balloon={"target_kib": target_kib},
+        host={"target_kib": target_kib},
+    )
+
+
+def of_size(maxmem_kib: int) -> Snapshot:
+    """A PV guest of 512 MiB with a larger map."""
+    pages = (maxmem_kib - 388) // 4
+    return a_pv_guest(
+        firmware_map=guest_map(maxmem_kib),
+        zones={"present_pages": pages},
+        balloon={"low_kib": maxmem_kib - 524288},
+        host={"static_max_kib": maxmem_kib},
+        boot_log={"physical_kib": maxmem_kib - 388},
+    )
+
+
+def phantom(kernel: KernelRelease) -> Snapshot:
+    """A full guest whose driver misses 97 pages."""
+    numbers = {"current_kib": 524288 - 388, "target_kib": 524288, "motion": "still"}
+    return an_unpopulated_guest(domain={"kernel": kernel}, balloon=numbers)
+
+
+def short(available_kib: int, **changes: Any) -> Snapshot:
+    return a_pv_guest(memory={"available_kib": available_kib}, **changes)
+
+
+HIDDEN: Final = {"iomem": "hidden"}
+ODD: Final = memory_map([*guest_map().in_order_read, Region(9, 8, RAM)])
+FULL: Final = {"current_kib": 1048576, "target_kib": 1048576, "low_kib": 0}
+
+CASES: Final = (
+    Case("no-driver", "warning", a_pv_guest(balloon=None), a_pv_guest()),
+    Case("target-cancelled", "warning", off_target(786432), off_target(786432, retry_count=2)),
+    Case("target-retrying", "warning", off_target(786432, retry_count=2), off_target(786432)),
+    Case(
+        "target-beyond-static-max", "warning",
+        a_pv_guest(host={"target_kib": 1048577}), a_pv_guest(host={"target_kib": 1048576}),
+    ),
+    Case(
+        "hotplug-offline", "warning",
+        with_offline_blocks(a_pv_guest(balloon={"low_kib": 524288}), 786432),
+        a_pv_guest(blocks=MemoryBlocks(BLOCK, tuple(range(7)), (7,), "offline")),
+    ),
+    Case("hotplug-offline", "info", with_offline_blocks(a_pv_guest()), a_pv_guest()),
+    Case(
+        "target-overridden", "warning",
+        a_pvh_guest(host={"target_kib": 524292}), a_pvh_guest(host={"target_kib": 524291}),
+    ),
+    Case(
+        "host-target-garbage", "warning",
+        a_pv_guest(host={"target_kib": None, "target_text": "'abc'"}),
+        a_pv_guest(host={"target_kib": None}),
+    ),
+    Case(
+        "marked-uncooperative", "warning",
+        a_pv_guest(host={"uncooperative": True}), a_pv_guest(),
+    ),
+    Case(
+        "static-max-moved", "info",
+        a_pv_guest(boot_record=BootRecord(524288, 524288, 1048192, 524288, 1048576),
+                   host={"static_max_kib": 2 * GIB}),
+        a_pv_guest(boot_record=BootRecord(524288, 524288, 1048192, 524288, 1048576)),
+    ),
+    Case(
+        "static-max-moved", "info",
+        a_pvh_guest(host={"static_max_kib": 2 * GIB}), a_pvh_guest(host={"static_max_kib": None}),
+    ),
+    Case(
+        "videoram-minus-one", "info",
+        a_pv_guest(host={"videoram_kib": -1}), a_pv_guest(host={"videoram_kib": None}),
+    ),
+    Case("hvm-below-configured", "info", an_hvm_guest(), a_pvh_guest()),
+    Case(
+        "dom0-grant-gap", "info",
+        a_dom0(balloon={"current_kib": 1048576 - 2048, "low_kib": 0}),
+        a_dom0(balloon={"current_kib": 1048576 - 2048}),
+    ),
+    Case(
+        "target-snapped", "warning",
+        an_unpopulated_guest(host={"target_kib": 786432}, hotplug_unpopulated=None),
+        an_unpopulated_guest(host={"target_kib": 786432}),
+    ),
+    Case("phantom-credit", "warning", phantom(KernelRelease(6, 17)), phantom(LINUX_6_12)),
+    Case(
+        "units-trap", "info",
+        a_pv_guest(balloon={"target_bytes": 131072}),
+        a_pv_guest(balloon={"target_bytes": 131072, "motion": "unknown"}),
+    ),
+    Case(
+        "host-limits-contradict", "warning",
+        a_pv_guest(host={"dynamic_min_kib": 786432, "dynamic_max_kib": 524288}),
+        a_pv_guest(host={"dynamic_min_kib": 524288, "dynamic_max_kib": 524288}),
+    ),
+    Case(
+        "pod-gap", "critical",
+        an_hvm_guest(balloon=None), an_hvm_guest(balloon=None, host={"target_kib": 1048576}),
+    ),
+    Case("unexplained", "warning", a_pv_guest(balloon={"low_kib": 524280}), a_pv_guest()),
+    Case("maxmem-unreachable", "info", a_pv_guest(host={"static_max_kib": 2 * GIB}), a_pv_guest()),
+    Case(
+        "maxmem-unreachable", "warning",
+        a_pv_guest(host={"static_max_kib": 2 * GIB}, hotplug_unpopulated=None),
+        a_pv_guest(host={"static_max_kib": 2 * GIB}, boot_log=None),
+    ),
+    Case("page-struct-overhead", "info", of_size(4 * GIB // 2), of_size(3 * GIB // 2)),
+    Case("page-struct-overhead", "info", of_size(4 * GIB), of_size(GIB)),
+    Case(
+        "pressure-after-deflate", "warning", short(20 * MIB),
+        short(24 * MIB),
+    ),
+    Case(
+        "pressure-after-deflate", "warning",
+        a_pv_guest(pressure=STALLED), a_pv_guest(pressure=STALLED, balloon=FULL),
+    ),
+    Case(
+        "pressure-after-deflate", "critical",
+        short(20 * MIB, pressure=STALLED), short(20 * MIB, pressure=STALLED, balloon=FULL),
+    ),
+    Case("map-odd", "info", a_pv_guest(firmware_map=ODD), a_pv_guest()),
+    Case("iomem-hidden", "info", a_pv_guest(sources=HIDDEN), a_pv_guest(sources={"iomem": "ok"})),
+    Case(
+        "kdump-kernel", "info",
+        a_pv_guest(kernel_options=("elfcorehdr=867704K",)),
+        a_pv_guest(kernel_options=("crashkernel=128M",)),
+    ),
+)  # fmt: skip
+
+
+def findings(snapshot: Snapshot) -> dict[str, Finding]:
+    return {finding.code: finding for finding in assess(snapshot).findings}
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.code}-{case.severity}" for case in CASES])
+def test_a_rule_finds_its_case_and_not_the_one_next_to_it(case: Case) -> None:
+    found = findings(case.found_in)
+    assert case.code in found
+    assert found[case.code].severity == case.severity
+    assert case.code not in findings(case.not_in)
+
+
+def test_every_check_has_its_case() -> None:
+    assert {case.code for case in CASES} == {check.code for check in SITUATION_CHECKS}
+
+
+def test_a_check_finds_nothing_but_its_own_code() -> None:
+    for check in SITUATION_CHECKS:
+        found = [check.rule(understand(case.found_in)) for case in CASES]
+        assert {finding.code for finding in found if finding} == {check.code}
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.code}-{case.severity}" for case in CASES])
+def test_a_finding_shows_its_evidence_and_ends_in_something_to_do(case: Case) -> None:
+    finding = findings(case.found_in)[case.code]
+    assert finding.summary.endswith(".")
+    assert finding.cause.endswith(".")
+    assert finding.evidence
+    assert finding.fix
+    assert "\n" not in finding.summary + finding.fix
+    assert all(isinstance(value, int | float | str) for value in finding.evidence.values())
+
+
+@pytest.mark.parametrize(
+    "guest", [a_pv_guest(), a_pvh_guest(), a_dom0(), an_unpopulated_guest()], ids=str
+)
+def test_an_ordinary_guest_has_nothing_wrong(guest: Snapshot) -> None:
+    assert assess(guest).findings == ()
+    assert assess(guest).verdict == "ok"
+
+
+def test_the_way_back_to_the_hosts_target_is_a_command_with_the_kernels_own_number() -> None:
+    finding = findings(a_pvh_guest(host={"target_kib": 786432}))["target-overridden"]
+    assert finding.fix.startswith(
+        "echo 786044 > /sys/devices/system/xen_memory/xen_memory0/target_kb"
+    )
+
+
+def test_one_look_at_a_stopped_balloon_admits_that_it_may_be_moving() -> None:
+    watched, once = off_target(786432), off_target(786432, motion="unknown")
+    assert "A single look" not in findings(watched)["target-cancelled"].summary
+    assert "A single look" in findings(once)["target-cancelled"].summary
+
+
+def test_a_refused_way_down_is_the_guests_own_lack_of_free_memory() -> None:
+    finding = findings(off_target(393216, retry_count=2))["target-retrying"]
+    assert "no free memory to give back" in finding.summary
+
+
+def test_a_calm_guest_with_little_available_is_short_whatever_the_pressure_says() -> None:
+    assert findings(short(10 * MIB, pressure=CALM))["pressure-after-deflate"]
+    assert findings(short(10 * MIB, pressure=None))["pressure-after-deflate"]
+
+
+def aims_at(host_kib: int, kernel_kib: int = 524288) -> Snapshot:
+    return a_pv_guest(
+        host={"target_kib": host_kib, "static_max_kib": 1048576},
+        balloon={"target_kib": kernel_kib, "motion": "still"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "severity", "meant_kib"),
+    [
+        (768, "critical", 768 * MIB),
+        (1, "critical", GIB),
+        (768 * MIB * 1024, "warning", 768 * MIB),
+        (23 * MIB, None, 0),  # 23 GiB, where 1 GiB is the most
+        (64 * MIB, None, 0),
+        (2 * GIB, None, 0),  # as bytes next to nothing: somebody wants too much
+        (0, None, 0),
+    ],
+)
+def test_the_unit_that_was_meant_is_named_where_only_one_makes_sense(
+    number: int, severity: str | None, meant_kib: int
+) -> None:
+    found = {f.code: f for f in assess(aims_at(number)).findings}
+    trap = found.get("units-trap")
+    assert (trap.severity if trap else None) == severity
+    if trap:
+        assert trap.evidence["meant_kib"] == meant_kib
+        assert trap.fix == f"xl mem-set 5 {meant_kib}k  # on the host"
+        assert "target-beyond-static-max" not in found
+
+
+def test_a_number_written_in_the_guest_in_another_unit_is_one_finding() -> None:
+    found = {f.code: f for f in assess(aims_at(524288, kernel_kib=512)).findings}
+    assert found["units-trap"].severity == "critical"
+    assert found["units-trap"].fix.startswith("echo 524288 > ")
+    assert "target-overridden" not in found
+    assert "units-trap" not in {f.code for f in assess(aims_at(524288, 131072)).findings}
+
+
+def test_a_target_file_that_is_not_in_bytes_is_worth_knowing() -> None:
+    found = assess(a_pv_guest(balloon={"target_bytes": 131072, "motion": "still"})).findings
+    assert [f.severity for f in found if f.code == "units-trap"] == ["info"]
+
+
+def test_a_driver_that_gave_up_downwards_is_not_sent_for_more() -> None:
+    snapshot = off_target(262144)
+    fix = next(f.fix for f in assess(snapshot).findings if f.code == "target-cancelled")
+    assert fix.startswith("xl mem-set 5 524288k  # on the host")

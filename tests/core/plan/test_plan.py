@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `plan` says of guests that nobody has booted yet."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.facts.kernel_release import KernelRelease
+from agent.core.facts.snapshot import DomainType
+from agent.core.plan.config import plan_config
+from agent.core.plan.limits import plan_limits
+from agent.core.plan.plan import Plan, plan
+from agent.core.plan.request import PlanError, PlanRequest
+
+MIB = 1024
+LINUX_6_1 = KernelRelease(6, 1)
+LINUX_6_12 = KernelRelease(6, 12)
+
+
+def a_plan(
+    memory_mib: int,
+    maxmem_mib: int,
+    domain_type: DomainType = "pv",
+    kernel: KernelRelease = LINUX_6_1,
+    **more: Any,
+) -> Plan:
+    return plan(PlanRequest(domain_type, memory_mib * MIB, maxmem_mib * MIB, kernel, **more))
+
+
+def codes(made: Plan) -> list[str]:
+    return [limit.code for limit in plan_limits(made)]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reach_mib"),
+    [((2, 6, 32), 2560), ((3, 0), 2560), ((3, 1), 257), ((3, 2), 2816), ((6, 12), 2816)],
+)
+def test_how_much_of_maxmem_the_map_keeps_depends_on_the_kernel(
+    kernel: tuple[int, ...], reach_mib: int
+) -> None:
+    made = a_plan(256, 8192, kernel=KernelRelease(*kernel))
+    assert made.reachable_max_kib == reach_mib * MIB
+    assert "maxmem-unreachable" in codes(made)
+
+
+@pytest.mark.parametrize("kernel", [(2, 6, 32), (3, 1), (6, 12)])
+def test_what_a_cut_map_advises_mends_it(kernel: tuple[int, ...]) -> None:
+    release = KernelRelease(*kernel)
+    cut = plan_limits(a_plan(256, 8192, kernel=release))
+    fix = next(limit.fix for limit in cut if limit.code == "maxmem-unreachable")
+    memory_mib, maxmem_mib = (int(size) for size in re.findall(r"(\d+)M", fix))
+    for mended in (
+        a_plan(memory_mib, 8192, kernel=release),
+        a_plan(256, maxmem_mib, kernel=release),
+    ):
+        assert "maxmem-unreachable" not in codes(mended)
+
+
+@pytest.mark.parametrize("domain_type", ["pvh", "hvm"])
+def test_the_map_of_pvh_and_hvm_is_never_cut(domain_type: DomainType) -> None:
+    made = a_plan(256, 8192, domain_type)
+    assert made.host_reachable_max_kib == 8192 * MIB
+    assert "maxmem-unreachable" not in codes(made)
+
+
+def test_an_old_kernel_cannot_get_beyond_its_map() -> None:
+    made = a_plan(256, 8192, kernel=KernelRelease(2, 6, 32))
+    assert made.hot_add_max_kib is None
+    assert plan_limits(made)[0].severity == "warning"
+
+
+def test_128_mib_with_a_maximum_of_4_gib_is_risky_as_it_was_seen_to_be() -> None:
+    """MemTotal was 53592 KiB; the guest came up and could hardly run a program."""
+    made = a_plan(128, 4096)
+    assert made.boots == "risky"
+    assert made.mem_total_kib == pytest.approx(53592, rel=0.01)
+    assert codes(made)[0] == "memory-too-small"
+
+
+def test_a_pvh_guest_whose_page_structures_eat_its_memory_does_not_boot() -> None:
+    made = a_plan(256, 16384, "pvh")
+    assert made.boots == "no"
+    assert plan_limits(made)[0].severity == "critical"
+
+
+def test_a_32_bit_kernel_does_not_fit_a_large_map_into_low_memory() -> None:
+    kernel = KernelRelease(4, 19)
+    assert a_plan(2048, 16384, kernel=kernel, bits=32).boots == "yes"
+    made = a_plan(32768, 131072, kernel=kernel, bits=32)
+    assert made.boots == "no"
+    assert codes(made)[0] == "low-memory-32bit"
+
+
+def test_an_hvm_guest_gets_its_video_memory_twice_and_a_mib_less_than_configured() -> None:
+    """The sum of drivers/xen/xen-balloon.c and libxl for memory=1024 maxmem=2048 videoram=8."""
+    made = a_plan(1024, 2048, "hvm", videoram_kib=8 * MIB)
+    assert made.beyond_kib == 2048 * MIB - (1024 - 8 - 1) * MIB
+    assert made.current_kib == (1024 - 2 * 8 - 1) * MIB - 396
+    assert made.reachable_max_kib == (2048 - 2 * 8) * MIB - 396
+    assert made.host_reachable_max_kib == 2048 * MIB
+
+
+def test_bounce_buffers_are_counted_where_memory_reaches_beyond_4_gib() -> None:
+    assert a_plan(1024, 3840, "pvh").cost_kib("swiotlb") == 0
+    assert a_plan(1024, 4096, "pvh").cost_kib("swiotlb") > 64 * MIB
+    assert a_plan(1024, 4096, "pv").cost_kib("swiotlb") == 0
+
+
+def test_growing_in_the_unpopulated_regime_is_by_whole_hot_added_sections() -> None:
+    made = a_plan(512, 1000, kernel=LINUX_6_12)
+    assert made.grows_by_hot_add
+    assert "grows-by-hot-add" in codes(made)
+    assert [(t.name, t.current_kib // MIB, t.hot_added_kib // MIB) for t in made.targets][1:] == [
+        ("boot", 512, 0),
+        ("maxmem", 1000, 512),
+    ]
+
+
+def test_a_series_that_was_not_measured_says_so() -> None:
+    assert "figures-borrowed" in codes(a_plan(512, 1024, kernel=KernelRelease(6, 6)))
+    assert "figures-borrowed" not in codes(a_plan(512, 1024))
+
+
+def test_a_missing_max_of_dom0_is_priced_where_the_host_is_known() -> None:
+    made = a_plan(1024, 1024, "dom0-pv", host_memory_kib=64 * 1024 * MIB)
+    limit = next(limit for limit in plan_limits(made) if limit.code == "dom0-unlimited")
+    lost_kib = limit.evidence["lost_kib"]
+    assert isinstance(lost_kib, int)
+    assert lost_kib > 10 * 1024 * MIB * 84 // 4096  # ten GiB more of map, 84 bytes a page
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (PlanRequest("pv", 1024 * MIB, 512 * MIB), "raise maxmem to 1024M or lower memory"),
+        (PlanRequest("pv", 512 * MIB + 4, 1024 * MIB), "take 512M or 513M"),
+        (PlanRequest("pv", 0, 1024 * MIB), "take 64M or more"),
+        (PlanRequest("pv", 1 << 50, 1 << 50), "take less"),
+        (PlanRequest("pvh", 512 * MIB, 512 * MIB, KernelRelease(4, 4)), "since 4.11"),
+        (PlanRequest("pv", 512 * MIB, 512 * MIB, KernelRelease(6, 1), 32), "since 5.9"),
+        (PlanRequest("pv", 512 * MIB, 512 * MIB, KernelRelease(2, 4, 1)), "no Xen balloon"),
+        (PlanRequest("pv", 512 * MIB, 512 * MIB, videoram_kib=8), "leave out --videoram"),
+        (PlanRequest("hvm", 8 * MIB, 8 * MIB, videoram_kib=8 * MIB), "raise memory"),
+        (PlanRequest("dom0-pv", 64 * MIB, 64 * MIB), "at least 128M"),
+        (PlanRequest("pv", 512 * MIB, 512 * MIB, host_memory_kib=1), "leave it out"),
+        (PlanRequest("dom0-pv", 512 * MIB, 512 * MIB, host_memory_kib=1), "lower maxmem"),
+    ],
+)
+def test_what_is_no_guest_is_refused_in_a_sentence_with_the_way_out(
+    request_: PlanRequest, words: str
+) -> None:
+    with pytest.raises(PlanError) as refused:
+        plan(request_)
+    assert words in str(refused.value)
+    assert str(refused.value).endswith(".")
+
+
+def test_the_lines_to_paste_are_those_of_each_toolstack() -> None:
+    guest = plan_config(PlanRequest("hvm", 512 * MIB, 1024 * MIB, videoram_kib=8 * MIB, cpus=2))
+    assert guest.xl == (
+        'type = "hvm"',
+        "memory = 512",
+        "maxmem = 1024",
+        "videoram = 8",
+        "vcpus = 2",
+    )
+    assert guest.xe[0].endswith("dynamic-min=512MiB dynamic-max=1024MiB static-max=1024MiB")
+    dom0 = plan_config(PlanRequest("dom0-pv", 512 * MIB, 1024 * MIB))
+    assert dom0.xen == ("dom0_mem=512M,max:1024M",)
+    assert dom0.xl == ()
+
+
+sizes = st.integers(128, 1 << 17)
+
+
+@given(
+    sizes,
+    sizes,
+    st.sampled_from(["pv", "pvh", "hvm", "dom0-pv"]),
+    st.sampled_from([(5, 10), (6, 1), (6, 12), (7, 2), (5, 16), (4, 19)]),
+    st.integers(1, 64),
+)
+def test_every_plan_adds_up(
+    one: int, other: int, domain_type: DomainType, kernel: tuple[int, int], cpus: int
+) -> None:
+    made = a_plan(min(one, other), max(one, other), domain_type, KernelRelease(*kernel), cpus=cpus)
+    assert 0 <= sum(part.kib for part in made.costs) - made.overhead_kib + 4 < 8
+    assert made.current_kib + made.beyond_kib == made.reachable_max_kib + made.request.videoram_kib
+    assert made.current_kib <= made.reachable_max_kib <= made.request.maxmem_kib
+    assert all(t.current_kib - t.mem_total_kib == made.overhead_kib for t in made.targets)
+    assert [t.current_kib for t in made.targets] == sorted(t.current_kib for t in made.targets)
+    plan_limits(made)

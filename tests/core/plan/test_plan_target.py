@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether a new target would hurt a guest that runs."""
+
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.account.situation import understand
+from agent.core.facts.snapshot import MemoryReading, Snapshot
+from agent.core.plan.target import Advice, advise
+from tests import captures
+from tests.support import captured
+from tests.support.snapshots import (
+    BLOCK,
+    GIB,
+    MIB,
+    STALLED,
+    a_dom0,
+    a_pv_guest,
+    a_pvh_guest,
+    an_hvm_guest,
+    an_unpopulated_guest,
+)
+
+
+def about(snapshot: Snapshot, target_kib: int) -> Advice:
+    advice = advise(understand(snapshot), target_kib)
+    assert advice
+    return advice
+
+
+def test_shrinking_above_the_floor_does_not_hurt() -> None:
+    advice = about(a_pv_guest(), 384 * MIB)
+    assert advice.answer == "yes"
+    assert advice.available_kib == 380268 - 128 * MIB
+
+
+def test_shrinking_below_the_floor_is_risky_and_says_how_far_is_safe() -> None:
+    advice = about(a_pv_guest(), 150 * MIB)
+    assert advice.answer == "risky"
+    assert advice.safe_from_kib == 168 * MIB
+    assert about(a_pv_guest(), advice.safe_from_kib).answer == "yes"
+
+
+def test_a_target_below_the_working_set_hurts_as_it_was_seen_to() -> None:
+    """512 MiB, 300 of them touched, `xl mem-set 200`: stalled for 20 s, then the OOM killer."""
+    busy = a_pv_guest(memory=MemoryReading(456048, 80268, 48512))
+    advice = about(busy, 200 * MIB)
+    assert advice.answer == "no"
+    assert "OOM" in advice.reasons[0]
+
+
+def test_where_swap_takes_what_is_too_much_it_is_only_risky() -> None:
+    swapping = a_pv_guest(memory=MemoryReading(456048, 80268, 48512, 0, GIB, GIB))
+    advice = about(swapping, 200 * MIB)
+    assert advice.answer == "risky"
+    assert "swap" in advice.reasons[0]
+
+
+def test_a_guest_that_stalls_already_is_not_to_be_shrunk() -> None:
+    advice = about(a_pv_guest(pressure=STALLED), 500 * MIB)
+    assert advice.answer == "risky"
+    assert "wait for memory" in advice.reasons[0]
+    assert about(a_pv_guest(pressure=None), 500 * MIB).answer == "yes"
+
+
+def test_growing_out_of_the_balloon_does_not_hurt() -> None:
+    advice = about(a_pv_guest(), GIB)
+    assert (advice.answer, advice.safe_to_kib) == ("yes", GIB)
+
+
+def test_more_than_static_max_is_refused_by_the_host() -> None:
+    advice = about(a_pv_guest(), GIB + MIB)
+    assert advice.answer == "no"
+    assert "xl mem-max" in advice.reasons[0]
+
+
+def test_growing_by_hot_add_is_as_good_as_the_policy_for_new_blocks() -> None:
+    offline = an_unpopulated_guest()
+    assert about(offline, 700 * MIB).answer == "risky"
+    assert about(offline, 700 * MIB).safe_to_kib == 512 * MIB
+    online = an_unpopulated_guest(blocks={"block_bytes": BLOCK, "auto_online": "online"})
+    assert about(online, 700 * MIB).answer == "yes"
+    assert about(online, 700 * MIB).safe_to_kib == GIB
+    without = an_unpopulated_guest(hotplug_unpopulated=None)
+    assert about(without, 700 * MIB).answer == "no"
+
+
+@pytest.mark.parametrize(("guest", "below_kib"), [(a_pvh_guest(), 388), (an_hvm_guest(), 396)])
+def test_targets_are_on_the_host_s_scale(guest: Snapshot, below_kib: int) -> None:
+    assert about(guest, 768 * MIB).kernel_target_kib == 768 * MIB - below_kib
+
+
+def test_video_memory_comes_off_every_target() -> None:
+    guest = an_hvm_guest(host={"videoram_kib": 8 * MIB})
+    assert about(guest, 768 * MIB).kernel_target_kib == 760 * MIB - 396
+
+
+def test_a_balloon_that_does_not_arrive_makes_every_target_risky() -> None:
+    stuck = a_pv_guest(balloon={"target_kib": 600 * MIB, "motion": "still"})
+    assert about(stuck, 512 * MIB).answer == "risky"
+    moving = a_pv_guest(balloon={"target_kib": 600 * MIB, "motion": "moved"})
+    assert "moving" in about(moving, 512 * MIB).reasons[0]
+
+
+def test_what_it_has_now_is_always_fine() -> None:
+    assert about(a_pv_guest(), 512 * MIB).answer == "yes"
+    assert about(a_dom0(), 1024 * MIB).answer == "yes"
+
+
+def test_without_current_kb_or_meminfo_nothing_is_said() -> None:
+    assert advise(understand(a_pv_guest(memory=None)), GIB) is None
+    assert advise(understand(a_pv_guest(balloon=None)), GIB) is None
+
+
+GUESTS = sorted({name.partition("/")[0] for name in captures.names() if "moving" not in name})
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+def test_mem_total_at_another_target_is_what_the_guest_then_had(guest: str) -> None:
+    """Between any two captured states of one guest, to the KiB."""
+    states = [captured.snapshot_of(n) for n in captures.names() if n.startswith(f"{guest}/")]
+    for before, after in permutations(states, 2):
+        assert after.balloon
+        assert after.memory
+        if "moving" in before.origin.detail or "moving" in after.origin.detail:
+            continue
+        situation = understand(before)
+        below_kib = situation.offset.kib if situation.offset else 0
+        advice = advise(situation, (after.balloon.current_kib or 0) + below_kib)
+        assert advice
+        assert advice.mem_total_kib == after.memory.total_kib
+
+
+@given(
+    st.sampled_from([a_pv_guest(), a_pvh_guest(), an_hvm_guest(), an_unpopulated_guest()]),
+    st.integers(0, 1 << 34),
+)
+def test_there_is_an_answer_with_a_reason_for_every_size(guest: Snapshot, target_kib: int) -> None:
+    advice = about(guest, target_kib)
+    assert advice.reasons
+    assert all(reason.endswith((".", ").")) for reason in advice.reasons)
+    safe = range(advice.safe_from_kib or 0, (advice.safe_to_kib or 0) + 1)
+    assert target_kib not in safe or advice.answer == "yes"

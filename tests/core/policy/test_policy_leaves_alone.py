@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the policy leaves alone: what somebody did on purpose, and what has time."""
+
+from itertools import pairwise
+from typing import Any
+
+from agent.core.account.situation import understand
+from agent.core.policy.decide import EMPTY, decide
+from agent.core.policy.settings import PolicySettings
+from sim_backend.guest.files import BALLOON
+from tests.core.policy.test_policy_runs import FOLLOW, MIB, SELF, Story
+from tests.support import captured
+
+BETWEEN_LOOKS_S = 20.0
+
+
+def test_a_block_of_the_boots_own_memory_that_somebody_put_offline_stays_offline() -> None:
+    snapshot = captured.snapshot_of("pv-512-1024-k510/memset-768")
+    assert snapshot.blocks is not None
+    hot_added, by_hand = snapshot.blocks.offline, snapshot.blocks.online[1]
+    blocks = snapshot.blocks._replace(
+        online=tuple(block for block in snapshot.blocks.online if block != by_hand),
+        offline=(by_hand, *hot_added),
+    )
+    situation, memory = understand(snapshot._replace(blocks=blocks)), EMPTY
+    put_online = set()
+    for look in range(5):
+        decision, memory = decide(situation, memory, PolicySettings(), look * BETWEEN_LOOKS_S)
+        put_online.add(decision.block)
+
+    assert put_online - {None} == set(hot_added)
+
+
+def test_who_makes_dom0_smaller_by_hand_gets_what_he_wanted() -> None:
+    config: dict[str, Any] = {
+        "domain_type": "dom0-pv",
+        "memory_kib": 1024 * MIB,
+        "maxmem_kib": 1024 * MIB,
+        "released_pages": 2560,
+    }
+    story = Story(FOLLOW._replace(reclaim_released=True), **config)
+    story.at(10, lambda: story.domain.write_file(f"{BALLOON}/target_kb", str(800 * MIB)))
+    story.at(30, story.look)  # as at a ping to the watchdog
+    story.run(60)
+
+    assert story.current_mib == 800
+    assert story.written == [1024, 800]
+
+
+def test_a_guest_of_its_own_mind_gives_back_only_after_a_calm_minute_and_step_by_step() -> None:
+    story = Story(SELF)
+    story.mem_set(1, 1024)
+    story.run(900)
+
+    gave_s = [
+        decided.when_s - story.start_s
+        for decided in story.agent.record
+        if decided.decision.reason == "self-give-back"
+    ]
+    assert len(gave_s) > 4
+    assert gave_s[0] >= SELF.self_calm_s
+    assert min(b - a for a, b in pairwise(gave_s)) >= SELF.self_interval_s

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A session whose peer sends events early, oddly formed, unasked for, or far too many.
+
+Several of these end pyxs's own client in a loop, lose an event or fill the memory.
+"""
+
+import pytest
+
+from agent.sources.xenstore.errors import KeyDenied
+from agent.sources.xenstore.session import XenstoreSession
+from tests.support.scripted_peer import ScriptedPeer
+from tests.support.scripted_session import (
+    TARGET,
+    answer_to_the_read_before,
+    connected,
+    next_rq_id,
+    watching,
+)
+from tests.support.xenstored.raw_client import ERROR, HEADER, READ, UNWATCH, WATCH, WATCH_EVENT
+
+
+def test_the_first_event_may_come_before_the_answer_to_its_watch(peer: ScriptedPeer) -> None:
+    session = connected(peer)
+    before = answer_to_the_read_before(peer, rq_id=1)
+    peer.event(b"memory/target", b"t")
+    peer.packet(WATCH, b"OK\0", 1 + before)
+    session.watch("memory/target", "t")
+
+    assert session.events() == [TARGET]
+    session.close()
+
+
+def test_a_refused_watch_leaves_nothing_behind(peer: ScriptedPeer) -> None:
+    session = connected(peer)
+    before = answer_to_the_read_before(peer, rq_id=1)
+    peer.event(b"memory/target", b"t")
+    peer.packet(ERROR, b"EACCES\0", 1 + before)
+    with pytest.raises(KeyDenied):
+        session.watch("memory/target", "t")
+    peer.event(b"memory/target", b"t")
+
+    assert session.events() == []
+    session.close()
+
+
+def test_an_older_kernels_answer_to_a_watch_has_no_request_id(device_peer: ScriptedPeer) -> None:
+    session = connected(device_peer)
+    device_peer.packet(READ, b"1", 1)
+    device_peer.packet(WATCH, b"OK\0", 0)
+    session.watch("memory/target", "t")
+    device_peer.packet(READ, b"1", 3)
+    device_peer.packet(UNWATCH, b"OK\0", 0)
+    session.unwatch("memory/target", "t")
+    session.close()
+
+
+def test_over_a_socket_an_answer_without_our_id_is_never_ours(socket_peer: ScriptedPeer) -> None:
+    session = connected(socket_peer)
+    socket_peer.packet(WATCH, b"OK\0", 0)
+    socket_peer.packet(ERROR, b"EACCES\0", 1)
+
+    with pytest.raises(KeyDenied):
+        session.watch("memory/target", "t")
+    session.close()
+
+
+def test_an_older_kernels_events_carry_whatever_request_id(peer: ScriptedPeer) -> None:
+    """Its header is not initialised (watch_fired(), Linux 4.4), so it may even be ours."""
+    session = watching(peer)
+    rq_id = next_rq_id(peer)
+    peer.packet(WATCH_EVENT, b"memory/target\0t\0", rq_id, tx_id=77)
+    peer.packet(READ, b"1", rq_id)
+
+    assert session.read("memory/target") == b"1"
+    assert session.events() == [TARGET]
+    session.close()
+
+
+ODD_EVENTS = [b"", b"\0", b"memory/target", b"/\0x\0", b"/\0t\0", b"a\0t\0b\0c\0", b"\0" * 100]
+
+
+def test_odd_events_neither_spin_nor_close_the_session(peer: ScriptedPeer) -> None:
+    session = watching(peer)
+    rq_id = next_rq_id(peer)
+    for payload in ODD_EVENTS:
+        peer.packet(WATCH_EVENT, payload, 0)
+
+    assert session.events() == [TARGET]
+    peer.packet(READ, b"1", rq_id)
+    assert session.read("memory/target") == b"1"
+    session.close()
+
+
+def test_an_event_queued_before_its_watch_was_taken_off_is_dropped(peer: ScriptedPeer) -> None:
+    session = watching(peer)
+    rq_id = next_rq_id(peer)
+    for path in (b"memory/target", b"/local/domain/5/memory/target"):
+        peer.event(path, b"t")
+    rq_id += answer_to_the_read_before(peer, rq_id)
+    peer.packet(UNWATCH, b"OK\0", rq_id)
+    session.unwatch("memory/target", "t")
+    peer.event(b"memory/target", b"t")
+
+    assert session.events() == []
+    session.close()
+
+
+def test_a_storm_of_events_is_taken_in_bounded_parts_and_held_in_bounded_memory(
+    socket_peer: ScriptedPeer,
+) -> None:
+    session = watching(socket_peer)
+    sent = 0
+    while sent < 20_000:
+        try:
+            socket_peer.event(b"memory/target", b"t")
+            socket_peer.event(b"memory/target/%d" % sent, b"t")
+            sent += 2
+        except BlockingIOError:
+            assert 1 <= len(session.events()) <= 70
+
+    while session.wait(0):
+        assert 1 <= len(session.events()) <= 70
+    assert session.connected
+    session.close()
+
+
+def test_a_storm_that_never_ends_does_not_keep_the_caller(
+    socket_peer: ScriptedPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = watching(socket_peer)
+    event = HEADER.pack(WATCH_EVENT, 0, 0, 16) + b"memory/target\0t\0"
+    reads = iter(range(1000))
+
+    def more(most_bytes: int) -> bytes:
+        next(reads)  # ends the test when it is asked for ever
+        return event * (most_bytes // len(event))
+
+    monkeypatch.setattr(session._router._transport, "read", more)
+
+    assert session.events() == [TARGET]
+    assert session.wait(0)
+    session.close()
+
+
+def test_an_answer_behind_a_storm_of_events_is_found(socket_peer: ScriptedPeer) -> None:
+    session = watching(socket_peer)
+    rq_id = next_rq_id(socket_peer)
+    for _ in range(200):
+        socket_peer.event(b"memory/target", b"t")
+    socket_peer.packet(READ, b"1", rq_id)
+
+    assert session.read("memory/target") == b"1"
+    assert session.events() == [TARGET]
+    session.close()
+
+
+@pytest.mark.parametrize("timeout_s", [1e12, float("inf")])
+def test_any_time_may_be_given_to_wait_for_an_event(
+    session: XenstoreSession,
+    peer: ScriptedPeer,
+    monkeypatch: pytest.MonkeyPatch,
+    timeout_s: float,
+) -> None:
+    session._watches.add("memory/target", "t")
+    collect = session._router.collect
+
+    def collect_before_it_comes() -> None:
+        collect()
+        peer.event(b"memory/target", b"t")
+
+    monkeypatch.setattr(session._router, "collect", collect_before_it_comes)
+
+    assert session.wait(timeout_s)
+
+
+def test_no_time_at_all_is_no_wait(session: XenstoreSession) -> None:
+    assert not session.wait(0.0)
+    assert not session.wait(-1.0)
+
+
+def test_half_an_event_does_not_end_the_wait_for_it(
+    session: XenstoreSession, peer: ScriptedPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """xenstored writes header and payload one after the other."""
+    session._watches.add("memory/target", "t")
+    pieces = iter([HEADER.pack(WATCH_EVENT, 0, 0, 16), b"memory/target\0", b"t\0"])
+    with monkeypatch.context() as patch:
+        patch.setattr(session._router, "wait", lambda _: peer.send(next(pieces)))
+        assert session.wait(10.0)
+    assert session.events() == [TARGET]
+    assert next(pieces, None) is None
