@@ -10,6 +10,8 @@ written is a plain decimal in one write, never a part of one.
 Relies on docs/design.md A12.
 """
 
+from __future__ import annotations
+
 import errno
 from typing import Final
 

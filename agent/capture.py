@@ -5,6 +5,8 @@ The result has the layout that `--root` reads: the kernel's own paths, `xenstore
 guest's keys, `kernel.log` for the lines of the boot that concern memory.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from typing import Final

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Examine: read what the doctor wants beyond a snapshot, and look again while time passes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from agent.core.account.situation import understand

@@ -4,6 +4,8 @@
 Relies on docs/design.md A10.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 

@@ -5,6 +5,8 @@ A wheel carries the unit files in `agent/systemd`, a checkout has them in `syste
 `/usr/bin/balloon-agent`; here they name the interpreter that is running, in isolated mode.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import sys

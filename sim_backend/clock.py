@@ -5,6 +5,8 @@ Events at the same moment run in the order they were asked for, and every random
 `Clock.rng`, so the same seed gives the same run.
 """
 
+from __future__ import annotations
+
 import heapq
 import random
 from collections.abc import Callable

@@ -7,6 +7,8 @@ demand (PoD): pages the guest believes in but Xen has not given are `on_demand_p
 such a page to the balloon costs Xen nothing (xen/arch/x86/mm/p2m-pod.c).
 """
 
+from __future__ import annotations
+
 from agent.core.facts.units import GIB_KIB, PAGE_KIB
 
 
@@ -19,7 +21,7 @@ class Reservation:
 
     __slots__ = ("_host", "domid", "max_pages", "on_demand_pages", "pages")
 
-    def __init__(self, host: "Host", domid: int, max_pages: int, on_demand_pages: int) -> None:
+    def __init__(self, host: Host, domid: int, max_pages: int, on_demand_pages: int) -> None:
         self._host = host
         self.domid = domid
         self.pages = 0

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The two calls of Linux' inotify that the standard library lacks, for inodes that are open."""
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import os

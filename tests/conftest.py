@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fixtures that every test may ask for by name, and what every run starts from."""
 
+from __future__ import annotations
+
 import resource
 import signal
 from collections import Counter

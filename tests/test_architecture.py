@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The layers, held by reading the imports of every source file."""
 
+from __future__ import annotations
+
 import ast
 import sys
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ LONGEST_LINES: Final = 400
 
 # What the core may use of the standard library: nothing that can do input or output.
 PURE: Final = {
-    "bisect", "collections", "enum", "functools", "heapq", "itertools", "math", "re", "statistics",
+    "__future__", "bisect", "collections", "enum", "functools", "heapq", "itertools", "math", "re", "statistics",
     "string", "types", "typing",
 }  # fmt: skip
 # What the daemon's resident memory does not allow.

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """docs/design.md and the code name the same assumptions, each where it is relied upon."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 from typing import Final

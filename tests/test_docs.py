@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every command line of the documents is one that runs; what they name is there."""
 
+from __future__ import annotations
+
 import re
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every key (configuration, xenstore, JSON) is in its document, and the other way round."""
 
+from __future__ import annotations
+
 import ast
 import json
 import re

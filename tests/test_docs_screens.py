@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every screen that a document shows is what the program shows today."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 from typing import Final, NamedTuple

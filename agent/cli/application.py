@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The click application: the table of commands, loaded one at a time, and how errors end."""
 
+from __future__ import annotations
+
 import importlib
 import os
 from collections.abc import Sequence

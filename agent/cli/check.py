@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent check`: a plugin for Nagios and Icinga."""
 
+from __future__ import annotations
+
 import click
 
 from agent.cli.which_domain import WhichDomain

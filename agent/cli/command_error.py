@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The error that ends a command: one sentence, and the exit status that goes with it."""
 
+from __future__ import annotations
+
 
 class CommandError(Exception):
     """A sentence for the user; see `agent.cli.exit_codes` for the status."""

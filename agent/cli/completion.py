@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a shell may offer for an option's value; asked for only when somebody presses Tab."""
 
+from __future__ import annotations
+
 from typing import Final
 
 import click

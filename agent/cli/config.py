@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent config check` and `balloon-agent config show`."""
 
+from __future__ import annotations
+
 import sys
 
 import click

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent run` without click: the words before the command, then the daemon's own."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 

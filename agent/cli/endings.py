@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How commands end: an exit status, and on standard error at most one sentence."""
 
+from __future__ import annotations
+
 import errno
 import os
 import sys

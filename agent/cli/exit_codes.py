@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the exit status means; sysexits(3) where it fits."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Final
 

@@ -5,6 +5,8 @@ This is what systemd's Accept=yes sockets start for each connection: an exporter
 nothing between two scrapes, and needs no server of its own.
 """
 
+from __future__ import annotations
+
 import os
 import select
 import sys

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent install-service`: unit and configuration where no package brought them."""
 
+from __future__ import annotations
+
 import os
 import sys
 

@@ -5,6 +5,8 @@ It is light.  The daemon goes through it without click, whose memory every guest
 for, and so do a plain `status` and `status --json`, which monitoring asks for again and again.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Sequence

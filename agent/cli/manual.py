@@ -5,6 +5,8 @@ The text of every command, option and example is written once, in the commands t
 a page has beyond that (files, environment, completion) is here.
 """
 
+from __future__ import annotations
+
 import re
 import sys
 from typing import Final

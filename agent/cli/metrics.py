@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent metrics`."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sys

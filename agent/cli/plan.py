@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent plan`."""
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Callable

@@ -4,6 +4,8 @@
 The command itself goes through `agent.cli.daemon_door`, which does not load click.
 """
 
+from __future__ import annotations
+
 import click
 
 from agent.cli.which_domain import WhichDomain

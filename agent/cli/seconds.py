@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Seconds on the command line."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

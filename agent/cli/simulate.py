@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent simulate`: a scenario in virtual time, and what the agent made of it."""
 
+from __future__ import annotations
+
 import difflib
 import json
 import os

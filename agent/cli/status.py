@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent status`."""
 
+from __future__ import annotations
+
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -69,7 +71,7 @@ def status(
     return show_status(which, terminal, short=short)
 
 
-def _watch(which: WhichDomain, terminal: "Terminal", interval_s: float) -> int:
+def _watch(which: WhichDomain, terminal: Terminal, interval_s: float) -> int:
     """Draw the screen again and again, ended by an interrupt.
 
     Where nothing happens it is drawn every `interval_s`; a balloon that moves is followed.

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A plain `status` or `status --json` without click, which would be a third of its time."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`status` for people, once: drawn here so that it needs no click."""
 
+from __future__ import annotations
+
 from agent.cli import exit_codes
 from agent.cli.which_domain import WhichDomain
 from agent.core.findings.assessment import assess

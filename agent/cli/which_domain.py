@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which domain a command is about: this machine, a capture, a published domain, a simulated one."""
 
+from __future__ import annotations
+
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
@@ -95,7 +97,7 @@ class WhichDomain:
             return NoKeys(status_of_error(error))
 
     @cached_property
-    def _simulation(self) -> "Simulation":
+    def _simulation(self) -> Simulation:
         from sim_backend.published.in_process import Simulation  # noqa: PLC0415 - not on a real guest
 
         assert self.sim is not None

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The words of a command line, as far as the light door has to understand them without click."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

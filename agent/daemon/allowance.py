@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How often something may be done: a burst is free, then so many times a second."""
 
+from __future__ import annotations
+
 
 class Allowance:
     """A bucket that fills again; the time is given, so that it can be tested."""

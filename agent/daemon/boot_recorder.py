@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether what is read now is what this boot began with, and so worth keeping as boot.json."""
 
+from __future__ import annotations
+
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import BootRecord
 from agent.core.facts.units import pages_to_kib

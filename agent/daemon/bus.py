@@ -6,6 +6,8 @@ then less and less often, up to a minute, until a connection has held for as lon
 shaken so that many guests do not come back to a restarted xenstored in the same moment.
 """
 
+from __future__ import annotations
+
 import os
 from typing import Final
 

@@ -6,6 +6,8 @@ what denied it (a read-only mount, a security module, a missing capability) may 
 meanwhile, and nobody tells.  That it is denied is said once, and so is that it no longer is.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.policy.settings import PolicySettings

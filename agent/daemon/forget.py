@@ -5,6 +5,8 @@ For whoever takes the agent away, such as its package: the keys it published go,
 set a target of its own, the kernel gets the one that follows the host.
 """
 
+from __future__ import annotations
+
 import time
 from typing import Final
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How the daemon hears xenstore: events, storms of them, the loss of the connection, its return."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Final
 

@@ -7,6 +7,8 @@ time no more often than that either.  Writing never blocks: a line that cannot b
 and counted.
 """
 
+from __future__ import annotations
+
 import os
 import select
 from typing import Final, NamedTuple

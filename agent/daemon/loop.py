@@ -6,6 +6,8 @@ xenstore has a deadline, every read a size), and nothing it meets ends the daemo
 is told once, counted, and leaves the watchdog without its ping.
 """
 
+from __future__ import annotations
+
 import contextlib
 import signal
 import time

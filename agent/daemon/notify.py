@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """sd_notify(3): tells the service manager how things are; does nothing without one."""
 
+from __future__ import annotations
+
 import os
 import socket
 import time

@@ -6,6 +6,8 @@ the balloon may have added memory.  Whether the balloon moves is told by compari
 no look has to wait.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Final, Literal
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a daemon is made of, put together by `agent.daemon.main`, or by a test with other parts."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from typing import NamedTuple

@@ -7,6 +7,8 @@ dead band, so that a settled guest writes nothing.
 Relies on docs/design.md A21 and A22.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Final
 

@@ -4,6 +4,8 @@
 Relies on docs/design.md A20.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 from agent.core.facts.untrusted import LARGEST_SIGNED, parse_decimal

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon's own part of status.json: what it decided and why, and how it is."""
 
+from __future__ import annotations
+
 from typing import Any, Final, NamedTuple
 
 from agent.core.policy.decision import Decision

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the daemon tells: the host through xenstore, everybody else through its two files."""
 
+from __future__ import annotations
+
 import json
 import os
 import time

@@ -5,6 +5,8 @@ Everything goes through a descriptor of the directory, and no symlink is followe
 planted there is replaced, never written through.  Without a usable directory the daemon goes on.
 """
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import os

@@ -4,6 +4,8 @@
 Nothing here waits, and nothing is told to the host: that is the loop's part.
 """
 
+from __future__ import annotations
+
 import time
 from typing import Final
 

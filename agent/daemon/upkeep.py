@@ -7,6 +7,8 @@ by itself comes rarely, and looks at every object there is.  So those that came 
 set aside once, and then a full collection after each waking costs microseconds.
 """
 
+from __future__ import annotations
+
 import gc
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the daemon sleeps on: xenstore, signals, the pressure trigger, and a timer if need be."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import select

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A capture as a .tar.gz that unpacks to the tree `--root` reads."""
 
+from __future__ import annotations
+
 import io
 import os
 import tarfile

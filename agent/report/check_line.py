@@ -4,6 +4,8 @@
 BALLOON OK - settled at 512 MiB, 371 MiB available | available=389394432B;46699315:;...
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`doctor --json`: one object.  Keys may be added here, never renamed or removed."""
 
+from __future__ import annotations
+
 from typing import Any, Final
 
 from agent.core.findings.diagnosis import Diagnosis

@@ -11,6 +11,8 @@
     Fix       echo 786432 > /sys/devices/system/xen_memory/xen_memory0/target_kb
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.findings.assessment import headline_of

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The explain screen: the host's requests and the daemon's decisions, in the order of time."""
 
+from __future__ import annotations
+
 import time
 from typing import Final
 

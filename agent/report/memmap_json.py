@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`memmap --json`: both maps, the holes, and what lies beyond nr_pages."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from agent.core.account.situation import Situation

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The memmap screen: the firmware's map and the kernel's iomem side by side, by address."""
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 from agent.core.account.hot_added import hot_added_regions

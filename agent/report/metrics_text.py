@@ -8,6 +8,8 @@
 Names and meanings: docs/metrics.md.  What could not be read is left out, never 0.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from typing import Final, get_args
 

@@ -6,6 +6,8 @@
 0    ──────    ─────────────── 1 GiB         addresses, RAM with its holes
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from agent.core.account.boot_facts import uncounted_kib

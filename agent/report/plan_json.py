@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`plan --json`: the planned guest, or the advice on a target, as one object; sizes in KiB."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from agent.core.account.situation import Situation

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The plan as a screen: the answer, the waterfall, the map, the targets, limits, lines to paste."""
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.account.situation import Situation

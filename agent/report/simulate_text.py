@@ -4,6 +4,8 @@
 Knows nothing of the simulation but the rows it is given.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from agent.report.styled import Line, Span, line, wrapped

@@ -8,6 +8,8 @@ available  ▄▄▄▄▄▄▄▅▆▇▇▇▇▇▇▇▇▇  658 MiB
 pressure   ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁  0 %
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 

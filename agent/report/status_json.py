@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`status --json`: one object, sizes in KiB.  Keys may be added here, never renamed or removed."""
 
+from __future__ import annotations
+
 from typing import Any, Final
 
 from agent.core.account.situation import Situation

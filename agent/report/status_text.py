@@ -5,6 +5,8 @@ Then the numbers of both sides, the way from maxmem to what programs can use, an
 proves that nothing was forgotten.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Lines of text with styles, independent of any terminal: made by reports, shown by `terminal`."""
 
+from __future__ import annotations
+
 import re
 import textwrap
 from collections.abc import Iterable

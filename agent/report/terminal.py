@@ -4,6 +4,8 @@
 Uses rich where there is a terminal; a pipe or a file gets plain text without loading it.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import sys
@@ -119,7 +121,7 @@ def _columns_around_a_pipe() -> int:
     return shutil.get_terminal_size((fallback, 24)).columns
 
 
-def _console() -> "Console":
+def _console() -> Console:
     from rich.console import Console  # noqa: PLC0415 - 20 ms that --json does not pay
 
     return Console(highlight=False, markup=False, emoji=False, legacy_windows=False)

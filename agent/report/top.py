@@ -6,6 +6,8 @@
 The mark has a shape and a colour of its own, the word says the same to whoever sees neither.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

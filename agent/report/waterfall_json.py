@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The waterfall as JSON: levels, each with the steps that lead to it."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from agent.core.account.waterfall import Waterfall

@@ -8,6 +8,8 @@ current                   524 288  ███████████████
 available                 380 268  █████████████
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.account.waterfall import LevelName, Waterfall

@@ -7,6 +7,8 @@
 The directory is on a tmpfs, so the record never outlives its boot.
 """
 
+from __future__ import annotations
+
 import json
 from typing import Final
 

@@ -9,6 +9,8 @@
 The whole file is that of docs/status-json.md.
 """
 
+from __future__ import annotations
+
 import json
 from typing import Any, Final
 

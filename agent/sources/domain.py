@@ -5,6 +5,8 @@ Real files with xenstore, a capture below `--root`, and the simulated domain of 
 all implement `Domain`; everything above it cannot tell them apart but by `Snapshot.origin`.
 """
 
+from __future__ import annotations
+
 from typing import Protocol
 
 from agent.core.facts.snapshot import Snapshot

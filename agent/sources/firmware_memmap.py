@@ -13,6 +13,8 @@ last, whatever its address, and is there while still offline.
 Relies on docs/design.md A2.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.facts.memory_map import MemoryMap, Region, memory_map

@@ -6,6 +6,8 @@ control/feature-balloon 1          (the same; under xl a guest may not write the
 memory/meminfo 123456              (Qubes' meminfo-writer; KiB in use)
 """
 
+from __future__ import annotations
+
 from typing import Final, Protocol, runtime_checkable
 
 from agent.core.facts.untrusted import parse_decimal

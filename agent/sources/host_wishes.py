@@ -10,6 +10,8 @@ a toolstack writes one.
 Relies on docs/design.md A19.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final, NamedTuple
 

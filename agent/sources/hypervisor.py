@@ -12,6 +12,8 @@ drivers/xen/sys-hypervisor.c, xen/include/public/features.h, drivers/xen/xenfs/s
 features can be read by root only on some kernels.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final, NamedTuple
 

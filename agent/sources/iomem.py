@@ -16,6 +16,8 @@ what the kernel's unpopulated-alloc took for foreign pages; it is no RAM.
 Relies on docs/design.md A3.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

@@ -6,6 +6,8 @@ cmdline                 root=/dev/xvda1 ro quiet mem=512M
 xen/balloon/hotplug_unpopulated   0     (only with CONFIG_XEN_BALLOON_MEMORY_HOTPLUG)
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

@@ -12,6 +12,8 @@
 drivers/xen/balloon.c, mm/memory_hotplug.c.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

@@ -9,6 +9,8 @@ Debian and Fedora keep the first readable for everybody; /proc/config.gz exists 
 CONFIG_IKCONFIG_PROC.
 """
 
+from __future__ import annotations
+
 import re
 import zlib
 from typing import Final

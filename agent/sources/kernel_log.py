@@ -10,6 +10,8 @@ Live it is /dev/kmsg (root, or anybody where kernel.dmesg_restrict=0), in a capt
 kernel.log.  It is a ring: on a guest that logs much, the lines of the boot are gone after a while.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import re

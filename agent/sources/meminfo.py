@@ -11,6 +11,8 @@ psutil knows the quirks of many kernels (no MemAvailable before 3.14, containers
 lives, so the daemon reads the file itself and asks psutil only where a line is missing.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re

@@ -8,6 +8,8 @@ drivers/base/memory.c.  Hot-added memory is invisible to the allocator until its
 online; whether that happens by itself is `auto_online_blocks`.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

@@ -5,6 +5,8 @@ Every pattern is written for ASCII and a bounded length, so that garbage ends as
 `MalformedError` and never as a huge integer.
 """
 
+from __future__ import annotations
+
 import re
 
 from agent.sources.outcome import MalformedError

@@ -5,6 +5,8 @@ The words are those of `sources` in `status --json`: ok, absent, denied, hidden,
 "malformed: why".  Absence is ordinary (kernels differ); it is never an exception.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Final, Generic, NamedTuple, TypeVar
 

@@ -8,6 +8,8 @@ Documentation/accounting/psi.rst; Linux 4.20 and later, off with CONFIG_PSI_DEFA
 until booted with `psi=1`: then the file is missing, or opening it gives EOPNOTSUPP.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

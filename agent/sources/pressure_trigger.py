@@ -10,6 +10,8 @@ CAP_SYS_RESOURCE; the kernel looks ten times in a window, so a short one tells s
 Relies on docs/design.md A18.
 """
 
+from __future__ import annotations
+
 import os
 from typing import Final
 

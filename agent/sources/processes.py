@@ -7,6 +7,8 @@
 fs/proc/array.c, do_task_stat.  Nothing is kept of any other process.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final, NamedTuple
 

@@ -6,6 +6,8 @@ same sources run on both.  Reads never ask for a size first (sysfs and procfs li
 block (a FIFO planted in a capture reads as empty), and never leave the root through a symlink.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 from typing import Final

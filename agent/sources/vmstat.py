@@ -8,6 +8,8 @@
 mm/vmstat.c.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

@@ -15,6 +15,8 @@ Xen.
 Relies on docs/design.md A11.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 

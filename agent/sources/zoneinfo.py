@@ -11,6 +11,8 @@ mm/vmstat.c, zoneinfo_show_print; pages are the kernel's own.  Ballooned pages a
 not managed; offline blocks are neither.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

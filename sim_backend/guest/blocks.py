@@ -6,6 +6,8 @@ space that it may use, appends one entry to the firmware map whatever its size, 
 blocks offline or brings them online, as `auto_online_blocks` says.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region, memory_map

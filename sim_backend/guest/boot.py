@@ -5,6 +5,8 @@ Everything follows from the configuration: the map (`boot_map`), how the regime 
 the map costs (`overhead`), and how much of it Xen has populated.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Final
 

@@ -5,6 +5,8 @@ sys/..., proc/... and kernel.log as root sees them, nonroot/proc/iomem as everyb
 xenstore/<key> for the guest's own keys (a key with children is a folder), meta.json for people.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest is built from: the lines of its configuration, and the kernel it boots."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
 from typing import Final
 

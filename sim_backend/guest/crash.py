@@ -7,6 +7,8 @@ then gives its memory away, or grabs for all the host ever allowed.  xenopsd rem
 before such a boot for that reason (xc/domain.ml:2246-2251).
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Final
 

@@ -6,6 +6,8 @@ RAM again, at most ten times dom0's own, so that foreign pages can be mapped ove
 (arch/x86/xen/enlighten_pvh.c, xen_reserve_extra_memory): RAM in the map, no memory behind it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 
 from agent.core.boot.map import EXTRA_MEM_RATIO, UNUSABLE

@@ -6,6 +6,8 @@ the process it also shows its kernel files (`files`), takes what is written to t
 and shares its part of xenstore (`store`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from agent.core.facts.snapshot import Snapshot

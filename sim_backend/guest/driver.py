@@ -7,6 +7,8 @@ sections; a negative one is taken from the guest's allocator.  Refusals double t
 newer kernels give up after `max_retry_count` of them and sleep until the credit changes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal

@@ -6,6 +6,8 @@ hexadecimal without a prefix (drivers/base/core.c, device_show_ulong): the usual
 max_schedule_delay read as `20`.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 from typing import Final

@@ -5,6 +5,8 @@ The images of Debian 11, 12 and 13 and of unstable are measured on real guests, 
 the figures of the nearest measured one.  What they cost is in agent/core/boot/cost.py.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 

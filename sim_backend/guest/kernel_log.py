@@ -6,6 +6,8 @@
 [    4.856340] Freeing initrd memory: 6844K
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

@@ -5,6 +5,8 @@ Four readers with four tempers (lib/vsprintf.c, lib/cmdline.c, lib/kstrtox.c): t
 one is strict, one stops at what it does not know.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 ULONG_MASK: Final = (1 << 64) - 1

@@ -5,6 +5,8 @@ Its files (`files`) and what the agent reads of it (`readings`) are rendered fro
 as others see it, with both, is `domain.SimulatedDomain`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple

@@ -8,6 +8,8 @@ takes the workload.  Watermarks and MemAvailable are computed as the kernel does
 (mm/page_alloc.c __setup_per_zone_wmarks, mm/show_mem.c si_mem_available).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a simulated guest's kernel keeps for itself: the agent's own model, for a configuration."""
 
+from __future__ import annotations
+
 from agent.core.boot.cost import SECTION_PAGES, BootShape, boot_cost, kernel_cost, total_kib
 from agent.core.facts.memory_map import MemoryMap
 from sim_backend.guest.config import GuestConfig

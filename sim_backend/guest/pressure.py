@@ -5,6 +5,8 @@ kernel/sched/psi.c keeps running averages over 10, 60 and 300 s; between two cha
 share they follow a closed form, so nothing has to be sampled.
 """
 
+from __future__ import annotations
+
 from math import exp
 from typing import Final
 

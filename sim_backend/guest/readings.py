@@ -5,6 +5,8 @@ It equals what the sources read from the same domain's files, but for the origin
 capture cannot tell (whether the balloon moves); a test holds the two together.
 """
 
+from __future__ import annotations
+
 from functools import lru_cache
 from typing import Final
 

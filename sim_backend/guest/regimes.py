@@ -6,6 +6,8 @@ worker sleeps and gives up, and which files exist.  Each row names its source.  
 backport, so a kernel image names its regime and `regime_of` is only the default by release.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.facts.kernel_release import KernelRelease

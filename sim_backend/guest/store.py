@@ -5,6 +5,8 @@ Keys are relative to /local/domain/<domid>.  The toolstack decides which subtree
 guest: below libxl `data`, `attr` and a few nodes of `control`, below XAPI all of `control` too.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 
 WatchCallback = Callable[[str], None]

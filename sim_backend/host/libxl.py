@@ -4,6 +4,8 @@
 The other toolstacks are in their own modules and build on the same `create`.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Final
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Toolstacks of the past, and a careless one."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 from agent.core.facts.snapshot import Toolstack

@@ -7,6 +7,8 @@ those above go down to what they prefer and the rest share what that yields (qub
 qubes/qmemman/algo.py; systemstate.py for when it is worth the trouble).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 

@@ -7,6 +7,8 @@ maximum at all: memory/hotplug-max is (qubes/qmemman/systemstate.py).  How it di
 `qmemman`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

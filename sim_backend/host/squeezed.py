@@ -7,6 +7,8 @@ for 5 s counts as inactive and the others make up for it (xen-api ocaml/squeezed
 src/squeeze_xen.ml).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 

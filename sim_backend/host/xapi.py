@@ -8,6 +8,8 @@ second until all is in its place, and calls a domain *uncooperative* when it has
 for more than 20 s.  How it divides memory is in `squeezed`.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.facts.snapshot import Toolstack

@@ -21,6 +21,8 @@ Ends on SIGTERM, SIGINT, or the end of standard input, from which it takes one c
     start          and comes back with the same store
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os

@@ -4,6 +4,8 @@
 `python3 -m sim_backend.published` does it for a scenario; see `__main__`.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os

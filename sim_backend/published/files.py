@@ -15,6 +15,8 @@ file was not truncated its old end shows behind what was written, so a line shou
 newline (or truncate, as a shell does).
 """
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import os

@@ -6,6 +6,8 @@ from the beginning and lets it run in step with real time, for screens that are 
 the story is over it begins again.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping
 from typing import Final

@@ -5,6 +5,8 @@ The model's `DomainStore` holds the keys relative to the domain; the `Store` hol
 with permissions.  A change of either is made in the other at once, and fires watches in both.
 """
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator
 from typing import Final

@@ -6,6 +6,8 @@ configuration, and good enough to pass every scenario; it is no substitute for t
 daemon's own policy is there in each of its modes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Final, Protocol
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The named stories.  `scenario_names` lists them, `load` gives one."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module

@@ -5,6 +5,8 @@ Written by hand: two panels of lines need no library, and the file stays readabl
 of where the figures come from; charts of the same story can stand side by side.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from html import escape
 from math import ceil, floor, log10

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Checks that scenarios share, each a sentence with figures behind it."""
 
+from __future__ import annotations
+
 from sim_backend.stories.scenario import Check, Stage
 
 

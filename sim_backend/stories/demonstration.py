@@ -7,6 +7,8 @@ leaves offline.  Everything is simulated, and everything that is shown says so.
 Relies on docs/design.md A16.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 

@@ -6,6 +6,8 @@ toolstacks do; the programs in the guests change what they want at random.  Ever
 from the seed.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple

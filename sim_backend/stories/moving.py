@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The host asks, the balloon moves: the plain stories."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guests whose memory map or kernel is out of the ordinary, and a silent xenstored."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon's own policy at work on a simulated domain: decides, carries out, keeps a record."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from agent.core.account.situation import Situation, understand

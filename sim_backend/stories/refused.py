@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Somebody does not give: the host is exhausted, a limit too small, a driver asleep."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

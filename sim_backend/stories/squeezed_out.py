@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The guest needs more than it has: stories that end with the OOM killer when nobody acts."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Final
 

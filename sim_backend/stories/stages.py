@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Setting a stage: a host, a toolstack and one settled guest."""
 
+from __future__ import annotations
+
 from sim_backend.clock import Clock
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.memory import Workload

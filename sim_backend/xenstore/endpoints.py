@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where the bytes of a connection come from and go to: a unix socket, or a pty."""
 
+from __future__ import annotations
+
 import os
 import pty
 import socket

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The errors of xenstore: errno names, as they go over the wire (xs_wire.h, `xsd_errors`)."""
 
+from __future__ import annotations
+
 from typing import Final, Literal, get_args
 
 ErrorName = Literal[

@@ -8,6 +8,8 @@ lets it write `control`, Qubes lets it report `memory/meminfo`; none lets it tou
 `memory/target`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 

@@ -4,6 +4,8 @@
 Limits are those of xs_wire.h: 2048 characters, not counting a leading `/local/domain/<id>/`.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

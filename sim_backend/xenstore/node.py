@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One node of the store, and how much room it takes."""
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 from sim_backend.xenstore.permissions import Permission, Permissions
@@ -36,10 +38,10 @@ class Node(NamedTuple):
             + sum(len(name) + 1 for name in self.children)
         )
 
-    def with_child(self, name: str) -> "Node":
+    def with_child(self, name: str) -> Node:
         """The same directory with one more name at its end."""
         return self._replace(children=(*self.children, name))
 
-    def without_child(self, name: str) -> "Node":
+    def without_child(self, name: str) -> Node:
         """The same directory without a name."""
         return self._replace(children=tuple(child for child in self.children if child != name))

@@ -5,6 +5,8 @@ type, request id, transaction id, length (xen/include/public/io/xs_wire.h, struc
 in the byte order of the machine.
 """
 
+from __future__ import annotations
+
 import struct
 from typing import Final, NamedTuple
 

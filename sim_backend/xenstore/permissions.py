@@ -5,6 +5,8 @@ The first entry names the owner, who may do everything, and its letter is what e
 may do who has no entry of his own (docs/misc/xenstore.txt, SET_PERMS).
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple

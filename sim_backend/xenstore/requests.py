@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What each request of the wire means: its payload taken apart, and the answer put together."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from typing import Final

@@ -12,6 +12,8 @@
 loop; `threaded.ServerThread` is for those who have none.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import selectors
@@ -144,7 +146,7 @@ class Server:
                 if endpoint is gone:
                     self._drop(connection)
 
-    def _serve(self, what: "_Listener | Connection | None") -> None:
+    def _serve(self, what: _Listener | Connection | None) -> None:
         if isinstance(what, _Listener):
             self._accept(what)
         elif what in self._clients:

@@ -6,6 +6,8 @@ raise `XenstoreError`; what it raises, and in which order it looks, is what the 
 Xen 4.17 does.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final

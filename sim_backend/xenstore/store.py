@@ -6,6 +6,8 @@ keeps what they share, and of a client only what `Client` says.  The behaviour i
 xenstored of Xen 4.17.
 """
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple, Protocol
 
 from sim_backend.xenstore.errors import XenstoreError

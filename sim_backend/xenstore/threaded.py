@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A server of the simulated store in a thread of its own, for programs without a loop."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
 from types import TracebackType

@@ -6,6 +6,8 @@ generation that was, and succeeds when none of those nodes has changed since (xe
 rule: nodes that were never looked at do not conflict, and a write looks first).
 """
 
+from __future__ import annotations
+
 from sim_backend.xenstore.errors import XenstoreError
 from sim_backend.xenstore.node import Node
 from sim_backend.xenstore.permissions import Permissions

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a request needs of the store, whether it goes there directly or through a transaction."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Protocol
 

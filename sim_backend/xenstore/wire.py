@@ -6,6 +6,8 @@ the same words is not queued again, and a guest that leaves its answers lying (o
 that its writes caused for others) is not read from any more.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -22,7 +24,7 @@ class _Cause:
 
     __slots__ = ("connection", "waiting")
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.waiting = 1
 
@@ -44,7 +46,7 @@ class _Outgoing:
         self.is_event = is_event
 
 
-def _ignore(_connection: "Connection") -> None:
+def _ignore(_connection: Connection) -> None:
     """Nobody wants to know."""
 
 
@@ -57,7 +59,7 @@ class Connection:
     """
 
     def __init__(
-        self, store: Store, domid: int, notify: Callable[["Connection"], None] = _ignore
+        self, store: Store, domid: int, notify: Callable[[Connection], None] = _ignore
     ) -> None:
         self.notify: Final = notify
         self.session: Final = Session(store, domid, self._event)

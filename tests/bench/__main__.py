@@ -9,6 +9,8 @@
 What needs Debian's real xenstored is "not measured" without it; `make xenstored` fetches it.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import platform

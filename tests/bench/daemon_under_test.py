@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A daemon on Debian's real xenstored, as a true guest, for the measurements beside this file."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

@@ -7,6 +7,8 @@ dom0 writes memory/target as fast as the real xenstored takes it; each write is 
 daemon.  Asked for last is what the host must read in the end.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 from typing import Final

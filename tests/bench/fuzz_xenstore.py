@@ -7,6 +7,8 @@ Prints what became of the packets, and how much memory and CPU the session took.
 that is not the session's own ends the run with a traceback; so does growth beyond a mebibyte.
 """
 
+from __future__ import annotations
+
 import argparse
 import random
 import resource

@@ -4,6 +4,8 @@
 python3 -m tests.bench.idle [SECONDS] [MODE]
 """
 
+from __future__ import annotations
+
 import sys
 import time
 from pathlib import Path

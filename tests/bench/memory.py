@@ -5,6 +5,8 @@ python3 -m tests.bench.memory                  at rest
 python3 -m tests.bench.memory --storm [COUNT]  over that many watch events (a million)
 """
 
+from __future__ import annotations
+
 import sys
 import time
 

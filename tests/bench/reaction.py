@@ -12,6 +12,8 @@ dom0 made in the same minute (a write, its watch event, a read: no daemon in it)
 daemon's own processor time, which depends on nobody.
 """
 
+from __future__ import annotations
+
 import statistics
 import sys
 import time

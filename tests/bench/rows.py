@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a measurement found beside what is wanted: the shape that all of them hand back."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -7,6 +7,8 @@ Prints processor seconds, events per second and how much faster than the clock o
 The limits are those the simulator promises: 1 s and 60 s on one core.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Callable

@@ -7,6 +7,8 @@ Rounds on the two daemons alternate, so that a busy machine slows both; what cou
 Without the real daemon there is no ratio.  "in process" is the store without any socket.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import subprocess

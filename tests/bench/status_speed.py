@@ -8,6 +8,8 @@ counts are medians.  `--check` ends with 1 when a limit is passed.  The last lin
 read a firmware map of 10,000 entries, once, in this process.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import subprocess

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The table of costs: its words, its place in the README, and what is not there."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import NoReturn
 

@@ -6,6 +6,8 @@
 Every look finds another figure, so that each is judged, decided on and kept.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import tempfile

@@ -6,6 +6,8 @@
 `python3 -m tests.captures.collect`.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any, NamedTuple

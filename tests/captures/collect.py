@@ -4,6 +4,8 @@
 python3 -m tests.captures.collect DIRECTORY...     each holding GUEST/STATE/{sys,proc,xenstore}
 """
 
+from __future__ import annotations
+
 import json
 import re
 import sys

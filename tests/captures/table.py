@@ -4,6 +4,8 @@
 `tests/captures/states.txt` holds it; BALLOON_AGENT_UPDATE_GOLDEN=1 with the tests writes it anew.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.findings.assessment import Assessment

@@ -4,6 +4,8 @@
 Each test looks at all captures and names those that are wrong.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from typing import Any

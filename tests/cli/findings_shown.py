@@ -5,6 +5,8 @@ A guest is a scenario of the simulation, a simulated guest of its own (an old ke
 or the capture of a real one in which files say what a kernel or an agent would have said.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`check`: the line, the thresholds, and that every end is one of Nagios' four."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every way to end is an exit status of the contract and at most one sentence."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Completion as users have it: a shell on a terminal, keys typed, and the command that it runs."""
 
+from __future__ import annotations
+
 import os
 import pty
 import select

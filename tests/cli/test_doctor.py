@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`doctor` on real captures and on the simulation: the right findings, and no others."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from pathlib import Path

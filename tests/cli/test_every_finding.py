@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every finding is shown by a scenario or a capture, and not by the one next to it."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 

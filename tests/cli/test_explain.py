@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent explain`: what the daemon decided, read from what it left."""
 
+from __future__ import annotations
+
 import json
 import time
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Help, manual page and completion say the same, for every command."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

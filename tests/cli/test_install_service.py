@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent install-service`, into the root of an image and refused on this machine."""
 
+from __future__ import annotations
+
 import os
 import sys
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`metrics`: to standard output, into a file in one step, and as an answer to one request."""
 
+from __future__ import annotations
+
 import os
 import socket
 import stat

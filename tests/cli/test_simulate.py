@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent simulate`, from outside."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command in the places it is really run: pipes, terminals of all kinds, other users."""
 
+from __future__ import annotations
+
 import json
 import os
 import pty
@@ -38,7 +40,7 @@ def agent(guest: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "agent", "--root", str(guest), *words]
 
 
-def run(guest: Path, *words: str, **more: str) -> "subprocess.CompletedProcess[bytes]":
+def run(guest: Path, *words: str, **more: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         agent(guest, *words), env=environment(**more), capture_output=True, timeout=TIMEOUT_S,
         check=False,
@@ -204,7 +206,7 @@ def test_watching_as_json_is_an_object_a_line(guest: Path) -> None:
     assert (process.returncode, complaint) == (1, b"")
 
 
-def as_an_ordinary_user(guest: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+def as_an_ordinary_user(guest: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return as_nobody(
         guest,
         f"""

@@ -5,6 +5,8 @@ The rows run in this process, on a capture of a settled guest in `{guest}`, with
 directory and `{file}` a file that is no capture.  Streams that are closed or full need processes.
 """
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`status --watch` on terminals of every kind, and the simulated guest that moves in it."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import pty

@@ -4,6 +4,8 @@
 `RealBalloon` is the one of the kernel around us; see balloons_simulated.py for the others.
 """
 
+from __future__ import annotations
+
 import contextlib
 import time
 from typing import Final, Protocol

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The simulated balloon drivers: the model in process, and published as files and a xenstore."""
 
+from __future__ import annotations
+
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.host.libxl import simple_guest
 from tests.contract.balloons import FOLDER, KEY, Balloon, write_target

@@ -6,6 +6,8 @@ daemon; or, inside a real guest, the host that this guest runs on. The lab start
 there, with BALLOON_AGENT_CONTRACT_DEVICE naming the xenbus device.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 

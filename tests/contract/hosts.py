@@ -6,6 +6,8 @@ around us runs on: its own client speaks over the kernel's device, and a program
 hand (tests/support/xenstored/hand.py).
 """
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator
 from typing import Final, Protocol

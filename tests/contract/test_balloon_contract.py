@@ -4,6 +4,8 @@
 drivers/xen/balloon.c and xen-balloon.c, as in Linux 6.1.
 """
 
+from __future__ import annotations
+
 import contextlib
 import re
 from collections.abc import Iterator

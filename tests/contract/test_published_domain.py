@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The agent's own sources see the same domain in process and published, and may act on it."""
 
+from __future__ import annotations
+
 import tempfile
 from collections.abc import Callable, Iterator
 

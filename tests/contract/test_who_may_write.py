@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """That xl keeps control/ to itself is seen without writing anything."""
 
+from __future__ import annotations
+
 import pytest
 
 from agent.sources.xenstore.key_store import SessionKeys

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What every xenstore does: paths, permissions, values, the wire."""
 
+from __future__ import annotations
+
 import os
 import tty
 

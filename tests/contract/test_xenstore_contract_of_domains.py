@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How a xenstored knows domains: who manages them, what ends with them, who is told."""
 
+from __future__ import annotations
+
 import pytest
 
 from tests.contract.hosts import Host

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The part of the contract that is about time: who hears of a change, and what changes at once."""
 
+from __future__ import annotations
+
 import pytest
 
 from tests.contract.hosts import Host

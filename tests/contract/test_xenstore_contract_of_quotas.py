@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a xenstored allows a guest: entries, watches, transactions, sizes, nodes."""
 
+from __future__ import annotations
+
 import pytest
 
 from tests.contract.hosts import Host

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever is asked, the simulated store answers as the real daemon does, event for event."""
 
+from __future__ import annotations
+
 import os
 from typing import NamedTuple
 

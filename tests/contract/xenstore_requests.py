@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Requests of xenstore by name, whose answer or error is a value: for comparing."""
 
+from __future__ import annotations
+
 from tests.support.xenstored import raw_client
 from tests.support.xenstored.raw_client import RawClient, RawError
 

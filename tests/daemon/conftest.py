@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A settled guest of 512 MiB, and its daemon on Debian's real xenstored."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The two writes to the kernel, and how each refusal is told apart."""
 
+from __future__ import annotations
+
 import errno
 from pathlib import Path
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon stays for months: what it does not need, it does not load."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon as a process, on Debian's real xenstored, as a true guest."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon as a process in a simulated domain that lives in another process."""
 
+from __future__ import annotations
+
 import signal
 import time
 

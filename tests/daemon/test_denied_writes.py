@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A write that is not permitted: only observing for a while, then another try; told once."""
 
+from __future__ import annotations
+
 import errno
 import os
 from collections.abc import Iterator

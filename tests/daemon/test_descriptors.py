@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Descriptors: none is lost, however much happens, and for a while there may be none left."""
 
+from __future__ import annotations
+
 import os
 import resource
 import time

@@ -4,6 +4,8 @@
 Paths are below tests/.  A fault without a test, or with one that is gone, is itself a failure.
 """
 
+from __future__ import annotations
+
 import ast
 from functools import cache
 from pathlib import Path

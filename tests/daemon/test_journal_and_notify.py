@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Lines for the journal, and messages to the service manager."""
 
+from __future__ import annotations
+
 import os
 import socket
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A journal that is full, gone or was never there holds nothing up and gets into nothing else."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """kill -9 at any moment: the files stay whole, and the next daemon starts as if nothing was."""
 
+from __future__ import annotations
+
 import json
 import random
 import signal

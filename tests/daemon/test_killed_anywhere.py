@@ -6,6 +6,8 @@ moment in which it may die, before or after it took effect; the service manager 
 two seconds later.  What a file takes to stay whole is told by `test_killed`.
 """
 
+from __future__ import annotations
+
 import functools
 import random
 from collections.abc import Callable

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """No memory for a look: the look is dropped, and the daemon lives on without its ping."""
 
+from __future__ import annotations
+
 import resource
 import signal
 import time

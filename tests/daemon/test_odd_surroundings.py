@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon where Python is set up in an odd way."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

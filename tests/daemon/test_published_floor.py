@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How old the floor may be that the host reads, by what the guest is doing; in virtual time."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

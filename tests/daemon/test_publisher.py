@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is written to xenstore: only what changed, not too often, never again what was refused."""
 
+from __future__ import annotations
+
 from typing import Any, cast
 
 import pytest

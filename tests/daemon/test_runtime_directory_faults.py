@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon's directory below /run: full, read-only, prepared by somebody else, or in use."""
 
+from __future__ import annotations
+
 import json
 import os
 import re

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The systemd unit: hardened as promised, and still able to do its work."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import subprocess

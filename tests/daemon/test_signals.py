@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """SIGTERM, whatever the daemon is at: exit status 0, within two seconds."""
 
+from __future__ import annotations
+
 import random
 import signal
 import time

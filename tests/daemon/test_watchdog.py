@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The service manager's watchdog: fed by good looks, left hungry by anything else."""
 
+from __future__ import annotations
+
 import signal
 from pathlib import Path
 

@@ -11,6 +11,8 @@ I8  the journal gets a bounded number of lines, and xenstore a bounded number of
 (I6, the same situation gives the same decision: tests/core/policy/test_policy_invariants.py.)
 """
 
+from __future__ import annotations
+
 import errno
 from collections.abc import Callable
 from itertools import pairwise

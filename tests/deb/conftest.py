@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Builds the packages once; leaves these tests out of a run that does not ask for them."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

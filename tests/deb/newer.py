@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes of a package its successor: a higher version, and a default configuration that differs."""
 
+from __future__ import annotations
+
 import re
 import subprocess
 import tempfile

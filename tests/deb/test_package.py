@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Debian packages: what is in them, and their life in a Debian root (`make test-deb`)."""
 
+from __future__ import annotations
+
 import os
 import re
 import shutil

@@ -6,6 +6,8 @@ random. An input that breaks a target is written to tests/fuzz/found/ and ends t
 1; the mended input belongs into tests/corpus/TARGET/, under a name that says what is odd.
 """
 
+from __future__ import annotations
+
 import argparse
 import random
 import subprocess

@@ -5,6 +5,8 @@ Ends after SECONDS, or after INPUTS if that is not 0.  A target breaks by any ex
 its own, by an input that takes too long, and by memory that grows.
 """
 
+from __future__ import annotations
+
 import gc
 import importlib.util
 import random

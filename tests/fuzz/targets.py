@@ -6,6 +6,8 @@ administrator's configuration, and a whole capture somebody sent. The kept corpu
 tests/corpus/NAME/.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import tempfile

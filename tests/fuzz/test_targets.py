@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kept corpus of every fuzz target holds; each parser there is has a target."""
 
+from __future__ import annotations
+
 import ast
 import random
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's monitoring programs as processes of a test, and a stand-in for systemd's socket."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import socket

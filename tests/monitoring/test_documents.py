@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Document, dashboard, alerts and units speak of the metrics and files there are."""
 
+from __future__ import annotations
+
 import json
 import re
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A real Prometheus scrapes both ways, and dashboard and alerts live on what it stored."""
 
+from __future__ import annotations
+
 import json
 import re
 import subprocess

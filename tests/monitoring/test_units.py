@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """systemd accepts the units of both exporters and finds them well locked up."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import subprocess

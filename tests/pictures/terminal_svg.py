@@ -5,6 +5,8 @@ Every piece of text is stretched to its cells, so that it looks alike whatever m
 reader has; bars are rectangles, as fonts differ in block characters.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby

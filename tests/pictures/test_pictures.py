@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The pictures of the documents are what the program draws today."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from xml.etree import ElementTree
 

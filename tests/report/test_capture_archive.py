@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A capture holds what the judgement needs, and nothing that tells whose guest it is."""
 
+from __future__ import annotations
+
 import os
 import stat
 import tarfile

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """docs/findings.md and the code tell of the same findings."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The objects that other people's scripts hang on: all keys of the contract, no silent null."""
 
+from __future__ import annotations
+
 import json
 from typing import Any, Final
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The metrics of an assessment: base units, nothing invented, every state named."""
 
+from __future__ import annotations
+
 from typing import get_args
 
 import pytest

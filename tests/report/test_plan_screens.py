@@ -4,6 +4,8 @@
 BALLOON_AGENT_UPDATE_GOLDEN=1 with these tests writes them anew; look at the difference.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Callable

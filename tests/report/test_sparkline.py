@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The curves of the last minute."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """docs/status.schema.json describes what `status --json` says: all of it, and nothing else."""
 
+from __future__ import annotations
+
 import copy
 import json
 from pathlib import Path

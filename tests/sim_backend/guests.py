@@ -6,6 +6,8 @@ a few pages for the placement of initrd and per-CPU areas, the only figure taken
 that it is compared with.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from sim_backend.guest.config import MIB, GuestConfig

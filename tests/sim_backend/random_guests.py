@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guests at random: what the stories of a model that never breaks are about."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from hypothesis import strategies as st

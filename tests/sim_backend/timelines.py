@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reader of the captured timelines in tests/captures/timelines."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import NamedTuple
 

@@ -4,6 +4,8 @@
 A parser either gives a value or raises one of `REFUSALS`; nothing else may leave it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever happens to the files of a capture: it is gathered, judged and shown, or is no Xen."""
 
+from __future__ import annotations
+
 import json
 import tempfile
 from pathlib import Path

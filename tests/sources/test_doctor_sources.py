@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the doctor reads beyond a snapshot: each kernel interface, well and badly formed."""
 
+from __future__ import annotations
+
 import gzip
 from pathlib import Path
 

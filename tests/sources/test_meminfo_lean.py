@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon's own reading of /proc/meminfo is that of psutil."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

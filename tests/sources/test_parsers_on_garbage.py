@@ -4,6 +4,8 @@
 What once went wrong, or is known to be odd, lies in tests/corpus/PARSER/ and is replayed.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

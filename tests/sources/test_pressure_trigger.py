@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The pressure trigger: only on this machine, and only where the kernel has one."""
 
+from __future__ import annotations
+
 import os
 import select
 from pathlib import Path

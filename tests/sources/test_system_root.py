@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The only opener of files is bounded, never blocks, and never leaves its root."""
 
+from __future__ import annotations
+
 import errno
 import os
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guest's files, each damaged in one way: the rest is still read, and the status says which."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from collections.abc import Callable

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The driver's numbers belong to one moment, or it is said that they do not."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from pathlib import Path

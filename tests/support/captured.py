@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Captured guests, gathered and judged as `--root` does it, each once in a test run."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from functools import cache

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon as a process of its own, with the test in the place of its service manager."""
 
+from __future__ import annotations
+
 import json
 import os
 import select

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The documents as tests read them: code, blocks, and the commands in both."""
 
+from __future__ import annotations
+
 import re
 import shlex
 from collections.abc import Iterator

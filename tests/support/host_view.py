@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What dom0 sees of the guest under test, domain 5, and how to wait for it."""
 
+from __future__ import annotations
+
 from itertools import count
 from typing import Final
 

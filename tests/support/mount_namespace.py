@@ -4,6 +4,8 @@
 Root needs nothing for that; others need user namespaces, which some systems do not allow.
 """
 
+from __future__ import annotations
+
 import os
 import subprocess
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A simulated domain in a process of its own, published as files and sockets."""
 
+from __future__ import annotations
+
 import json
 import select
 import subprocess

@@ -5,6 +5,8 @@ A session's request ids begin with 1, so the answer can be sent before the quest
 peer has sent lies in the socket or terminal when the session asks. Nothing runs at once.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import pty

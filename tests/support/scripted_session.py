@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A session and the scripted peer at its other end, as fixtures and as calls."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The simulated xenstored with the handles of the real one in `tests.support.xenstored`."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import tempfile

@@ -6,6 +6,8 @@ a_pv_guest(balloon={"target_kib": 786432})      the same on its way to 768 MiB
 a_pv_guest(zones=None)                          the same without /proc/zoneinfo
 """
 
+from __future__ import annotations
+
 from typing import Any, Final
 
 from agent.core.facts.kernel_release import KernelRelease

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Python code run as an ordinary user, for whom a file's mode counts."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
@@ -29,7 +31,7 @@ def reachable(directory: Path) -> None:
 
 def as_nobody(
     directory: Path, code: str, environment: Mapping[str, str] | None = None
-) -> "subprocess.CompletedProcess[str]":
+) -> subprocess.CompletedProcess[str]:
     """Run `code` in `directory` without privileges: as nobody if this is root, else as it is.
 
     Modules are imported before the privileges go, for a checkout that only its owner may read.

@@ -5,6 +5,8 @@ Everything between the edges is the daemon's own; its clock is the simulation's,
 of faults passes in a second and always in the same way.
 """
 
+from __future__ import annotations
+
 import errno
 import gc
 import random

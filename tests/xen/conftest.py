@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Plays the scenarios of the selected tests, on emulated machines side by side."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from typing import Any, Final

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the demonstration makes of records, tested without Xen."""
 
+from __future__ import annotations
+
 import csv
 import json
 from pathlib import Path

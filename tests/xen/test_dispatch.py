@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Scenarios handed to several machines, tested with machines that only pretend to play."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 from typing import Any

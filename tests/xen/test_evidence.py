@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a failed case leaves behind, tested with a domain that only pretends."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

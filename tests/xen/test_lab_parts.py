@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lab's pure parts, tested without Xen."""
 
+from __future__ import annotations
+
 import json
 import stat
 import subprocess

@@ -6,6 +6,8 @@ All tests of a session share one boot of the machine, whose results and evidence
 lab's folder.
 """
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +32,6 @@ if TYPE_CHECKING:
         for case in scenario.cases
     ],
 )
-def test_on_real_xen(playback: "Playback", scenario: str, case: str) -> None:
+def test_on_real_xen(playback: Playback, scenario: str, case: str) -> None:
     outcome = playback.outcome(scenario, case)
     assert outcome.passed, outcome.detail

@@ -4,6 +4,8 @@
 Exit status of `run`: 0 if every case passed, 1 if one did not, 2 if the lab could not work.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import signal

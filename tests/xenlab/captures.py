@@ -4,6 +4,8 @@
 A tree GUEST/STATE is what `balloon-agent --root` reads, with meta.json and seen-from-dom0/ added.
 """
 
+from __future__ import annotations
+
 import json
 import shutil
 import tarfile

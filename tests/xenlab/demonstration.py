@@ -9,6 +9,8 @@ The last one is enough to draw and tell everything again; that of a run to be sh
 is kept as last-demonstration.json.
 """
 
+from __future__ import annotations
+
 import csv
 import json
 import re

@@ -5,6 +5,8 @@ A scenario that ruins its machine comes after all others, and is that machine's 
 dies gives its scenario back, once, to one that still lives.
 """
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence

@@ -6,6 +6,8 @@ needs for PVH and HVM guests; fuller models either panic Xen (it trusts their MO
 instruction) or crash dom0. Nothing here needs root, and the machine has no network.
 """
 
+from __future__ import annotations
+
 import json
 import subprocess
 import time

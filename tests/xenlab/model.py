@@ -4,6 +4,8 @@
 Scenarios are data, so that the host can list them and name each case before anything has booted.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -39,7 +41,7 @@ class Case(NamedTuple):
     name: str
     verifies: str
     """A clause for the table of results: what holds when the case passes."""
-    act: Callable[["Scene"], None]
+    act: Callable[[Scene], None]
     """Does it and judges; raises AssertionError with what was wrong."""
 
 

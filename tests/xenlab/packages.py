@@ -11,6 +11,8 @@ A guest finds in /lab/debs, behind its initramfs:
     what-is-there.sh         lists packages and files, to be compared with what was there before
 """
 
+from __future__ import annotations
+
 import os
 import re
 import shutil

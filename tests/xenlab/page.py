@@ -3,6 +3,8 @@
 became of it. What the run did not know is "not run".
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final

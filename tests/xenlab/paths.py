@@ -6,6 +6,8 @@ repository, or what the environment variable BALLOON_AGENT_XENLAB names. Nothing
 outside that folder is changed.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

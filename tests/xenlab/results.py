@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a run found: collected from what the machines report, written as JSON."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One run: build what is missing, boot, have dom0 play the scenarios, collect what it found."""
 
+from __future__ import annotations
+
 import contextlib
 import shutil
 import subprocess

@@ -12,6 +12,8 @@ orders.jsonl       the answers: a scenario's name, null for nothing more
 kept/              written by dom0: evidence of failures, timelines, captures
 """
 
+from __future__ import annotations
+
 import json
 import shutil
 from collections.abc import Iterator

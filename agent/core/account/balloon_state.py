@@ -13,6 +13,8 @@ absent       no driver.
 Relies on docs/design.md A13 and A26.
 """
 
+from __future__ import annotations
+
 from typing import Literal
 
 from agent.core.account.target_offset import TargetOffset

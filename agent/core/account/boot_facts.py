@@ -17,6 +17,8 @@ Linux 5.10, 6.1, 6.12 and 7.2, dom0) in many states, it was right to the page in
 Relies on docs/design.md A7.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.hot_added import hot_added_kib, hot_added_regions

@@ -9,6 +9,8 @@ e820__update_table), and publishes those in address order.
 Relies on docs/design.md A2 and A9.
 """
 
+from __future__ import annotations
+
 from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region
 from agent.core.facts.snapshot import MemoryBlocks
 from agent.core.facts.units import KIB

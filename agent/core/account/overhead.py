@@ -7,6 +7,8 @@ memory that is hot-added later come out of free memory, not out of MemTotal (see
 Relies on docs/design.md A7 and A8.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final, NamedTuple
 

@@ -15,6 +15,8 @@ from the boot's facts (`boot_facts`), or it is only the remainder, and then noth
 Relies on docs/design.md A4, A6 and A10.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.boot_facts import BootFacts, is_pv

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A snapshot and everything that follows from it: what rules and reports work with."""
 
+from __future__ import annotations
+
 from functools import cached_property
 from typing import NamedTuple
 

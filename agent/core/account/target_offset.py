@@ -9,6 +9,8 @@ memory/static-max it reads and its own page count, once per boot, and subtracts 
 Relies on docs/design.md A15.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.boot_facts import BootFacts, is_pv, uncounted_kib

@@ -15,6 +15,8 @@ Each level is the one before plus its steps, exactly; a step that is only what w
 `inferred`.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.headroom import limit_kib

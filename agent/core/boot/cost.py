@@ -9,6 +9,8 @@ meets MemTotal of every captured guest, from 256 MiB with a map of 2816 MiB to 5
 Relies on docs/design.md A8.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 

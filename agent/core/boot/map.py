@@ -11,6 +11,8 @@ libxl_x86.c, xg_dom_x86.c, hvmloader, arch/x86/xen/setup.c; addresses from real 
 Relies on docs/design.md A5.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 from agent.core.facts.kernel_regimes import Clamp

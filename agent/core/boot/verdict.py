@@ -5,6 +5,8 @@ Seen on real guests: with memory=128 and maxmem=4096 a PV guest comes up, has 52
 and starves before it can run a program of any size; with memory=256 (150 MiB) all is well.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.facts.units import MIB_KIB, format_kib

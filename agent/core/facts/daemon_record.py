@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the daemon says of itself in its status file, as those see it who read that file."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 

@@ -8,6 +8,8 @@ decides (see `agent.core.account.reconcile`).
 Relies on docs/design.md A5 and A6.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.facts.kernel_release import KernelRelease

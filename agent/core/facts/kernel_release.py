@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Linux release numbers, as far as the balloon's behaviour depends on them."""
 
+from __future__ import annotations
+
 import re
 from typing import NamedTuple
 

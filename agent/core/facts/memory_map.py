@@ -5,6 +5,8 @@
 questions about the RAM in them without counting an address twice.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple

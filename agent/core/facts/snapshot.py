@@ -5,6 +5,8 @@
 value that could not be read is None and has its reason in `Snapshot.sources`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 

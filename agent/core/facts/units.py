@@ -9,6 +9,8 @@ sysfs files call kB.
 Relies on docs/design.md A1.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

@@ -10,6 +10,8 @@ is a plain decimal (`memory/target`: b"524288"), with a minus sign in one case
 Relies on docs/design.md A19.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 MOST_DIGITS: Final = 20  # of 2**64 - 1

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The doctor's rules about the agents of this guest and what they tell the host."""
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.facts.units import MIB_KIB, format_kib

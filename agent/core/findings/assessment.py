@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The judgement of one moment: findings, a verdict, and one sentence."""
 
+from __future__ import annotations
+
 from typing import Literal, NamedTuple
 
 from agent.core.account.situation import Situation, understand

@@ -4,6 +4,8 @@
 A rule is a function; `agent.core.findings.registry` lists it with what it has to be able to read.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.account.balloon_state import is_lent

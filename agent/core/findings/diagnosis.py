@@ -4,6 +4,8 @@
 Its checks are those of `agent.core.findings.registry` and these, which want more than one snapshot.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 

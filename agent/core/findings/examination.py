@@ -5,6 +5,8 @@ Each part is None where it could not be read; `Examination.sources` says why, wi
 `Snapshot.sources`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import NamedTuple
 

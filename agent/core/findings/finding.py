@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A finding: something a person should know, with the values that show it and what to do."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 

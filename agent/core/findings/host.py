@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rules about what the host says of this domain in xenstore."""
 
+from __future__ import annotations
+
 import re
 from itertools import pairwise
 from typing import Final

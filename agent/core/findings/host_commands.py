@@ -5,6 +5,8 @@ They are meant to be pasted, so nothing goes into them that has not been looked 
 may hold anything.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

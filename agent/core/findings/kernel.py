@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The doctor's rules about the kernel: what it was built with and what its log complains of."""
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.facts.kernel_release import KernelRelease

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rules about the map, the cost of its size, and the guest being short of memory."""
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.account.boot_facts import uncounted_kib

@@ -6,6 +6,8 @@ Each check has the code of its finding, the rule, and the sources it cannot do w
 says so.  docs/findings.md has a line for every code.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Final, NamedTuple
 

@@ -9,6 +9,8 @@ Nothing between whoever writes and the driver checks the number, and the driver 
 the guest runs on to reach it.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 from agent.core.account.situation import Situation

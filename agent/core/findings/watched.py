@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The doctor's rules about time: what changed between several looks, or since the boot."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 from typing import Final
 

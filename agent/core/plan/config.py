@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lines that start a planned guest: xl.cfg, xe, and the Xen command line for dom0."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from agent.core.facts.units import MIB_KIB

@@ -4,6 +4,8 @@
 The codes are those of the findings that a running guest of that shape shows.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 from agent.core.facts.kernel_regimes import regime_of

@@ -8,6 +8,8 @@ All of it follows from what libxl builds (libxl_dom.c, libxl_x86.c), from what L
 map (arch/x86/xen/setup.c, drivers/xen/balloon.c) and from `agent.core.boot.cost`.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.boot.cost import (

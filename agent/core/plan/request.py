@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest is to be started with, and what cannot be a guest at all."""
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 from agent.core.boot.cost import LINUX_6_12

@@ -5,6 +5,8 @@ Judged from one snapshot: what is in use, the floor that headroom keeps, swap, p
 balloon holds, and whether hot-added memory would come online.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.headroom import limit_kib

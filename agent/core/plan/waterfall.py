@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The waterfall of a guest that has not booted yet: from maxmem to MemTotal."""
 
+from __future__ import annotations
+
 from agent.core.account.waterfall import Level, Step, Waterfall
 from agent.core.plan.plan import Plan
 

@@ -8,6 +8,8 @@ below the floor or above static-max, and at most one per cooldown.
 Relies on docs/design.md A23.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from typing import Final
 

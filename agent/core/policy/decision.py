@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A decision: what the agent does now, why, and when it wants to look again."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 

@@ -8,6 +8,8 @@ remedy has its own back-off, so that a remedy that does not help is not repeated
 Relies on docs/design.md A9, A13 and A26.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.account.balloon_state import lacks_with_empty_balloon

@@ -9,6 +9,8 @@ guest has, there is nothing to guard.
 Relies on docs/design.md A14 and A16.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.account.headroom import air_kib

@@ -7,6 +7,8 @@ the clock that `decide` is given.
 Relies on docs/design.md A14.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 from agent.core.account.situation import Situation

@@ -5,6 +5,8 @@ A guest that needed much a while ago will need it again, and faster than anybody
 most that was in use within the last span, or the one before it, stays provided for.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 from agent.core.account.situation import Situation

@@ -8,6 +8,8 @@ begin to wait: as selfballoon's hysteresis of 8 down and 1 up (drivers/xen/xen-s
 4.4), with a dead band so that small changes move nothing.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from agent.core.facts.units import MIB_KIB, PAGE_KIB, format_kib

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What an administrator can tell the policy; the defaults are those of the configuration."""
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.facts.units import MIB_KIB

@@ -4,6 +4,8 @@
 Relies on docs/design.md A17.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 from agent.core.account.headroom import needed_kib

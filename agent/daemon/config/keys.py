@@ -4,6 +4,8 @@
 `config show`, the shipped default file, the documentation and the loader all read this table.
 """
 
+from __future__ import annotations
+
 from typing import Final, Literal, NamedTuple
 
 from agent.core.policy.settings import MODES

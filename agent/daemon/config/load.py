@@ -5,6 +5,8 @@
 file wins key by key.  A file that was named on the command line stands alone, and must exist.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple

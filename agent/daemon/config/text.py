@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The configuration as text: the effective one, and the default file with every key commented."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from agent.daemon.config.keys import KEYS, Key, Value

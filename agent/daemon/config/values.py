@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One value of the configuration, from what TOML gives to what the program uses."""
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

@@ -15,6 +15,8 @@
 This module imports nothing, so that whoever handles an error need not load the client.
 """
 
+from __future__ import annotations
+
 
 class XenstoreError(Exception):
     """Anything that kept a xenstore request from being answered."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading xenstore keys as outcomes, from a capture's files or from a session with xenstored."""
 
+from __future__ import annotations
+
 from typing import Protocol, runtime_checkable
 
 from agent.sources.outcome import ABSENT, DENIED, OK, Outcome, malformed

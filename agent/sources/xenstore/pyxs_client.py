@@ -5,6 +5,8 @@
 of ours all of it works, transactions included, and none of it hangs.
 """
 
+from __future__ import annotations
+
 import pyxs
 
 from agent.sources.xenstore.requests import Requests

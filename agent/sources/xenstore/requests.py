@@ -6,6 +6,8 @@ The daemon asks through this and nothing more.  Commands have a `pyxs.Client` on
 queues and sockets that a `LoopRouter` does without.
 """
 
+from __future__ import annotations
+
 from typing import Any, Final
 
 from agent.sources.xenstore.errors import XenstoreLost, refusal

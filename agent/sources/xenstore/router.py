@@ -12,6 +12,8 @@ It stands where `pyxs.Router` does under a `pyxs.Client` (see `xenstore_pyxs`), 
 a thread that ends at the first odd packet and leaves its callers waiting for ever.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
@@ -43,7 +45,7 @@ class PendingReply:
 
     __slots__ = ("_deadline_s", "_router", "_sent")
 
-    def __init__(self, router: "LoopRouter", sent: Frame, deadline_s: float) -> None:
+    def __init__(self, router: LoopRouter, sent: Frame, deadline_s: float) -> None:
         self._router = router
         self._sent = sent
         self._deadline_s = deadline_s

@@ -17,6 +17,8 @@ uninterruptibly. If xenstored dies in that moment the process waits until it is 
 moment short, a request that has a deadline goes before each.
 """
 
+from __future__ import annotations
+
 import contextlib
 import re
 import time

@@ -10,6 +10,8 @@ it honours O_NONBLOCK when read; poll() never reports it writable; an error may 
 write() instead of a packet; it does not end when xenstored dies, requests only stay unanswered.
 """
 
+from __future__ import annotations
+
 import errno
 import io
 import os

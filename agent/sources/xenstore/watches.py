@@ -9,6 +9,8 @@ An event only says "look again", so ten thousand of one kind are worth one, and 
 makes no sense is worth a look at everything its watch covers. That bounds the memory held.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 _NUL: Final = b"\0"

@@ -10,6 +10,8 @@ and a payload. The answer "524288" to the READ that was sent as request 7:
 Relies on docs/design.md A24.
 """
 
+from __future__ import annotations
+
 import struct
 from typing import Final, NamedTuple
 

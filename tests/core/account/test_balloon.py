@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the balloon is doing, by how much its target differs from the host's, and its room."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """nr_pages and what lay beyond it, by the best estimator there is, which is named."""
 
+from __future__ import annotations
+
 import pytest
 
 from agent.core.account.boot_facts import JUST_BOOTED_S, boot_facts, uncounted_kib

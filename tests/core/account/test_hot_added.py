@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which ranges of the firmware map came after the boot."""
 
+from __future__ import annotations
+
 from agent.core.account.hot_added import hot_added_kib, hot_added_regions, offline_kib
 from agent.core.facts.memory_map import Region, memory_map
 from agent.core.facts.snapshot import MemoryBlocks

@@ -5,6 +5,8 @@ Any history of grants, refusals and targets is played on the simulated driver, a
 says of the end is held against what the driver knows and no file shows.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

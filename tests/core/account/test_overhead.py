@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What Linux keeps for itself, in parts that add up."""
 
+from __future__ import annotations
+
 import pytest
 
 from agent.core.account.boot_facts import boot_facts

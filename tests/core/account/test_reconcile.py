@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every KiB of E820 RAM is populated, ballooned or named; what is only left over says so."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

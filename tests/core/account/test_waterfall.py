@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The waterfall: every KiB between maxmem and what applications can use has a name."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 
 import pytest

@@ -6,6 +6,8 @@ with no hypervisor: the way an HVM guest boots.  Kept is what the "Memory:" line
 what later lines free.  PV and the rest of Xen are in test_plan_against_real_guests.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import pytest

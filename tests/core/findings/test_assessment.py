@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One verdict and one sentence about a moment."""
 
+from __future__ import annotations
+
 import pytest
 
 from agent.core.facts.snapshot import Snapshot

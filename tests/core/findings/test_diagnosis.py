@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The doctor's own rules: each finds its case and not the one next to it."""
 
+from __future__ import annotations
+
 from typing import Any, Final, NamedTuple
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for the host: the toolstack's words, the host's sizes, nothing a paste would run."""
 
+from __future__ import annotations
+
 import re
 
 import pytest

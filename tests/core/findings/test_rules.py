@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Each rule finds its own case, stays silent in the case next to it, and says what helps."""
 
+from __future__ import annotations
+
 from typing import Any, Final, NamedTuple
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What `plan` says of guests that nobody has booted yet."""
 
+from __future__ import annotations
+
 import re
 from typing import Any
 

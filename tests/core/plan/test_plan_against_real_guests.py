@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The plan, made from memory, maxmem and kernel alone, against what real guests showed."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether a new target would hurt a guest that runs."""
 
+from __future__ import annotations
+
 from itertools import permutations
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mode guard and a guest whose needs it does not know yet."""
 
+from __future__ import annotations
+
 import pytest
 
 from tests.core.policy.test_policy_runs import GUARD, MIB, Story

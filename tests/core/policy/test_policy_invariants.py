@@ -8,6 +8,8 @@ I6  the same situation, memory and moment give the same decision.
 I7  mode observe writes nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any

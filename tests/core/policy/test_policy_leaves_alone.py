@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the policy leaves alone: what somebody did on purpose, and what has time."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 from typing import Any
 

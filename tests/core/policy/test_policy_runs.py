@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The policy at work on simulated guests: single stories, each with one thing to achieve."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

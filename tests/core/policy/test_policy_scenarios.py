@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The policy passes the simulator's scenarios: a guard all of them, a follower what it can."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

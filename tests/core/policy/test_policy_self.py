@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mode self against demand that comes suddenly, comes again, or grows."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The configuration files: what is taken, what is refused, and in which words."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from pathlib import Path
 

@@ -5,6 +5,8 @@ The agent reconciles the memory of every simulated guest, whatever its kind, ker
 nothing may be left unexplained.
 """
 
+from __future__ import annotations
+
 import pytest
 
 from agent.core.facts.kernel_regimes import REGIMES as AGENTS_REGIMES

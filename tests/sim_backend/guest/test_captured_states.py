@@ -5,6 +5,8 @@ tests/captures/states.json holds what the captures show; `ROWS` the further stat
 guests under other kernels (KiB: E820 RAM, current, target, ballooned, MemTotal, offline).
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from pathlib import Path

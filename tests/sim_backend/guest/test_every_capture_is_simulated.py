@@ -6,6 +6,8 @@ because initrd and per-CPU areas lie elsewhere each time; it has to hold for eve
 boot.
 """
 
+from __future__ import annotations
+
 import re
 from collections import defaultdict
 from collections.abc import Callable

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the kernel makes of what is written to its files, as seen and as its readers are written."""
 
+from __future__ import annotations
+
 import errno
 import re
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The parts of the model, each by itself: clock, store, pressure, memory, fleet."""
 
+from __future__ import annotations
+
 from math import exp
 
 import pytest

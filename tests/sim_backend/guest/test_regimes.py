@@ -6,6 +6,8 @@ constant that the first look at memory/target leaves.  N is nr_pages, M the maxi
 96 pages less than M (the ISA window) and page 0, a PVH one 97, an HVM one 99, and its top is M - 1.
 """
 
+from __future__ import annotations
+
 import pytest
 
 from agent.core.facts.snapshot import DomainType

@@ -5,6 +5,8 @@ Each test brings a simulated guest to where the real one was, gives the same com
 every batch.  Every sample of the real guest must lie on the simulated path.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from itertools import pairwise
 

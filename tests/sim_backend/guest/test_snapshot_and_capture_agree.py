@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The snapshot built in process equals the one read back from the capture of the same domain."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Kernels out of the ordinary: huge balloon units, no balloon driver at all, a PVH dom0's map."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

@@ -5,6 +5,8 @@ Symbols as in docs/simulation.md, in pages: E the E820 RAM, C current, B balloon
 unpopulated-alloc, P present, N0 the boot allocation; XM and XT are static-max and target.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import pytest

@@ -6,6 +6,8 @@ Every action of host and guest that the model knows is a rule here; `test_every_
 holds that.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any

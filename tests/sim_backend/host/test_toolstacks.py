@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Toolstacks keep their contracts: permissions, limits, timing, keys."""
 
+from __future__ import annotations
+
 import pytest
 
 from agent.core.facts.snapshot import DomainType

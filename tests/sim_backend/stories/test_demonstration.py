@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The demonstration holds what its words promise, and says that it is simulated."""
 
+from __future__ import annotations
+
 from functools import cache
 from pathlib import Path
 

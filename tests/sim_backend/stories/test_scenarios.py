@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every scenario can be told, has something to show, and fails the agents it is meant to fail."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree

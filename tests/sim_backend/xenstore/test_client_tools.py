@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's own clients and pyxs' stock one, unmodified, on the simulated store."""
 
+from __future__ import annotations
+
 import os
 import select
 import subprocess

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The store against the plainest model of it: a dict of values that dom0 and one guest share."""
 
+from __future__ import annotations
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (

@@ -4,6 +4,8 @@
 Many of these end pyxs's own client in a hang or a dead thread; here they reach nobody.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 from collections.abc import Callable

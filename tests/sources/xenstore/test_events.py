@@ -4,6 +4,8 @@
 Several of these end pyxs's own client in a loop, lose an event or fill the memory.
 """
 
+from __future__ import annotations
+
 import pytest
 
 from agent.sources.xenstore.errors import KeyDenied

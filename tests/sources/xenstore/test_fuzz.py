@@ -4,6 +4,8 @@
 `tests/bench/fuzz_xenstore.py` does the same a million packets long.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from hypothesis import given, settings

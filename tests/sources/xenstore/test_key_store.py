@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Keys of xenstore as outcomes, whatever stands behind them."""
 
+from __future__ import annotations
+
 import pytest
 
 from agent.sources.host_wishes import read_host

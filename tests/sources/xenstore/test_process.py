@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a session sends, what a device refuses, and how it fits into the process around it."""
 
+from __future__ import annotations
+
 import errno
 import gc
 import os

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A session against Debian's real xenstored, as a guest, over a socket and over a device."""
 
+from __future__ import annotations
+
 import os
 import signal
 import stat

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where xenstore is, and what is said when it is not there."""
 
+from __future__ import annotations
+
 import os
 import pty
 import socket

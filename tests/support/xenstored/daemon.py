@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's xenstored as a child process with a run directory of its own."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import signal

@@ -5,6 +5,8 @@ A test that uses one of them is marked `xenstored`. Without the daemon it is ski
 where BALLOON_AGENT_REQUIRE_XENSTORED=1 says that it must be there.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 

@@ -11,6 +11,8 @@ The ring page is `struct xenstore_domain_interface` (xen/include/public/io/xs_wi
 requests, 1 KiB of responses, then four 32-bit indices that only ever grow.
 """
 
+from __future__ import annotations
+
 import mmap
 import os
 import pty

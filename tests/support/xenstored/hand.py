@@ -7,6 +7,8 @@ The guest writes a request into `ask`, dom0 carries it out and writes what came 
 Standard library only: both ends run in the lab.
 """
 
+from __future__ import annotations
+
 import base64
 import contextlib
 import errno
@@ -139,7 +141,7 @@ class Hand:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> "Hand":
+    def __enter__(self) -> Hand:
         for path, letter in ((ASK, "b"), (ANSWER, "r"), (FENCE, "b")):
             self._dom0.write(path, b"")
             self._dom0.set_permissions(path, "n0", f"{letter}{self._domid}")

@@ -6,6 +6,8 @@ libxl__build_post (libxl_dom.c): the guest may read its directory, and write bel
 drivers/, feature/, error/ and a few keys of control/, but nothing below memory/.
 """
 
+from __future__ import annotations
+
 import errno
 from typing import Final, NamedTuple
 

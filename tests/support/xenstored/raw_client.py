@@ -4,6 +4,8 @@
 Independent of the client under test on purpose.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os

@@ -6,6 +6,8 @@ That works as an ordinary user, and the suite need not be the one this machine r
 is the one this machine's apt uses; BALLOON_AGENT_DEBIAN_MIRROR overrides it.
 """
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import os

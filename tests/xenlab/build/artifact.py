@@ -6,6 +6,8 @@ versions of the packages and the lab's own sources that made it. It appears unde
 when complete, so a build that was interrupted leaves nothing that looks finished.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import shutil

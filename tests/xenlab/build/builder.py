@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Brings all artifacts that a run needs up to date."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -5,6 +5,8 @@ Written here because cpio(1) cannot make device nodes or owners as an ordinary u
 several such archives may simply follow each other, which is how a run's own files reach a guest.
 """
 
+from __future__ import annotations
+
 import stat
 from collections.abc import Iterable
 from pathlib import Path

@@ -6,6 +6,8 @@ What comes out: `vmlinuz` for QEMU to hand to Xen as dom0's kernel, `vmlinux` fo
 dom0 starts guests of this kernel (the toolstack maps these files, which is slow over 9p).
 """
 
+from __future__ import annotations
+
 import gzip
 import shutil
 import subprocess

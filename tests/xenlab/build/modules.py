@@ -6,6 +6,8 @@ it needs in its .modinfo section: `depends=jbd2,mbcache` and `softdep=pre: crc32
 order worked out here an initramfs needs insmod only.
 """
 
+from __future__ import annotations
+
 import lzma
 import re
 from collections.abc import Iterable

@@ -4,6 +4,8 @@
 A change here changes the key of the artifacts concerned, so that they are made anew.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 XEN_SERIES: Final = "4.17"

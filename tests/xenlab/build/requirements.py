@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Says in one message everything that this machine lacks for the lab."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from pathlib import Path

@@ -6,6 +6,8 @@ a user namespace. In both cases a hook, which sees the finished tree with its ri
 it into a file system image.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

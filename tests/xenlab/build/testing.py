@@ -4,6 +4,8 @@
 It is not part of the root file system: only the guests that use it carry it in their memory.
 """
 
+from __future__ import annotations
+
 import shutil
 from pathlib import Path
 from typing import Final

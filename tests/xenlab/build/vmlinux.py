@@ -7,6 +7,8 @@ counted from the start of the protected-mode code. The compressors but xz append
 what they packed, four bytes, which the decompressor must not see.
 """
 
+from __future__ import annotations
+
 import lzma
 import struct
 import subprocess

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """dom0's end of a guest's console: commands in, answers out, everything else is a log."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A domain to observe: a guest that is started here, or dom0 itself."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

@@ -4,6 +4,8 @@
 Pure: from three views of one domain at one moment to a list of complaints.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 

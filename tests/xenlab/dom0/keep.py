@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Keeps the evidence of a moment: for a failed case, and for the fixtures of other tests."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import time

@@ -6,6 +6,8 @@ was seen about once in five boots, the scenario is played a second time from the
 that already passed is then only a step on the way and reported again only if it fails.
 """
 
+from __future__ import annotations
+
 import json
 import time
 import traceback

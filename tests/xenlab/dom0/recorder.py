@@ -8,6 +8,8 @@ Leaves `record.json` beside the other evidence of a scenario:
     events  [{"at": ..., "text": "xl mem-set 200"}, ...]
 """
 
+from __future__ import annotations
+
 import json
 import threading
 import time

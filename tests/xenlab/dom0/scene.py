@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a case of a scenario can do and ask: the stage on which it is played."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Mapping

@@ -4,6 +4,8 @@
 The guest has the agent installed and a shell on its console.
 """
 
+from __future__ import annotations
+
 import argparse
 from typing import get_args
 

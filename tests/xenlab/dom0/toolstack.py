@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """xl and xenstore as dom0 uses them: the view from outside."""
 
+from __future__ import annotations
+
 import subprocess
 from typing import Final, NamedTuple
 

@@ -12,6 +12,8 @@ With --once-moving it reads when the balloon starts to move, so that the files d
 other the way an agent meets them. Runs in guests and in dom0.
 """
 
+from __future__ import annotations
+
 import contextlib
 import glob
 import io

@@ -7,6 +7,8 @@ error. {"id", "again": true} asks for an answer once more. Message 0 says that t
 it is sent at the start and can be asked for like any other.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

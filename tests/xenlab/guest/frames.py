@@ -11,6 +11,8 @@ no such line is console output. The marks differ because a console echoes what i
 somebody in the guest has taken it over.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import re

@@ -5,6 +5,8 @@ What it depends on is in the root file system as Debian packages; there is no ne
 are compiled at once, for an ordinary user could not keep the byte code.
 """
 
+from __future__ import annotations
+
 import compileall
 import configparser
 import shutil

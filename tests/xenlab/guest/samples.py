@@ -9,6 +9,8 @@ clock's, which a PV guest shares with dom0. In a guest that thrashes the samples
 is a finding of its own.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import time

@@ -5,6 +5,8 @@
 time is the wall clock's, so that it can be laid beside what was done in dom0.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 from typing import Final

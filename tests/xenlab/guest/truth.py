@@ -6,6 +6,8 @@ at most that long, until the balloon is at rest: its size the same for a while, 
 is not at its target.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

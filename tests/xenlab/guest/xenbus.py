@@ -6,6 +6,8 @@ id, transaction id, length, each 32 bits, then the payload. Independent of pyxs 
 on purpose.
 """
 
+from __future__ import annotations
+
 import os
 import struct
 from types import TracebackType

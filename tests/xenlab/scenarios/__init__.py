@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """All scenarios by name. Their order is that of tables; the longest is played first."""
 
+from __future__ import annotations
+
 from typing import Final
 
 from tests.xenlab.model import Scenario

@@ -5,6 +5,8 @@ Every state is a case: something is done, the balloon rests (or is caught while 
 domain is captured from inside and from outside. Names are those of the fixtures.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from typing import Final

@@ -5,6 +5,8 @@ pytest runs in the guest, over /dev/xen/xenbus and sysfs; a thread in dom0 does 
 of the host. Tests that need a xenstored of their own are skipped there, each with its reason.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon as its unit on real systemd: started, following, killed, left without xenstored."""
 
+from __future__ import annotations
+
 import json
 import re
 import time

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon as its unit in the other types of guest, in dom0 and on the other kernels."""
 
+from __future__ import annotations
+
 import time
 from typing import Final
 

@@ -5,6 +5,8 @@ Played by tests/xenlab/demonstration.py, which draws what was recorded; each cas
 demonstration claims.
 """
 
+from __future__ import annotations
+
 import time
 from typing import Any, Final
 

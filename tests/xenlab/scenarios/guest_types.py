@@ -5,6 +5,8 @@ A PVH or HVM kernel aims below the host's target by a constant of its boot, seen
 on Xen 4.17 and Linux 6.1: 388 KiB in PVH, 396 KiB in HVM.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from tests.xenlab.model import Case, GuestSpec, Scenario

@@ -5,6 +5,8 @@ Only 6.1 keeps the RAM beyond `memory` in the balloon. The others hand it to unp
 that growing hot-adds memory blocks: left offline by 5.10, put online at once by 6.12 and later.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 from tests.xenlab.model import GuestSpec, Scenario

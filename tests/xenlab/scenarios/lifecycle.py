@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What happens to a whole guest: it runs real systemd, it is saved and restored."""
 
+from __future__ import annotations
+
 from typing import Final
 
 from tests.xenlab.dom0.scene import Scene

@@ -5,6 +5,8 @@ Another one knows neither the guest nor where its ring is, and dom0 cannot use i
 can only be ended. Until then its daemon has to live with it.
 """
 
+from __future__ import annotations
+
 import json
 import time
 from typing import Any, Final

@@ -5,6 +5,8 @@ The guest has nothing of the agent, not even its libraries; apt resolves them fr
 files (tests/xenlab/packages.py), as it would from Debian's.
 """
 
+from __future__ import annotations
+
 import re
 import time
 from typing import Final

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What `plan` says of a guest on paper, beside what the guest is once it has booted."""
 
+from __future__ import annotations
+
 import json
 from typing import Any, Final
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A target below what a guest needs: without a guard the OOM killer acts, with one it does not."""
 
+from __future__ import annotations
+
 import time
 from typing import Final
 

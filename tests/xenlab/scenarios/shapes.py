@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guests of other shapes: where RAM lies, how much of it there is, memory beyond the map."""
 
+from __future__ import annotations
+
 from typing import Final
 
 from tests.xenlab.model import GuestSpec, Scenario

@@ -5,6 +5,8 @@ Each does one thing from dom0 and then has the agent agree with the kernel's fil
 as dom0 sees it and with `xl list`.
 """
 
+from __future__ import annotations
+
 import json
 
 from tests.xenlab.dom0 import toolstack

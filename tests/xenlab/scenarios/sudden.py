@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mode self: what was given back is there again when a program takes much of it at once."""
 
+from __future__ import annotations
+
 import time
 from typing import Final
 
