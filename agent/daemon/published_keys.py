@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent import __version__
+from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation
-from agent.core.facts.snapshot import MemoryReading, Pressure, Toolstack
+from agent.core.facts.snapshot import MemoryReading, Snapshot, Toolstack
 from agent.core.facts.units import MIB_KIB
 from agent.core.policy.guard import DEAD_BAND_KIB
 from agent.core.policy.memory import is_at
@@ -53,8 +54,6 @@ LOOK_EVERY_S: Final[Mapping[str, float]] = {"xapi": 60.0, "qubes": 10.0}
 _FLOOR_BAND_KIB: Final = 16 * MIB_KIB
 _FREE_BAND_KIB: Final = 16 * MIB_KIB
 _QUBES_BAND_KIB: Final = 30 * MIB_KIB  # as Qubes' own meminfo-writer
-_SOME_PERCENT: Final = 5.0
-_FULL_PERCENT: Final = 5.0
 
 
 def profile_for(configured: str, toolstack: Toolstack | None) -> str:
@@ -99,7 +98,7 @@ def _balloon_keys(situation: Situation, mode: Mode, floor_kib: int | None) -> di
     }
     keys = {f"{BALLOON}/{name}": str(kib) for name, kib in numbers.items() if kib is not None}
     keys[STATE] = situation.state
-    keys[f"{BALLOON}/pressure"] = pressure_word(snapshot.pressure)
+    keys[f"{BALLOON}/pressure"] = pressure_word(snapshot)
     keys[f"{BALLOON}/version"] = __version__
     return keys
 
@@ -117,7 +116,7 @@ def parting_keys(
     keys = {STATE: STOPPED, PROFILE: profile, f"{BALLOON}/version": __version__}
     balloon = situation.snapshot.balloon
     target_kib = balloon.target_kib if balloon else None
-    dom0 = (situation.snapshot.domain.domain_type or "").startswith("dom0")
+    dom0 = situation.snapshot.domain.is_dom0
     sets_targets = settings.mode in ("guard", "self") and (settings.act_in_dom0 or not dom0)
     if not sets_targets or aim_kib is None or target_kib is None or is_at(target_kib, aim_kib):
         return keys
@@ -145,18 +144,13 @@ def _floor_band_kib(keys: Keys) -> int:
     return DEAD_BAND_KIB if held else _FLOOR_BAND_KIB
 
 
-def pressure_word(pressure: Pressure | None) -> str:
-    """`none`, `some`, `full`: how the guest does, or `unknown`."""
-    if pressure is None:
+def pressure_word(snapshot: Snapshot) -> str:
+    """`none`, `some` (short of memory), `full` (and programs wait for it), or `unknown`."""
+    if snapshot.memory is None:
         return "unknown"
-    if pressure.full_avg10 >= _FULL_PERCENT:
-        return "full"
-    return "some" if pressure.some_avg10 >= _SOME_PERCENT else "none"
-
-
-def is_short(pressure: Pressure | None) -> bool:
-    """Whether the word says that programs wait for memory."""
-    return pressure_word(pressure) in ("some", "full")
+    return {"none": "none", "short": "some", "stalled": "full"}[
+        shortage(snapshot.memory, snapshot.pressure)
+    ]
 
 
 def _used_kib(memory: MemoryReading) -> int:

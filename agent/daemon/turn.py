@@ -10,6 +10,7 @@ import time
 from typing import Final
 
 from agent.act import ActDeniedError, online_block, set_target_kib
+from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation, understand
 from agent.core.facts.snapshot import Origin
 from agent.core.policy.decide import EMPTY, PolicySettings, decide
@@ -18,7 +19,6 @@ from agent.daemon import journal as j
 from agent.daemon.denial import Denial
 from agent.daemon.observer import Observer
 from agent.daemon.parts import Parts
-from agent.daemon.published_keys import is_short
 from agent.daemon.record import DecisionLog, Entry
 from agent.sources.domain import ActRefusedError
 
@@ -71,7 +71,8 @@ class Turn:
             if decision.action == "none":
                 break
         self.situation, self.decision = situation, decision
-        self._stalls = cause == "pressure" or is_short(situation.snapshot.pressure)
+        seen = situation.snapshot
+        self._stalls = cause == "pressure" or shortage(seen.memory, seen.pressure) != "none"
         return situation
 
     def rests(self, now_s: float) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 from agent.core.account.reconcile import Term
 from agent.core.account.situation import Situation
 from agent.core.account.waterfall import waterfall
-from agent.core.facts.units import format_kib, pages_to_kib
+from agent.core.facts.units import format_kib, kib_to_pages, pages_to_kib
 from agent.core.findings.assessment import Assessment
 from agent.report.picture import addresses_picture, amounts_picture
 from agent.report.styled import Line, Span, heading, labelled, line, without_end, wrapped
@@ -161,7 +161,7 @@ def _sum_line(name: str, kib: int, width: int, style: str) -> list[Line]:
     size = f"{kib:,d}".replace(",", " ")
     lines = _figure(name, size, width, style)
     if kib:
-        lines += wrapped(f"= {kib // 4} pages", width, indent="    ", style=style)
+        lines += wrapped(f"= {kib_to_pages(kib)} pages", width, indent="    ", style=style)
     return lines
 
 
@@ -218,7 +218,7 @@ def _host_words(situation: Situation) -> str:
     elif host.target_kib is None:
         status = sources.get("xenstore.memory/target", sources.get("xenstore", "absent"))
         words = f"memory/target is {status}"
-        if status == "absent" and (situation.snapshot.domain.domain_type or "").startswith("dom0"):
+        if status == "absent" and situation.snapshot.domain.is_dom0:
             words += " (normal in dom0 until a toolstack writes one)"
     else:
         words = f"asks for {_both(host.target_kib)}"

@@ -10,9 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from agent.core.boot.map import FOUR_GIB
 from agent.core.facts.kernel_release import KernelRelease
-from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region, memory_map
+from agent.core.facts.memory_map import FOUR_GIB, SYSTEM_RAM, MemoryMap, Region, memory_map
 from agent.core.facts.snapshot import BalloonReading, DomainFacts, HostWishes, Snapshot, Zones
 from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
 from agent.core.facts.untrusted import excerpt, parse_decimal, parse_signed_decimal

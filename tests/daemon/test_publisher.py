@@ -209,5 +209,15 @@ def test_the_floor_is_reported_by_the_modes_that_have_one() -> None:
 
 
 def test_pressure_is_one_word() -> None:
-    assert [pressure_word(p) for p in (None, CALM, STALLED)] == ["unknown", "none", "full"]
-    assert pressure_word(CALM._replace(some_avg10=7.0)) == "some"
+    little = {"available_kib": 10000}
+    words = {
+        "unknown": a_pv_guest(memory=None),
+        "none": a_pv_guest(),
+        "some": a_pv_guest(memory=little, pressure=CALM),
+        "full": a_pv_guest(memory=little, pressure=STALLED),
+    }
+    assert {word: pressure_word(guest) for word, guest in words.items()} == {w: w for w in words}
+
+
+def test_pressure_that_only_decays_is_not_published() -> None:
+    assert pressure_word(a_pv_guest(pressure=STALLED)) == "none"

@@ -45,7 +45,7 @@ def _state_off_target(
         return "retrying"
     if lacks_with_empty_balloon(balloon):
         # A guest's driver pauses about 1.5 s around adding a section.
-        return "settled" if is_dom0(snapshot) else "moving"
+        return "settled" if snapshot.domain.is_dom0 else "moving"
     if not _gives_up(snapshot, balloon):
         return "moving"
     return "cancelled"
@@ -90,11 +90,6 @@ def lacks_with_empty_balloon(balloon: BalloonReading) -> bool:
     if current_kib is None or target_kib is None or balloon.ballooned_kib is None:
         return False
     return current_kib < target_kib and balloon.ballooned_kib == 0
-
-
-def is_dom0(snapshot: Snapshot) -> bool:
-    """Whether this is the host's own domain, which has backends by its nature."""
-    return snapshot.domain.domain_type in ("dom0-pv", "dom0-pvh")
 
 
 def _out_of_reach(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | None) -> bool:

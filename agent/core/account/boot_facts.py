@@ -68,11 +68,6 @@ class BootFacts(NamedTuple):
         )
 
 
-def is_pv(domain_type: DomainType | None) -> bool:
-    """Whether the domain is paravirtualised, dom0 or not."""
-    return domain_type in ("pv", "dom0-pv")
-
-
 def uncounted_kib(firmware_map: MemoryMap, domain_type: DomainType | None) -> int:
     """RAM of the map that never becomes a page of the driver, less what is one without being RAM.
 
@@ -151,7 +146,7 @@ def _populated_at_boot(
     log, memory = snapshot.boot_log, snapshot.memory
     if not _stands_still(balloon):
         return None
-    if is_pv(snapshot.domain.domain_type) and log is not None and memory is not None:
+    if snapshot.domain.is_pv and log is not None and memory is not None:
         overhead_kib = current_kib - memory.total_kib
         if overhead_kib > 0:
             return log.mem_total_kib + overhead_kib, "kernel-log", True

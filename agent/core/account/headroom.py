@@ -92,8 +92,7 @@ def _up_kib(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | 
 def limit_kib(snapshot: Snapshot) -> int | None:
     """memory/static-max where it is a limit; None where it is absent, or no limit for dom0."""
     static_max_kib = snapshot.host.static_max_kib
-    dom0 = snapshot.domain.domain_type in ("dom0-pv", "dom0-pvh")
     map_kib = snapshot.firmware_map.ram_kib if snapshot.firmware_map else 0
-    if static_max_kib is None or (dom0 and static_max_kib > 2 * map_kib):
+    if static_max_kib is None or (snapshot.domain.is_dom0 and static_max_kib > 2 * map_kib):
         return None
     return static_max_kib

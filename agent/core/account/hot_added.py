@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region
 from agent.core.facts.snapshot import MemoryBlocks
-from agent.core.facts.units import KIB
+from agent.core.facts.units import KIB, pages_to_kib
 
 
 def hot_added_regions(
@@ -47,12 +47,9 @@ def hot_added_kib(regions: tuple[Region, ...]) -> int:
 def offline_kib(firmware_map: MemoryMap, blocks: MemoryBlocks) -> int:
     """System RAM inside the memory blocks that are offline, in KiB."""
     size = blocks.block_bytes
-    return (
-        sum(
-            firmware_map.ram_within_pages(block * size, (block + 1) * size)
-            for block in blocks.offline
-        )
-        * 4
+    return sum(
+        pages_to_kib(firmware_map.ram_within_pages(block * size, (block + 1) * size))
+        for block in blocks.offline
     )
 
 

@@ -78,7 +78,7 @@ def _computed(snapshot: Snapshot, boot: BootFacts) -> tuple[CostPart, ...]:
         return ()
     firmware = _map_at_boot(snapshot, snapshot.firmware_map, boot)
     populated_kib = firmware.ram_kib
-    if domain_type in ("pv", "dom0-pv") and boot.nr_pages is not None:
+    if snapshot.domain.is_pv and boot.nr_pages is not None:
         populated_kib = pages_to_kib(boot.nr_pages.pages)
     kernel = kernel_cost(release) if release is not None else FALLBACK_KERNEL
     shape = BootShape(

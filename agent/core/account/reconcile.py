@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from agent.core.account.boot_facts import BootFacts, is_pv
+from agent.core.account.boot_facts import BootFacts
 from agent.core.account.hot_added import offline_kib
 from agent.core.facts.kernel_regimes import Regime, regime_of
 from agent.core.facts.memory_map import MemoryMap
-from agent.core.facts.snapshot import BalloonReading, DomainType, Snapshot
+from agent.core.facts.snapshot import BalloonReading, DomainType, Snapshot, is_pv
 from agent.core.facts.units import pages_to_kib
 
 Proof = Literal["checked", "inferred"]

@@ -13,6 +13,7 @@ from agent.core.account.overhead import Overhead, overhead
 from agent.core.account.reconcile import Reconciliation, reconcile
 from agent.core.account.target_offset import TargetOffset, target_offset
 from agent.core.facts.snapshot import Snapshot
+from agent.core.facts.units import whole_pages_kib
 
 
 class _Needed(NamedTuple):
@@ -44,7 +45,7 @@ class Situation(_Needed):
         host_kib = self.snapshot.host.target_kib
         if host_kib is None or self.offset is None:
             return None
-        return host_kib // 4 * 4 - self.offset.kib
+        return whole_pages_kib(host_kib) - self.offset.kib
 
 
 def understand(snapshot: Snapshot) -> Situation:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from agent.core.account.boot_facts import BootFacts, is_pv, uncounted_kib
+from agent.core.account.boot_facts import BootFacts, uncounted_kib
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import PAGE_KIB
@@ -37,7 +37,7 @@ def target_offset(snapshot: Snapshot, boot: BootFacts) -> TargetOffset | None:
     domain_type = snapshot.domain.domain_type
     if domain_type is None:
         return None
-    if is_pv(domain_type) or domain_type == "dom0-pvh":
+    if snapshot.domain.is_pv or domain_type == "dom0-pvh":
         return TargetOffset(0, "same-scale")
     if not regime_of(snapshot.domain.kernel).target_diff:
         return TargetOffset(0, "same-scale")

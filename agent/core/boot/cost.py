@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 
 from agent.core.boot.verdict import LOWMEM_32BIT_KIB
 from agent.core.facts.kernel_release import KernelRelease
-from agent.core.facts.memory_map import MemoryMap, Span
-from agent.core.facts.snapshot import DomainType
+from agent.core.facts.memory_map import FOUR_GIB, MemoryMap, Span
+from agent.core.facts.snapshot import DomainType, is_pv
 from agent.core.facts.units import GIB_KIB, KIB, MIB_KIB, PAGE_BYTES, PAGE_KIB
 
 SECTION_PAGES: Final = 32768  # 128 MiB, SECTION_SIZE_BITS 27: struct pages come by the section
@@ -33,7 +33,6 @@ _SWIOTLB_KIB: Final = 64 * MIB_KIB
 _SWIOTLB_SLOT_BYTES: Final = 24
 _SWIOTLB_OLD_SLOT_BYTES: Final = 12  # before struct io_tlb_slot
 _SWIOTLB_SLOT_SINCE: Final = KernelRelease(5, 13)
-FOUR_GIB: Final = 1 << 32
 
 _DENTRY_BYTES: Final = 8
 _DENTRY_BYTES_32BIT: Final = 4
@@ -58,7 +57,7 @@ class Kernel(NamedTuple):
 
     def base_kib(self, domain_type: DomainType) -> int:
         """Code, data, per-CPU areas and fixed reservations."""
-        return self.pv_kib if domain_type in ("pv", "dom0-pv") else self.hvm_kib
+        return self.pv_kib if is_pv(domain_type) else self.hvm_kib
 
 
 LINUX_5_10: Final = Kernel(KernelRelease(5, 10), pv_kib=42818, hvm_kib=42428, per_cpu_kib=252)
@@ -103,7 +102,7 @@ class BootShape(NamedTuple):
     @property
     def is_pv(self) -> bool:
         """Whether the kernel has Xen's page tables and a P2M."""
-        return self.domain_type in ("pv", "dom0-pv")
+        return is_pv(self.domain_type)
 
 
 def boot_cost(shape: BootShape) -> tuple[CostPart, ...]:

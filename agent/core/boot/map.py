@@ -16,15 +16,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from agent.core.facts.kernel_regimes import Clamp
-from agent.core.facts.memory_map import SYSTEM_RAM, Region
-from agent.core.facts.snapshot import DomainType
+from agent.core.facts.memory_map import FOUR_GIB, ISA_END, ISA_START, SYSTEM_RAM, Region
+from agent.core.facts.snapshot import DomainType, is_pv
 from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
 
 RESERVED: Final = "Reserved"
 UNUSABLE: Final = "Unusable memory"
-ISA_START: Final = 0xA0000
-ISA_END: Final = 0x100000
-FOUR_GIB: Final = 1 << 32
 HVM_HOLE_START: Final = 0xF0000000  # HVM_BELOW_4G_MMIO_START
 PVH_HOLE_START: Final = 0xFC000000  # where the ACPI tables lie; seen with 6 GiB
 EBDA_START: Final = 0x9FC00
@@ -58,7 +55,7 @@ class GuestShape(NamedTuple):
     @property
     def is_pv(self) -> bool:
         """PV, as guest or as dom0: Linux builds the map and may cut it."""
-        return self.domain_type in ("pv", "dom0-pv")
+        return is_pv(self.domain_type)
 
 
 def reachable_pages(shape: GuestShape, clamp: Clamp) -> int:

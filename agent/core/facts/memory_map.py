@@ -21,6 +21,7 @@ ADDRESS_LIMIT: Final = 1 << 64
 # memory as RESERVED").
 ISA_START: Final = 0xA0000
 ISA_END: Final = 0x100000
+FOUR_GIB: Final = 1 << 32
 
 
 class Region(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import MemoryMap
+from agent.core.facts.units import PAGE_KIB
 
 SourceKind = Literal["live", "capture", "simulation"]
 DomainType = Literal["pv", "pvh", "hvm", "dom0-pv", "dom0-pvh"]
@@ -36,7 +37,27 @@ class DomainFacts(NamedTuple):
     uuid: str | None = None
     domid: int | None = None
     toolstack: Toolstack | None = None
-    page_kib: int = 4  # the kernel's own page, not Xen's
+    page_kib: int = PAGE_KIB  # the kernel's own page, not Xen's
+
+    @property
+    def is_pv(self) -> bool:
+        """Whether the domain is paravirtualised, dom0 or not."""
+        return is_pv(self.domain_type)
+
+    @property
+    def is_dom0(self) -> bool:
+        """Whether this is the host's own domain, which has backends by its nature."""
+        return is_dom0(self.domain_type)
+
+
+def is_pv(domain_type: DomainType | None) -> bool:
+    """Whether a domain of that type is paravirtualised, dom0 or not."""
+    return domain_type in ("pv", "dom0-pv")
+
+
+def is_dom0(domain_type: DomainType | None) -> bool:
+    """Whether that is a type of dom0."""
+    return domain_type in ("dom0-pv", "dom0-pvh")
 
 
 class BalloonReading(NamedTuple):

@@ -50,7 +50,7 @@ def headline_of(situation: Situation) -> str:
     balloon = snapshot.balloon
     if balloon is None or balloon.current_kib is None:
         return "This Xen domain has no balloon driver: the host cannot change its memory."
-    who = "dom0" if (snapshot.domain.domain_type or "").startswith("dom0") else "The guest"
+    who = "dom0" if snapshot.domain.is_dom0 else "The guest"
     has = f"{who} has {format_kib(balloon.current_kib)}"
     up_kib = situation.headroom.up_kib
     if up_kib:

@@ -51,7 +51,7 @@ def maxmem_unreachable(situation: Situation) -> Finding | None:
     if not can_hotplug:
         reach_kib -= _held_elsewhere_kib(situation)
     missing_kib = static_max_kib - reach_kib
-    dom0 = (snapshot.domain.domain_type or "").startswith("dom0")
+    dom0 = snapshot.domain.is_dom0
     if missing_kib <= MIB_KIB or dom0 or not situation.boot.ram_exact:
         return None
     how = "the kernel must hot-add the rest" if can_hotplug else "this kernel cannot get beyond it"

@@ -116,7 +116,7 @@ def target_oscillation(examination: Examination) -> Finding | None:
 def dom0_autoballoon(examination: Examination) -> Finding | None:
     """dom0 gives its memory to new guests, because nobody fixed its size."""
     situation, watch = examination.situation, examination.watch
-    if not (situation.snapshot.domain.domain_type or "").startswith("dom0"):
+    if not situation.snapshot.domain.is_dom0:
         return None
     balloon, nr_pages = situation.snapshot.balloon, situation.boot.nr_pages
     if balloon is None or balloon.current_kib is None:

@@ -9,7 +9,7 @@ from agent.core.boot.cost import LINUX_6_12
 from agent.core.boot.map import GuestShape
 from agent.core.facts.kernel_regimes import REGIMES
 from agent.core.facts.kernel_release import KernelRelease
-from agent.core.facts.snapshot import DomainType
+from agent.core.facts.snapshot import DomainType, is_dom0, is_pv
 from agent.core.facts.units import GIB_KIB, MIB_KIB, format_kib
 
 DEFAULT_KERNEL: Final = LINUX_6_12.release
@@ -41,12 +41,12 @@ class PlanRequest(NamedTuple):
     @property
     def is_pv(self) -> bool:
         """PV, as guest or as dom0."""
-        return self.domain_type in ("pv", "dom0-pv")
+        return is_pv(self.domain_type)
 
     @property
     def is_dom0(self) -> bool:
         """The domain the toolstack runs in."""
-        return self.domain_type in ("dom0-pv", "dom0-pvh")
+        return is_dom0(self.domain_type)
 
     def shape(self) -> GuestShape:
         """The part of it that the map depends on."""

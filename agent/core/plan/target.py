@@ -10,17 +10,15 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.headroom import limit_kib
+from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation
-from agent.core.facts.snapshot import MemoryReading, Pressure
-from agent.core.facts.units import MIB_KIB, format_kib
+from agent.core.facts.snapshot import MemoryReading
+from agent.core.facts.units import MIB_KIB, format_kib, whole_pages_kib
 from agent.core.plan.plan import SECTION_KIB
 
 Answer = Literal["yes", "risky", "no"]
 
 _RANK: Final[dict[Answer, int]] = {"yes": 0, "risky": 1, "no": 2}
-# Shares of the last ten seconds, /proc/pressure/memory, from which a guest is short already.
-_STALLED_FULL_PERCENT: Final = 1.0
-_STALLED_SOME_PERCENT: Final = 10.0
 _NO_HOST_WORD: Final = "Whether the host has the memory cannot be seen from inside"
 
 
@@ -58,7 +56,7 @@ def advise(situation: Situation, target_kib: int) -> Advice | None:
     if balloon is None or balloon.current_kib is None or memory is None:
         return None
     below_kib = _below_host_kib(situation)
-    kernel_kib = target_kib // 4 * 4 - below_kib
+    kernel_kib = whole_pages_kib(target_kib) - below_kib
     change_kib = kernel_kib - balloon.current_kib
     if change_kib < 0:
         found = _shrink(situation, memory, balloon.current_kib, kernel_kib)
@@ -113,15 +111,9 @@ def _shrink(
         found = [
             _Verdict("risky", f"Only {left}, less than the floor of {format_kib(floor_kib)} keeps.")
         ]
-    if _is_stalled(situation.snapshot.pressure):
-        found.append(_Verdict("risky", "Programs already wait for memory (see pressure)."))
+    if shortage(memory, situation.snapshot.pressure) != "none":
+        found.append(_Verdict("risky", "The guest is short of memory already."))
     return found
-
-
-def _is_stalled(pressure: Pressure | None) -> bool:
-    return pressure is not None and (
-        pressure.full_avg10 >= _STALLED_FULL_PERCENT or pressure.some_avg10 >= _STALLED_SOME_PERCENT
-    )
 
 
 def _grow(situation: Situation, target_kib: int, change_kib: int) -> list[_Verdict]:

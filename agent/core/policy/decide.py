@@ -67,7 +67,7 @@ def _hands_off(seen: View) -> Decision | None:
     """Domains whose memory is not the agent's business unless somebody says so."""
     if any(option.startswith("elfcorehdr=") for option in seen.snapshot.kernel_options):
         return nothing("crash-kernel", "This is a crash kernel; nothing is changed.")
-    dom0 = (seen.snapshot.domain.domain_type or "").startswith("dom0")
+    dom0 = seen.snapshot.domain.is_dom0
     if not (dom0 or seen.settings.driver_domain) or seen.settings.act_in_dom0:
         return None
     released = released_pages(seen)

@@ -9,16 +9,14 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from agent.core.account.headroom import needed_kib
+from agent.core.account.shortage import least_available_kib, shortage
 from agent.core.account.situation import Situation
-from agent.core.facts.snapshot import MemoryReading, Snapshot
-from agent.core.facts.units import MIB_KIB, PAGE_KIB
+from agent.core.facts.snapshot import Snapshot
+from agent.core.facts.units import PAGE_KIB
 from agent.core.policy.decision import Numbers
 from agent.core.policy.memory import PolicyMemory, is_at, wanted_kib
 from agent.core.policy.memory_use import NOTHING_SEEN, Use
 from agent.core.policy.settings import PolicySettings
-
-_SPARE_LEAST_KIB: Final = 8 * MIB_KIB
-_SPARE_SHARE: Final = 33  # 3 %
 
 _LOOK_SOONEST_S: Final = 0.25
 _LOOK_LATEST_S: Final = 30.0
@@ -68,11 +66,9 @@ class View(NamedTuple):
 
     @property
     def short(self) -> bool:
-        """Whether the guest is short of memory now: nearly nothing available, or stalled."""
+        """Whether the guest is short of memory now."""
         memory, pressure = self.snapshot.memory, self.snapshot.pressure
-        if pressure is not None and pressure.full_avg10 >= self.settings.guard_stall_percent:
-            return True
-        return memory is not None and memory.available_kib < _spare_kib(memory)
+        return shortage(memory, pressure, self.settings.guard_stall_percent) != "none"
 
     def look_s(self) -> float:
         """When to look again at something that moves: soon at first, then less and less often."""
@@ -125,15 +121,10 @@ def floor_kib(
     if memory is not None and floor is None:
         floor = needed_kib(current_kib, memory)
     elif memory is not None and floor is not None:
-        floor = max(floor, current_kib - max(0, memory.available_kib - _spare_kib(memory)))
+        floor = max(floor, current_kib - max(0, memory.available_kib - least_available_kib(memory)))
     if floor is None:
         return current_kib
     return min(current_kib, -(-floor // PAGE_KIB) * PAGE_KIB)
-
-
-def _spare_kib(memory: MemoryReading) -> int:
-    """What has to stay available; below that, the guest is short."""
-    return max(_SPARE_LEAST_KIB, memory.total_kib // _SPARE_SHARE)
 
 
 def _most_kib(situation: Situation, memory: PolicyMemory) -> int | None:

@@ -16,6 +16,7 @@ from tests import captures
 from tests.support import captured
 from tests.support.snapshots import (
     BLOCK,
+    CALM,
     GIB,
     MIB,
     STALLED,
@@ -61,11 +62,16 @@ def test_where_swap_takes_what_is_too_much_it_is_only_risky() -> None:
     assert "swap" in advice.reasons[0]
 
 
-def test_a_guest_that_stalls_already_is_not_to_be_shrunk() -> None:
-    advice = about(a_pv_guest(pressure=STALLED), 500 * MIB)
+def test_a_guest_that_is_short_already_is_not_to_be_shrunk() -> None:
+    little = {"available_kib": 41000}
+    advice = about(a_pv_guest(pressure=STALLED, memory=little), 510 * MIB)
     assert advice.answer == "risky"
-    assert "wait for memory" in advice.reasons[0]
-    assert about(a_pv_guest(pressure=None), 500 * MIB).answer == "yes"
+    assert "short of memory" in advice.reasons[0]
+    assert about(a_pv_guest(pressure=CALM, memory=little), 510 * MIB).answer == "yes"
+
+
+def test_pressure_that_only_decays_keeps_nobody_from_shrinking() -> None:
+    assert about(a_pv_guest(pressure=STALLED), 500 * MIB).answer == "yes"
 
 
 def test_growing_out_of_the_balloon_does_not_hurt() -> None:
