@@ -15,12 +15,15 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from agent.sources.domain import ActRefusedError
 from agent.sources.memory_blocks import state_file
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import TARGET_FILE
 
 _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+class ActRefusedError(Exception):
+    """The kernel did not take what was written; the text says why."""
 
 
 class ActDeniedError(ActRefusedError):

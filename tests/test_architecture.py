@@ -302,13 +302,12 @@ def test_the_agent_knows_no_simulation_but_when_the_command_line_is_asked_for_on
     assert not wrong, says(wrong)
 
 
-def test_the_simulation_knows_the_cores_values_and_the_seam() -> None:
-    allowed = {"agent.core", "agent.sources.domain"}
+def test_the_simulation_knows_the_cores_values() -> None:
     wrong = [
         one
         for one in imports("sim_backend")
         if one.module.startswith("agent.")
-        and not {one.package, one.module} & allowed
+        and one.package != "agent.core"
         and (one.file, one.module) not in SIMULATION_MAY
     ]
     assert not wrong, says(wrong)

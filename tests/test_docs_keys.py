@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agent.core.facts import host_keys
 from agent.core.policy import decide, follow, guard, self_balloon
 from agent.daemon import published_keys
 from agent.daemon.config.keys import KEYS
 from agent.daemon.config.text import default_text
-from agent.sources import guest_keys, host_wishes
+from agent.sources import guest_keys
 from tests.support.documents import TOP, text_of
 
 
@@ -51,7 +52,7 @@ def strings(module: Any) -> set[str]:
 
 def test_every_key_that_is_read_is_documented_and_no_other() -> None:
     documented = {name for row in rows("xenstore.md", "Read") for name in names(row[0])}
-    read = {f"memory/{name}" for name in host_wishes._NUMBERS} | {"domid", "name", "vm"}
+    read = {f"memory/{name}" for name in host_keys.NUMBERS} | {"domid", "name", "vm"}
     also = {"memory/uncooperative", *guest_keys.KEYS}
     assert documented == read | also
 

@@ -35,7 +35,12 @@ Exit status: 0 every check passed, 1 one failed.
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios and leave.")
 @json_option()
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw it as SVG.")
-@click.option("--agent", metavar="NAME", default="reference", show_default=True, help="Who acts.")
+@click.option(
+    "--agent",
+    metavar="NAME",
+    help="Who acts: none (nobody), or a mode of the daemon: observe, follow, guard, self.  "
+    "[default: the mode that the story is about]",
+)
 @click.option(
     "--demo",
     metavar="DIR",
@@ -44,7 +49,7 @@ Exit status: 0 every check passed, 1 one failed.
 )
 @ascii_option()
 @click.option(
-    "--explain", is_flag=True, help="List the decisions as well (modes of the daemon only)."
+    "--explain", is_flag=True, help="List the agent's decisions and their reasons as well."
 )
 @click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="Of chance.")
 def simulate(
@@ -53,7 +58,7 @@ def simulate(
     list_them: bool,
     as_json: bool,
     plot: str | None,
-    agent: str,
+    agent: str | None,
     demo: str | None,
     explain: bool,
     seed: int,
@@ -96,7 +101,7 @@ def _list(as_json: bool) -> int:
 
 def _run(
     name: str,
-    agent_name: str,
+    agent_name: str | None,
     seed: int,
     *,
     as_json: bool,
@@ -105,18 +110,18 @@ def _run(
     ascii_only: bool,
 ) -> int:
     from sim_backend.stories import catalogue, report_text  # noqa: PLC0415 - not on a real guest
-    from sim_backend.stories.agents import AGENTS  # noqa: PLC0415
+    from sim_backend.stories.agents import AGENTS, agent  # noqa: PLC0415
     from sim_backend.stories.policy_agent import PolicyAgent  # noqa: PLC0415
 
-    _must_be_one_of("scenario", name, catalogue.scenario_names())
-    _must_be_one_of("agent", agent_name, tuple(AGENTS))
+    _must_be_known(name, catalogue.scenario_names())
     scenario = catalogue.load(name)
-    agent = AGENTS[agent_name]()
-    if explain:
-        if not isinstance(agent, PolicyAgent):
-            raise click.UsageError(f"Agent '{agent_name}' gives no reasons; take a mode: follow.")
-        agent.keeps_record = True
-    report = scenario.run(seed, agent)
+    acts = agent_name or scenario.mode
+    if acts not in AGENTS:
+        raise click.UsageError(f"There is no agent '{acts}'. There are: {', '.join(AGENTS)}.")
+    who = agent(acts, keeps_record=explain)
+    if explain and not isinstance(who, PolicyAgent):
+        raise click.UsageError(f"Agent '{acts}' gives no reasons; take a mode: {scenario.mode}.")
+    report = scenario.run(seed, who)
     if plot is not None:
         from sim_backend.stories.plot import plot_svg  # noqa: PLC0415
 
@@ -129,8 +134,8 @@ def _run(
 
         terminal = Terminal(ascii_only=ascii_only or None)
         rows = [*report_text.report_rows(scenario, report, terminal.width)]
-        if isinstance(agent, PolicyAgent) and explain:
-            rows += report_text.decision_rows(agent.record)
+        if isinstance(who, PolicyAgent) and explain:
+            rows += report_text.decision_rows(who.record)
         told = report_text.answer(report)
         terminal.show(simulate_lines(name, told, rows, passed=report.passed, width=terminal.width))
     return exit_codes.OK if report.passed else exit_codes.WARNING
@@ -162,12 +167,12 @@ def _must_be_svg(path: str) -> None:
         )
 
 
-def _must_be_one_of(what: str, name: str, known: tuple[str, ...]) -> None:
+def _must_be_known(name: str, known: tuple[str, ...]) -> None:
     if name in known:
         return
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(known)}."
-    raise click.UsageError(f"There is no {what} '{name}'. {hint}")
+    raise click.UsageError(f"There is no scenario '{name}'. {hint}")
 
 
 def _make_directory(path: str) -> None:

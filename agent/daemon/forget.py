@@ -10,14 +10,13 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from agent.act import set_target_kib
+from agent.act import ActRefusedError, set_target_kib
 from agent.core.facts.units import format_kib
 from agent.core.facts.untrusted import parse_decimal
 from agent.core.policy.memory import is_at
 from agent.daemon import journal as j
 from agent.daemon.journal import Journal
 from agent.daemon.published_keys import BALLOON, BESIDES, FOLLOW, HELD, PROFILE
-from agent.sources.domain import ActRefusedError
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import read_xen_memory
 from agent.sources.xenstore.errors import KeyAbsent, XenstoreRefused

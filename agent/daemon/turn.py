@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from agent.act import ActDeniedError, online_block, set_target_kib
+from agent.act import ActDeniedError, ActRefusedError, online_block, set_target_kib
 from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation, understand
 from agent.core.facts.snapshot import Origin
@@ -20,7 +20,6 @@ from agent.daemon.denial import Denial
 from agent.daemon.observer import Observer
 from agent.daemon.parts import Parts
 from agent.daemon.record import DecisionLog, Entry
-from agent.sources.domain import ActRefusedError
 
 _ACTIONS_PER_TURN: Final = 64
 _RESUME_GAP_S: Final = 1.0

@@ -13,27 +13,15 @@ Relies on docs/design.md A19.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from agent.core.facts import host_keys
 from agent.core.facts.snapshot import HostWishes, Toolstack
-from agent.core.facts.untrusted import excerpt, parse_decimal, parse_signed_decimal
+from agent.core.facts.untrusted import excerpt, parse_decimal
 from agent.sources.outcome import ABSENT, OK, malformed
 from agent.sources.xenstore.key_store import KeyStore
 
 _UUID = re.compile(r"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.ASCII)
-
-_NUMBERS: Final = {
-    "target": "target_kib",
-    "static-max": "static_max_kib",
-    "videoram": "videoram_kib",
-    "dynamic-min": "dynamic_min_kib",
-    "dynamic-max": "dynamic_max_kib",
-    "initial-target": "initial_target_kib",
-    "hotplug-max": "hotplug_max_kib",
-    "memory-offset": "memory_offset_kib",
-    "memory_static_max": "static_max_kib",  # xend's name for it
-}
-_SIGNED: Final = frozenset({"videoram", "memory-offset"})
 
 
 class HostFacts(NamedTuple):
@@ -53,7 +41,7 @@ def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
     numbers: dict[str, int] = {}
     statuses: dict[str, str] = {}
     target_text: str | None = None
-    for name, field in _NUMBERS.items():
+    for name, field in host_keys.NUMBERS.items():
         if present.value is not None and name not in names:
             statuses[f"xenstore.memory/{name}"] = ABSENT
             continue
@@ -61,7 +49,7 @@ def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
         statuses[f"xenstore.memory/{name}"] = raw.status
         if raw.value is None:
             continue
-        judged = (parse_signed_decimal if name in _SIGNED else parse_decimal)(raw.value)
+        judged = host_keys.judged(name, raw.value)
         if judged.value is not None:
             numbers.setdefault(field, judged.value)
         else:

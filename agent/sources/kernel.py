@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from agent.core.facts.memory_options import memory_options
 from agent.sources.numbers import shown
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import SystemRoot
@@ -21,30 +22,6 @@ UPTIME_FILE: Final = "proc/uptime"
 HOTPLUG_FILE: Final = "proc/sys/xen/balloon/hotplug_unpopulated"
 
 _UPTIME = re.compile(r"[0-9]{1,12}\.[0-9]{2}", re.ASCII)
-
-# The options that change what memory the guest has or how the balloon behaves.
-MEMORY_OPTIONS: Final = (
-    "mem=",
-    "memmap=",
-    "memhp_default_state=",
-    "memory_hotplug.",
-    "crashkernel=",
-    "swiotlb=",
-    "hugepages=",
-    "hugepagesz=",
-    "psi=",
-    "xen.",
-    "xen_512gb_limit",
-    "xen_scrub_pages=",
-    "balloon_hugepages",
-    "elfcorehdr=",
-    "cma=",
-)
-
-
-def memory_options(cmdline: str) -> tuple[str, ...]:
-    """The words of a kernel command line that concern memory, in their order."""
-    return tuple(word for word in cmdline.split() if word.startswith(MEMORY_OPTIONS))
 
 
 def parse_switch(text: str) -> bool:

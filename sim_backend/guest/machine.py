@@ -71,12 +71,11 @@ class Machine:
         self.happenings: list[Happening] = []
         self.kernel_said: list[tuple[float, str]] = []
         self.on_happening: Callable[[Happening], None] | None = None
-        self.write_refusal: str | None = None
+        self.write_refusal: int | None = None  # the errno that writing target_kb ends with
         self.refused_writes = 0
         self.target_writes: list[tuple[float, int]] = []
         self.listeners: list[Callable[[], None]] = []
         self._resolution_s = resolution_s
-        self.host_changes = 0
         self._next_watch_s = clock.now_s
         self._foreign_pages = 0
         self.reservation: Reservation = host.create(
@@ -267,7 +266,6 @@ class Machine:
                 self.store.read("memory/static-max"),
                 self.store.read("memory/memory_static_max"),
             )
-        self.host_changes += 1
         self._wake_listeners()
 
     def _wake_listeners(self) -> None:

@@ -10,36 +10,18 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+from agent.core.facts import host_keys
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import FOUR_GIB, SYSTEM_RAM, MemoryMap, Region, memory_map
+from agent.core.facts.memory_options import memory_options
 from agent.core.facts.snapshot import BalloonReading, DomainFacts, HostWishes, Snapshot, Zones
 from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
-from agent.core.facts.untrusted import excerpt, parse_decimal, parse_signed_decimal
+from agent.core.facts.untrusted import excerpt
 from sim_backend.guest.kernel_text import pages_as_kib
 from sim_backend.guest.machine import Machine
 
 XEN_VERSION: Final = ("4", "17", ".7")
 GUEST_TYPE_SINCE: Final = KernelRelease(4, 13)
-_MEMORY_OPTIONS: Final = (
-    "mem=",
-    "memhp_default_state=",
-    "psi=",
-    "xen.",
-    "crashkernel=",
-    "elfcorehdr=",
-)
-_KEYS: Final = {
-    "target": "target_kib",
-    "static-max": "static_max_kib",
-    "videoram": "videoram_kib",
-    "dynamic-min": "dynamic_min_kib",
-    "dynamic-max": "dynamic_max_kib",
-    "initial-target": "initial_target_kib",
-    "hotplug-max": "hotplug_max_kib",
-    "memory-offset": "memory_offset_kib",
-    "memory_static_max": "static_max_kib",
-}
-_SIGNED: Final = ("videoram", "memory-offset")
 _WHO: Final = ("name", "domid", "vm")
 SILENT: Final = "malformed: xenstored does not answer"
 _ALWAYS_THERE: Final = (
@@ -94,9 +76,7 @@ def snapshot_of(domain: Machine) -> Snapshot:
         blocks=domain.blocks.reading(),
         hotplug_unpopulated=False if image.hotplug and image.balloon else None,
         boot_log=domain.boot.log,
-        kernel_options=tuple(
-            word for word in domain.config.cmdline.split() if word.startswith(_MEMORY_OPTIONS)
-        ),
+        kernel_options=memory_options(domain.config.cmdline),
         uptime_s=round(domain.uptime_s, 2),
     )
 
@@ -148,12 +128,12 @@ def host_wishes(domain: Machine) -> tuple[HostWishes, dict[str, str]]:
     statuses = {"xenstore": "ok"}
     target_text: str | None = None
     store = domain.store
-    for name, field in _KEYS.items():
+    for name, field in host_keys.NUMBERS.items():
         text = store.read(f"memory/{name}")
         if text is None:
             statuses[f"xenstore.memory/{name}"] = "absent"
             continue
-        number, status, shown = _judged(text, name in _SIGNED)
+        number, status, shown = _judged(name, text)
         statuses[f"xenstore.memory/{name}"] = status
         if number is not None:
             numbers.setdefault(field, number)
@@ -168,15 +148,15 @@ def host_wishes(domain: Machine) -> tuple[HostWishes, dict[str, str]]:
 
 def _no_answer() -> dict[str, str]:
     """Every key when xenstored is silent."""
-    names = ("xenstore", *(f"xenstore.memory/{name}" for name in _KEYS))
+    names = ("xenstore", *(f"xenstore.memory/{name}" for name in host_keys.NUMBERS))
     return dict.fromkeys((*names, *(f"xenstore.{name}" for name in _WHO)), SILENT)
 
 
 @lru_cache(maxsize=4096)
-def _judged(text: str, signed: bool) -> tuple[int | None, str, str | None]:
+def _judged(name: str, text: str) -> tuple[int | None, str, str | None]:
     """A number from the host, or why it is none and how it can be shown."""
     raw = text.encode()
-    judged = parse_signed_decimal(raw) if signed else parse_decimal(raw)
+    judged = host_keys.judged(name, raw)
     if judged.value is not None:
         return judged.value, "ok", None
     return None, "malformed: " + " ".join(str(judged.why).split()), excerpt(raw)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from agent.core.account.situation import Situation, understand
 from agent.core.policy.decide import EMPTY, PolicyMemory, PolicySettings, decide
 from agent.core.policy.decision import Decision
-from agent.sources.domain import ActRefusedError, Domain
+from sim_backend.guest.domain import SimulatedDomain
 
 _IDLE_S = 3600.0
 _MOST_ACTIONS_AT_ONCE = 64
@@ -35,7 +35,7 @@ class PolicyAgent:
         self.record: list[Decided] = []
         self.keeps_record = keeps_record
 
-    def tick(self, domain: Domain) -> float:
+    def tick(self, domain: SimulatedDomain) -> float:
         """Decide and act until there is nothing to do now."""
         for _ in range(_MOST_ACTIONS_AT_ONCE):
             decision = self._decide(domain)
@@ -48,7 +48,7 @@ class PolicyAgent:
             return _IDLE_S
         return max(0.0, decision.look_again_s - domain.now_s())
 
-    def _decide(self, domain: Domain) -> Decision:
+    def _decide(self, domain: SimulatedDomain) -> Decision:
         now_s, before = domain.now_s(), self.memory
         situation = understand(domain.snapshot())
         decision, self.memory = decide(situation, before, self.settings, now_s)
@@ -57,11 +57,11 @@ class PolicyAgent:
         return decision
 
     @staticmethod
-    def _act(domain: Domain, decision: Decision) -> None:
+    def _act(domain: SimulatedDomain, decision: Decision) -> None:
         try:
             if decision.action == "write-target" and decision.target_kib is not None:
                 domain.set_target_kib(decision.target_kib)
             elif decision.block is not None:
                 domain.online_block(decision.block)
-        except ActRefusedError:
+        except OSError:
             return

@@ -234,6 +234,7 @@ SCENARIOS: Final = (
         show_at_s=40.0,
         build=_in_mib,
         judge=_in_mib_judged,
+        mode="guard",
     ),
     Scenario(
         name="target-in-bytes",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from agent.core.facts.units import MIB_KIB, format_kib
+from sim_backend.stories.agents import NOBODY
 from sim_backend.stories.policy_agent import Decided
 from sim_backend.stories.scenario import Report, Sample, Scenario
 
@@ -28,17 +29,24 @@ class Row(NamedTuple):
 
 def answer(report: Report) -> str:
     """Whether the agent did well, in a sentence."""
-    failed = sum(not check.passed for check in report.checks)
-    if not failed:
-        return f"agent {report.agent} passed all {len(report.checks)} checks of this scenario."
-    return f"agent {report.agent} failed {failed} of the {len(report.checks)} checks."
+    failed, all_checks = sum(not check.passed for check in report.checks), len(report.checks)
+    if report.agent == NOBODY:
+        result = f"{failed} of the {all_checks} checks fail" if failed else "every check passes"
+        return f"without the agent {result}."
+    if failed:
+        return f"the agent in mode {report.agent} failed {failed} of the {all_checks} checks."
+    return f"the agent in mode {report.agent} passed all {all_checks} checks."
+
+
+def _who(agent: str) -> str:
+    return "nobody acts" if agent == NOBODY else f"the agent acts in mode {agent}"
 
 
 def report_rows(scenario: Scenario, report: Report, width: int) -> Iterator[Row]:
     """What happened, below the answer, for a screen of that width."""
     yield Row("  Scenario      ", f"{scenario.name}: {scenario.summary}")
     yield Row("  A good agent  ", scenario.good_agent)
-    yield Row("  This run      ", f"agent {report.agent}, seed {report.seed}")
+    yield Row("  This run      ", f"{_who(report.agent)}, seed {report.seed}")
     yield Row("", "")
     narrow = width < _NARROW
     if narrow:
@@ -97,6 +105,7 @@ def scenario_object(scenario: Scenario) -> dict[str, Any]:
         "name": scenario.name,
         "summary": scenario.summary,
         "good_agent": scenario.good_agent,
+        "mode": scenario.mode,
         "duration_s": scenario.duration_s,
     }
 

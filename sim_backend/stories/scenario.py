@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from agent.core.policy.settings import Mode
 from sim_backend.clock import Clock
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.machine import Happening
@@ -119,7 +120,8 @@ class Scenario:
     """A named story.
 
     build: makes the stage and plans the story on its clock.  judge: looks at the stage when the
-    story is over.  show_at_s: the moment at which the domain is worth a look.
+    story is over.  show_at_s: the moment at which the domain is worth a look.  mode: that of the
+    daemon which the story is about.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Scenario:
     show_at_s: float
     build: Build
     judge: Judge
+    mode: Mode = "follow"
 
     def domain(self, seed: int = 0) -> SimulatedDomain:
         """The guest at its telling moment, without an agent; its clock can go on."""

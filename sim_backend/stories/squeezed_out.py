@@ -132,6 +132,7 @@ SCENARIOS: Final = (
         show_at_s=12.0,
         build=_below,
         judge=_below_judged,
+        mode="guard",
     ),
     Scenario(
         name="leak",
@@ -150,6 +151,7 @@ SCENARIOS: Final = (
         show_at_s=20.0,
         build=_burst,
         judge=_burst_judged,
+        mode="guard",
     ),
     Scenario(
         name="sudden-allocation",

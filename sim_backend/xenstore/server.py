@@ -9,7 +9,7 @@
         server.step(timeout_s=None)
 
 `fileno` is readable whenever `step` has something to do, so that a server fits into a larger
-loop; `threaded.ServerThread` is for those who have none.
+loop.
 """
 
 from __future__ import annotations

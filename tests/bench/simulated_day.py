@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 
-from sim_backend.stories.agents import Agent, NoAgent, ReferenceAgent
-from sim_backend.stories.fleet import Fleet, FleetPlan
 from tests.bench.rows import Row
+from tests.support.fleet import Fleet, FleetPlan
 
 DAY_S = 86400.0
 HOUR_S = 3600.0
@@ -23,7 +21,7 @@ DAY_LIMIT_S = 1.0
 FLEET_LIMIT_S = 60.0
 
 
-def measure(title: str, plan: FleetPlan, agent: Callable[[], Agent], for_s: float) -> float:
+def measure(title: str, plan: FleetPlan, agent: str, for_s: float) -> float:
     """Processor seconds of one run, printed with its ratios."""
     start_s = time.process_time()
     result = Fleet(plan, agent).run(for_s)
@@ -37,9 +35,9 @@ def measure(title: str, plan: FleetPlan, agent: Callable[[], Agent], for_s: floa
 
 
 def processor_s(plan: FleetPlan, for_s: float) -> float:
-    """Processor seconds of one run with the reference agent."""
+    """Processor seconds of one run with the agent in mode follow."""
     start_s = time.process_time()
-    Fleet(plan, ReferenceAgent).run(for_s)
+    Fleet(plan, "follow").run(for_s)
     return time.process_time() - start_s
 
 
@@ -60,9 +58,9 @@ def main() -> int:
     guests = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     one = FleetPlan(guests=1, resolution_s=0.05)
     many = FleetPlan(guests=guests)
-    measure("a day of one guest, nobody looks", one, NoAgent, DAY_S)
-    day_s = measure("a day of one guest, a look each 10 s", one, ReferenceAgent, DAY_S)
-    fleet_s = measure(f"an hour of {guests} guests, a look each 10 s", many, ReferenceAgent, HOUR_S)
+    measure("a day of one guest, nobody looks", one, "none", DAY_S)
+    day_s = measure("a day of one guest, a look each 10 s", one, "follow", DAY_S)
+    fleet_s = measure(f"an hour of {guests} guests, a look each 10 s", many, "follow", HOUR_S)
     return 0 if day_s < DAY_LIMIT_S and fleet_s < FLEET_LIMIT_S else 1
 
 

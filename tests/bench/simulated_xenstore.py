@@ -19,10 +19,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from statistics import median
 
-from sim_backend.xenstore.layouts import GuestConfig, seed_libxl_domain
 from sim_backend.xenstore.server import Server
 from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
+from tests.support.simulated_xenstore import libxl_guest
 from tests.support.xenstored import libxl_tree
 from tests.support.xenstored.daemon import Xenstored, XenstoredMissing
 from tests.support.xenstored.raw_client import RawClient
@@ -72,7 +72,7 @@ def rate(client: RawClient, work: Work, requests: int) -> float:
 def in_process(requests: int) -> dict[str, float]:
     """Operations per second of the store alone."""
     store = Store()
-    seed_libxl_domain(store, GuestConfig(5, 524288, 1048576))
+    libxl_guest(store)
     dom0, guest = Session(store), Session(store, 5)
     guest.watch("memory/target", "t")
 

@@ -36,6 +36,16 @@ def test_a_run_says_that_it_is_simulated_and_what_happened(
     assert "FAILED" not in shown
 
 
+@pytest.mark.parametrize(("name", "mode"), [("leak", "follow"), ("burst", "guard")])
+def test_the_agent_acts_in_the_mode_that_the_story_is_about_unless_told_otherwise(
+    name: str, mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", name]) == 0
+    assert f"the agent acts in mode {mode}" in capsys.readouterr().out
+    assert main(["simulate", name, "--agent", "self"]) == 0
+    assert "the agent acts in mode self" in capsys.readouterr().out
+
+
 def test_a_failed_check_is_exit_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "down-below-working-set", "--agent", "none"]) == 1
     shown = capsys.readouterr().out
@@ -79,7 +89,7 @@ def test_a_plot_is_written_as_svg(tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (["simulate"], 64, "--list"),
         (["simulate", "ballon-up"], 64, "balloon-up"),
-        (["simulate", "balloon-up", "--agent", "gard"], 64, "guard"),
+        (["simulate", "balloon-up", "--agent", "foo"], 64, "none, observe, follow, guard, self"),
         (["simulate", "balloon-up", "--seed", "x"], 64, "x"),
         (["simulate", "balloon-up", "--plot", "/no/such/folder/x.svg"], 73, "Cannot write"),
         (["simulate", "balloon-up", "--plot", "x.png"], 64, "name the file x.svg"),

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.act import ActDeniedError, online_block, set_target_kib
-from agent.sources.domain import ActRefusedError
+from agent.act import ActDeniedError, ActRefusedError, online_block, set_target_kib
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import TARGET_FILE
 

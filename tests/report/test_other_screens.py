@@ -21,7 +21,7 @@ from agent.report.simulate_text import simulate_lines
 from agent.report.status_text import reminder_lines, short_status_lines
 from agent.report.styled import Line, line, plain
 from sim_backend.stories import catalogue
-from sim_backend.stories.agents import AGENTS
+from sim_backend.stories.agents import agent
 from sim_backend.stories.report_text import answer, report_rows
 from tests.support.captured import assessed
 
@@ -62,9 +62,9 @@ def a_dead_daemon(width: int) -> list[Line]:
     return explain_lines(record, NOW_S, width)
 
 
-def simulated(name: str, agent: str) -> Callable[[int], list[Line]]:
+def simulated(name: str, who: str) -> Callable[[int], list[Line]]:
     scenario = catalogue.load(name)
-    report = scenario.run(0, AGENTS[agent]())
+    report = scenario.run(0, agent(who))
 
     def screen(width: int) -> list[Line]:
         rows = report_rows(scenario, report, width)
@@ -81,7 +81,7 @@ def checked(name: str) -> list[Line]:
 SCREENS: Final[dict[str, Callable[[int], list[Line]]]] = {
     "explain": explained,
     "explain-dead": a_dead_daemon,
-    "simulate-passed": simulated("leak", "reference"),
+    "simulate-passed": simulated("leak", "follow"),
     "simulate-failed": simulated("down-below-working-set", "none"),
     "status-short": lambda width: short_status_lines(assessed("pvh-512-1024/memset-768"), width),
     "status-short-stuck": lambda width: short_status_lines(assessed(STUCK), width),

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.core.facts.kernel_release import parse_kernel_release
+from agent.core.facts.memory_options import memory_options
 from agent.core.facts.untrusted import parse_decimal as untrusted_decimal
 from agent.core.facts.untrusted import parse_signed_decimal
 from agent.sources.boot_record import parse_boot_record
 from agent.sources.daemon_status import parse_daemon_record, parse_published_domid
 from agent.sources.firmware_memmap import parse_type
 from agent.sources.iomem import parse_iomem
-from agent.sources.kernel import memory_options, parse_switch, parse_uptime
+from agent.sources.kernel import parse_switch, parse_uptime
 from agent.sources.kernel_complaints import parse_kernel_complaints
 from agent.sources.kernel_config import parse_kernel_config
 from agent.sources.kernel_log import parse_kernel_log

@@ -6,14 +6,77 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import TypeVar
 
+from sim_backend.clock import Clock
+from sim_backend.guest.config import GuestConfig
 from sim_backend.guest.store import DomainStore
+from sim_backend.host.libxl import Libxl
+from sim_backend.hypervisor import Host
 from sim_backend.published.store import StoreMirror
+from sim_backend.xenstore.server import Server
 from sim_backend.xenstore.store import Store
-from sim_backend.xenstore.threaded import ServerThread
 from tests.support.xenstored.raw_client import RawClient
+
+_T = TypeVar("_T")
+
+
+def libxl_guest(store: Store, domid: int = 5, name: str = "guest") -> None:
+    """A guest of 512 MiB, of 1024 at most, as `xl create` makes it, introduced to that store."""
+    domain = Libxl(Clock(), Host()).create(GuestConfig(name=name), domid=domid)
+    StoreMirror(store, domid, domain.store)
+
+
+class ServerThread:
+    """Serves until the `with` block ends; what touches store or server goes through `call`."""
+
+    def __init__(self, store: Store) -> None:
+        self.server = Server(store)
+        self._over = False
+        self._thread = threading.Thread(target=self._run, name="xenstore", daemon=True)
+
+    def call(self, action: Callable[[], _T]) -> _T:
+        """Do `action` in the server's thread and give what it returns, or raise what it raises."""
+        done = threading.Event()
+        results: list[_T] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                results.append(action())
+            except BaseException as error:  # noqa: BLE001 - it is the caller's
+                errors.append(error)
+            done.set()
+
+        self.server.post(run)
+        done.wait()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    def __enter__(self) -> ServerThread:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.server.post(self._end)
+        self._thread.join()
+        self.server.close()
+
+    def _end(self) -> None:
+        self._over = True
+
+    def _run(self) -> None:
+        while not self._over:
+            self.server.step(None)
 
 
 class SimulatedGuest:
@@ -42,7 +105,7 @@ class SimulatedXenstored:
         self.thread = ServerThread(Store())
         self.thread.server.listen(self.path, 0)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> SimulatedXenstored:
         self.thread.__enter__()
         return self
 

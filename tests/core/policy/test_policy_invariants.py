@@ -10,6 +10,7 @@ I7  mode observe writes nothing.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -75,7 +76,7 @@ def plan(story: Story, when_s: float, kind: str, value: Any) -> None:
     taken = [0]
 
     def refuse() -> None:
-        domain.write_refusal = "a fault" if value else None
+        domain.write_refusal = errno.EIO if value else None
 
     def fill() -> None:
         taken[0] += domain.host.take_for_another(1 << 40)

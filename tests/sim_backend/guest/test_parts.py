@@ -14,8 +14,7 @@ from sim_backend.guest.config import MIB
 from sim_backend.guest.memory import GuestMemory, Workload
 from sim_backend.guest.pressure import PressureGauge
 from sim_backend.guest.store import DomainStore
-from sim_backend.stories.agents import AGENTS, NoAgent, ReferenceAgent
-from sim_backend.stories.fleet import Fleet, FleetPlan
+from tests.support.fleet import Fleet, FleetPlan
 
 
 @given(st.lists(st.integers(0, 20), max_size=30))
@@ -112,10 +111,8 @@ def test_a_demand_that_cannot_be_met_ends_with_a_kill() -> None:
     assert memory.stall_share == 0
 
 
-@pytest.mark.parametrize("agent", [NoAgent, ReferenceAgent])
-def test_a_fleet_shares_its_host_and_loses_no_page(
-    agent: type[NoAgent] | type[ReferenceAgent],
-) -> None:
+@pytest.mark.parametrize("agent", ["none", "follow"])
+def test_a_fleet_shares_its_host_and_loses_no_page(agent: str) -> None:
     plan = FleetPlan(guests=25)
     result = Fleet(plan, agent, seed=3).run(900.0)
     assert result.pages_accounted
@@ -127,7 +124,7 @@ def test_a_fleet_shares_its_host_and_loses_no_page(
 
 @pytest.mark.parametrize("name", ["observe", "follow", "guard", "self"])
 def test_a_fleet_may_have_the_daemons_own_logic_in_each_guest(name: str) -> None:
-    result = Fleet(FleetPlan(guests=8), AGENTS[name], seed=5).run(600.0)
+    result = Fleet(FleetPlan(guests=8), name, seed=5).run(600.0)
     assert result.pages_accounted
     assert result.alive == 8
     assert result.ticks >= 8 * 59

@@ -12,7 +12,6 @@ from agent.gather import gather
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.key_store import CapturedKeys
 from sim_backend.clock import Clock
-from sim_backend.guest.capture import write_capture
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.kernel_images import image_of
@@ -24,6 +23,7 @@ from sim_backend.host.xapi import Xapi
 from sim_backend.hypervisor import Host
 from sim_backend.stories.catalogue import load, scenario_names
 from tests.sim_backend.guests import LAB
+from tests.support.simulated_capture import write_capture
 
 ORIGIN = Origin("capture", "here")
 

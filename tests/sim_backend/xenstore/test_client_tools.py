@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import pyxs
 
-from sim_backend.xenstore.layouts import GuestConfig, seed_libxl_domain
-from tests.support.simulated_xenstore import SimulatedXenstored
+from tests.support.simulated_xenstore import SimulatedXenstored, libxl_guest
 from tests.support.xenstored.daemon import REPOSITORY
 
 TOOLS = Path(
@@ -27,9 +26,7 @@ TARGET = f"{BASE}/memory/target"
 def simulated() -> Iterator[SimulatedXenstored]:
     with SimulatedXenstored() as found:
         store = found.thread.server.store
-        found.thread.call(
-            lambda: seed_libxl_domain(store, GuestConfig(5, 524288, 1048576, name="tools"))
-        )
+        found.thread.call(lambda: libxl_guest(store, name="tools"))
         found.introduce(5)
         yield found
 

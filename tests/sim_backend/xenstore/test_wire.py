@@ -5,18 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim_backend.xenstore import packets
-from sim_backend.xenstore.layouts import GuestConfig, seed_libxl_domain
 from sim_backend.xenstore.packets import Packet, PacketReader
 from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
 from sim_backend.xenstore.wire import Connection
+from tests.support.simulated_xenstore import libxl_guest
 
 TARGET = "/local/domain/5/memory/target"
 
 
 def guest_store() -> Store:
     store = Store()
-    seed_libxl_domain(store, GuestConfig(5, 524288, 1048576))
+    libxl_guest(store)
     return store
 
 

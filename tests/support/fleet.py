@@ -8,7 +8,6 @@ from the seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -18,7 +17,7 @@ from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.host.libxl import Libxl
 from sim_backend.hypervisor import Host
-from sim_backend.stories.agents import Agent, NoAgent
+from sim_backend.stories.agents import NOBODY, Agent, agent
 
 XEN_KIB: Final = 256 * MIB
 SPARE_KIB: Final = 96 * MIB  # what the balancer leaves to a guest beside what it uses
@@ -53,9 +52,7 @@ class FleetPlan:
 class Fleet:
     """The guests of one host."""
 
-    def __init__(
-        self, plan: FleetPlan, make_agent: Callable[[], Agent] = NoAgent, seed: int = 0
-    ) -> None:
+    def __init__(self, plan: FleetPlan, agent_name: str = NOBODY, seed: int = 0) -> None:
         self.plan = plan
         self.clock = Clock(seed)
         self.host = Host(plan.guests * plan.host_kib_per_guest + XEN_KIB, XEN_KIB)
@@ -68,7 +65,7 @@ class Fleet:
                 config, domid=number, resolution_s=plan.resolution_s, settle=False
             )
             self.guests.append(domain)
-            self._attend(domain, make_agent())
+            self._attend(domain, agent(agent_name))
             self._stir(domain)
         self.clock.every(plan.balance_each_s, self._balance)
 
@@ -87,11 +84,11 @@ class Fleet:
             pages_accounted=self.host.accounted_pages() == self.host.total_pages,
         )
 
-    def _attend(self, domain: SimulatedDomain, agent: Agent) -> None:
+    def _attend(self, domain: SimulatedDomain, who: Agent) -> None:
         def tick() -> None:
             if domain.alive:
                 self.ticks += 1
-                agent.tick(domain)
+                who.tick(domain)
                 self.clock.after(self.plan.tick_s, tick)
 
         self.clock.after(self.clock.rng.random() * self.plan.tick_s, tick)
