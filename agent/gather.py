@@ -18,9 +18,9 @@ from agent.sources.host_wishes import read_host
 from agent.sources.hypervisor import domain_type, read_hypervisor
 from agent.sources.iomem import read_iomem
 from agent.sources.kernel_log import read_kernel_log
-from agent.sources.meminfo import read_meminfo_lean
+from agent.sources.meminfo import read_meminfo
 from agent.sources.memory_blocks import read_memory_blocks
-from agent.sources.outcome import DENIED, HIDDEN, Outcome, Statuses
+from agent.sources.outcome import DENIED, HIDDEN, Statuses
 from agent.sources.pressure import read_pressure
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import read_xen_memory
@@ -39,12 +39,10 @@ def gather(
     store: KeyStore,
     origin: Origin,
     sleep: Callable[[float], None] | None = None,
-    read_memory: Callable[[SystemRoot], Outcome[MemoryReading]] = read_meminfo_lean,
 ) -> Snapshot:
     """One snapshot of the domain below `root`.
 
     `sleep` (seconds) allows to watch a moving balloon for a moment; leave it out for a capture.
-    `read_memory`: how /proc/meminfo is read.
 
     Raises:
         NotXenError: nothing below `root` speaks of Xen.  All else degrades, by source.
@@ -56,7 +54,7 @@ def gather(
     took = Statuses(statuses)
     firmware_map = took.take("firmware-map", read_firmware_memmap(root))
     iomem = took.take("iomem", read_iomem(root))
-    memory = took.take("meminfo", read_memory(root))
+    memory = took.take("meminfo", read_meminfo(root))
     zones = took.take("zoneinfo", read_zoneinfo(root))
     pressure = took.take("pressure", read_pressure(root))
     blocks = took.take("memory-blocks", read_memory_blocks(root))

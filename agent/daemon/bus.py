@@ -12,7 +12,7 @@ import os
 from typing import Final
 
 from agent.core.facts.snapshot import HostWishes
-from agent.core.facts.untrusted import excerpt, parse_decimal
+from agent.core.facts.untrusted import excerpt, parse_kib
 from agent.sources.host_wishes import HostFacts, read_host
 from agent.sources.outcome import ABSENT, OK, malformed
 from agent.sources.xenstore.errors import XenstoreError, XenstoreLost, XenstoreUnreachable
@@ -125,7 +125,7 @@ class Bus:
         except XenstoreError as error:
             self._note_target(None, None, status_of_error(error))
             return
-        judged = parse_decimal(raw)
+        judged = parse_kib(raw)
         if judged.value is None:
             self._note_target(None, excerpt(raw), malformed(judged.why))
         else:

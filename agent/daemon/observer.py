@@ -17,7 +17,7 @@ from agent.gather import gather
 from agent.sources import kernel
 from agent.sources.firmware_memmap import read_firmware_memmap
 from agent.sources.host_wishes import HostFacts
-from agent.sources.meminfo import read_meminfo_lean
+from agent.sources.meminfo import read_meminfo
 from agent.sources.memory_blocks import read_memory_blocks
 from agent.sources.outcome import Statuses
 from agent.sources.pressure import read_pressure
@@ -46,7 +46,7 @@ class Observer:
         """
         before = self._last
         if before is None:
-            before = gather(self._root, NoKeys(), self._origin, read_memory=read_meminfo_lean)
+            before = gather(self._root, NoKeys(), self._origin)
         snapshot = self._refreshed(before, bus, now_s, quickly=quickly)
         self._last = snapshot
         return snapshot
@@ -65,7 +65,7 @@ class Observer:
         took = Statuses(statuses)
         snapshot = before._replace(
             balloon=self._with_motion(balloon, known, now_s),
-            memory=took.take("meminfo", read_meminfo_lean(self._root)),
+            memory=took.take("meminfo", read_meminfo(self._root)),
             pressure=took.take("pressure", read_pressure(self._root)),
             uptime_s=took.take("uptime", kernel.read_uptime(self._root)),
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from agent.core.facts.bounds import is_size
 from agent.core.facts.snapshot import BootRecord
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import SystemRoot
@@ -53,7 +54,7 @@ def read_boot_record(root: SystemRoot) -> Outcome[BootRecord]:
 
 def _size(fields: dict[str, object], name: str) -> int:
     value = fields.get(name)
-    if type(value) is not int or not 0 <= value < 1 << 64:
+    if type(value) is not int or not is_size(value):
         raise MalformedError(f"{name} is not a size")
     return value
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from agent.core.facts.bounds import LARGEST_DOMID, LARGEST_KIB, LARGEST_TIME_S
 from agent.core.facts.daemon_record import DaemonRecord, RecordedDecision
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 
 FILE: Final = "run/balloon-agent/status.json"
+_LARGEST_COUNT: Final = (1 << 32) - 1
 
 
 def parse_published_domid(text: str) -> int:
@@ -31,7 +33,7 @@ def parse_published_domid(text: str) -> int:
         domid = json.loads(text)["domain"]["domid"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise MalformedError("no status object with a domid") from None
-    if type(domid) is not int or not 0 <= domid < 1 << 16:
+    if type(domid) is not int or not 0 <= domid <= LARGEST_DOMID:
         raise MalformedError("its domid is no number")
     return domid
 
@@ -51,8 +53,8 @@ def parse_daemon_record(text: str) -> DaemonRecord:
         daemon = json.loads(text)["daemon"]
         return DaemonRecord(
             mode=_word(daemon, "mode"),
-            pid=_number(daemon, "pid"),
-            written_s=_number(daemon, "written"),
+            pid=_number(daemon, "pid", _LARGEST_COUNT),
+            written_s=_number(daemon, "written", LARGEST_TIME_S),
             stopped=daemon["stopped"] is True,
             banner=None if daemon["banner"] is None else _word(daemon, "banner"),
             decisions=tuple(_decision(entry) for entry in daemon["decisions"]),
@@ -68,7 +70,7 @@ def read_daemon_record(root: SystemRoot) -> Outcome[DaemonRecord]:
 
 def _decision(entry: Any) -> RecordedDecision:
     return RecordedDecision(
-        time_s=_number(entry, "time"),
+        time_s=_number(entry, "time", LARGEST_TIME_S),
         cause=_word(entry, "cause"),
         rule=_word(entry, "rule"),
         sentence=_word(entry, "sentence"),
@@ -76,7 +78,7 @@ def _decision(entry: Any) -> RecordedDecision:
         target_kib=_optional(entry, "target_kib"),
         block=_optional(entry, "block"),
         outcome=_word(entry, "outcome"),
-        times=_number(entry, "count"),
+        times=_number(entry, "count", _LARGEST_COUNT),
         host_target_kib=_optional(entry.get("numbers", {}), "host_target_kib"),
     )
 
@@ -89,11 +91,11 @@ def _word(fields: Any, name: str) -> str:
 
 
 def _optional(fields: Any, name: str) -> int | None:
-    return None if fields.get(name) is None else _number(fields, name)
+    return None if fields.get(name) is None else _number(fields, name, LARGEST_KIB)
 
 
-def _number(fields: Any, name: str) -> int:
+def _number(fields: Any, name: str, largest: int) -> int:
     value = fields[name]
-    if type(value) is not int or not 0 <= value < 1 << 64:
+    if type(value) is not int or not 0 <= value <= largest:
         raise ValueError(name)
     return value

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.facts.memory_map import MemoryMap, Region, memory_map
-from agent.sources.numbers import parse_hex, shown
+from agent.sources.numbers import is_number, parse_hex, shown
 from agent.sources.outcome import OK, MalformedError, Outcome, malformed
 from agent.sources.system_root import SystemRoot
 
@@ -43,7 +43,7 @@ def read_firmware_memmap(root: SystemRoot) -> Outcome[MemoryMap]:
     names = root.names(DIRECTORY)
     if names.value is None:
         return Outcome(None, names.status)
-    numbers = sorted(int(name) for name in names.value if name.isascii() and name.isdigit())
+    numbers = sorted(int(name) for name in names.value if is_number(name))
     if not numbers:
         return Outcome(None, malformed("no entries"))
     if len(numbers) > MOST_ENTRIES:

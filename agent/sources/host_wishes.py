@@ -16,6 +16,7 @@ import re
 from typing import NamedTuple
 
 from agent.core.facts import host_keys
+from agent.core.facts.bounds import LARGEST_DOMID
 from agent.core.facts.snapshot import HostWishes, Toolstack
 from agent.core.facts.untrusted import excerpt, parse_decimal
 from agent.sources.outcome import ABSENT, OK, malformed
@@ -59,14 +60,13 @@ def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
     statuses |= {f"xenstore.{key}": outcome.status for key, outcome in who.items()}
     reachable = OK in (present.status, *(outcome.status for outcome in who.values()))
     statuses["xenstore"] = OK if reachable else present.status
-    domid = who["domid"].value
     facts = HostFacts(
         wishes=HostWishes(
             **numbers, target_text=target_text, uncooperative="uncooperative" in names
         ),
         toolstack=_toolstack(names),
         name=_text(who["name"].value),
-        domid=parse_decimal(domid).value if domid is not None else None,
+        domid=_domid(who["domid"].value),
         uuid=_vm_uuid(who["vm"].value),
     )
     return facts, statuses
@@ -90,6 +90,11 @@ def _text(raw: bytes | None) -> str | None:
         return None
     text = raw[:255].decode("utf-8", "backslashreplace")
     return text if text.isprintable() else excerpt(raw)
+
+
+def _domid(raw: bytes | None) -> int | None:
+    number = None if raw is None else parse_decimal(raw).value
+    return number if number is not None and number <= LARGEST_DOMID else None
 
 
 def _vm_uuid(raw: bytes | None) -> str | None:

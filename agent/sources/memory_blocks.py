@@ -13,7 +13,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from agent.core.facts.bounds import LARGEST_ADDRESS
 from agent.core.facts.snapshot import MemoryBlocks
+from agent.core.facts.units import PAGE_BYTES
 from agent.sources.numbers import parse_hex
 from agent.sources.outcome import OK, Outcome, malformed, parsed
 from agent.sources.system_root import SystemRoot
@@ -35,8 +37,8 @@ def read_memory_blocks(root: SystemRoot) -> Outcome[MemoryBlocks]:
     names = root.names(DIRECTORY)
     if size.value is None or names.value is None:
         return Outcome(None, names.status if names.value is None else size.status)
-    if size.value == 0:
-        return Outcome(None, malformed("a block size of 0"))
+    if size.value % PAGE_BYTES or not 0 < size.value <= LARGEST_ADDRESS:
+        return Outcome(None, malformed(f"a block size of {size.value:#x}"))
     numbers = sorted(int(found[1]) for name in names.value if (found := _BLOCK.fullmatch(name)))
     if len(numbers) > MOST_BLOCKS:
         return Outcome(None, malformed(f"{len(numbers)} blocks, more than {MOST_BLOCKS}"))

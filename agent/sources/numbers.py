@@ -8,9 +8,12 @@ Every pattern is written for ASCII and a bounded length, so that garbage ends as
 from __future__ import annotations
 
 import re
+from typing import Final
 
+from agent.core.facts.bounds import is_size
 from agent.sources.outcome import MalformedError
 
+_MOST_NAME_DIGITS: Final = 10
 _DECIMAL = re.compile(r"[0-9]{1,20}\n?", re.ASCII)
 _HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{1,16})\n?", re.ASCII)
 
@@ -41,3 +44,20 @@ def parse_hex(text: str) -> int:
     if match is None:
         raise MalformedError(f"{shown(text)} is not a hexadecimal number")
     return int(match.group(1), 16)
+
+
+def parse_kib(text: str) -> int:
+    """A size that a machine could have.
+
+    Raises:
+        MalformedError: no number, or beyond that.
+    """
+    kib = parse_decimal(text)
+    if not is_size(kib):
+        raise MalformedError(f"{shown(text)} is more than a machine could have")
+    return kib
+
+
+def is_number(name: str) -> bool:
+    """Whether the name of a file is a process's or an entry's number (`²` is a digit to Python)."""
+    return len(name) <= _MOST_NAME_DIGITS and name.isascii() and name.isdigit()

@@ -13,6 +13,7 @@ import re
 from typing import Final, NamedTuple
 
 from agent.core.findings.examination import Processes
+from agent.sources.numbers import is_number
 from agent.sources.outcome import ABSENT, OK, Outcome
 from agent.sources.system_root import SystemRoot
 
@@ -58,7 +59,7 @@ def read_processes(root: SystemRoot) -> Outcome[Processes]:
     seen = False
     agents: dict[int, Stat] = {}
     thread_s: float | None = None
-    for number in [name for name in names.value if name.isdigit()][:MOST_PROCESSES]:
+    for number in [name for name in names.value if is_number(name)][:MOST_PROCESSES]:
         found = parse_stat(root.read(f"{DIRECTORY}/{number}/stat").value or "")
         if found is None:
             continue  # it ended meanwhile
@@ -88,7 +89,7 @@ def _stays(root: SystemRoot, number: str, stat: Stat) -> bool:
 
 def process_files(root: SystemRoot) -> list[str]:
     """The stat files of the known agents and of the balloon's thread, for a capture."""
-    paths = [f"{DIRECTORY}/{n}/stat" for n in root.names(DIRECTORY).value or () if n.isdigit()]
+    paths = [f"{DIRECTORY}/{n}/stat" for n in root.names(DIRECTORY).value or () if is_number(n)]
     wanted = AGENTS | {BALLOON_THREAD}
     found = [(path, parse_stat(root.read(path).value or "")) for path in paths[:MOST_PROCESSES]]
     return [path for path, stat in found if stat is not None and stat.name in wanted]

@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
+from agent.core.facts.bounds import LARGEST_ADDRESS, unwrapped
 from agent.core.facts.snapshot import BalloonReading
-from agent.sources.numbers import parse_decimal, parse_hex
+from agent.sources.numbers import parse_decimal, parse_hex, parse_kib
 from agent.sources.outcome import ABSENT, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
@@ -48,12 +49,38 @@ _ATTRIBUTES: Final = (
     "scrub_pages",
 )
 _OF_A_MOVE: Final = ("info/current_kb", "target_kb", "info/low_kb", "info/high_kb")
-_HEXADECIMAL: Final = frozenset(
-    {"schedule_delay", "max_schedule_delay", "retry_count", "max_retry_count"}
-)
+
 
 Numbers = dict[str, int | None]
 Motion = Literal["still", "moved", "unknown"]
+
+
+def parse_target_kib(text: str) -> int:
+    """The driver's target, below zero where its 64 bits have wrapped.
+
+    Raises:
+        MalformedError: no number.
+    """
+    return unwrapped(parse_decimal(text))
+
+
+def parse_target_bytes(text: str) -> int:
+    """As `parse_target_kib`.
+
+    Raises:
+        MalformedError: no number.
+    """
+    return unwrapped(parse_decimal(text), LARGEST_ADDRESS)
+
+
+_PARSERS: Final[Mapping[str, Callable[[str], int]]] = {
+    "info/current_kb": parse_kib,
+    "info/low_kb": parse_kib,
+    "info/high_kb": parse_kib,
+    "target_kb": parse_target_kib,
+    "target": parse_target_bytes,
+    "scrub_pages": parse_decimal,
+}  # the others print hexadecimal
 
 
 def read_xen_memory(
@@ -69,7 +96,7 @@ def read_xen_memory(
         return None, {"balloon": ABSENT}
     moving = False
     for _ in range(TRIES_FOR_A_QUIET_MOMENT if root.is_live or sleep else 1):
-        again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_decimal).value
+        again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_kib).value
         moving = again != numbers["info/current_kb"]
         if not moving:
             break
@@ -90,7 +117,7 @@ def refresh_xen_memory(
         return read_xen_memory(root)
     numbers, statuses = _read_once(root, _OF_A_MOVE)
     current = numbers["info/current_kb"]
-    again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_decimal).value
+    again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_kib).value
     if current is None or not (current == again == numbers["target_kb"]):
         return read_xen_memory(root)
     kept = {name: status for name, status in known_statuses.items() if name.startswith("balloon.")}
@@ -112,7 +139,7 @@ def _read_once(
     numbers: Numbers = {}
     statuses: dict[str, str] = {}
     for attribute in attributes:
-        parse = parse_hex if attribute in _HEXADECIMAL else parse_decimal
+        parse = _PARSERS.get(attribute, parse_hex)
         outcome: Outcome[int] = parsed(root.read(f"{DIRECTORY}/{attribute}"), parse)
         numbers[attribute] = outcome.value
         statuses[f"balloon.{attribute.rpartition('/')[2]}"] = outcome.status
@@ -127,7 +154,7 @@ def _watch(root: SystemRoot, numbers: Numbers, sleep: Callable[[float], None] | 
     if sleep is None:
         return "unknown"
     sleep(WATCH_FOR_MOTION_S)
-    again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_decimal).value
+    again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_kib).value
     return "still" if again == current else "moved"
 
 

@@ -3,6 +3,7 @@
 
     Node 0, zone    DMA32
       pages free     93654
+            low      344
             spanned  258048
             present  258048
             managed  110028
@@ -16,12 +17,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from agent.core.facts.bounds import LARGEST_KIB
 from agent.core.facts.snapshot import Zones
+from agent.core.facts.units import PAGE_KIB
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 
 FILE: Final = "proc/zoneinfo"
 
+_MOST_PAGES: Final = LARGEST_KIB // PAGE_KIB
+_LOW = re.compile(r"^ +low +([0-9]{1,18})$", re.ASCII | re.MULTILINE)
 _COUNT = re.compile(r"^ +(spanned|present|managed) +([0-9]{1,18})$", re.ASCII | re.MULTILINE)
 
 
@@ -35,9 +40,17 @@ def parse_zoneinfo(text: str) -> Zones:
     for name, count in _COUNT.findall(text):
         sums[name] = sums.get(name, 0) + int(count)
     try:
-        return Zones(sums["spanned"], sums["present"], sums["managed"])
+        zones = Zones(sums["spanned"], sums["present"], sums["managed"])
     except KeyError as missing:
         raise MalformedError(f"no {missing.args[0]!r} line in it") from None
+    if max(zones) > _MOST_PAGES:
+        raise MalformedError("more pages than a machine could have")
+    return zones
+
+
+def low_watermark_pages(text: str) -> int:
+    """The sum of all zones' low watermarks: what is free below them is not handed out lightly."""
+    return sum(map(int, _LOW.findall(text)))
 
 
 def read_zoneinfo(root: SystemRoot) -> Outcome[Zones]:

@@ -13,7 +13,8 @@ from typing import Any, Final
 from agent.core.facts.kernel_release import parse_kernel_release
 from agent.core.facts.memory_options import memory_options
 from agent.core.facts.untrusted import parse_decimal as untrusted_decimal
-from agent.core.facts.untrusted import parse_signed_decimal
+from agent.core.facts.untrusted import parse_kib as untrusted_kib
+from agent.core.facts.untrusted import parse_signed_decimal, parse_signed_kib
 from agent.sources.boot_record import parse_boot_record
 from agent.sources.daemon_status import parse_daemon_record, parse_published_domid
 from agent.sources.firmware_memmap import parse_type
@@ -23,11 +24,12 @@ from agent.sources.kernel_complaints import parse_kernel_complaints
 from agent.sources.kernel_config import parse_kernel_config
 from agent.sources.kernel_log import parse_kernel_log
 from agent.sources.meminfo import parse_meminfo
-from agent.sources.numbers import parse_decimal, parse_hex
+from agent.sources.numbers import parse_decimal, parse_hex, parse_kib
 from agent.sources.outcome import HiddenError, MalformedError
 from agent.sources.pressure import parse_pressure
 from agent.sources.processes import parse_stat
 from agent.sources.vmstat import parse_vmstat
+from agent.sources.xen_memory import parse_target_bytes, parse_target_kib
 from agent.sources.zoneinfo import parse_zoneinfo
 
 CORPUS: Final = Path(__file__).parents[1] / "corpus"
@@ -45,6 +47,7 @@ PARSERS: Final[dict[str, Callable[[bytes], Any]]] = {
     "decimal": _of_text(parse_decimal),
     "hex": _of_text(parse_hex),
     "iomem": _of_text(parse_iomem),
+    "kib": _of_text(parse_kib),
     "kernel_complaints": _of_text(parse_kernel_complaints),
     "kernel_config": _of_text(lambda text: parse_kernel_config(text, "boot/config")),
     "kernel_log": _of_text(parse_kernel_log),
@@ -56,8 +59,12 @@ PARSERS: Final[dict[str, Callable[[bytes], Any]]] = {
     "process_stat": _of_text(parse_stat),
     "published_domid": _of_text(parse_published_domid),
     "switch": _of_text(parse_switch),
+    "target_bytes": _of_text(parse_target_bytes),
+    "target_kib": _of_text(parse_target_kib),
     "untrusted": untrusted_decimal,
+    "untrusted_kib": untrusted_kib,
     "untrusted_signed": parse_signed_decimal,
+    "untrusted_signed_kib": parse_signed_kib,
     "uptime": _of_text(parse_uptime),
     "vmstat": _of_text(parse_vmstat),
     "zoneinfo": _of_text(parse_zoneinfo),

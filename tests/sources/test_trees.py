@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from agent.core.facts.snapshot import Origin
@@ -16,7 +15,6 @@ from agent.core.findings.assessment import assess
 from agent.gather import NotXenError, gather, lacks_privileges
 from agent.sources.firmware_memmap import MOST_ENTRIES, read_firmware_memmap
 from agent.sources.host_wishes import read_host
-from agent.sources.meminfo import read_meminfo
 from agent.sources.memory_blocks import MOST_BLOCKS, read_memory_blocks
 from agent.sources.outcome import Outcome
 from agent.sources.pressure import read_pressure
@@ -228,72 +226,6 @@ def refuse_with(number: int) -> Callable[..., int]:
         raise OSError(number, os.strerror(number))
 
     return refuse
-
-
-MEMINFO = "MemTotal:  456048 kB\nMemFree:  382568 kB\nCached: 1000 kB\nSwapTotal: 8 kB\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "available_kib"),
-    [
-        (MEMINFO + "MemAvailable: 324488 kB\n", 324488),
-        (MEMINFO.replace(" ", "\t") + "MemAvailable:\t324488 kB\n", 324488),
-    ],
-    ids=["usual", "tabs"],
-)
-def test_meminfo_is_read_whatever_its_spacing(
-    quick_path: Path, text: str, available_kib: int
-) -> None:
-    put(quick_path, "proc/meminfo", text)
-    found = read_meminfo(SystemRoot(str(quick_path))).value
-    assert found
-    assert (found.total_kib, found.available_kib, found.swap_total_kib) == (
-        456048, available_kib, 8,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("line", ["", "MemAvailable:    0 kB\n"], ids=["absent", "0"])
-def test_a_kernel_without_memavailable_gets_an_estimate(quick_path: Path, line: str) -> None:
-    if line and psutil.version_info < (5, 9, 5):
-        pytest.skip("psutil before 5.9.5 estimates only what is absent, not what is 0")
-    put(quick_path, "proc/meminfo", MEMINFO + line)
-    found = read_meminfo(SystemRoot(str(quick_path))).value
-    assert found
-    assert 0 < found.available_kib <= found.total_kib
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "\n", "MemTotal:\n", "MemTotal: many kB\n", "MemFree: 1 kB\n", "\0\0\0", "MemTotal 5 kB\n",
-     "MemTotal: 99999999999999999999999999 kB\nMemFree: -1 kB\n", "x" * 60000, "\xff\xfe"],
-)  # fmt: skip
-def test_a_meminfo_that_psutil_cannot_read_is_malformed(quick_path: Path, text: str) -> None:
-    (quick_path / "proc").mkdir()
-    (quick_path / "proc" / "meminfo").write_bytes(text.encode("latin-1"))
-    found = read_meminfo(SystemRoot(str(quick_path)))
-    assert found.ok or found.status.startswith("malformed: ")
-    assert found.ok is (found.value is not None)
-    if found.value is not None:
-        assert found.value.total_kib > 0
-
-
-@pytest.mark.parametrize("damage", ["fifo", "symlink", "empty"])
-def test_the_estimate_never_waits_at_a_fifo_or_leaves_the_capture(
-    quick_path: Path, damage: str
-) -> None:
-    put(quick_path, "proc/meminfo", MEMINFO)
-    put(quick_path, "proc/zoneinfo", "")
-    DAMAGE[damage](quick_path / "proc/zoneinfo")
-    status = read_meminfo(SystemRoot(str(quick_path))).status
-    assert status.startswith("malformed: no MemAvailable in it")
-
-
-def test_psutil_reads_the_live_kernel_again_afterwards(quick_path: Path) -> None:
-    import psutil  # noqa: PLC0415 - as the source does
-
-    put(quick_path, "proc/meminfo", "MemTotal: many kB\n")
-    read_meminfo(SystemRoot(str(quick_path)))
-    assert psutil.PROCFS_PATH == "/proc"
 
 
 def test_memory_blocks_have_their_size_and_states(quick_path: Path) -> None:

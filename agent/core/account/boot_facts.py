@@ -24,7 +24,7 @@ from typing import Final, Literal, NamedTuple
 from agent.core.account.hot_added import hot_added_kib, hot_added_regions
 from agent.core.facts.memory_map import MemoryMap
 from agent.core.facts.snapshot import BalloonReading, DomainType, Snapshot
-from agent.core.facts.units import kib_to_pages, pages_to_kib
+from agent.core.facts.units import PAGE_KIB, kib_to_pages, pages_to_kib
 
 Method = Literal["boot-record", "kernel-log", "xapi-initial-target", "current-just-booted"]
 
@@ -89,7 +89,7 @@ def boot_facts(snapshot: Snapshot) -> BootFacts:
         return BootFacts(None, None, False, None)
     ram_kib, ram_exact = _boot_ram(snapshot, firmware_map)
     found = _populated_at_boot(snapshot, balloon)
-    if found is None:
+    if found is None or found[0] < PAGE_KIB:
         return BootFacts(None, ram_kib, ram_exact, None)
     populated_kib, method, exact = found
     released_pages = snapshot.boot_log.released_pages if snapshot.boot_log else 0

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from agent.core.boot.verdict import LOWMEM_32BIT_KIB
 from agent.core.facts.kernel_release import KernelRelease
-from agent.core.facts.memory_map import FOUR_GIB, MemoryMap, Span
+from agent.core.facts.memory_map import FOUR_GIB, MemoryMap, Span, merge_spans
 from agent.core.facts.snapshot import DomainType, is_pv
 from agent.core.facts.units import GIB_KIB, KIB, MIB_KIB, PAGE_BYTES, PAGE_KIB
 
@@ -158,10 +158,10 @@ def struct_pages_kib(firmware: MemoryMap, *, bits: int = 64) -> int:
 def section_pages(spans: Iterable[Span]) -> int:
     """Pages of all 128 MiB sections that the spans touch."""
     size = SECTION_PAGES * PAGE_BYTES
-    sections: set[int] = set()
-    for span in spans:
-        sections.update(range(span.start // size, -(-span.stop // size)))
-    return len(sections) * SECTION_PAGES
+    touched = merge_spans(
+        Span(span.start // size, -(-span.stop // size)) for span in spans if span.stop > span.start
+    )
+    return sum(sections.stop - sections.start for sections in touched) * SECTION_PAGES
 
 
 def p2m_kib(pages: int, *, bits: int = 64) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.core.facts.untrusted import Untrusted, parse_decimal, parse_signed_decimal
+from agent.core.facts.untrusted import Untrusted, parse_kib, parse_signed_kib
 
 NUMBERS: Final = {
     "target": "target_kib",
@@ -27,4 +27,4 @@ _SIGNED: Final = frozenset({"videoram", "memory-offset"})
 
 def judged(name: str, raw: bytes) -> Untrusted:
     """The number that memory/NAME holds, or why it is none."""
-    return (parse_signed_decimal if name in _SIGNED else parse_decimal)(raw)
+    return (parse_signed_kib if name in _SIGNED else parse_kib)(raw)

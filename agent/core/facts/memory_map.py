@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from agent.core.facts.bounds import LARGEST_ADDRESS
 from agent.core.facts.units import KIB, PAGE_BYTES
 
 SYSTEM_RAM: Final = "System RAM"
@@ -127,16 +128,19 @@ def merge_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
 def memory_map(regions: Sequence[Region], oddities: Sequence[str] = ()) -> MemoryMap:
     """A map of `regions` in the order they were read; what cannot be a range is left out.
 
-    Never raises: a range that ends before it starts or lies outside 64 bits is dropped and
-    flagged, overlapping and unordered ones are kept and flagged.
+    Never raises: a range that ends before it starts, lies outside 64 bits, or is RAM that no
+    machine can address is dropped and flagged; overlapping and unordered ones are kept and flagged.
     """
     found = list(oddities)
     sound: list[Region] = []
     for region in regions:
-        if 0 <= region.start <= region.end < ADDRESS_LIMIT:
-            sound.append(region)
+        where = f"entry {region.start:#x}-{region.end:#x}"
+        if not 0 <= region.start <= region.end < ADDRESS_LIMIT:
+            found.append(f"{where} is no range, left out")
+        elif region.kind == SYSTEM_RAM and region.end >= LARGEST_ADDRESS:
+            found.append(f"{where} is more RAM than a machine can address, left out")
         else:
-            found.append(f"entry {region.start:#x}-{region.end:#x} is no range, left out")
+            sound.append(region)
     ordered = tuple(sorted(sound))
     reach = -1
     for region in ordered:

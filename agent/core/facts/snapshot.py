@@ -109,7 +109,11 @@ class HostWishes(NamedTuple):
 
 
 class MemoryReading(NamedTuple):
-    """What the kernel's allocator has, from /proc/meminfo; KiB."""
+    """What the kernel's allocator has, from /proc/meminfo; KiB.
+
+    Huge pages that were set aside count as used in MemAvailable; they can neither be swapped nor
+    given back by anybody but who set them aside.
+    """
 
     total_kib: int
     available_kib: int
@@ -117,6 +121,8 @@ class MemoryReading(NamedTuple):
     cached_kib: int = 0
     swap_total_kib: int = 0
     swap_free_kib: int = 0
+    hugepages_kib: int = 0
+    hugepages_free_kib: int = 0
 
 
 class Zones(NamedTuple):

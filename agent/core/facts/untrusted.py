@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from agent.core.facts.bounds import LARGEST_KIB
+
 MOST_DIGITS: Final = 20  # of 2**64 - 1
 LARGEST: Final = 2**64 - 1
 LARGEST_SIGNED: Final = 2**63 - 1
@@ -61,6 +63,22 @@ def parse_signed_decimal(raw: bytes) -> Untrusted:
     if sign < 0 and size.value == 0:
         return Untrusted(None, f"minus zero: {excerpt(raw)}")
     return Untrusted(sign * size.value, None)
+
+
+def parse_kib(raw: bytes) -> Untrusted:
+    """As `parse_decimal`, and no more KiB than a machine could have."""
+    return _bounded(parse_decimal(raw), raw)
+
+
+def parse_signed_kib(raw: bytes) -> Untrusted:
+    """As `parse_signed_decimal`, and on either side no more KiB than a machine could have."""
+    return _bounded(parse_signed_decimal(raw), raw)
+
+
+def _bounded(size: Untrusted, raw: bytes) -> Untrusted:
+    if size.value is not None and abs(size.value) > LARGEST_KIB:
+        return Untrusted(None, f"more than a machine could have: {excerpt(raw)}")
+    return size
 
 
 def excerpt(raw: bytes) -> str:

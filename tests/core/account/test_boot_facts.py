@@ -6,7 +6,9 @@ from __future__ import annotations
 import pytest
 
 from agent.core.account.boot_facts import JUST_BOOTED_S, boot_facts, uncounted_kib
+from agent.core.account.situation import understand
 from agent.core.facts.snapshot import BootRecord, Snapshot
+from agent.core.findings.assessment import judge
 from tests.support.snapshots import (
     DOM0_MAP,
     GIB,
@@ -131,3 +133,13 @@ def test_what_is_in_the_map_and_no_page_of_the_driver_depends_on_the_type() -> N
     assert uncounted_kib(guest_map(), "pvh") == 4
     assert uncounted_kib(HVM_MAP, "hvm") == 7
     assert uncounted_kib(DOM0_MAP, "dom0-pv") == 0
+
+
+@pytest.mark.parametrize("initial_kib", [0, 1, 2, 3])
+def test_a_guest_is_never_taken_to_have_started_with_nothing(initial_kib: int) -> None:
+    snapshot = a_pv_guest(
+        boot_log=None,
+        host={"initial_target_kib": initial_kib, "target_kib": 524288, "static_max_kib": 2097152},
+    )
+    assert boot_facts(snapshot).nr_pages is None
+    assert judge(understand(snapshot))

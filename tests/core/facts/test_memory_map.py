@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.facts.bounds import LARGEST_ADDRESS
 from agent.core.facts.memory_map import Region, Span, memory_map, merge_spans, whole_pages
 from tests.support.snapshots import DOM0_MAP, HVM_MAP, RAM, guest_map, ram_map
 
@@ -68,10 +69,19 @@ def test_ram_in_two_halves_is_never_more_than_ram_in_the_whole(
 
 
 def test_a_range_to_the_very_last_address_is_counted_to_the_last_byte() -> None:
-    found = ram_map((1 << 63, LAST_ADDRESS))
-    assert found.ram_kib == 1 << 53
-    assert found.top == 1 << 64
+    found = ram_map((1 << 51, LARGEST_ADDRESS - 1))
+    assert found.ram_kib == 1 << 41
+    assert found.top == LARGEST_ADDRESS
     assert found.oddities == ()
+
+
+@pytest.mark.parametrize("end", [LARGEST_ADDRESS, 1 << 60, LAST_ADDRESS])
+def test_ram_that_no_machine_can_address_is_left_out_and_said(end: int) -> None:
+    sound = Region(0x100000, 0x1FFFFF, RAM)
+    found = memory_map([sound, Region(0x200000, end, RAM), Region(1 << 50, end, "Reserved")])
+    assert found.ram_kib == 1024
+    assert [region.kind for region in found.regions] == [RAM, "Reserved"]
+    assert "more RAM than a machine can address" in found.oddities[0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every judgement has an answer for every snapshot, and every answer can be shown.
+
+BALLOON_AGENT_TOTAL_EXAMPLES=100000 looks longer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.core.account.situation import understand
+from agent.core.facts.snapshot import Snapshot
+from agent.core.findings.assessment import judge
+from agent.core.findings.diagnosis import diagnose
+from agent.core.findings.examination import Examination
+from agent.core.plan.target import advise
+from agent.core.policy.decide import decide
+from agent.core.policy.memory import EMPTY
+from agent.core.policy.settings import MODES, PolicySettings
+from agent.report.check_line import Threshold, Thresholds, check
+from agent.report.doctor_json import doctor_object
+from agent.report.doctor_text import doctor_lines
+from agent.report.memmap_json import memmap_object
+from agent.report.memmap_text import memmap_lines
+from agent.report.metrics_text import metrics_text
+from agent.report.plan_json import advice_object
+from agent.report.plan_text import advice_lines
+from agent.report.status_json import status_object
+from agent.report.status_text import status_lines
+from agent.report.styled import plain
+from tests.support.any_snapshot import ANY_SNAPSHOT, NUMBERS
+
+EXAMPLES = int(os.environ.get("BALLOON_AGENT_TOTAL_EXAMPLES", "60"))
+
+SHARE, SIZE = Threshold(percent=10.0), Threshold(65536)
+THRESHOLDS = Thresholds(SHARE, SIZE, SIZE, SHARE)
+
+
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(ANY_SNAPSHOT, ANY_SNAPSHOT, NUMBERS, st.sampled_from(MODES))
+def test_every_judgement_answers_for_every_snapshot(
+    snapshot: Snapshot, next_one: Snapshot, target_kib: int, mode: str
+) -> None:
+    situation = understand(snapshot)
+    assessment = judge(situation)
+    diagnosis = diagnose(Examination(situation, snapshot.sources))
+    check(assessment, THRESHOLDS)
+    for shown in (status_object(assessment), memmap_object(situation), doctor_object(diagnosis)):
+        json.dumps(shown, allow_nan=False)
+    plain(status_lines(assessment, 80))
+    plain(memmap_lines(situation, 80))
+    plain(doctor_lines(diagnosis, 80))
+    metrics_text(assessment)
+    advice = advise(situation, target_kib)
+    if advice is not None:
+        json.dumps(advice_object(advice, situation), allow_nan=False)
+        plain(advice_lines(advice, situation, 80))
+    policy = PolicySettings(mode=mode)  # type: ignore[arg-type]
+    memory = EMPTY
+    for moment_s, seen in ((1.0, situation), (30.0, understand(next_one)), (60.0, situation)):
+        _, memory = decide(seen, memory, policy, moment_s)
