@@ -3,8 +3,9 @@
 
 What drivers/xen/balloon.c does, per regime: `credit` is target less current; a positive credit is
 populated from the balloon 512 pages per hypercall, or, with an empty balloon, from hot-added
-sections; a negative one is taken from the guest's allocator.  Refusals double the delay, and
-newer kernels give up after `max_retry_count` of them and sleep until the credit changes.
+sections; a negative one is taken from the guest's allocator.  After each batch the worker looks at
+its target anew, so whoever changes it in between waits for one batch at most.  Refusals double the
+delay, and newer kernels give up after `max_retry_count` of them and sleep until the credit changes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ BATCH_PAGES: Final = 512  # PAGE_SIZE / sizeof(frame_list[0])
 CANCELLED_SLEEP_S: Final = 3600.0
 WAIT_POLL_S: Final = 1.0
 TIMER_RETRY_S: Final = 1.0
+WAKE_S: Final = 0.0001  # from wake_up() until a sleeping thread runs
 LEAST_DELAY_S: Final = 0.01  # max_schedule_delay can be set to 0: the kernel then spins
 
 State = Literal["done", "again", "wait", "cancelled"]
@@ -65,8 +67,7 @@ class BalloonDriver:
     """One guest's balloon driver.
 
     `add_sections` hot-adds that many pages and says whether it could; None when the kernel is
-    built without memory hotplug.  `resolution_s` is how much of the worker's time one event of
-    the simulation covers.
+    built without memory hotplug.
     """
 
     def __init__(
@@ -80,7 +81,6 @@ class BalloonDriver:
         add_sections: Callable[[int], bool] | None,
         pace: Pace,
         max_retry_count: int | None = None,
-        resolution_s: float = 0.05,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
         self._clock = clock
@@ -90,11 +90,11 @@ class BalloonDriver:
         self._memory = memory
         self._add_sections = add_sections
         self.pace = pace
-        self._resolution_s = resolution_s
         self._tell = tell
         self.stopped = False
         self._event: Event | None = None
         self._wake: Event | None = None
+        self._busy_until_s = clock.now_s  # the batch in hand is done then
         self._state: State = "done"
         self._slept_on_credit = 0
         self._slept_since_s = 0.0
@@ -225,9 +225,9 @@ class BalloonDriver:
         the thread runs.
         """
         if self._regime.engine != "thread":
-            self._plan(0.0)
+            self._plan(WAKE_S)
         elif self._wake is None or not self._wake.pending:
-            self._wake = self._clock.after(0.0, self._woken)
+            self._wake = self._clock.after(WAKE_S, self._woken)
 
     def _woken(self) -> None:
         asleep_on = 0 if self._state == "done" else self._slept_on_credit
@@ -240,31 +240,29 @@ class BalloonDriver:
             return
         if self._event is not None:
             self._event.cancel()
-        self._event = self._clock.after(delay_s, self._work)
+        due_s = max(self._clock.now_s + delay_s, self._busy_until_s)
+        self._event = self._clock.at(due_s, self._work)
 
     def _work(self) -> None:
-        """One stretch of the worker: batches until done, refused, or out of its time slice."""
-        spent_s = 0.0
-        while True:
-            credit = self.credit
-            state: State = self._state if self._regime.engine == "thread" else "done"
-            if credit > 0:
-                spent_s += self.pace.populate_s
-                state = self._populate(credit) if self.ballooned_pages else self._hot_add()
-            elif credit < 0:
-                spent_s += self.pace.release_s
-                state = self._inflate(-credit)
-            self._state = self._schedule(state)
-            if self._state != "done" or not self.credit or spent_s >= self._resolution_s:
-                break
-        self._sleep(spent_s)
+        """One round of the worker: a batch, which takes its time, or what it does instead."""
+        credit, took_s = self.credit, 0.0
+        state: State = self._state if self._regime.engine == "thread" else "done"
+        if credit > 0:
+            took_s = self.pace.populate_s
+            state = self._populate(credit) if self.ballooned_pages else self._hot_add()
+        elif credit < 0:
+            took_s = self.pace.release_s
+            state = self._inflate(-credit)
+        self._busy_until_s = self._clock.now_s + took_s
+        self._state = self._schedule(state)
+        self._sleep()
 
-    def _sleep(self, spent_s: float) -> None:
+    def _sleep(self) -> None:
         self._slept_on_credit = self.credit
         self._slept_since_s = self._clock.now_s
         if self._state == "done":
             if self.credit:
-                self._plan(spent_s)
+                self._plan(0.0)
         elif self._regime.engine == "timer":
             self._plan(TIMER_RETRY_S)
         elif self._state == "again":

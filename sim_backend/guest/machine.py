@@ -26,7 +26,11 @@ from sim_backend.guest.memory import GuestMemory
 from sim_backend.guest.store import DomainStore
 from sim_backend.hypervisor import Host, OutOfPodMemoryError, Reservation
 
-WATCH_LATENCY_S: Final = 0.03
+HEARS_S: Final = (0.0001, 0.002)
+"""From a write in xenstore until the kernel has the new target: an event channel, the xenwatch
+thread, one read."""
+HEARS_LATE_S: Final = (0.005, 0.06)
+"""The same in guests under software emulation, as the lab saw it."""
 UNPOPULATED_SINCE: Final = KernelRelease(5, 9)  # drivers/xen/unpopulated-alloc.c
 PRESSURE_TRIGGER_SINCE: Final = KernelRelease(5, 2)
 SETTLE_LIMIT_S: Final = 300.0
@@ -55,7 +59,6 @@ class Machine:
         domid: int,
         toolstack: Toolstack = "libxl",
         scenario: str = "unnamed",
-        resolution_s: float = 0.05,
         settle_watch: bool = True,
     ) -> None:
         self.clock = clock
@@ -74,8 +77,9 @@ class Machine:
         self.write_refusal: int | None = None  # the errno that writing target_kb ends with
         self.refused_writes = 0
         self.target_writes: list[tuple[float, int]] = []
-        self.listeners: list[Callable[[], None]] = []
-        self._resolution_s = resolution_s
+        self.host_listeners: list[Callable[[], None]] = []
+        self.stall_listeners: list[Callable[[], None]] = []
+        self.hears_s = HEARS_S
         self._next_watch_s = clock.now_s
         self._foreign_pages = 0
         self.reservation: Reservation = host.create(
@@ -214,7 +218,7 @@ class Machine:
             self.tell,
         )
         if self.config.image.release >= PRESSURE_TRIGGER_SINCE:
-            self.memory.on_stall = self._wake_listeners
+            self.memory.on_stall = self._stalled
         self.blocks = BlockTable(
             self.boot.map,
             self.config.image.auto_online,
@@ -229,7 +233,6 @@ class Machine:
             memory=self.memory,
             add_sections=self._hot_add if self.config.image.hotplug else None,
             pace=PACES[self.config.domain_type],
-            resolution_s=self._resolution_s,
             tell=self.tell,
         )
 
@@ -252,23 +255,23 @@ class Machine:
         return True
 
     def _store_changed(self, path: str) -> None:
-        """Something below memory/ changed; kernel and agent hear of it a moment later."""
-        due_s = self.clock.now_s + WATCH_LATENCY_S * (0.5 + self.clock.rng.random())
-        self._next_watch_s = max(self._next_watch_s, due_s)
-        self.clock.at(due_s, lambda: self._watch_fires(path))
-
-    def _watch_fires(self, path: str) -> None:
-        if not self.alive:
-            return
+        """Something below memory/ changed; the kernel hears of it a moment later."""
         if path in ("memory", "memory/target"):
+            due_s = self.clock.now_s + self.clock.rng.uniform(*self.hears_s)
+            self._next_watch_s = max(self._next_watch_s, due_s)
+            self.clock.at(due_s, self._watch_fires)
+        for listener in tuple(self.host_listeners):
+            listener()
+
+    def _watch_fires(self) -> None:
+        if self.alive:
             self.driver.host_wrote_target(
                 self.store.read("memory/target"),
                 self.store.read("memory/static-max"),
                 self.store.read("memory/memory_static_max"),
             )
-        self._wake_listeners()
 
-    def _wake_listeners(self) -> None:
-        """The host wrote, or memory is short: who waits for either looks."""
-        for listener in tuple(self.listeners):
+    def _stalled(self) -> None:
+        """Programs wait for memory: the pressure trigger fires."""
+        for listener in tuple(self.stall_listeners):
             listener()

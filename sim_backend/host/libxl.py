@@ -55,7 +55,6 @@ class Libxl:
         *,
         domid: int | None = None,
         scenario: str = "unnamed",
-        resolution_s: float = 0.05,
         settle: bool = True,
     ) -> SimulatedDomain:
         """Build and boot a guest; with `settle`, wait until its balloon is where it belongs.
@@ -76,7 +75,6 @@ class Libxl:
             domid=number,
             toolstack=self.name,
             scenario=scenario,
-            resolution_s=resolution_s,
         )
         self.domains[number] = domain
         if settle:

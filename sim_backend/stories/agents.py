@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from agent.core.policy.settings import MODES, PolicySettings
 from sim_backend.guest.domain import SimulatedDomain
-from sim_backend.stories.policy_agent import PolicyAgent
+from sim_backend.stories.policy_agent import Cause, PolicyAgent
 
 NOBODY: Final = "none"
 AGENTS: Final[tuple[str, ...]] = (NOBODY, *MODES)
@@ -21,7 +21,7 @@ class Agent(Protocol):
         """What reports call it."""
         ...
 
-    def tick(self, domain: SimulatedDomain) -> float:
+    def tick(self, domain: SimulatedDomain, cause: Cause) -> float:
         """Look, perhaps act; the longest time in seconds until the next look.
 
         It is called earlier when the host writes below memory/, and when programs lost 200 ms
@@ -35,7 +35,7 @@ class NoAgent:
 
     name = NOBODY
 
-    def tick(self, domain: SimulatedDomain) -> float:  # noqa: ARG002 - the interface
+    def tick(self, domain: SimulatedDomain, cause: Cause) -> float:  # noqa: ARG002 - the interface
         """Nothing."""
         return 3600.0
 

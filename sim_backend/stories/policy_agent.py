@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from agent.core.account.situation import Situation, understand
 from agent.core.policy.decide import EMPTY, PolicyMemory, PolicySettings, decide
@@ -12,6 +12,9 @@ from sim_backend.guest.domain import SimulatedDomain
 
 _IDLE_S = 3600.0
 _MOST_ACTIONS_AT_ONCE = 64
+
+Cause = Literal["start", "host", "pressure", "timer"]
+"""Why the agent looks."""
 
 
 class Decided(NamedTuple):
@@ -35,7 +38,7 @@ class PolicyAgent:
         self.record: list[Decided] = []
         self.keeps_record = keeps_record
 
-    def tick(self, domain: SimulatedDomain) -> float:
+    def tick(self, domain: SimulatedDomain, cause: Cause) -> float:  # noqa: ARG002
         """Decide and act until there is nothing to do now."""
         for _ in range(_MOST_ACTIONS_AT_ONCE):
             decision = self._decide(domain)

@@ -13,6 +13,7 @@ from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.machine import Happening
 from sim_backend.host.libxl import Libxl
 from sim_backend.stories.agents import Agent
+from sim_backend.stories.attendance import Attendance
 
 MOST_SAMPLES = 400
 LEAST_SAMPLE_S = 0.1
@@ -143,7 +144,7 @@ class Scenario:
         """The whole story with `agent` at work."""
         stage = self.build(seed, self.name)
         first_event = len(stage.domain.happenings)
-        _Attendance(stage, agent)
+        Attendance(stage.domain, agent)
         end_s = stage.start_s + self.duration_s
         stage.take_sample()
         period_s = max(LEAST_SAMPLE_S, self.duration_s / MOST_SAMPLES)
@@ -164,23 +165,3 @@ class Scenario:
             samples=tuple(stage.samples),
             checks=tuple(self.judge(stage)),
         )
-
-
-class _Attendance:
-    """Lets the agent look when it asked to, and when the host writes."""
-
-    def __init__(self, stage: Stage, agent: Agent) -> None:
-        self._stage = stage
-        self._agent = agent
-        self._next = stage.clock.after(0.0, self._tick)
-        stage.domain.listeners.append(self._soon)
-
-    def _soon(self) -> None:
-        self._next.cancel()
-        self._next = self._stage.clock.after(0.0, self._tick)
-
-    def _tick(self) -> None:
-        if not self._stage.domain.alive:
-            return
-        delay_s = self._agent.tick(self._stage.domain)
-        self._next = self._stage.clock.after(max(delay_s, 0.01), self._tick)

@@ -17,7 +17,8 @@ from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.host.libxl import Libxl
 from sim_backend.hypervisor import Host
-from sim_backend.stories.agents import NOBODY, Agent, agent
+from sim_backend.stories.agents import NOBODY, agent
+from sim_backend.stories.attendance import Attendance
 
 XEN_KIB: Final = 256 * MIB
 SPARE_KIB: Final = 96 * MIB  # what the balancer leaves to a guest beside what it uses
@@ -29,7 +30,7 @@ class FleetResult(NamedTuple):
     guests: int
     simulated_s: float
     events: int
-    ticks: int
+    looks: int
     oom_kills: int
     target_writes: int
     alive: int
@@ -43,10 +44,8 @@ class FleetPlan:
     guests: int = 100
     config: GuestConfig = field(default_factory=lambda: GuestConfig("pvh", 512 * MIB, 1024 * MIB))
     host_kib_per_guest: int = 640 * MIB
-    tick_s: float = 10.0
     workload_each_s: float = 120.0
     balance_each_s: float = 30.0
-    resolution_s: float = 1.0
 
 
 class Fleet:
@@ -57,15 +56,13 @@ class Fleet:
         self.clock = Clock(seed)
         self.host = Host(plan.guests * plan.host_kib_per_guest + XEN_KIB, XEN_KIB)
         self.toolstack = Libxl(self.clock, self.host)
-        self.ticks = 0
+        self.attendances: list[Attendance] = []
         self.guests: list[SimulatedDomain] = []
         for number in range(1, plan.guests + 1):
             config = replace(plan.config, name=f"guest-{number}")
-            domain = self.toolstack.create(
-                config, domid=number, resolution_s=plan.resolution_s, settle=False
-            )
+            domain = self.toolstack.create(config, domid=number, settle=False)
             self.guests.append(domain)
-            self._attend(domain, agent(agent_name))
+            self.attendances.append(Attendance(domain, agent(agent_name)))
             self._stir(domain)
         self.clock.every(plan.balance_each_s, self._balance)
 
@@ -77,21 +74,12 @@ class Fleet:
             guests=len(self.guests),
             simulated_s=duration_s,
             events=self.clock.events_run - before,
-            ticks=self.ticks,
+            looks=sum(one.looks for one in self.attendances),
             oom_kills=sum(domain.memory.oom_kills for domain in self.guests),
             target_writes=sum(len(domain.target_writes) for domain in self.guests),
             alive=sum(domain.alive for domain in self.guests),
             pages_accounted=self.host.accounted_pages() == self.host.total_pages,
         )
-
-    def _attend(self, domain: SimulatedDomain, who: Agent) -> None:
-        def tick() -> None:
-            if domain.alive:
-                self.ticks += 1
-                who.tick(domain)
-                self.clock.after(self.plan.tick_s, tick)
-
-        self.clock.after(self.clock.rng.random() * self.plan.tick_s, tick)
 
     def _stir(self, domain: SimulatedDomain) -> None:
         """The programs want more or less, now and then."""

@@ -12,6 +12,7 @@ from agent.core.policy.settings import PolicySettings
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, image_of
 from sim_backend.host.libxl import Libxl, simple_guest
+from sim_backend.stories.attendance import Attendance
 from sim_backend.stories.catalogue import load
 from sim_backend.stories.policy_agent import PolicyAgent
 
@@ -28,8 +29,7 @@ class Story:
         self.clock = self.domain.clock
         self.start_s = self.clock.now_s
         self.agent = PolicyAgent(settings, keeps_record=True)
-        self._next = self.clock.after(0.0, self._tick)
-        self.domain.listeners.append(self.look)
+        self._attendance = Attendance(self.domain, self.agent)
 
     def at(self, when_s: float, action: Callable[[], object]) -> None:
         self.clock.at(self.start_s + when_s, action)
@@ -41,15 +41,10 @@ class Story:
         self.at(when_s, lambda: self.domain.change_workload(anon_kib=mib * MIB))
 
     def look(self) -> None:
-        self._next.cancel()
-        self._next = self.clock.after(0.0, self._tick)
+        self._attendance.wake("timer")
 
     def run(self, until_s: float) -> None:
         self.clock.run_until(self.start_s + until_s)
-
-    def _tick(self) -> None:
-        if self.domain.alive:
-            self._next = self.clock.after(self.agent.tick(self.domain), self._tick)
 
     @property
     def written(self) -> list[int]:

@@ -85,7 +85,7 @@ class Scene:
 
     def __init__(self, capture: Seen) -> None:
         self.toolstack = Libxl(Clock(), Host())
-        self.domain = self.toolstack.create(config_of(capture), resolution_s=0.0)
+        self.domain = self.toolstack.create(config_of(capture))
         self.capture = capture
         iomem = capture.snapshot.iomem
         if iomem and any(region.kind == SCRATCH for region in iomem.regions):

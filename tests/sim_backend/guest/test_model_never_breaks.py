@@ -158,7 +158,7 @@ class Books:
 
 def start(config: GuestConfig, seed: int = 0) -> tuple[Libxl, SimulatedDomain]:
     toolstack = Libxl(Clock(seed), Host(32 * 1024 * MIB))
-    return toolstack, toolstack.create(config, resolution_s=1.0)
+    return toolstack, toolstack.create(config)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

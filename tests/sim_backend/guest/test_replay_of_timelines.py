@@ -30,7 +30,7 @@ def guest(name: str, **changes: object) -> tuple[Libxl, SimulatedDomain]:
     config = LAB[name]
     if changes:
         config = config.__class__(**(vars(config) | changes))
-    return toolstack, toolstack.create(config, resolution_s=0.0)
+    return toolstack, toolstack.create(config)
 
 
 def xl(memory_mib: int) -> Act:

@@ -96,7 +96,7 @@ class World(RuleBasedStateMachine):
 
     def _create(self, config: GuestConfig) -> None:
         with suppress(ValueError):  # the host does not have the memory
-            domain = self.toolstack.create(config, resolution_s=1.0)
+            domain = self.toolstack.create(config)
             self.guests.append(domain)
             self.books[id(domain)] = Books(domain)
 
@@ -257,7 +257,7 @@ class World(RuleBasedStateMachine):
         domain = self.guest(which)
         if domain.alive:
             who = self.agents.setdefault(id(domain), agent(name))
-            assert who.tick(domain) >= 0
+            assert who.tick(domain, "timer") >= 0
 
     @rule(seconds=st.sampled_from([0.01, 0.7, 7.0, 45.0, 4000.0]))
     def time_passes(self, seconds: float) -> None:

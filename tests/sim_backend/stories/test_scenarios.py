@@ -13,6 +13,7 @@ from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.stories.agents import agent
 from sim_backend.stories.catalogue import DEFAULT, load, scenario_names
 from sim_backend.stories.plot import plot_svg
+from sim_backend.stories.policy_agent import Cause
 from sim_backend.stories.report_text import answer, report_object, report_rows
 from tests.sim_backend.guests import LAB
 
@@ -35,7 +36,7 @@ class Meddler:
 
     name = "meddler"
 
-    def tick(self, domain: SimulatedDomain) -> float:
+    def tick(self, domain: SimulatedDomain, cause: Cause) -> float:
         snapshot = domain.snapshot()
         wanted_kib = snapshot.host.target_kib or snapshot.memory.total_kib  # type: ignore[union-attr]
         with suppress(OSError):
