@@ -82,8 +82,8 @@ def captured_files(root: SystemRoot, store: KeyStore) -> dict[str, str]:
         files[f"{hypervisor.DIRECTORY}/uuid"] = f"{NIL_UUID}\n"  # that of dom0 names nobody
     log = kernel_log.read_kernel_log_text(root).value
     if log is not None:
-        lines = [line for line in log.split("\n") if kernel_log.RELEVANT.search(line)]
-        files[kernel_log.CAPTURED_FILE] = "\n".join(lines) + "\n"
+        lines = filter(kernel_log.is_relevant, log.split("\n"))
+        files[kernel_log.CAPTURED_FILE] = "\n".join(map(kernel_log.without_names, lines)) + "\n"
     files |= _config_file(root) | _key_files(store)
     files["capture.txt"] = f"balloon-agent {__version__}\n"
     return files

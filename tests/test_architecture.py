@@ -243,7 +243,7 @@ def test_the_core_is_pure() -> None:
 
 
 def test_the_sources_know_only_the_core() -> None:
-    third_party = {"pyxs"}
+    third_party = {"pyxs", "psutil"}
     wrong = [
         one
         for one in imports("agent/sources")
@@ -256,6 +256,12 @@ def test_the_sources_know_only_the_core() -> None:
 def test_pyxs_is_known_to_one_module() -> None:
     users = {one.file for one in imports("agent") if one.package == "pyxs"}
     assert users == {"agent/sources/xenstore/pyxs_client.py"}
+
+
+def test_psutil_is_known_to_one_module_and_loaded_when_it_is_asked() -> None:
+    users = [one for one in imports("agent") if one.package == "psutil"]
+    assert {one.file for one in users} == {"agent/sources/meminfo.py"}
+    assert all(one.inside for one in users), says(users)
 
 
 def test_reports_are_made_of_the_cores_values_alone() -> None:

@@ -5,11 +5,13 @@
     [    5.100000] xen:balloon: Initial ballooning down finished.
     xen:balloon: Initial ballooning failed, 1234 pages need to be freed.
     xen:balloon: Cannot add additional memory (-17)
+    xen:balloon: reserve_additional_memory: add_memory() failed: -17        (3.13 to 4.4)
     xen:balloon: Cannot allocate new System RAM resource
     System RAM resource [mem 0x...-0x...] cannot be added
     kernel BUG at /home/user/linux-3.7.6/arch/x86/xen/p2m.c:545!
+    Memory cgroup out of memory: Killed process 7777 (node) total-vm:1200000kB, ...
 
-drivers/xen/balloon.c, mm/memory_hotplug.c.
+drivers/xen/balloon.c, mm/memory_hotplug.c, mm/oom_kill.c.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import re
 from typing import Final
 
 from agent.core.findings.examination import KernelComplaints
-from agent.sources.kernel_log import read_kernel_log_text
+from agent.sources.kernel_log import GROUP_KILL, read_kernel_log_text
 from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
@@ -30,6 +32,7 @@ _FINISHED = re.compile(_STAMP + r"Initial ballooning down finished", re.ASCII | 
 _FAILED = re.compile(r"Initial ballooning failed, ([0-9]{1,15}) pages need to be freed", re.ASCII)
 _REFUSED = re.compile(
     r"Cannot add additional memory \(-[0-9]{1,4}\)|Cannot allocate new System RAM resource"
+    r"|add_memory\(\) failed: -[0-9]{1,4}"
     r"|System RAM resource \[mem [^\]\n]{1,60}\] cannot be added",
     re.ASCII,
 )
@@ -48,6 +51,7 @@ def parse_kernel_complaints(text: str) -> KernelComplaints:
         boot_shortage_pages=int(failed[1]) if failed else None,
         refusals=tuple(dict.fromkeys(_REFUSED.findall(text)))[:MOST_REFUSALS],
         p2m_bug=crashed[1] if crashed else None,
+        group_kills=text.count(GROUP_KILL),
     )
 
 

@@ -1,13 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's log of this boot, for the few lines that tell what memory it started with.
 
+Linux 4.10 and later, before that (3.11), and before that:
+
     Released 0 page(s)
     Memory: 201120K/1048188K available (14343K kernel code, ..., 607028K reserved, 0K cma-reserved)
     Freeing initrd memory: 6844K
     Freeing unused kernel image (initmem) memory: 2824K
 
+    Freeing unused kernel memory: 1336K (ffffffff81d20000 - ffffffff81e6e000)
+
+    Released 283999 pages of unused memory          (a small r before Linux 3.2)
+    Populating 1acb65-1f20c4 pfn range: 283999 pages added
+    Memory: 1900000k/2097152k available (3300k kernel code, 448k absent, 190000k reserved, ...)
+    Freeing unused kernel memory: 600k freed
+
+mm/page_alloc.c, mem_init_print_info and free_reserved_area; arch/x86/mm/init_64.c, mem_init and
+free_init_pages (before 3.11); arch/x86/xen/setup.c.
+
 Live it is /dev/kmsg (root, or anybody where kernel.dmesg_restrict=0), in a capture the file
 kernel.log.  It is a ring: on a guest that logs much, the lines of the boot are gone after a while.
+The first go first, so the line "Memory:" vouches for all behind it.
 """
 
 from __future__ import annotations
@@ -15,9 +28,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
+from agent.core.facts.bounds import is_size
 from agent.core.facts.snapshot import BootLog
+from agent.core.facts.units import pages_to_kib
 from agent.sources.outcome import OK, MalformedError, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot, status_of_error
 
@@ -25,41 +40,126 @@ CAPTURED_FILE: Final = "kernel.log"
 DEVICE: Final = "dev/kmsg"
 RECORD_LIMIT_BYTES: Final = 8192
 MOST_RECORDS: Final = 100_000
+_LONGEST_LINE: Final = 1024  # LOG_LINE_MAX
+_KERNELS_OWN: Final = 8  # a record's number below it: facility 0, not what a program wrote
 
 _MEMORY = re.compile(
-    r"\bMemory: [0-9]{1,15}K/([0-9]{1,15})K available \(.*?([0-9]{1,15})K reserved", re.ASCII
+    r"Memory: [0-9]{1,15}([kK])/([0-9]{1,15})[kK] available \(([^()]{1,300})(\))?", re.ASCII
 )
-_FREEING = re.compile(r"\bFreeing [^:\n]{1,80} memory: ([0-9]{1,15})K$", re.ASCII)
-_STAMP = re.compile(r"\[ *([0-9]{1,9}\.[0-9]{6})\]", re.ASCII)
-_RELEASED = re.compile(r"\bReleased ([0-9]{1,15}) page\(s\)", re.ASCII)
-RELEVANT = re.compile(
-    r"\bMemory: [0-9]+K/|\bFreeing .* memory: [0-9]+K$|\bReleased [0-9]+ page|\bRemapped [0-9]+ "
-    r"|xen:balloon|xen_balloon|initial ballooning|System RAM resource|BUG at arch/x86/xen/p2m",
+_PART = re.compile(r" ?([0-9]{1,15})[kK] (reserved|absent)", re.ASCII)
+_FREEING = re.compile(
+    r"Freeing ([^:]{1,80}): ([0-9]{1,15})"
+    r"(?:K|K \([0-9a-fA-Fx]{1,20} - [0-9a-fA-Fx]{1,20}\)|k freed)\s*$",
     re.ASCII,
 )
+_RELEASED = re.compile(r"[Rr]eleased ([0-9]{1,15}) page(?:\(s\)|s of unused memory)", re.ASCII)
+_POPULATED = re.compile(r"pfn range: ([0-9]{1,15}) pages added", re.ASCII)
+_STAMP = re.compile(r"\[ *([0-9]{1,9}\.[0-9]{6})\]", re.ASCII)
+
+# What is kept of a log, by words that are looked for as they are: a pattern that may begin
+# anywhere takes time with the square of a line.
+_BOOT_WORDS: Final = ("Memory: ", "Freeing ", "eleased ", "Remapped ", "Populating ")
+_BALLOON_WORDS: Final = (
+    "xen:balloon", "xen_balloon", "xen-balloon", "xen/balloon", "nitial ballooning",
+    "add_memory() failed", "System RAM resource", "arch/x86/xen/p2m",
+)  # fmt: skip
+GROUP_KILL: Final = "Memory cgroup out of memory: Kill"
+_RELEVANT_WORDS: Final = (*_BOOT_WORDS, *_BALLOON_WORDS, GROUP_KILL)
+
+
+class _Read(NamedTuple):
+    """What the lines so far told; `whole`: all of it was understood."""
+
+    physical_kib: int = 0
+    reserved_kib: int = 0
+    freed_kib: int = 0
+    released_pages: int = 0
+    ended_s: float | None = None
+    whole: bool = True
+    saw_init_freed: bool = False
 
 
 def parse_kernel_log(text: str) -> BootLog:
-    """What the boot said of memory (`BootLog.mem_total_kib` is exact from Linux 3.11 on).
+    """What the boot said of memory.
 
     Raises:
-        MalformedError: the line "Memory: ..." is not (or no longer) in it.
+        MalformedError: the line "Memory: ..." is not (or no longer) in it, or makes no sense.
     """
-    physical_kib = reserved_kib = freed_kib = released_pages = 0
-    ended_s: float | None = None
+    read = _Read()
     for line in text.split("\n"):
-        if found := _RELEASED.search(line):
-            released_pages += int(found[1])
-        elif found := _MEMORY.search(line):
-            physical_kib, reserved_kib = int(found[1]), int(found[2])
-            freed_kib = 0  # what was freed before is not in `reserved` any more
-        elif found := _FREEING.search(line):
-            freed_kib += int(found[1])
-            stamp = _STAMP.match(line)
-            ended_s = float(stamp[1]) if stamp else ended_s
-    if not physical_kib:
+        read = _and_line(read, line[:_LONGEST_LINE])
+    if not read.physical_kib:
         raise MalformedError("the boot's 'Memory:' line is not in it")
-    return BootLog(physical_kib, reserved_kib, freed_kib, released_pages, ended_s)
+    released_kib = pages_to_kib(read.released_pages)
+    log = BootLog(
+        read.physical_kib,
+        read.reserved_kib,
+        read.freed_kib,
+        read.released_pages,
+        read.ended_s,
+        whole=read.whole and read.saw_init_freed,
+    )
+    sizes = (read.physical_kib, read.freed_kib, released_kib, log.mem_total_kib)
+    if not all(map(is_size, sizes)) or log.mem_total_kib > read.physical_kib:
+        raise MalformedError("the sizes of the boot do not go together")
+    return log
+
+
+def _and_line(read: _Read, line: str) -> _Read:
+    """What is known after one more line."""
+    if "eleased " in line and (found := _RELEASED.search(line)):
+        return read._replace(released_pages=read.released_pages + int(found[1]))
+    if "Populating " in line and (found := _POPULATED.search(line)):
+        return read._replace(released_pages=max(0, read.released_pages - int(found[1])))
+    if (start := line.find("Memory: ")) >= 0 and (found := _MEMORY.match(line, start)):
+        return _and_memory(read, found)
+    if (start := line.find("Freeing ")) >= 0 and "pfn range" not in line:
+        return _and_freed(read, line, _FREEING.match(line, start))
+    return read
+
+
+def _and_memory(read: _Read, found: re.Match[str]) -> _Read:
+    """The line "Memory: ...": what was freed before it is not in its `reserved` any more.
+
+    Before Linux 3.11, with its small k, the second number counts the holes of the map as well and
+    the line of 32 bits leaves out high memory, so that is no exact figure.
+    """
+    parts = {part[2]: int(part[1]) for part in map(_PART.match, found[3].split(",")) if part}
+    if "reserved" not in parts:
+        return read
+    modern = found[1] == "K" and found[4] is not None
+    return read._replace(
+        physical_kib=int(found[2]) - parts.get("absent", 0),
+        reserved_kib=parts["reserved"],
+        freed_kib=0,
+        whole=modern,
+        saw_init_freed=False,
+    )
+
+
+def _and_freed(read: _Read, line: str, found: re.Match[str] | None) -> _Read:
+    """A line "Freeing ...": pages that go to the allocator, if it can be read."""
+    if found is None:
+        says_memory = "emory" in line or "SMP alternatives" in line
+        return read._replace(whole=False) if says_memory and read.physical_kib else read
+    stamp = _STAMP.search(line)
+    return read._replace(
+        freed_kib=read.freed_kib + int(found[2]),
+        ended_s=float(stamp[1]) if stamp else read.ended_s,
+        saw_init_freed=read.saw_init_freed or "unused kernel" in found[1],
+    )
+
+
+def is_relevant(line: str) -> bool:
+    """Whether a line of the log may say something of the guest's memory."""
+    return any(word in line for word in _RELEVANT_WORDS)
+
+
+def without_names(line: str) -> str:
+    """A relevant line as it may be shown to others: of a kill, not who was killed."""
+    line = line[:_LONGEST_LINE]
+    head, kill, _ = line.partition(GROUP_KILL)
+    return head + kill if kill else line
 
 
 def read_kernel_log_text(root: SystemRoot) -> Outcome[str]:
@@ -95,11 +195,17 @@ def _read_ring(path: str) -> str:
                 break
             prefix, _, message = record.partition(b";")
             line = message.partition(b"\n")[0].decode("utf-8", "backslashreplace")
-            if RELEVANT.search(line):
+            if _is_the_kernels(prefix) and is_relevant(line):
                 lines.append(f"[{_stamp_s(prefix):12.6f}] {line}")
     finally:
         os.close(descriptor)
     return "\n".join(lines)
+
+
+def _is_the_kernels(prefix: bytes) -> bool:
+    """Whether the kernel itself wrote a record: what a program writes has a facility."""
+    number = prefix.partition(b",")[0]
+    return number.isdigit() and len(number) == 1 and int(number) < _KERNELS_OWN
 
 
 def _stamp_s(prefix: bytes) -> float:

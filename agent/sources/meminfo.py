@@ -8,8 +8,9 @@
     HugePages_Total:       0
     Hugepagesize:       2048 kB
 
-Where MemAvailable is missing, or 0 as some containers show it, it is worked out as the kernel
-does (mm/page_alloc.c, si_mem_available; 34e431b0ae39), from /proc/zoneinfo's low watermarks.
+Where MemAvailable is missing, or 0 as some containers show it, psutil is asked of the running
+kernel if it is installed; without it, and below another root, it is worked out as the kernel does
+(mm/page_alloc.c, si_mem_available; 34e431b0ae39), from /proc/zoneinfo's low watermarks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Final
 
 from agent.core.facts.bounds import is_size
 from agent.core.facts.snapshot import MemoryReading
-from agent.core.facts.units import pages_to_kib
+from agent.core.facts.units import KIB, pages_to_kib
 from agent.sources.outcome import OK, MalformedError, Outcome, malformed, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 from agent.sources.zoneinfo import FILE as ZONEINFO_FILE
@@ -53,7 +54,8 @@ def read_meminfo(root: SystemRoot) -> Outcome[MemoryReading]:
     if sizes.value is None:
         return Outcome(None, sizes.status)
     try:
-        available_kib = sizes.value.get("MemAvailable") or _estimate_kib(root, sizes.value)
+        told_kib = sizes.value.get("MemAvailable") or _by_psutil(root)
+        available_kib = told_kib or _estimate_kib(root, sizes.value)
         return Outcome(_reading(sizes.value, available_kib), OK)
     except MalformedError as error:
         return Outcome(None, malformed(error))
@@ -73,6 +75,7 @@ def _sizes(text: str) -> Sizes:
 def _reading(sizes: Sizes, available_kib: int) -> MemoryReading:
     """The reading, if its sizes go together."""
     total_kib, free_kib = sizes["MemTotal"], sizes["MemFree"]
+    huge_kib = sizes.get("Hugepagesize", 0)
     if available_kib > total_kib:
         available_kib = free_kib  # as some containers have it
     reading = MemoryReading(
@@ -82,17 +85,36 @@ def _reading(sizes: Sizes, available_kib: int) -> MemoryReading:
         cached_kib=sizes.get("Cached", 0) + sizes.get("SReclaimable", 0),
         swap_total_kib=sizes.get("SwapTotal", 0),
         swap_free_kib=sizes.get("SwapFree", 0),
-        hugepages_kib=sizes.get("HugePages_Total", 0) * sizes.get("Hugepagesize", 0),
-        hugepages_free_kib=sizes.get("HugePages_Free", 0) * sizes.get("Hugepagesize", 0),
+        # "Hugetlb" (Linux 4.16) counts the huge pages of every size, the others one size alone.
+        hugetlb_kib=sizes.get("Hugetlb", sizes.get("HugePages_Total", 0) * huge_kib),
+        hugetlb_free_kib=sizes.get("HugePages_Free", 0) * huge_kib,
     )
     bounded = is_size(reading.cached_kib) and is_size(reading.swap_total_kib)
     if not bounded or not total_kib > 0 or not is_size(total_kib) or free_kib > total_kib:
         raise MalformedError("its sizes do not go together")
-    if reading.swap_free_kib > reading.swap_total_kib or reading.hugepages_kib > total_kib:
+    if reading.swap_free_kib > reading.swap_total_kib or reading.hugetlb_kib > total_kib:
         raise MalformedError("its sizes do not go together")
-    if reading.hugepages_free_kib > reading.hugepages_kib:
+    if reading.hugetlb_free_kib > reading.hugetlb_kib:
         raise MalformedError("its sizes do not go together")
     return reading
+
+
+def _by_psutil(root: SystemRoot) -> int | None:
+    """What psutil makes of the running kernel, where it is installed.
+
+    It knows the quirks of containers.  Never of another root: it opens what it finds there, a FIFO
+    like a file.
+    """
+    if not root.is_live:
+        return None
+    try:
+        import psutil  # noqa: PLC0415 - it costs 1.3 MiB, and hardly a kernel needs it
+    except ImportError:
+        return None
+    try:
+        return psutil.virtual_memory().available // KIB
+    except (OSError, ValueError, KeyError, IndexError, ArithmeticError):
+        return None
 
 
 def _estimate_kib(root: SystemRoot, sizes: Sizes) -> int:

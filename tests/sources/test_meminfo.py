@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_huge_pages_are_counted_with_their_size(quick_path: Path) -> None:
     )
     found = read_meminfo(SystemRoot(str(quick_path))).value
     assert found
-    assert (found.hugepages_kib, found.hugepages_free_kib) == (10 * 1024 * 1024, 204800)
+    assert (found.hugetlb_kib, found.hugetlb_free_kib) == (10 * 1024 * 1024, 204800)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +137,27 @@ def test_the_estimate_never_waits_at_a_fifo_or_leaves_the_capture(
         zoneinfo.touch()
     status = read_meminfo(SystemRoot(str(quick_path))).status
     assert status.startswith("malformed: no MemAvailable in it")
+
+
+class OfPsutil:
+    available = 123456 * 1024
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_psutil_is_asked_of_the_running_kernel_alone(
+    quick_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    class Psutil:
+        virtual_memory = OfPsutil
+
+    monkeypatch.setitem(sys.modules, "psutil", Psutil if installed else None)
+    put(quick_path, FILE, MEMINFO)
+    put(quick_path, "proc/zoneinfo", ZONEINFO)
+    root = SystemRoot(str(quick_path))
+    elsewhere = read_meminfo(root).value
+    root.is_live = True  # its files stay those of the directory
+    live = read_meminfo(root).value
+    assert elsewhere
+    assert live
+    assert elsewhere.available_kib == 382568 - 4000
+    assert live.available_kib == (123456 if installed else 382568 - 4000)

@@ -121,8 +121,8 @@ class MemoryReading(NamedTuple):
     cached_kib: int = 0
     swap_total_kib: int = 0
     swap_free_kib: int = 0
-    hugepages_kib: int = 0
-    hugepages_free_kib: int = 0
+    hugetlb_kib: int = 0
+    hugetlb_free_kib: int = 0
 
 
 class Zones(NamedTuple):
@@ -168,8 +168,9 @@ class BootLog(NamedTuple):
     `physical_kib` and `reserved_kib` are of the line "Memory: .../PHYSICALK available (...,
     RESERVEDK reserved, ...)" (mm/mm_init.c, mem_init_print_info), `freed_later_kib` sums the
     "Freeing ... memory: NK" lines behind it.  `released_pages` are "Released N page(s)" to Xen
-    (arch/x86/xen/setup.c).  `ended_s`: uptime of the last of these lines, where the kernel's own
-    start is over.
+    (arch/x86/xen/setup.c), less those populated elsewhere.  `ended_s`: uptime of the last of these
+    lines, where the kernel's own start is over.  `whole`: each of them was understood, to the one
+    that ends the boot, so that the sum is exact and not only near.
     """
 
     physical_kib: int
@@ -177,10 +178,11 @@ class BootLog(NamedTuple):
     freed_later_kib: int
     released_pages: int = 0
     ended_s: float | None = None
+    whole: bool = True
 
     @property
     def mem_total_kib(self) -> int:
-        """MemTotal once the kernel had booted and before the balloon moved, exact to the page.
+        """MemTotal once the kernel had booted and before the balloon moved; exact if `whole`.
 
         reserved = physical - managed pages at that line, and each later "Freeing" line hands
         pages to the allocator.
