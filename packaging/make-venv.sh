@@ -8,8 +8,8 @@ set -eu
 directory=${1:?usage: make-venv.sh DIRECTORY}
 python=${PYTHON:-python3}
 
-if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    echo "balloon-agent needs Python 3.11 or later; $python is $("$python" --version 2>&1)." \
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))'; then
+    echo "balloon-agent needs Python 3.9 or later; $python is $("$python" --version 2>&1)." \
         "Set PYTHON=python3.x to use another." >&2
     exit 1
 fi

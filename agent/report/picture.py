@@ -78,7 +78,7 @@ def amounts_picture(situation: Situation, width: int) -> list[Line]:
         return []
     whole_kib = sum(part.kib for part in parts)
     columns = _columns([part.kib for part in parts], width)
-    bar = line(*(Span(part.glyph * n, part.style) for part, n in zip(parts, columns, strict=True)))
+    bar = line(*(Span(part.glyph * n, part.style) for part, n in zip(parts, columns)))
     lines = [bar]
     lines += [_mark_line(mark, whole_kib, width) for mark in amount_marks(situation)]
     return lines + _legend(parts, width)

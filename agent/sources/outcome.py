@@ -8,7 +8,7 @@ The words are those of `sources` in `status --json`: ok, absent, denied, hidden,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Optional, TypeVar
 
 T = TypeVar("T")
 
@@ -26,11 +26,24 @@ class HiddenError(Exception):
     """The kernel shows a censored view to this user (addresses read as 0)."""
 
 
-class Outcome(NamedTuple, Generic[T]):
+class Outcome(tuple[Optional[T], str]):  # a generic NamedTuple is Python 3.11's
     """A value and "ok", or None and why there is none."""
 
-    value: T | None
-    status: str
+    __slots__ = ()
+
+    def __new__(cls, value: T | None, status: str) -> Outcome[T]:
+        """Both, immutable."""
+        return tuple.__new__(cls, (value, status))
+
+    @property
+    def value(self) -> T | None:
+        """What was read; None where there is none."""
+        return self[0]
+
+    @property
+    def status(self) -> str:
+        """One of the words above."""
+        return self[1]
 
     @property
     def ok(self) -> bool:

@@ -18,7 +18,7 @@ Relies on docs/design.md A11.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, Optional
 
 from agent.core.facts.bounds import LARGEST_ADDRESS, unwrapped
 from agent.core.facts.snapshot import BalloonReading
@@ -51,7 +51,7 @@ _ATTRIBUTES: Final = (
 _OF_A_MOVE: Final = ("info/current_kb", "target_kb", "info/low_kb", "info/high_kb")
 
 
-Numbers = dict[str, int | None]
+Numbers = dict[str, Optional[int]]
 Motion = Literal["still", "moved", "unknown"]
 
 

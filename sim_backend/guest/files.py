@@ -71,20 +71,19 @@ def write(domain: Machine, path: str, text: str) -> None:
     if path not in known:
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     try:
-        match name:
-            case "target_kb":
-                value, _ = kernel_text.simple_strtoull(text)
-                _set_target(domain, (value * 1024 & kernel_text.ULONG_MASK) // PAGE_BYTES)
-            case "target":
-                _set_target(domain, kernel_text.memparse(text) // PAGE_BYTES)
-            case "max_retry_count":
-                driver.max_retry_count = kernel_text.kstrtoul(text)
-            case "max_schedule_delay":
-                driver.max_schedule_delay_s = kernel_text.kstrtoul(text)
-            case "scrub_pages":
-                kernel_text.kstrtobool(text)
-            case _:
-                _write_block(domain, path, text)
+        if name == "target_kb":
+            value, _ = kernel_text.simple_strtoull(text)
+            _set_target(domain, (value * 1024 & kernel_text.ULONG_MASK) // PAGE_BYTES)
+        elif name == "target":
+            _set_target(domain, kernel_text.memparse(text) // PAGE_BYTES)
+        elif name == "max_retry_count":
+            driver.max_retry_count = kernel_text.kstrtoul(text)
+        elif name == "max_schedule_delay":
+            driver.max_schedule_delay_s = kernel_text.kstrtoul(text)
+        elif name == "scrub_pages":
+            kernel_text.kstrtobool(text)
+        else:
+            _write_block(domain, path, text)
     except ValueError as error:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path) from error
     except OverflowError as error:
@@ -256,7 +255,7 @@ def _zoneinfo(domain: Machine) -> str:
     managed_normal = min(present[2], sums.managed_pages - managed_dma)
     managed = [managed_dma, sums.managed_pages - managed_dma - managed_normal, managed_normal]
     zones = [
-        *zip(("DMA", "DMA32", "Normal"), spanned, present, managed, strict=True),
+        *zip(("DMA", "DMA32", "Normal"), spanned, present, managed),
         ("Movable", 0, 0, 0),
         ("Device", scratch, 0, 0),
     ]

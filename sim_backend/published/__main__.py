@@ -108,18 +108,18 @@ class Commands:
                 self._do(line.decode("utf-8", "replace").split())
 
     def _do(self, words: list[str]) -> None:
-        match words:
-            case ["mem-set", mib] if mib.isdecimal():
-                try:
-                    self._stage.toolstack.mem_set(self._stage.domain, int(mib) * _MIB_KIB)
-                except ToolstackError as error:
-                    print(error, file=sys.stderr)  # noqa: T201
-            case [word] if word in self._words:
-                self._words[word]()
-            case []:
-                pass
-            case _:
-                print(f"no such command: {' '.join(words)}", file=sys.stderr)  # noqa: T201
+        if not words:
+            return
+        word, *rest = words
+        if word == "mem-set" and len(rest) == 1 and rest[0].isdecimal():
+            try:
+                self._stage.toolstack.mem_set(self._stage.domain, int(rest[0]) * _MIB_KIB)
+            except ToolstackError as error:
+                print(error, file=sys.stderr)  # noqa: T201
+        elif word in self._words and not rest:
+            self._words[word]()
+        else:
+            print(f"no such command: {' '.join(words)}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 from math import ceil, floor, log10
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Optional
 
 WIDTH: Final = 960
 LEFT, RIGHT = 70, 24
@@ -25,7 +25,7 @@ FONT: Final = "font-family='sans-serif' font-size='12' fill='#333'"
 _BIG: Final = "font-family='sans-serif' font-size='17' fill='#111'"
 _STAMP: Final = "font-family='sans-serif' font-size='17' font-weight='bold' fill='#b3261e'"
 
-Points = Sequence[tuple[float, float | None]]
+Points = Sequence[tuple[float, Optional[float]]]
 """Seconds and a value; None is a gap."""
 
 

@@ -9,7 +9,6 @@ Xen 4.17 does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Final
 
 from sim_backend.xenstore.errors import XenstoreError
@@ -200,7 +199,7 @@ class Session:
             if not view.may_create(self.domid, len(missing)):
                 raise XenstoreError("ENOSPC")
         made = {path: Node(value, permissions)}
-        for name, place in pairwise(missing):
+        for name, place in zip(missing, missing[1:]):
             made[place] = Node(b"", permissions, (base_of(name),))
         grown = directory.with_child(base_of(missing[-1]))
         self._check_size(view, *made.values(), grown)

@@ -122,9 +122,7 @@ def main() -> int:
             for name, by_daemon in rates.items()
         },
         "ratio_to_real": {
-            name: round(
-                median(a / b for a, b in zip(found["simulated"], found["real"], strict=True)), 3
-            )
+            name: round(median(a / b for a, b in zip(found["simulated"], found["real"])), 3)
             for name, found in rates.items()
             if "real" in found
         },

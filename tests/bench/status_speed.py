@@ -57,7 +57,7 @@ def ratio(words: tuple[str, ...], pairs: int) -> tuple[float, float, float]:
     """Medians of the command and of a bare start in seconds, and their ratio."""
     command = (sys.executable, "-m", "agent", *words)
     times = [(seconds(BARE), seconds(command)) for _ in range(pairs + 1)][1:]  # the first warms up
-    bare_s, command_s = (median(column) for column in zip(*times, strict=True))
+    bare_s, command_s = (median(column) for column in zip(*times))
     return command_s, bare_s, command_s / bare_s
 
 

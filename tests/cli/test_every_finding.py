@@ -48,7 +48,7 @@ def test_an_ordinary_user_finds_the_same_in_captures_and_simulations(
     )
     assert shown.stderr == ""
     parts = shown.stdout.split("\0")[:-1]
-    for which, part in zip(words, parts, strict=True):
+    for which, part in zip(words, parts):
         root = [str(tmp_path / word) if "/" in word else word for word in which]
         status = main([*root, "doctor", "--json"])
         expected = json.loads(capsys.readouterr().out)

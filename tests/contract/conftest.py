@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any, Final
 
 import pytest
 
 from tests.contract.hosts import Host, HostOfItsOwn, RealHost
 
 DEVICE = os.environ.get("BALLOON_AGENT_CONTRACT_DEVICE")
-HOSTS = (
+HOSTS: Final[list[Any]] = (
     ["real-guest"]
     if DEVICE
     else ["simulated", "published", pytest.param("real", marks=pytest.mark.xenstored)]

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import hypothesis.strategies as st
@@ -200,7 +199,7 @@ def check_writes(run: Run) -> None:
             assert write.target_kib >= write.lowest_kib
         assert write.static_max_kib is None or write.target_kib <= write.static_max_kib
         assert write.target_kib % 4 == 0
-    for earlier, later in pairwise(writes):
+    for earlier, later in zip(writes, writes[1:]):
         afresh = any(earlier.when_s <= when_s <= later.when_s for when_s in run.afresh_s)
         assert afresh or later.when_s - earlier.when_s >= run.policy.cooldown_s - 1e-6
     if run.policy.mode == "observe":

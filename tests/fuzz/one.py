@@ -103,19 +103,19 @@ def mutated(rng: random.Random, seeds: list[bytes]) -> bytes:
     raw = bytearray(rng.choice(seeds))
     for _ in range(rng.randint(1, 8)):
         where = rng.randint(0, len(raw))
-        match rng.randrange(5):
-            case 0:
-                raw[where : where + 1] = rng.randbytes(1)
-            case 1:
-                del raw[where : where + rng.randint(1, 16)]
-            case 2:
-                raw[where:where] = rng.choice(
-                    (b"\n", b" ", b":", b"-", b"0", b"\0", b"\x1b", b"9" * 20)
-                )
-            case 3:
-                raw[where:where] = rng.choice(seeds)[: rng.randint(1, 64)]
-            case _:
-                raw[where:where] = raw[max(0, where - 32) : where]
+        way = rng.randrange(5)
+        if way == 0:
+            raw[where : where + 1] = rng.randbytes(1)
+        elif way == 1:
+            del raw[where : where + rng.randint(1, 16)]
+        elif way == 2:
+            raw[where:where] = rng.choice(
+                (b"\n", b" ", b":", b"-", b"0", b"\0", b"\x1b", b"9" * 20)
+            )
+        elif way == 3:
+            raw[where:where] = rng.choice(seeds)[: rng.randint(1, 64)]
+        else:
+            raw[where:where] = raw[max(0, where - 32) : where]
     return bytes(raw[:LARGEST_BYTES])
 
 

@@ -158,7 +158,9 @@ def test_a_packed_configuration_serves_where_there_is_no_other(tmp_path: Path) -
     assert config.source == "/proc/config.gz"
 
 
-@pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"\0" * (64 << 20))])
+@pytest.mark.parametrize(
+    "packed", [b"no gzip", gzip.compress(b"\0" * (64 << 20))], ids=["none", "bomb"]
+)
 def test_a_packed_file_that_is_none_or_a_bomb_is_malformed(packed: bytes, tmp_path: Path) -> None:
     outcome = read_kernel_config(root_with(tmp_path, {"proc/config.gz": packed}))
     assert outcome.status.startswith("malformed")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from sim_backend.guest.domain import SimulatedDomain
 
@@ -67,7 +67,7 @@ class DaemonProcess:
                 stderr=kept if stderr is None else stderr,
             )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> DaemonProcess:
         return self
 
     def __exit__(
@@ -100,7 +100,7 @@ class DaemonProcess:
                 return
         raise AssertionError(f"no {message} among {self.messages}; it said: {self.stderr}")
 
-    def ready(self) -> Self:
+    def ready(self) -> DaemonProcess:
         self.wait_for("READY=1")
         return self
 

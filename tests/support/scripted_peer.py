@@ -16,7 +16,7 @@ import socket
 import tempfile
 import tty
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from tests.support.xenstored.raw_client import HEADER, WATCH_EVENT, RawPacket
 
@@ -43,7 +43,7 @@ class ScriptedPeer:
             os.close(slave)
             os.set_blocking(self._fd, False)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> ScriptedPeer:
         return self
 
     def __exit__(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from tests.xenlab.build import recipe
 from tests.xenlab.build.builder import Artifacts
@@ -67,7 +67,7 @@ class Machine:
         self._heard = 0.0
         self._limit_s = BOOT_WITHIN_S
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Machine:
         command = self.command(f"file:{self._serial_log}")
         with self._serial_log.with_suffix(".qemu").open("wb") as errors:
             self._process = subprocess.Popen(

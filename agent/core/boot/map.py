@@ -78,17 +78,15 @@ def reachable_pages(shape: GuestShape, clamp: Clamp) -> int:
 def build_map(shape: GuestShape, clamp: Clamp) -> tuple[Region, ...]:
     """The guest's map, in the order of /sys/firmware/memmap."""
     size = reachable_pages(shape, clamp) * PAGE_BYTES
-    match shape.domain_type:
-        case "pv":
-            return _pv_on_host_map(shape, size) if shape.e820_host else _pv(shape, size)
-        case "pvh":
-            return _pvh(size)
-        case "hvm":
-            return _hvm(size)
-        case "dom0-pv":
-            return _dom0(shape, size + ISA_END - DOM0_LOW_END)
-        case "dom0-pvh":
-            return _dom0(shape, size)
+    if shape.domain_type == "pv":
+        return _pv_on_host_map(shape, size) if shape.e820_host else _pv(shape, size)
+    if shape.domain_type == "pvh":
+        return _pvh(size)
+    if shape.domain_type == "hvm":
+        return _hvm(size)
+    if shape.domain_type == "dom0-pv":
+        return _dom0(shape, size + ISA_END - DOM0_LOW_END)
+    return _dom0(shape, size)
 
 
 def _ram(start: int, stop: int) -> tuple[Region, ...]:

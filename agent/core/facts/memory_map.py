@@ -8,7 +8,6 @@ questions about the RAM in them without counting an address twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 from agent.core.facts.bounds import LARGEST_ADDRESS
@@ -91,7 +90,7 @@ class MemoryMap(NamedTuple):
     def holes(self) -> tuple[Span, ...]:
         """What lies between two spans of RAM: the ISA window, PCI holes, reserved ranges."""
         spans = self.ram_spans()
-        return tuple(Span(before.stop, after.start) for before, after in pairwise(spans))
+        return tuple(Span(before.stop, after.start) for before, after in zip(spans, spans[1:]))
 
     @property
     def isa_hole_pages(self) -> int:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Union
 
 Severity = Literal["info", "warning", "critical"]
 RANK: Final[Mapping[Severity, int]] = {"info": 0, "warning": 1, "critical": 2}
@@ -13,7 +13,7 @@ RANK: Final[Mapping[Severity, int]] = {"info": 0, "warning": 1, "critical": 2}
 # needs to.
 Actor = Literal["guest", "host", "either", "nobody"]
 
-Evidence = Mapping[str, int | float | str]
+Evidence = Mapping[str, Union[int, float, str]]
 
 
 class Finding(NamedTuple):

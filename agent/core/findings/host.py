@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from typing import Final
 
 from agent.core.account.situation import Situation
@@ -49,7 +48,7 @@ def host_limits_contradict(situation: Situation) -> Finding | None:
         ("memory/static-max", host.static_max_kib),
     )
     known = [(name, kib) for name, kib in limits if kib is not None]
-    if all(low <= high + _SLACK_KIB for (_, low), (_, high) in pairwise(known)):
+    if all(low <= high + _SLACK_KIB for (_, low), (_, high) in zip(known, known[1:])):
         return None
     return Finding(
         "host-limits-contradict", "warning",

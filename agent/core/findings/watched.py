@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
 from agent.core.facts.units import MIB_KIB, format_kib
@@ -182,9 +181,9 @@ def _stands_still(watch: Watch) -> bool:
 
 def _turns(watch: Watch) -> int:
     """How often the host's target changed direction."""
-    steps = [_step(earlier, later) for earlier, later in pairwise(watch.looks)]
+    steps = [_step(earlier, later) for earlier, later in zip(watch.looks, watch.looks[1:])]
     moves = [step for step in steps if step]
-    return sum((a > 0) != (b > 0) for a, b in pairwise(moves))
+    return sum((a > 0) != (b > 0) for a, b in zip(moves, moves[1:]))
 
 
 def _step(earlier: Look, later: Look) -> int:

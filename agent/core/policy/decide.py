@@ -11,7 +11,7 @@ Relies on docs/design.md A23.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Optional
 
 from agent.core.account.situation import Situation
 from agent.core.facts.units import format_kib
@@ -26,7 +26,7 @@ from agent.core.policy.view import View, view
 
 __all__ = ["EMPTY", "PolicyMemory", "PolicySettings", "decide"]
 
-Rule = Callable[[View], Decision | None]
+Rule = Callable[[View], Optional[Decision]]
 _RULES: Final[Mapping[Mode, tuple[Rule, ...]]] = {
     "observe": FOLLOW_RULES,
     "follow": FOLLOW_RULES,

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Union
 
 Action = Literal["none", "write-target", "online-block"]
-Numbers = Mapping[str, int | float | str]
+Numbers = Mapping[str, Union[int, float, str]]
 
 NO_NUMBERS: Final[Numbers] = {}
 

@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Union
 
 from agent.core.policy.settings import MODES
 
 Kind = Literal["choice", "switch", "size", "size-or-auto", "seconds", "percent"]
-Value = str | bool | int | float | None
+Value = Union[str, bool, int, float, None]
 
 PROFILES: Final = ("auto", "libxl", "xapi", "qubes", "none")
 

@@ -8,6 +8,7 @@ file wins key by key.  A file that was named on the command line stands alone, a
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -94,7 +95,10 @@ def _tables(path: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: longer than {_MOST_BYTES // 1024} KiB")
     if _sets_nothing(content):
         return {}
-    import tomllib  # noqa: PLC0415 - 0.7 MiB
+    if sys.version_info >= (3, 11):  # 0.7 MiB
+        import tomllib  # noqa: PLC0415
+    else:
+        import tomli as tomllib  # noqa: PLC0415 - what tomllib was before it was Python's own
 
     try:
         return tomllib.loads(content.decode())

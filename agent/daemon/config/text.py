@@ -43,7 +43,7 @@ def _with_tables(lines: list[str]) -> Iterator[str]:
     """Put `[table]` in front of its first key."""
     table = ""
     yield lines[0]
-    for key, line in zip(KEYS, lines[1:], strict=True):
+    for key, line in zip(KEYS, lines[1:]):
         owner = key.name.rpartition(".")[0]
         if owner != table:
             table = owner

@@ -43,7 +43,7 @@ def _number(key: Key, given: object) -> float:
         return parse_size_kib(given)
     if key.kind == "seconds":
         return _seconds(given)
-    if isinstance(given, bool) or not isinstance(given, int | float):
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise ValueError(f"{_shown(given)} is not a number of percent; write for example 25")
     return given
 

@@ -137,8 +137,8 @@ class NoKeys:
 
 def status_of_error(error: XenstoreError) -> str:
     """The status word for what xenstore answered."""
-    if isinstance(error, KeyAbsent | DeviceMissing):
+    if isinstance(error, (KeyAbsent, DeviceMissing)):
         return ABSENT
-    if isinstance(error, KeyDenied | DeviceDenied):
+    if isinstance(error, (KeyDenied, DeviceDenied)):
         return DENIED
     return malformed(error)

@@ -24,7 +24,7 @@ import re
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final
 
 from agent.sources.xenstore.errors import XenstoreRefused, refusal
 from agent.sources.xenstore.requests import Requests
@@ -35,8 +35,8 @@ from agent.sources.xenstore.wire import NUL, Op
 
 __all__ = ["WatchEvent", "XenstoreSession", "default_path"]
 
-_Names: TypeAlias = list[str]  # inside the class, `list` is a method
-_Events: TypeAlias = list[WatchEvent]
+_Names = list[str]  # inside the class, `list` is a method
+_Events = list[WatchEvent]
 _KEY: Final = re.compile(r"[A-Za-z0-9_@-]+(?:/[A-Za-z0-9_@-]+)*")
 _MOST_KEY_CHARS: Final = 2048  # XENSTORE_REL_PATH_MAX
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_@/.-]{1,64}")
@@ -63,7 +63,7 @@ class XenstoreSession:
         self._router = LoopRouter(path, timeout_s, self._watches)
         self._client = (client or _pyxs_client)(self._router)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> XenstoreSession:
         self.connect()
         return self
 

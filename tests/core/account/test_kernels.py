@@ -33,7 +33,7 @@ def test_what_does_not_begin_with_numbers_is_no_release(text: str) -> None:
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_release_or_none(text: str) -> None:
-    assert isinstance(parse_kernel_release(text), KernelRelease | None)
+    assert isinstance(parse_kernel_release(text), (KernelRelease, type(None)))
 
 
 def test_releases_compare_as_numbers_and_not_as_text() -> None:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +42,7 @@ def steps(fall: Waterfall) -> dict[str, int]:
 
 def check_sums(fall: Waterfall) -> None:
     """Each level is the one before plus its steps; the last is free memory and cache."""
-    for before, after in pairwise(fall.levels):
+    for before, after in zip(fall.levels, fall.levels[1:]):
         assert before.kib + sum(step.kib for step in after.steps) == after.kib
     assert not fall.levels or not fall.levels[0].steps
     assert all(step.kib for level in fall.levels for step in level.steps)

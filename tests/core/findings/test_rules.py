@@ -211,7 +211,7 @@ def test_a_finding_shows_its_evidence_and_ends_in_something_to_do(case: Case) ->
     assert finding.evidence
     assert finding.fix
     assert "\n" not in finding.summary + finding.fix
-    assert all(isinstance(value, int | float | str) for value in finding.evidence.values())
+    assert all(isinstance(value, (int, float, str)) for value in finding.evidence.values())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import hypothesis.strategies as st
@@ -136,7 +135,7 @@ def test_the_promises_hold_in_every_run(
         assert again == decided.decision
     writes = [d.when_s for d in record if d.decision.action == "write-target"]
     moved = any(kind == "move" for _, (kind, _) in run)
-    for earlier, later in pairwise(writes):
+    for earlier, later in zip(writes, writes[1:]):
         assert moved or later - earlier >= policy.cooldown_s - 1e-6
     if policy.mode == "observe":
         assert all(decided.decision.action == "none" for decided in record)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 from agent.core.account.situation import understand
@@ -61,4 +60,4 @@ def test_a_guest_of_its_own_mind_gives_back_only_after_a_calm_minute_and_step_by
     ]
     assert len(gave_s) > 4
     assert gave_s[0] >= SELF.self_calm_s
-    assert min(b - a for a, b in pairwise(gave_s)) >= SELF.self_interval_s
+    assert min(b - a for a, b in zip(gave_s, gave_s[1:])) >= SELF.self_interval_s

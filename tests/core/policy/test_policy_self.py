@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 
 from agent.core.account.situation import Situation, understand
@@ -145,4 +143,4 @@ def test_a_use_that_grows_by_little_moves_the_balloon_by_a_dead_band_at_a_time()
 
     targets = [target_kib for _, target_kib in story.domain.target_writes[before - 1 :]]
     assert len(targets) > 3
-    assert min(b - a for a, b in pairwise(targets)) >= SELF.self_dead_band_kib
+    assert min(b - a for a, b in zip(targets, targets[1:])) >= SELF.self_dead_band_kib

@@ -8,7 +8,6 @@ every batch.  Every sample of the real guest must lie on the simulated path.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 
@@ -213,7 +212,7 @@ def test_a_refused_driver_doubles_its_delay_and_gives_up_after_the_fourth_try(na
         if not seen or seen[-1][1] != state:
             seen.append((domain.clock.now_s - start_s, state))
     assert [state for _, state in seen] == [(2, 2), (3, 4), (4, 8), (1, 1)]
-    gaps_s = [later - earlier for (earlier, _), (later, _) in pairwise(seen)]
+    gaps_s = [later - earlier for (earlier, _), (later, _) in zip(seen, seen[1:])]
     assert gaps_s == pytest.approx([2.0, 4.0, 8.0], abs=0.3)
     assert domain.driver.state == "cancelled"
 

@@ -176,10 +176,10 @@ class World(RuleBasedStateMachine):
             self.toolstack.soft_reset(domain, mib * MIB)
             self.books[id(domain)] = Books(domain)
 
-    @precondition(lambda self: isinstance(self.toolstack, Xapi | Qubes))
+    @precondition(lambda self: isinstance(self.toolstack, (Xapi, Qubes)))
     @rule(mib=mebibytes)
     def make_room(self, mib: int) -> None:
-        assert isinstance(self.toolstack, Xapi | Qubes)
+        assert isinstance(self.toolstack, (Xapi, Qubes))
         with suppress(ToolstackError):
             self.toolstack.make_room(mib * MIB)
 
@@ -281,7 +281,7 @@ class World(RuleBasedStateMachine):
 
 
 def test_no_sequence_of_host_and_guest_actions_breaks_the_world() -> None:
-    run_state_machine_as_test(
+    run_state_machine_as_test(  # type: ignore[no-untyped-call] # of this hypothesis
         World,
         settings=settings(
             max_examples=60,

@@ -45,12 +45,11 @@ def test_each_gets_its_minimum_and_the_same_share_of_its_range() -> None:
     ranges = ((256, 512), (256, 1024), (400, 2048))
     guests = [guest(xapi) for _ in ranges]
     run(xapi, 3.0)
-    for domain, (low, high) in zip(guests, ranges, strict=True):
+    for domain, (low, high) in zip(guests, ranges):
         xapi.set_dynamic_range(domain, low * MIB, high * MIB)
     run(xapi, 120.0)
     shares = [
-        (target_mib(domain) - low) / (high - low)
-        for domain, (low, high) in zip(guests, ranges, strict=True)
+        (target_mib(domain) - low) / (high - low) for domain, (low, high) in zip(guests, ranges)
     ]
     assert shares == pytest.approx([shares[0]] * 3, abs=0.01)
     assert 0.1 < shares[0] < 0.9

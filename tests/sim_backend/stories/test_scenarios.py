@@ -70,7 +70,7 @@ def test_the_documentation_tells_every_story_and_what_a_good_agent_does() -> Non
     told = [(load(name).summary, load(name).good_agent) for name in scenario_names()]
     rows = {
         f"| `{name}` | {summary} | {good_agent} |"
-        for name, (summary, good_agent) in zip(scenario_names(), told, strict=True)
+        for name, (summary, good_agent) in zip(scenario_names(), told)
     }
     assert rows - set(page.splitlines()) == set()
 

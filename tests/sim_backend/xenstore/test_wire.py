@@ -139,7 +139,7 @@ def test_a_payload_beyond_4096_bytes_breaks_the_connection() -> None:
 def test_no_bytes_break_the_store(noise: list[bytes], kinds: list[int]) -> None:
     store = guest_store()
     connection = Connection(store, 5)
-    for kind, payload in zip(kinds, noise, strict=False):
+    for kind, payload in zip(kinds, noise):
         connection.receive(Packet(kind, 1, len(payload) % 3, payload).encode())
     for data in noise:
         connection.receive(data)

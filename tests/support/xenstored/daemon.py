@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from tests.support.xenstored.guest import Guest
 from tests.support.xenstored.raw_client import RawClient
@@ -51,7 +51,7 @@ class Xenstored:
         self._process: subprocess.Popen[bytes] | None = None
         self._guests: list[Guest] = []
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Xenstored:
         self.start()
         return self
 

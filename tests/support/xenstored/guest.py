@@ -23,7 +23,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable
-from typing import Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from tests.support.xenstored.raw_client import HEADER, RESET_WATCHES, RawClient, RawPacket
 
@@ -36,7 +36,6 @@ _PORT_OF_DOMAIN_0: Final = 16
 _RESET_RQ_ID: Final = 0xFFFFFFFF
 _REOPEN_POLL_MS: Final = 5
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -266,7 +265,7 @@ class Guest:
         return pulled
 
 
-def _if_any(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+def _if_any(call: Callable[..., _T], *args: Any, **kwargs: Any) -> _T | None:
     """The result of a call that must not block, None when it would or the client is gone."""
     try:
         return call(*args, **kwargs)

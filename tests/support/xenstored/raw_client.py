@@ -15,7 +15,7 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 HEADER: Final = struct.Struct("=IIII")
 CONTROL: Final = 0
@@ -61,7 +61,7 @@ class RawClient:
         self._rq_id = 0
         self._open(path, timeout_s)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> RawClient:
         return self
 
     def __exit__(

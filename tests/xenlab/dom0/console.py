@@ -10,7 +10,7 @@ import select
 import threading
 import time
 import tty
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from tests.xenlab.dom0.toolstack import Done
 from tests.xenlab.guest import frames
@@ -30,7 +30,7 @@ class GoneError(Exception):
 class Console:
     """A guest's console, read by a thread."""
 
-    def __init__(self, path: str, *, after: Self | None = None) -> None:
+    def __init__(self, path: str, *, after: Console | None = None) -> None:
         """Open a console.
 
         Args:

@@ -14,7 +14,7 @@ import json
 import threading
 import time
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.scene import PYTHON, Scene
@@ -41,7 +41,7 @@ class Recorder:
         self._events: list[dict[str, Any]] = []
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Recorder:
         domain = self._scene.domain
         domain.run(["rm", "-f", BEGUN])
         argv = [*PYTHON, "tests.xenlab.guest.samples"]

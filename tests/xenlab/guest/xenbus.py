@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import struct
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 DEVICE: Final = "/dev/xen/xenbus"
 _HEADER: Final = struct.Struct("=IIII")
@@ -26,7 +26,7 @@ class XenBus:
     def __init__(self, device: str = DEVICE) -> None:
         self._fd = os.open(device, os.O_RDWR)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> XenBus:
         return self
 
     def __exit__(
