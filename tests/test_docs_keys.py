@@ -5,18 +5,34 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from agent.core.facts import host_keys
 from agent.core.policy import decide, follow, guard, self_balloon
-from agent.daemon import published_keys
+from agent.daemon import (
+    forget,
+    ownership,
+    published_keys,
+    publisher,
+    reporter,
+    use_report,
+)
 from agent.daemon.config.keys import KEYS
 from agent.daemon.config.text import default_text
+from agent.daemon.key_table import KEYS as KEYS_WRITTEN
+from agent.daemon.key_table import Key
 from agent.sources import guest_keys
 from tests.support.documents import TOP, text_of
+
+TABLE_HEAD: Final = (
+    "| key | profile | holds | who reads it on the host, and what it means there | first written "
+    "| when the daemon stops | `run --forget` | who else writes it |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
 
 
 def rows(document: str, heading: str = "") -> list[list[str]]:
@@ -57,19 +73,38 @@ def test_every_key_that_is_read_is_documented_and_no_other() -> None:
     assert documented == read | also
 
 
-def test_every_key_that_is_written_is_documented_and_no_other() -> None:
-    documented = {name for row in rows("xenstore.md", "Written") for name in names(row[0])}
-    balloon = {
-        name.removeprefix("/")
-        for name in strings(published_keys)
-        if re.fullmatch(r"/?[a-z_]+_kb|/[a-z]+", name)
-    }
-    others = {
-        name
-        for name in strings(published_keys)
-        if re.fullmatch(r"(data|control|memory)/[a-z_/-]+", name) and name != "data/balloon"
-    }
-    assert documented == {f"data/balloon/{name}" for name in balloon} | others
+def row_of(key: Key) -> str:
+    """A key's line of the table in docs/xenstore.md."""
+    profiles = "all but `none`" if len(key.profiles) == 3 else ", ".join(
+        f"`{name}`" for name in key.profiles
+    )  # fmt: skip
+    at_stop = f"becomes `{key.last_word}`" if key.at_stop == "says so" else key.at_stop
+    on_forget = f"becomes `{key.last_word}`" if key.on_forget == "says so" else key.on_forget
+    cells = (
+        f"`{key.name}`", profiles, key.holds, key.reader, key.first, at_stop, on_forget,
+        key.others or "nobody",
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_table_of_written_keys_is_that_of_the_code() -> None:
+    path = TOP / "docs" / "xenstore.md"
+    before, head, rest = text_of(path).partition(TABLE_HEAD)
+    assert head, "docs/xenstore.md has lost the head of its table"
+    _, blank, after = rest.partition("\n\n")
+    wanted = before + head + "".join(f"\n{row_of(key)}" for key in KEYS_WRITTEN) + blank + after
+    if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
+        path.write_text(wanted, encoding="utf-8")
+    assert text_of(path) == wanted
+
+
+def test_every_key_that_the_publishing_names_is_in_the_table() -> None:
+    """No module beside the table spells a key of its own."""
+    for module in (forget, ownership, published_keys, publisher, reporter, use_report):
+        spelt = {
+            name for name in strings(module) if re.fullmatch(r"(data|memory|control)/.*", name)
+        }
+        assert not spelt, f"{module.__name__} spells {spelt}"
 
 
 # --- reasons of decisions -------------------------------------------------------------------------

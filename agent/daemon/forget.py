@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent run --forget`: the guest as if there had never been a daemon.
 
-For whoever takes the agent away, such as its package: the keys it published go, and where it had
-set a target of its own, the kernel gets the one that follows the host.
+For whoever takes the agent away, such as its package: what it published and nobody counts on goes,
+and where it had set a target of its own, the kernel gets the one that follows the host.  That the
+guest has booted and can balloon stays true, and stays said: taken back, squeezed would keep free
+for it all that it was squeezed by.  A qube says that it reports no more, and qmemman leaves it as
+it is.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from agent.core.facts.untrusted import parse_decimal
 from agent.core.policy.memory import is_at
 from agent.daemon import journal as j
 from agent.daemon.journal import Journal
-from agent.daemon.published_keys import BALLOON, BESIDES, FOLLOW, HELD, PROFILE
+from agent.daemon.key_table import BALLOON, FOLLOW, HELD, KEYS, PROFILE, Key
+from agent.daemon.ownership import has_another_agent, made_before
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import read_xen_memory
 from agent.sources.xenstore.errors import KeyAbsent, XenstoreRefused
@@ -33,14 +37,35 @@ def forget(session: XenstoreSession, root: SystemRoot, journal: Journal) -> None
     """
     _follow(session, root, journal)
     profile = _read(session, PROFILE).decode("ascii", "replace")
-    for key in (*BESIDES.get(profile, ()), BALLOON):
+    made, beside_another = made_before(session), has_another_agent(session)
+    for key in KEYS:
+        ours = key.name in made if key.others else profile in key.profiles
+        if ours and not key.name.startswith(BALLOON):
+            _take_back(session, key, journal, beside_another=beside_another)
+    _remove(session, BALLOON, journal)  # at last: it is the record of what else there is
+    _say(journal, j.INFO, "what was published to the host is taken back")
+
+
+def _take_back(
+    session: XenstoreSession, key: Key, journal: Journal, *, beside_another: bool
+) -> None:
+    """Do with a key outside data/balloon what its line in the table says."""
+    if key.on_forget == "goes" or (key.on_forget == "goes, if ours" and not beside_another):
+        _remove(session, key.name, journal)
+    elif key.on_forget == "says so":
         try:
-            session.remove(key)
-        except KeyAbsent:
-            continue
+            session.write(key.name, key.last_word.encode("ascii"))
         except XenstoreRefused as error:
-            _say(journal, j.WARNING, f"xenstore keeps {key}: {error}")
-    _say(journal, j.INFO, "what was published to the host is removed")
+            _say(journal, j.WARNING, f"xenstore keeps {key.name}: {error}")
+
+
+def _remove(session: XenstoreSession, name: str, journal: Journal) -> None:
+    try:
+        session.remove(name)
+    except KeyAbsent:
+        pass
+    except XenstoreRefused as error:
+        _say(journal, j.WARNING, f"xenstore keeps {name}: {error}")
 
 
 def _follow(session: XenstoreSession, root: SystemRoot, journal: Journal) -> None:

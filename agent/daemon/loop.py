@@ -43,7 +43,7 @@ class Daemon:
     def __init__(self, parts: Parts, config: Config) -> None:
         self._parts = parts
         self._config = config
-        self._reporter = Reporter(parts.runtime, parts.say)
+        self._reporter = Reporter(parts.runtime, parts.say, parts.root)
         self._turn = Turn(parts, config.policy, self._reporter.log)
         self._hearing = Hearing(parts, lost=self._look_at, back=self._reporter.forget)
         self._stopping = False
@@ -158,8 +158,7 @@ class Daemon:
         self._mind_resume(now_s)
         situation = self._turn.take(cause, now_s)
         self._look_at_s = self._next_look_s(now_s)
-        if self._turn.rests(now_s):
-            self._reporter.came_to_rest = True
+        self._reporter.note_rest(situation, self._turn.memory, self._turn.settings, now_s)
         if self._parts.bus.connected:
             record = self._reporter.record_boot(situation)
             if record is not None:
@@ -186,7 +185,7 @@ class Daemon:
         if not (moved or slept):
             return
         self._turn.start_afresh()
-        self._reporter.forget()
+        self._reporter.moved()
         self._parts.say(j.NOTICE, "resumed", "the domain was resumed or moved; starting afresh", 3)
         if slept and not moved and self._parts.bus.connected:
             try:
@@ -201,11 +200,12 @@ class Daemon:
         """Tell the host."""
         situation = self._turn.situation
         if situation is None or not self._parts.bus.connected:
+            self._reporter.publish_at_s = None  # a connection that comes back is told everything
             return
-        session, settings = self._parts.bus.session, self._turn.settings
+        session, settings, memory = self._parts.bus.session, self._turn.settings, self._turn.memory
+        profile = self._profile()
         try:
-            use = self._turn.memory.use
-            self._reporter.publish(session, self._profile(), situation, settings, use, now_s=now_s)
+            self._reporter.publish(session, profile, situation, settings, memory, now_s=now_s)
         except XenstoreError as error:
             self._hearing.lose(error, now_s)
 

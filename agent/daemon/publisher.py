@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes keys to xenstore: only what changed, not too often, and never again what was refused.
+"""Writes keys to xenstore: only what changed, not too often, never again what was refused.
+
+What belongs to somebody else is neither written nor removed (`ownership`).
 
 Relies on docs/design.md A20.
 """
@@ -10,28 +12,39 @@ from typing import Final, NamedTuple
 
 from agent.core.facts.untrusted import LARGEST_SIGNED, parse_decimal
 from agent.daemon.allowance import Allowance
-from agent.daemon.published_keys import (
+from agent.daemon.key_table import (
+    ACTIVE,
     BALLOON,
-    FEATURE,
-    FIGURES,
+    FREE,
+    KEYS,
+    MADE,
+    PROFILE,
     SEQUENCE,
+    TOTAL,
     UPDATED,
-    Keys,
-    is_worth_writing,
+    goes_when_untrue,
+    is_shared,
 )
+from agent.daemon.ownership import Ownership
+from agent.daemon.published_keys import Keys, is_worth_writing
 from agent.sources.xenstore.errors import KeyDenied, XenstoreRefused
 from agent.sources.xenstore.session import XenstoreSession
 
 BURST: Final = 50
 PER_S: Final = 5.0
 REFUSED_PAUSE_S: Final = 60.0
+_FIGURES: Final = frozenset(
+    key.name for key in KEYS if key.name.startswith(BALLOON) and key.at_stop == "goes"
+)
+_FIGURES_OF_MEMORY: Final = frozenset({TOTAL, FREE})
 
 
 class Published(NamedTuple):
-    """What a round did: how many keys were written, and (key, reason) of what was refused."""
+    """What a round did: how many keys were written, (key, reason) of what was refused or left."""
 
     written: int
     refused: tuple[tuple[str, str], ...] = ()
+    left: tuple[tuple[str, str], ...] = ()
 
 
 class Publisher:
@@ -42,7 +55,8 @@ class Publisher:
         self.writes = 0
         self.sent: dict[str, str] = {}
         self.denied: set[str] = set()
-        self._left: set[str] = set()
+        self.ownership = Ownership()
+        self._stale: set[str] = set()
         self._has_looked = False
         self._paused_until_s: dict[str, float] = {}
         self._allowance = Allowance(BURST, PER_S)
@@ -51,17 +65,19 @@ class Publisher:
         """Another xenstored, or another host: nothing of ours is there any more."""
         self.sent.clear()
         self.denied.clear()
-        self._left.clear()
+        self._stale.clear()
         self._has_looked = False
         self._paused_until_s.clear()
 
     def due_s(self, keys: Keys, now_s: float) -> float | None:
         """When there will be something to write; None when everything is said."""
-        if not self._changed(keys, float("inf")) and not self._gone(keys):
+        wanted = self._changed(keys, float("inf"))
+        if not wanted and not self._gone(keys):
             return None
         if self._changed(keys, now_s) or self._gone(keys):
             return now_s + (0.0 if self._allowance.has(now_s) else 1.0 / PER_S)
-        return min(self._paused_until_s.values(), default=None)
+        # Only what is still wanted counts: a pause of something else may be long over.
+        return min(self._paused_until_s[key] for key in wanted)
 
     def part(self, session: XenstoreSession, keys: Keys) -> Published:
         """Write the last words, whatever was written a moment ago.
@@ -72,62 +88,95 @@ class Publisher:
         self._allowance = Allowance(BURST, PER_S)
         return self.publish(session, keys, float("inf"))
 
-    def publish(
-        self, session: XenstoreSession, keys: Keys, now_s: float, time_of_day: str = ""
-    ) -> Published:
+    def publish(self, session: XenstoreSession, keys: Keys, now_s: float) -> Published:
         """Write what has changed; `seq` last, so that a reader of it finds the rest in place.
-
-        `time_of_day` goes to data/updated with new figures of memory; XAPI looks for it.
 
         Raises:
             XenstoreLost: the connection is gone; what was written counts as written.
         """
         if not self._has_looked:
-            self._look_for_a_predecessor(session)
+            self._look_for_a_predecessor(session, keys)
         changed, gone = self._changed(keys, now_s), self._gone(keys)
         if not (changed or gone) or not self._allowance.has(now_s):
             return Published(0)
         self._allowance.take(now_s)
         refused: list[tuple[str, str]] = []
+        left = dict(self.ownership.left)
         written = sum(self._remove(session, key, refused) for key in gone)
         for key in changed:
             written += self._write(session, key, keys[key], now_s, refused)
-        if time_of_day and any(key.startswith("data/meminfo_") for key in changed):
-            written += self._write(session, UPDATED, time_of_day, now_s, refused)
+        told = UPDATED in keys and UPDATED in self.sent and UPDATED not in changed
+        if told and _FIGURES_OF_MEMORY & set(changed):
+            written += self._write(session, UPDATED, keys[UPDATED], now_s, refused)
         if any(key.startswith(BALLOON) and key in self.sent for key in changed) or gone:
             self.sequence += 1
             written += self._write(session, SEQUENCE, str(self.sequence), now_s, refused)
         self.writes += written
-        return Published(written, tuple(refused))
+        news = [(key, why) for key, why in self.ownership.left.items() if key not in left]
+        return Published(written, tuple(refused), tuple(news))
 
     def _changed(self, keys: Keys, now_s: float) -> list[str]:
         return [
             key
             for key in keys
             if key not in self.denied
+            and key not in self.ownership.left
             and now_s >= self._paused_until_s.get(key, float("-inf"))
             and (key not in self.sent or is_worth_writing(key, self.sent[key], keys))
         ]
 
     def _gone(self, keys: Keys) -> list[str]:
         """What is no longer true of anything: a stale value is worse than none."""
-        lasting = (SEQUENCE, UPDATED, FEATURE)
-        known = (*self.sent, *sorted(self._left - self.sent.keys()))
-        return [key for key in known if key not in keys and key not in lasting]
+        known = (*self.sent, *sorted(self._stale - self.sent.keys()))
+        return [key for key in known if key not in keys and goes_when_untrue(key)]
 
-    def _look_for_a_predecessor(self, session: XenstoreSession) -> None:
+    def _look_for_a_predecessor(self, session: XenstoreSession, keys: Keys) -> None:
         """A daemon before this one: its sequence goes on, its figures are not left to go stale."""
         self._has_looked = True
+        self.ownership.look(session)
         try:
             names = session.list(BALLOON)
             sequence = parse_decimal(session.read(SEQUENCE)).value or 0
+            profile = session.read(PROFILE) if PROFILE.rpartition("/")[2] in names else b""
         except XenstoreRefused:
             return  # there was none
-        self._left = {key for key in FIGURES if key.rpartition("/")[2] in names}
+        self._stale = {key for key in _FIGURES if key.rpartition("/")[2] in names}
+        if profile == b"xapi" and ACTIVE not in keys:
+            self._stale.add(ACTIVE)
         if sequence < LARGEST_SIGNED:
             self.sequence = max(self.sequence, sequence)
 
     def _write(
+        self,
+        session: XenstoreSession,
+        key: str,
+        value: str,
+        now_s: float,
+        refused: list[tuple[str, str]],
+    ) -> int:
+        if not is_shared(key):
+            return self._put(session, key, value, now_s, refused)
+        ownership = self.ownership
+        ours = ownership.may_write(session, key, self.sent)
+        if ours:
+            ownership.wrote(key)
+        else:
+            self.sent.pop(key, None)
+        # What is ours is recorded before it is there, and no longer than it is ours.
+        record = ownership.record
+        if self.sent.get(MADE, "") != record and not self._put(
+            session, MADE, record, now_s, refused
+        ):
+            self._paused_until_s[key] = now_s + REFUSED_PAUSE_S
+            return 0
+        if not ours:
+            return 0
+        written = self._put(session, key, value, now_s, refused)
+        if not written:
+            ownership.lost(key)
+        return written
+
+    def _put(
         self,
         session: XenstoreSession,
         key: str,
@@ -151,7 +200,7 @@ class Publisher:
 
     def _remove(self, session: XenstoreSession, key: str, refused: list[tuple[str, str]]) -> int:
         self.sent.pop(key, None)
-        self._left.discard(key)
+        self._stale.discard(key)
         try:
             session.remove(key)
         except XenstoreRefused as error:

@@ -13,7 +13,7 @@ from agent import __version__
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import BootRecord
 from agent.core.findings.assessment import Assessment
-from agent.core.policy.memory_use import Use
+from agent.core.policy.memory import PolicyMemory
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.view import floor_kib
 from agent.daemon import journal as j
@@ -21,9 +21,12 @@ from agent.daemon.boot_recorder import record_of
 from agent.daemon.published_keys import Keys, keys_for
 from agent.daemon.publisher import Publisher
 from agent.daemon.record import DecisionLog
+from agent.daemon.rest import is_in_motion, is_where_the_host_wants_it
 from agent.daemon.runtime_directory import RuntimeDirectory
+from agent.daemon.use_report import UseReport
 from agent.report.status_json import status_object
 from agent.sources.boot_record import format_boot_record
+from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.session import XenstoreSession
 
 STATUS_EVERY_S: Final = 1.0
@@ -34,19 +37,34 @@ Say = Callable[[int, str, str], None]
 class Reporter:
     """`publish_at_s` and `status_at_s`: when something held back is due."""
 
-    def __init__(self, runtime: RuntimeDirectory, say: Say) -> None:
+    def __init__(self, runtime: RuntimeDirectory, say: Say, root: SystemRoot) -> None:
         self.log = DecisionLog()
         self.came_to_rest = False
         self.publish_at_s: float | None = None
         self.status_at_s: float | None = None
         self._runtime = runtime
         self._say = say
+        self._root = root
         self._publisher = Publisher()
+        self._use = UseReport()
         self._status_written_s = float("-inf")
 
     def forget(self) -> None:
-        """Another xenstored, or another host: it knows nothing of us."""
+        """Another xenstored: it knows nothing of us."""
         self._publisher.forget()
+
+    def moved(self) -> None:
+        """Another host, which takes its measure of this guest anew."""
+        self.forget()
+        self.came_to_rest = False
+
+    def note_rest(
+        self, situation: Situation, memory: PolicyMemory, settings: PolicySettings, now_s: float
+    ) -> None:
+        """After a look: whether the balloon has been at rest where the host wants it."""
+        still_s = now_s - memory.unchanged_since_s
+        if still_s >= settings.grace_s and is_where_the_host_wants_it(situation):
+            self.came_to_rest = True
 
     def publish_is_due(self, now_s: float) -> bool:
         """Whether what was held back may be published now."""
@@ -62,7 +80,7 @@ class Reporter:
         profile: str,
         situation: Situation,
         settings: PolicySettings,
-        use: Use,
+        memory: PolicyMemory,
         *,
         now_s: float,
     ) -> None:
@@ -75,15 +93,28 @@ class Reporter:
         balloon = situation.snapshot.balloon
         floor = None
         if balloon is not None and balloon.current_kib is not None:
-            floor = floor_kib(situation, settings, balloon.current_kib, use)
-        rested = self.came_to_rest
-        keys = keys_for(profile, situation, settings.mode, floor, came_to_rest=rested)
-        xapi = profile == "xapi"
-        clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) if xapi else ""
-        done = self._publisher.publish(session, keys, now_s, clock)
+            floor = floor_kib(situation, settings, balloon.current_kib, memory.use)
+        keys = keys_for(
+            profile,
+            situation,
+            settings.mode,
+            floor,
+            came_to_rest=self.came_to_rest,
+            in_motion=is_in_motion(situation, memory, settings, now_s),
+            time_of_day=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        )
+        if profile == "qubes":
+            if now_s >= self._use.due_s:
+                self._use.look(self._root, now_s)
+            keys = {**self._use.keys(), **keys}
+        done = self._publisher.publish(session, keys, now_s)
         for key, reason in done.refused:
             self._say(j.NOTICE, f"refused {key}", f"xenstore refused {key}: {reason}")
+        for key, why in done.left:
+            self._say(j.NOTICE, f"left {key}", f"{key} is left alone: {why}")
         self.publish_at_s = self._publisher.due_s(keys, now_s)
+        if profile == "qubes":
+            self.publish_at_s = min(self._use.due_s, self.publish_at_s or self._use.due_s)
 
     def part(self, session: XenstoreSession, keys: Keys) -> None:
         """Tell the host that nobody minds this guest's keys any more.

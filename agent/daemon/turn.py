@@ -74,11 +74,6 @@ class Turn:
         self._stalls = cause == "pressure" or shortage(seen.memory, seen.pressure) != "none"
         return situation
 
-    def rests(self, now_s: float) -> bool:
-        """Whether the balloon has been at rest, and where it should be, for the time of grace."""
-        settled = self.situation is not None and self.situation.state == "settled"
-        return settled and now_s - self.memory.unchanged_since_s >= self.settings.grace_s
-
     def next_look_s(self, now_s: float) -> float | None:
         """When the policy, or a guarded shrink, wants another look.
 

@@ -88,13 +88,15 @@ def _reading(sizes: Sizes, available_kib: int) -> MemoryReading:
         # "Hugetlb" (Linux 4.16) counts the huge pages of every size, the others one size alone.
         hugetlb_kib=sizes.get("Hugetlb", sizes.get("HugePages_Total", 0) * huge_kib),
         hugetlb_free_kib=sizes.get("HugePages_Free", 0) * huge_kib,
+        buffers_kib=sizes.get("Buffers", 0),
+        reclaimable_kib=sizes.get("SReclaimable", 0),
     )
     bounded = is_size(reading.cached_kib) and is_size(reading.swap_total_kib)
     if not bounded or not total_kib > 0 or not is_size(total_kib) or free_kib > total_kib:
         raise MalformedError("its sizes do not go together")
-    if reading.swap_free_kib > reading.swap_total_kib or reading.hugetlb_kib > total_kib:
+    if reading.swap_free_kib > reading.swap_total_kib or not is_size(reading.buffers_kib):
         raise MalformedError("its sizes do not go together")
-    if reading.hugetlb_free_kib > reading.hugetlb_kib:
+    if not reading.hugetlb_free_kib <= reading.hugetlb_kib <= total_kib:
         raise MalformedError("its sizes do not go together")
     return reading
 

@@ -96,13 +96,18 @@ def read_xen_memory(
         return None, {"balloon": ABSENT}
     moving = False
     for _ in range(TRIES_FOR_A_QUIET_MOMENT if root.is_live or sleep else 1):
-        again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_kib).value
+        again = read_current_kib(root)
         moving = again != numbers["info/current_kb"]
         if not moving:
             break
         numbers, statuses = _read_once(root)
     motion = _watch(root, numbers, sleep) if not moving else "moved"
     return _reading(numbers, moving, motion), statuses
+
+
+def read_current_kib(root: SystemRoot) -> int | None:
+    """What the guest has, by the one file that says so."""
+    return parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_kib).value
 
 
 def refresh_xen_memory(
@@ -117,7 +122,7 @@ def refresh_xen_memory(
         return read_xen_memory(root)
     numbers, statuses = _read_once(root, _OF_A_MOVE)
     current = numbers["info/current_kb"]
-    again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_kib).value
+    again = read_current_kib(root)
     if current is None or not (current == again == numbers["target_kb"]):
         return read_xen_memory(root)
     kept = {name: status for name, status in known_statuses.items() if name.startswith("balloon.")}
@@ -154,7 +159,7 @@ def _watch(root: SystemRoot, numbers: Numbers, sleep: Callable[[float], None] | 
     if sleep is None:
         return "unknown"
     sleep(WATCH_FOR_MOTION_S)
-    again = parsed(root.read(f"{DIRECTORY}/info/current_kb"), parse_kib).value
+    again = read_current_kib(root)
     return "still" if again == current else "moved"
 
 

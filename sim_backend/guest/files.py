@@ -195,7 +195,7 @@ def _iomem(domain: Machine) -> str:
 def _meminfo(domain: Machine) -> str:
     memory = domain.memory
     reading = memory.reading()
-    reclaimable_kib = reading.cached_kib // 4
+    reclaimable_kib = reading.reclaimable_kib
     rows = {
         "MemTotal": reading.total_kib,
         "MemFree": reading.free_kib,

@@ -149,6 +149,7 @@ class GuestMemory:
             cached_kib=self.cached_kib,
             swap_total_kib=self.swap_kib,
             swap_free_kib=self.swap_kib - self.swapped_kib,
+            reclaimable_kib=self.cached_kib // 4,
         )
 
     def pressure(self) -> Pressure:

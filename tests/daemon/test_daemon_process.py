@@ -100,21 +100,6 @@ def test_what_was_published_can_be_taken_back_but_not_below_a_running_daemon(
     assert not (daemon.root / "run/balloon-agent").exists()
 
 
-def test_keys_of_other_toolstacks_are_taken_back_too(
-    root: Path, config: Path, guest: Guest, dom0: RawClient
-) -> None:
-    config.write_text('[publish]\nprofile = "xapi"\n')
-    with DaemonProcess(root, guest.path, "--config", str(config)) as process:
-        process.ready()
-        assert dom0.exists(f"{HOME}/data/meminfo_free")
-        process.end()
-    assert dom0.exists(f"{HOME}/data/updated")
-    guest.wait_until_closed()
-    with forgotten(root, guest) as forgets:
-        assert forgets.process.wait(10) == 0, forgets.stderr
-    assert dom0.children(f"{HOME}/data") == []
-
-
 def test_a_target_of_its_own_is_given_up_when_it_is_taken_back(
     root: Path, config: Path, guest: Guest, dom0: RawClient
 ) -> None:
@@ -340,7 +325,7 @@ def test_what_xenstore_refuses_is_told_once(
         process.ready()
         wait_until(dom0, f"{BALLOON}/version", dom0.read(f"{BALLOON}/version"))
         assert dom0.read(f"{HOME}/data/meminfo_total").isdigit()
-        process.wait_for_status(denied_keys=["control/feature-balloon"])
+        process.wait_for_status(denied_keys=["control/balloon-active", "control/feature-balloon"])
         for target_kib in (393216, 524288):
             dom0.write(f"{HOME}/memory/target", target_kib)
             wait_until(dom0, f"{BALLOON}/host_target_kb", b"%d" % target_kib)

@@ -11,7 +11,7 @@ from agent.core.account.situation import understand
 from agent.core.policy.guard import GUARD_REMEMBERS_S
 from agent.core.policy.settings import Mode, PolicySettings
 from agent.core.policy.view import floor_kib
-from agent.daemon.published_keys import FLOOR
+from agent.daemon.key_table import FLOOR
 from tests.daemon.test_whole_runs import MIB, Run
 
 CLOSE_KIB = 4 * MIB

@@ -111,6 +111,7 @@ class HostWishes(NamedTuple):
 class MemoryReading(NamedTuple):
     """What the kernel's allocator has, from /proc/meminfo; KiB.
 
+    `cached_kib` is Cached and SReclaimable together.
     Huge pages that were set aside count as used in MemAvailable; they can neither be swapped nor
     given back by anybody but who set them aside.
     """
@@ -123,6 +124,8 @@ class MemoryReading(NamedTuple):
     swap_free_kib: int = 0
     hugetlb_kib: int = 0
     hugetlb_free_kib: int = 0
+    buffers_kib: int = 0
+    reclaimable_kib: int = 0
 
 
 class Zones(NamedTuple):

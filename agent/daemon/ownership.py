@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which of the keys that others write as well are this agent's: nobody else's is overwritten.
+
+A shared key is ours when we made it, which `data/balloon/made` tells a later daemon; one that is
+there otherwise, or has another value than we gave it, is somebody's who does the same work.
+xe-daemon, for one, writes a key again only for another value than its last (seen:
+tests/sim_backend/recordings), so what is written over there, or removed, never comes back.
+
+Relies on docs/design.md A21 and A22.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from agent.daemon.key_table import BY_NAME, FREE, MADE, TOTAL, UPDATED, is_shared
+from agent.sources.xenstore.errors import KeyAbsent, XenstoreRefused
+from agent.sources.xenstore.session import XenstoreSession
+
+_FIGURES: Final = (TOTAL, FREE, UPDATED)
+_OTHERS_SIGN: Final = "attr/PVAddons"  # xe-daemon and xen-guest-agent say by it that they are there
+
+
+class Ownership:
+    """The shared keys of one xenstored: `made` are ours, `left` others' with the reason why."""
+
+    def __init__(self) -> None:
+        self.left: dict[str, str] = {}
+        self.made: list[str] = []
+
+    def look(self, session: XenstoreSession) -> None:
+        """What an earlier daemon made.
+
+        Raises:
+            XenstoreLost: the connection is gone.
+        """
+        self.left.clear()
+        self.made = made_before(session)
+
+    def may_write(self, session: XenstoreSession, name: str, sent: Mapping[str, str]) -> bool:
+        """Whether a shared key is nobody else's now; asked before each write of it.
+
+        Raises:
+            XenstoreLost: the connection is gone.
+        """
+        if not is_shared(name):
+            return True
+        if name in self.left:
+            return False
+        there = value_of(session, name)
+        given = BY_NAME[name].given
+        vacant = there is None or (given and not there.isdigit())
+        if given and there is None:
+            self.left[name] = "the host has not made it"
+        elif name in sent:
+            if not vacant and there != sent[name].encode("ascii"):
+                self._yield(name, "another has written it since")
+        elif not vacant and name not in self.made:
+            self._yield(name, "it is another's")
+        elif vacant and name in _FIGURES and has_another_agent(session):
+            self._yield(name, "another agent is there, whose it is")
+        return name not in self.left
+
+    def _yield(self, name: str, why: str) -> None:
+        self.left[name] = why
+        self.lost(name)
+
+    def wrote(self, name: str) -> None:
+        """We are making that key."""
+        if name not in self.made:
+            self.made.append(name)
+
+    def lost(self, name: str) -> None:
+        """It is not ours, or not any more."""
+        self.made = [one for one in self.made if one != name]
+
+    @property
+    def record(self) -> str:
+        """The value of `data/balloon/made`: short names, as nothing else is needed."""
+        return " ".join(sorted(name.rpartition("/")[2] for name in self.made))
+
+
+def made_before(session: XenstoreSession) -> list[str]:
+    """The shared keys that this agent has made, by its own record."""
+    words = (value_of(session, MADE) or b"").decode("ascii", "replace").split(" ")
+    return [name for name in BY_NAME if is_shared(name) and name.rpartition("/")[2] in words]
+
+
+def value_of(session: XenstoreSession, name: str) -> bytes | None:
+    """What a key holds; None where it is absent, empty where it may not be read."""
+    try:
+        return session.read(name)
+    except KeyAbsent:
+        return None
+    except XenstoreRefused:
+        return b""
+
+
+def has_another_agent(session: XenstoreSession) -> bool:
+    """Whether xe-daemon or xen-guest-agent has said that it is there."""
+    try:
+        return bool(session.list(_OTHERS_SIGN))
+    except XenstoreRefused:
+        return False

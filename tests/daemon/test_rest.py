@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""When the balloon is where the host wants it, and when a save has to wait for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.core.account.situation import Situation, understand
+from agent.core.policy.memory import EMPTY, noticed
+from agent.core.policy.settings import PolicySettings
+from agent.daemon.rest import is_in_motion, is_where_the_host_wants_it
+from tests.support.snapshots import MIB, a_pv_guest
+
+FOLLOW = PolicySettings()
+
+
+def a_guest(**balloon: Any) -> Situation:
+    return understand(a_pv_guest(balloon=balloon) if balloon else a_pv_guest())
+
+
+def test_a_settled_guest_at_the_hosts_target_is_where_it_belongs() -> None:
+    assert is_where_the_host_wants_it(a_guest())
+    assert not is_where_the_host_wants_it(a_guest(target_kib=768 * MIB))
+
+
+def test_a_target_of_anybodys_own_is_not_where_the_host_wants_it() -> None:
+    held = a_guest(target_kib=600 * MIB, current_kib=600 * MIB)
+    assert held.state == "settled"
+    assert not is_where_the_host_wants_it(held)
+
+
+def test_a_crash_kernel_has_no_target_and_is_never_announced() -> None:
+    snapshot = a_guest().snapshot
+    without = snapshot._replace(host=snapshot.host._replace(target_kib=None))
+    assert not is_where_the_host_wants_it(understand(without))
+
+
+def test_a_save_waits_from_the_moment_the_host_has_asked() -> None:
+    at_rest = a_guest()
+    memory = noticed(EMPTY, at_rest, 0.0)
+    assert not is_in_motion(at_rest, memory, FOLLOW, 0.0)
+    host = at_rest.snapshot.host._replace(target_kib=400 * MIB)
+    asked = understand(at_rest.snapshot._replace(host=host))
+    memory = noticed(memory, asked, 10.0)
+    assert is_in_motion(asked, memory, FOLLOW, 10.0)
+    assert not is_in_motion(asked, memory, FOLLOW, 13.0)  # the kernel does not follow
+    moving = a_guest(target_kib=400 * MIB, motion="moved")
+    assert is_in_motion(moving, memory, FOLLOW, 13.0)

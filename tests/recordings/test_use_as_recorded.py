@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a qube reports of its memory, held against recordings of Qubes' own meminfo-writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from agent.core.facts.snapshot import MemoryReading
+from agent.daemon.use_report import LOOK_CALM_S, UseReport, used_kib
+from agent.sources.meminfo import parse_meminfo
+from tests.recordings.records import Record, agreement, records
+
+LINES = {
+    "MemTotal": "total", "MemFree": "free", "MemAvailable": "available", "Buffers": "buffers",
+    "Cached": "cached", "SwapTotal": "swap_total", "SwapFree": "swap_free",
+    "SReclaimable": "sreclaimable",
+}  # fmt: skip
+COLUMNS = (
+    "total", "free", "available", "buffers", "cached", "sreclaimable", "swap_total", "swap_free",
+    "current",
+)  # fmt: skip
+PROMPT_S = 0.5
+PHASES = 10
+
+
+def meminfo_of(sizes_kib: dict[str, int | None]) -> MemoryReading:
+    """Through the text of /proc/meminfo, as the daemon reads it."""
+    known = [(line, sizes_kib.get(field)) for line, field in LINES.items()]
+    return parse_meminfo("".join(f"{a + ':':<15} {b:>8} kB\n" for a, b in known if b is not None))
+
+
+def test_the_figure_is_qubes_own_in_every_capture() -> None:
+    def verdict(record: Record) -> tuple[str, str]:
+        sizes_kib = {name: record[f"{name}_kib"] for name in COLUMNS}
+        if sizes_kib["available"] is None:  # kernels before 3.14; the daemon estimates it there
+            sizes_kib["available"] = sizes_kib["free"]
+        ours_kib = used_kib(meminfo_of(sizes_kib), sizes_kib["current"])
+        theirs_kib = record["meminfo_kib"]
+        return record["capture"], "" if ours_kib == theirs_kib else f"{ours_kib}, {theirs_kib}"
+
+    found = agreement(verdict(record) for record in records("meminfo-captures"))
+    assert found.agree == found.of, str(found)
+    assert found.of >= 100
+
+
+@cache
+def samples(name: int) -> list[tuple[MemoryReading, int]]:
+    """The reading and current_kb of each tenth of a second, of the recording with that number."""
+    record = records("meminfo-timelines")[name]
+    rows, at, found = record["rows"], 0, []
+    for sample in range(record["samples"]):
+        while at + 1 < len(rows) and rows[at + 1][0] <= sample:
+            at += 1
+        sizes_kib = dict(zip(COLUMNS, rows[at][1:]))
+        found.append((meminfo_of(sizes_kib), sizes_kib["current"]))
+    return found
+
+
+def played(
+    record: Record, wait_s: Callable[[UseReport, float], float], second_look_s: float = 0.0
+) -> tuple[list[tuple[float, int]], int]:
+    """When a figure was written, and which; and how often it was looked."""
+    told = samples(records("meminfo-timelines").index(record))
+    report, looks, now_s = UseReport(), 0, 0.0
+    restarts = [sample / 10 for sample in record["restarts"]]
+    written = []
+    while (at := int(now_s * 10 + 1e-6)) < len(told):
+        if restarts and now_s >= restarts[0]:
+            restarts.pop(0)
+            report = UseReport()
+        looks += 1
+        if report.note(*told[at], now_s):
+            assert report.said_kib is not None
+            written.append((now_s, report.said_kib))
+        now_s = second_look_s if looks == 1 and second_look_s else now_s + wait_s(report, now_s)
+    return written, looks
+
+
+def as_often_as_the_real_one(_report: UseReport, _now_s: float) -> float:
+    return 0.1
+
+
+def as_the_daemon_does(report: UseReport, now_s: float) -> float:
+    return report.due_s - now_s
+
+
+def test_looking_as_often_it_writes_the_same_figures_at_the_same_moments() -> None:
+    def verdict(record: Record) -> tuple[str, str]:
+        written, _ = played(record, as_often_as_the_real_one)
+        ours = [[round(now_s * 10), kib] for now_s, kib in written]
+        return record["kind"], "" if ours == record["writes"] else f"{ours}, {record['writes']}"
+
+    found = agreement(verdict(record) for record in records("meminfo-timelines"))
+    assert found.agree == found.of, str(found)
+    assert found.of >= 20
+
+
+def promptness() -> float:
+    """The share of the real writes beside which the daemon has written within half a second.
+
+    From each phase that its looks may have to what happens in the guest.
+    """
+    in_time = of = 0
+    for record in records("meminfo-timelines"):
+        for phase in range(PHASES):
+            written, _ = played(record, as_the_daemon_does, phase * LOOK_CALM_S / PHASES)
+            for sample, _ in record["writes"]:
+                of += 1
+                in_time += any(abs(now_s - sample / 10) <= PROMPT_S + 1e-6 for now_s, _ in written)
+    return in_time / of
+
+
+def test_nine_of_ten_figures_are_written_within_half_a_second_of_the_real_ones() -> None:
+    assert promptness() >= 0.9
+
+
+def looks_a_second(kind: str) -> float:
+    """How often the daemon looks during a recording of that kind."""
+    chosen = [record for record in records("meminfo-timelines") if record["kind"] == kind]
+    looks = sum(played(record, as_the_daemon_does)[1] for record in chosen)
+    lasted_s = sum(int(record["samples"]) for record in chosen) / 10
+    return looks / lasted_s
+
+
+def test_while_nothing_changes_it_looks_a_tenth_as_often() -> None:
+    assert looks_a_second("still") <= 1.0
+
+
+def test_what_only_flickers_is_not_looked_at_as_often_as_the_real_writer_does() -> None:
+    assert looks_a_second("noise") <= 2.5
+
+
+def test_a_qube_that_uses_next_to_nothing_says_so_once() -> None:
+    report, nothing = UseReport(), MemoryReading(1000, 900, 1000)
+    assert [report.note(nothing, 1000, float(now_s)) for now_s in range(3)] == [True, False, False]
+    assert report.keys() == {"memory/meminfo": "0", "memory/swapinfo": "0"}
