@@ -48,7 +48,7 @@ def _seen_from_dom0(tree: Path) -> dict[str, int]:
     listing = tree / "seen-from-dom0" / "xl-list.txt"
     if not listing.exists():
         return {}
-    name = "Domain-0" if tree.parent.name == "dom0" else tree.parent.name
+    name = "Domain-0" if tree.parent.name.startswith("dom0") else tree.parent.name
     match = re.search(rf"^{re.escape(name)}\s+\d+\s+(\d+)", listing.read_text(), re.MULTILINE)
     return {"xl_list_mib": int(match.group(1))} if match else {}
 

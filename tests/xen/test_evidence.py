@@ -21,6 +21,7 @@ class Pretender:
 
     kind: Kind = "pv"
     domid = 7
+    domain_type = "pv"
 
     def __init__(self, gone: bool = False) -> None:
         self._gone = gone

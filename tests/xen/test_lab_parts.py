@@ -12,13 +12,17 @@ from typing import Any
 import pytest
 
 from tests.xenlab import paths, scenarios
-from tests.xenlab.build import cpio
+from tests.xenlab.build import cpio, requirements
 from tests.xenlab.build.artifact import Artifact
+from tests.xenlab.build.builder import Artifacts
 from tests.xenlab.build.modules import ModuleTree
+from tests.xenlab.build.recipe import KERNELS
 from tests.xenlab.dom0.judge import View, complaints
 from tests.xenlab.errors import LabError
 from tests.xenlab.guest import channel, frames
 from tests.xenlab.guest.frames import ANSWER, REQUEST
+from tests.xenlab.hosts import HOSTS, MAIN, RELEASES
+from tests.xenlab.machine import Machine, disks
 from tests.xenlab.page import NOT_RUN, page
 from tests.xenlab.results import FILE, Results, merged
 from tests.xenlab.runner import FORGOTTEN_AFTER_S, outdated
@@ -159,7 +163,7 @@ def status(**changes: object) -> dict[str, Any]:
 
 
 def view(said: dict[str, Any], **changes: Any) -> View:
-    seen = View("pv", said, TRUTH, 512, "524288", "1048576", xenstore_readable=True)
+    seen = View("pv", said, TRUTH, 512, "524288", "1048576", 0, xenstore_readable=True)
     return seen._replace(**changes)
 
 
@@ -264,3 +268,76 @@ def test_a_case_that_came_after_the_last_run_is_not_run() -> None:
 def case(scenario: str, name: str, outcome: str) -> dict[str, Any]:
     event = {"event": "case", "scenario": scenario, "case": name, "seconds": 1.0, "detail": None}
     return event | {"outcome": outcome}
+
+
+def test_scenarios_are_played_on_hosts_that_exist() -> None:
+    for scenario in scenarios.ALL.values():
+        assert scenario.host in HOSTS, scenario.name
+        assert scenario.guest.user_space in {None, *KERNELS}, scenario.name
+
+
+def test_what_every_change_is_tested_with_needs_one_release_of_xen() -> None:
+    quick = {HOSTS[one.host].release.name for one in scenarios.ALL.values() if one.quick}
+    assert quick == {RELEASES[MAIN].name}
+
+
+def test_each_release_plays_the_main_line() -> None:
+    for release in RELEASES.values():
+        cases = {
+            (scenario.guest.kind, case.name)
+            for scenario in scenarios.ALL.values()
+            if HOSTS[scenario.host].release == release
+            for case in scenario.cases
+        }
+        main_line = ("mem-set 768", "mem-set 384", "mem-max 1536", "saved and restored")
+        more = ("the unit is started", "xenstore_contract")
+        missing = {("pv", name) for name in (*main_line, *more)} - cases
+        assert not missing, release.name
+
+
+def machine(tmp_path: Path, host: str) -> list[str]:
+    release = HOSTS[host].release
+    made = Artifacts(
+        hypervisors={release.name: Path("/a/hypervisor")},
+        roots={release.name: Path("/a/root")},
+        kernels={release.suite: Path("/a/kernel"), "bullseye": Path("/a/older")},
+        user_spaces={"bullseye": Path("/a/space")},
+        testing={},
+    )
+    assert disks(made).user_spaces == {"bullseye": f"/dev/vd{'bcd'[len(made.kernels)]}"}
+    return Machine(made, HOSTS[host], tmp_path).command("file:log")
+
+
+def test_only_a_pvh_dom0_needs_another_board(tmp_path: Path) -> None:
+    ordinary, pvh = machine(tmp_path, "4.20"), machine(tmp_path, "4.20-pvh")
+    assert "q35" not in ordinary
+    assert "q35" in pvh
+    assert "dom0=pvh" in pvh[pvh.index("-append") + 1].split()
+    devices = [word for word in pvh if word.startswith("virtio-")]
+    assert len(devices) == 5
+    assert all(word.endswith("iommu_platform=on") for word in devices)
+
+
+def test_dom0_is_told_which_xenstored_to_start(tmp_path: Path) -> None:
+    for host, word in (("4.17", "ocaml"), ("4.17-c", "c")):
+        command = machine(tmp_path, host)
+        assert f"lab.xenstored={word}" in command[command.index("-initrd") + 1].split()
+
+
+def test_patience_is_a_factor_within_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert requirements.patience() == 1
+    monkeypatch.setenv(requirements.PATIENCE_VARIABLE, "2.5")
+    assert requirements.patience() == 2.5
+    for word in ("0.5", "soon", "1000", "nan"):
+        monkeypatch.setenv(requirements.PATIENCE_VARIABLE, word)
+        with pytest.raises(LabError, match="PATIENCE"):
+            requirements.patience()
+
+
+def test_the_page_shows_guests_and_kernels_by_host() -> None:
+    chosen = [scenarios.ALL["pv"], scenarios.ALL["pv-xen420"], scenarios.ALL["dom0"]]
+    report = {"started": 0, "seconds": 1.0, "xen": "4.17.7", "kernels": {}, "scenarios": []}
+    rows = page(merged([report]), chosen).splitlines()
+    assert "| guest | Linux | Xen 4.17 | Xen 4.20 |" in rows
+    assert f"| PV | 6.1 | {NOT_RUN} | {NOT_RUN} |" in rows
+    assert f"| dom0 as PV | 6.1 | {NOT_RUN} |  |" in rows

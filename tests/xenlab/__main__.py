@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.xenlab import captures, demonstration, paths, runner, scenarios
-from tests.xenlab.build.builder import build
+from tests.xenlab.build.builder import Wanted, build
 from tests.xenlab.build.recipe import BASE_SUITE, KERNELS
 from tests.xenlab.errors import LabError
+from tests.xenlab.hosts import HOSTS, MAIN
+from tests.xenlab.model import Scenario
 from tests.xenlab.page import page
 from tests.xenlab.results import merged
 
@@ -50,7 +52,10 @@ def describe(event: dict[str, Any]) -> str:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    build(arguments.kernels or [BASE_SUITE], say, update=arguments.update)
+    hosts = [HOSTS[name].release for name in arguments.host or [MAIN]]
+    kernels = frozenset(arguments.kernels or [BASE_SUITE])
+    spaces = frozenset(arguments.user_space)
+    build(Wanted(tuple(hosts), kernels, spaces), say, update=arguments.update)
     say("everything is up to date")
     return 0
 
@@ -101,15 +106,20 @@ def _demonstrate(arguments: argparse.Namespace) -> int:
 
 
 def _shell(arguments: argparse.Namespace) -> int:
-    return runner.shell(arguments.kernels or [BASE_SUITE], say, arguments.wheel)
+    host = HOSTS[arguments.host or MAIN]
+    return runner.shell(host, arguments.kernels or [host.release.suite], say, arguments.wheel)
 
 
 def _list(_: argparse.Namespace) -> int:
     for scenario in scenarios.ALL.values():
-        print(f"{scenario.name}{' (quick)' if scenario.quick else ''}: {scenario.summary}")
+        print(f"{scenario.name} ({_where(scenario)}): {scenario.summary}")
         for case in scenario.cases:
             print(f"    {case.name}: {case.verifies}")
     return 0
+
+
+def _where(scenario: Scenario) -> str:
+    return f"{HOSTS[scenario.host].in_words()}{', quick' if scenario.quick else ''}"
 
 
 def _table(arguments: argparse.Namespace) -> int:
@@ -155,6 +165,14 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("build", help="make what a run needs, if an input changed")
     command.add_argument("kernels", nargs="*", type=_suite, metavar="SUITE")
+    command.add_argument("--host", choices=HOSTS, action="append", help="for this host")
+    command.add_argument(
+        "--user-space",
+        choices=sorted(KERNELS),
+        action="append",
+        default=[],
+        help="for guests with the user space of this suite",
+    )
     command.add_argument("--update", action="store_true", help="look for newer packages first")
     command.set_defaults(act=_build)
 
@@ -185,6 +203,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(act=_demonstrate)
 
     command = commands.add_parser("shell", help="boot and give a shell in dom0")
+    command.add_argument("--host", choices=HOSTS, help=f"which to boot, {MAIN} unless said")
     command.add_argument("kernels", nargs="*", type=_suite, metavar="SUITE")
     command.add_argument("--wheel", type=Path, help="the agent to have there")
     command.set_defaults(act=_shell)

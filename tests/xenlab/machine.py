@@ -14,11 +14,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from tests.xenlab.build import recipe
+from tests.xenlab.build import requirements
 from tests.xenlab.build.builder import Artifacts
 from tests.xenlab.errors import LabError
+from tests.xenlab.hosts import Host
 from tests.xenlab.share import DRIVER_LOG, EVENTS, ORDERS, SHARE
 
 MEMORY: Final = "4G"
@@ -30,8 +31,13 @@ XEN_WORDS: Final = (
 DOM0_WORDS: Final = (
     "console=hvc0", "mitigations=off", "lab.role=dom0", "lab.root=/dev/vda",
     "lab.init=/lab/tests/xenlab/dom0/init", "systemd.show_status=0", "systemd.wants=lab.service",
+    "systemd.default_timeout_start_sec=900",
 )  # fmt: skip
-FIRST_BOOT_DISK: Final = ord("b")
+FIRST_DISK: Final = ord("b")
+"""The one before it is the root."""
+PVH_DOM0_BOARD: Final = ("-machine", "q35", "-device", "amd-iommu,intremap=on")
+"""Xen makes dom0 PVH only where an IOMMU keeps its devices within its memory."""
+PVH_DOM0_DEVICE: Final = ",disable-legacy=on,iommu_platform=on"
 
 BOOT_WITHIN_S: Final = 600.0
 SILENT_AT_MOST_S: Final = 1500.0
@@ -39,33 +45,52 @@ SILENT_AT_MOST_S: Final = 1500.0
 STOP_WITHIN_S: Final = 40.0
 
 
-def boot_disks(artifacts: Artifacts) -> dict[str, str]:
-    """Return the device in dom0 that holds the kernel of each suite."""
-    return {
-        suite: f"/dev/vd{chr(FIRST_BOOT_DISK + number)}"
-        for number, suite in enumerate(artifacts.kernels)
-    }
+class Disks(NamedTuple):
+    """What dom0 finds on its disks after the first, which is the root."""
+
+    images: tuple[Path, ...]
+    boot: dict[str, str]
+    """The device that holds the kernel of each suite."""
+    user_spaces: dict[str, str]
+    """The device that holds the root of guests with the user space of each suite."""
+
+
+def disks(artifacts: Artifacts) -> Disks:
+    """Lay out the disks of every machine of a run."""
+    boot = [(suite, folder / "boot.ext4") for suite, folder in artifacts.kernels.items()]
+    spaces = [(suite, folder / "root.ext4") for suite, folder in artifacts.user_spaces.items()]
+
+    def devices(named: list[tuple[str, Path]], first: int) -> dict[str, str]:
+        return {suite: f"/dev/vd{chr(first + n)}" for n, (suite, _) in enumerate(named)}
+
+    return Disks(
+        tuple(image for _, image in (*boot, *spaces)),
+        devices(boot, FIRST_DISK),
+        devices(spaces, FIRST_DISK + len(boot)),
+    )
 
 
 class Machine:
     """One boot of the emulated machine; a context manager that ends it."""
 
-    def __init__(self, artifacts: Artifacts, folder: Path) -> None:
+    def __init__(self, artifacts: Artifacts, host: Host, folder: Path) -> None:
         """Describe it.
 
         Args:
             artifacts: what it boots.
+            host: as what it boots.
             folder: where its log goes and, in `share`, what dom0 sees of this machine.
         """
         self.share = folder / SHARE
         self.at_end = False
         """Whether dom0 has said that it is done."""
         self._artifacts = artifacts
+        self._host = host
         self._serial_log = folder / "serial.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._read_up_to = 0
         self._heard = 0.0
-        self._limit_s = BOOT_WITHIN_S
+        self._limit_s = BOOT_WITHIN_S * requirements.patience()
 
     def __enter__(self) -> Machine:
         command = self.command(f"file:{self._serial_log}")
@@ -108,7 +133,10 @@ class Machine:
         ended = self._process is None or self._process.poll() is not None
         events = list(self._new_events())
         if events:
-            self._heard, self._limit_s = time.monotonic(), SILENT_AT_MOST_S
+            self._heard, self._limit_s = (
+                time.monotonic(),
+                SILENT_AT_MOST_S * requirements.patience(),
+            )
             self.at_end = events[-1]["event"] == "end"
         elif self.at_end:
             pass
@@ -133,11 +161,15 @@ class Machine:
 
     def command(self, serial: str, extra_dom0_words: tuple[str, ...] = ()) -> list[str]:
         """Return QEMU's command line."""
-        dom0 = self._artifacts.kernels[recipe.BASE_SUITE]
+        release = self._host.release
+        dom0 = self._artifacts.kernels[release.suite]
+        pvh = self._host.dom0 == "pvh"
+        device = PVH_DOM0_DEVICE if pvh else ""
         # QEMU splits this value at commas, which these words therefore must not contain.
-        modules = f"{dom0 / 'vmlinuz'} {' '.join((*DOM0_WORDS, *extra_dom0_words))}"
-        disks = [self._artifacts.rootfs / "root.ext4"]
-        disks += [folder / "boot.ext4" for folder in self._artifacts.kernels.values()]
+        words = (*DOM0_WORDS, *self._host_words(), *extra_dom0_words)
+        modules = f"{dom0 / 'vmlinuz'} {' '.join(words)}"
+        xen_words = [*XEN_WORDS, *(("dom0=pvh",) if pvh else ())]
+        root = self._artifacts.roots[release.name] / "root.ext4"
         command = [
             "qemu-system-x86_64",
             "-accel", "tcg,thread=multi,tb-size=512",
@@ -146,15 +178,25 @@ class Machine:
             "-m", MEMORY,
             "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
             "-serial", serial,
-            "-kernel", str(self._artifacts.hypervisor / "xen"),
-            "-append", " ".join(XEN_WORDS),
+            "-kernel", str(self._artifacts.hypervisors[release.name] / "xen"),
+            "-append", " ".join(xen_words),
             "-initrd", f"{modules},{dom0 / 'initramfs.cpio'}",
             "-fsdev", f"local,id=lab,path={self.share},security_model=none",
-            "-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab",
+            "-device", f"virtio-9p-pci,fsdev=lab,mount_tag=lab{device}",
+            *(PVH_DOM0_BOARD if pvh else ()),
         ]  # fmt: skip
-        for disk in disks:
-            command += ["-drive", f"file={disk},if=virtio,format=raw,snapshot=on"]
+        for number, disk in enumerate((root, *disks(self._artifacts).images)):
+            command += ["-drive", f"id=d{number},file={disk},if=none,format=raw,snapshot=on"]
+            command += ["-device", f"virtio-blk-pci,drive=d{number}{device}"]
         return command
+
+    def _host_words(self) -> tuple[str, ...]:
+        """What dom0/settings.py knows of its host."""
+        return (
+            f"lab.patience={requirements.patience()}",
+            f"lab.xenstored={self._host.xenstored}",
+            f"lab.dom0={self._host.dom0}",
+        )
 
     def _last_words(self) -> str:
         words = ""

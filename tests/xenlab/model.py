@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from tests.xenlab.hosts import MAIN
+
 if TYPE_CHECKING:
     from tests.xenlab.dom0.scene import Scene
 
@@ -23,6 +25,8 @@ class GuestSpec(NamedTuple):
     maxmem_mib: int = 1024
     kernel: str = "bookworm"
     """The Debian suite of its kernel."""
+    user_space: str | None = None
+    """The Debian suite of its root file system; None: that of its host."""
     systemd: bool = False
     debs: bool = False
     """The agent is not installed; its Debian packages lie in /lab/debs."""
@@ -31,6 +35,8 @@ class GuestSpec(NamedTuple):
     config: tuple[str, ...] = ()
     """Lines to add to the configuration of the guest."""
     vcpus: int = 1
+    beside_kib: int = 0
+    """Pages that Xen counts as the domain's and its kernel does not: firmware, video memory."""
     tests: bool = False
     """It carries pytest and tests/contract, to run them itself."""
 
@@ -54,5 +60,7 @@ class Scenario(NamedTuple):
     cases: tuple[Case, ...]
     quick: bool = False
     """Part of the subset that every change is tested with."""
+    host: str = MAIN
+    """Which of `hosts.HOSTS` it is played on."""
     ruins_machine: bool = False
     """Nothing can be played after it on the same machine, so it comes last."""

@@ -26,6 +26,7 @@ from tests.xenlab import paths
 from tests.xenlab.build import cpio, recipe
 from tests.xenlab.build.apt import Suite
 from tests.xenlab.errors import LabError
+from tests.xenlab.hosts import MAIN, RELEASES
 
 LISTING: Final = paths.REPOSITORY / "tests/deb/what-is-there.sh"
 LIBRARIES: Final = ("python3-click", "python3-psutil", "python3-pyxs", "python3-rich")
@@ -60,12 +61,13 @@ def prepare(shares: Iterable[Path], rootfs: Path, scratch: Path) -> None:
 
 def _download(debs: Path, rootfs: Path) -> None:
     """Download what a guest without the agent's libraries lacks; index what apt will look for."""
-    suite = Suite(recipe.BASE_SUITE, paths.cache_root() / "apt")
-    wheels = {*suite.closure(recipe.ROOT_PACKAGES)}
-    bare = {*suite.closure(name for name in recipe.ROOT_PACKAGES if name not in LIBRARIES)}
+    suite = Suite(RELEASES[MAIN].root, paths.cache_root() / "apt")
+    root = recipe.root_packages(RELEASES[MAIN].xen)
+    wheels = {*suite.closure(root)}
+    bare = {*suite.closure(name for name in root if name not in LIBRARIES)}
     # apt takes itself for essential and is in every closure; mmdebstrap leaves it out.
     apt = bare - _installed(rootfs)
-    also = {*suite.closure((*recipe.ROOT_PACKAGES, *ALSO))} - wheels
+    also = {*suite.closure((*root, *ALSO))} - wheels
     archive = debs / "archive"
     for folder, wanted in ((debs / "apt", apt), (archive, (wheels - bare) | also)):
         folder.mkdir()

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from tests.xenlab.build.recipe import KERNELS
+from tests.xenlab.hosts import HOSTS
 from tests.xenlab.model import Scenario
-from tests.xenlab.results import NOT_PLAYED
+from tests.xenlab.results import NOT_PLAYED, kernel_of
 from tests.xenlab.scenarios.steps import AGREE
 
 NOT_RUN: Final = "not run"
+_ORDER: Final = ("PV", "PVH", "HVM", "dom0 as PV", "dom0 as PVH")
 HEAD: Final = """\
 # Tested on a real Xen
 
@@ -43,6 +45,7 @@ def page(report: Mapping[str, Any], scenarios: Iterable[Scenario]) -> str:
     parts = [
         HEAD,
         "\n".join(_run(report, scenarios, played)),
+        "\n".join(_matrix(scenarios, played)),
         "\n".join(_overview(scenarios, played)),
         "\n".join(_figures(scenarios, played)),
         *("\n".join(_cases(scenario, played.get(scenario.name))) for scenario in scenarios),
@@ -70,7 +73,8 @@ def _run(
     yield f"| passed | {found.count('passed')} of {len(found)} cases |"
     for word in sorted({*found} - {"passed"}):
         yield f"| {word} | {found.count(word)} |"
-    yield f"| Xen | {report['xen']} |"
+    for name, version in report["hosts"].items():
+        yield f"| {HOSTS[name].in_words()} | {version} |"
     yield f"| Linux | {kernels} |"
     for run in report["runs"]:
         date = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run["started"]))
@@ -79,21 +83,52 @@ def _run(
         yield f"| {date} | {took}; {run['agent']}, commit {run['commit']} |"
 
 
+def _matrix(scenarios: list[Scenario], played: Mapping[str, Any]) -> Iterator[str]:
+    """Guest type and kernel by host: how many cases passed of how many there are."""
+    hosts = [name for name in HOSTS if any(scenario.host == name for scenario in scenarios)]
+    counts: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for scenario in scenarios:
+        row = counts.setdefault(_type_and_kernel(scenario), {})
+        words = outcomes(scenario, played.get(scenario.name)).values()
+        row.setdefault(scenario.host, []).extend(words)
+    yield "## Guests, kernels, hosts"
+    yield ""
+    yield "Cases that passed, of those there are. Empty: no scenario has this guest on this host."
+    yield ""
+    yield _row("guest", "Linux", *(HOSTS[name].in_words() for name in hosts))
+    yield _row(*["---"] * (2 + len(hosts)))
+    for (kind, kernel), row in sorted(counts.items(), key=lambda item: _ORDER.index(item[0][0])):
+        yield _row(kind, kernel, *(_passed(row.get(name, [])) for name in hosts))
+
+
+def _type_and_kernel(scenario: Scenario) -> tuple[str, str]:
+    kernel = KERNELS[kernel_of(scenario)].series
+    if scenario.guest.kind == "dom0":
+        return f"dom0 as {HOSTS[scenario.host].dom0.upper()}", kernel
+    return scenario.guest.kind.upper(), kernel
+
+
+def _passed(words: list[str]) -> str:
+    if not words:
+        return ""
+    return f"{words.count('passed')} of {len(words)}" if {*words} != {NOT_RUN} else NOT_RUN
+
+
 def _overview(scenarios: list[Scenario], played: Mapping[str, Any]) -> Iterator[str]:
     yield "## Scenarios"
     yield ""
-    yield "| scenario | guest | Linux | passed | seconds |"
-    yield "|---|---|---|---|---|"
+    yield "| scenario | guest | Linux | host | passed | seconds |"
+    yield "|---|---|---|---|---|---|"
     for scenario in scenarios:
         entry = played.get(scenario.name)
         words = list(outcomes(scenario, entry).values())
         passed = f"{words.count('passed')} of {len(words)}" if entry else NOT_RUN
-        kernel = entry.get("kernel") if entry else KERNELS[scenario.guest.kernel].series
+        kernel = entry.get("kernel") if entry else _type_and_kernel(scenario)[1]
         seconds = f"{entry['seconds']:.0f}" if entry and "seconds" in entry else ""
         if entry and entry.get("attempts", 1) > 1:
             seconds += f", attempts: {entry['attempts']}"
         link = f"[{scenario.name}](#{scenario.name})"
-        yield _row(link, _guest(scenario), kernel, passed, seconds)
+        yield _row(link, _guest(scenario), kernel, scenario.host, passed, seconds)
 
 
 def _figures(scenarios: list[Scenario], played: Mapping[str, Any]) -> Iterator[str]:
@@ -127,7 +162,8 @@ def _guest(scenario: Scenario) -> str:
     guest = scenario.guest
     systemd = ", systemd" if guest.systemd else ""
     kind = guest.kind if guest.kind == "dom0" else guest.kind.upper()
-    return f"{kind} {guest.memory_mib}/{guest.maxmem_mib} MiB{systemd}"
+    space = f", Debian {guest.user_space}'s user space" if guest.user_space else ""
+    return f"{kind} {guest.memory_mib}/{guest.maxmem_mib} MiB{systemd}{space}"
 
 
 def _row(*cells: object) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tests.xenlab.hosts import HOSTS, MAIN
 from tests.xenlab.model import Scenario
 
 SCHEMA: Final = 1
@@ -41,7 +42,7 @@ class Results:
         self._kernels = kernels
         self._outcomes: dict[tuple[str, str], Outcome] = {}
         self._notes: dict[str, dict[str, Any]] = {}
-        self._xen = "unknown"
+        self._hosts: dict[str, str] = {}
         self._started = time.time()
 
     def take(self, event: Mapping[str, Any]) -> None:
@@ -50,7 +51,7 @@ class Results:
         if "machine" in event:
             notes["machine"] = event["machine"]
         if event["event"] == "ready":
-            self._xen = event["xen"]
+            self._hosts[event.get("host", MAIN)] = event["xen"]
         elif event["event"] == "case":
             outcome = Outcome(
                 event["outcome"] == "passed",
@@ -102,7 +103,7 @@ class Results:
         report = {
             "schema": SCHEMA,
             **about,
-            "xen": self._xen,
+            "hosts": self._hosts,
             "kernels": dict(self._kernels),
             "started": round(self._started),
             "seconds": round(time.time() - self._started, 1),
@@ -132,10 +133,18 @@ class Results:
             "guest": guest.kind,
             "memory_mib": guest.memory_mib,
             "maxmem_mib": guest.maxmem_mib,
-            "kernel": self._kernels.get(guest.kernel),
+            "kernel": self._kernels.get(kernel_of(scenario)),
+            "host": scenario.host,
             **self._notes.get(scenario.name, {}),
             "cases": cases,
         }
+
+
+def kernel_of(scenario: Scenario) -> str:
+    """Return the suite of the kernel that is looked at."""
+    if scenario.guest.kind == "dom0":
+        return HOSTS[scenario.host].release.suite
+    return scenario.guest.kernel
 
 
 def merged(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -156,11 +165,16 @@ def merged(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "started": in_order[-1]["started"],
-        "xen": in_order[-1]["xen"],
+        "hosts": {name: text for report in in_order for name, text in _hosts(report).items()},
         "kernels": kernels,
         "runs": runs,
         "scenarios": list(entries.values()),
     }
+
+
+def _hosts(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return the version of each host of a run; once there was only one."""
+    return dict(report["hosts"]) if "hosts" in report else {MAIN: str(report["xen"])}
 
 
 def _run(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from typing import Any, Final, NamedTuple
 
 from tests.xenlab import dispatch, packages, paths, share
 from tests.xenlab.build import requirements
-from tests.xenlab.build.builder import Artifacts, build
+from tests.xenlab.build.builder import Artifacts, Wanted, build
 from tests.xenlab.dispatch import Dispatcher
 from tests.xenlab.errors import LabError
-from tests.xenlab.machine import Machine, boot_disks
+from tests.xenlab.hosts import HOSTS, MAIN, Host
+from tests.xenlab.machine import Machine, disks
 from tests.xenlab.model import Scenario
 from tests.xenlab.results import FILE, Results
 
@@ -26,32 +27,53 @@ FORGOTTEN_AFTER_S: Final = 86400.0
 """A run without results that is older than this goes on no more."""
 
 
+class Stage(NamedTuple):
+    """What is played on one host, by machines side by side."""
+
+    host: Host
+    scenarios: Sequence[Scenario]
+    machines: Sequence[Machine]
+    first: int
+    """The number of its first machine."""
+
+
 class Run(NamedTuple):
     """A prepared run."""
 
     folder: Path
-    scenarios: Sequence[Scenario]
-    machines: Sequence[Machine]
+    stages: Sequence[Stage]
     results: Results
     about: Mapping[str, Any]
     """What is under test, and on how many machines."""
 
     def follow(self) -> Iterator[dict[str, Any]]:
         """Boot, yield every event as it comes, write the results at the end in any case."""
-        took_s = dispatch.seconds_of(paths.LAST_RUN)
+        lost: LabError | None = None
         try:
-            with contextlib.ExitStack() as stack:
-                for machine in self.machines:
-                    stack.enter_context(machine)
-                for event in Dispatcher(self.scenarios, self.machines, took_s).events():
-                    self.results.take(event)
-                    yield event
+            for stage in self.stages:
+                try:
+                    yield from self._follow(stage)
+                except LabError as error:  # What the other hosts show is worth having.
+                    lost = error
         finally:
             self.results.write(self.folder, about=self.about)
+        if lost:
+            raise lost
+
+    def _follow(self, stage: Stage) -> Iterator[dict[str, Any]]:
+        took_s = dispatch.seconds_of(paths.LAST_RUN)
+        with contextlib.ExitStack() as stack:
+            for machine in stage.machines:
+                stack.enter_context(machine)
+            for event in Dispatcher(stage.scenarios, stage.machines, took_s).events():
+                told = event | {"host": stage.host.name}
+                told["machine"] += stage.first - 1
+                self.results.take(told)
+                yield told
 
     def kept(self) -> list[Path]:
         """Return the folders with evidence and captures, one folder per scenario in each."""
-        return [machine.share / share.KEPT for machine in self.machines]
+        return [m.share / share.KEPT for stage in self.stages for m in stage.machines]
 
 
 def prepare(
@@ -77,38 +99,65 @@ def prepare(
     count = min(machines or requirements.bearable_machines(), max(len(scenarios), 1))
     requirements.require_for_run(paths.cache_root(), count)
     guests = [scenario.guest for scenario in scenarios]
-    tests = any(guest.tests for guest in guests)
-    artifacts = build({guest.kernel for guest in guests}, say, tests=tests)
+    by_host = {
+        name: [scenario for scenario in scenarios if scenario.host == name]
+        for name in HOSTS
+        if any(scenario.host == name for scenario in scenarios)
+    }
+    releases = {HOSTS[name].release.name: HOSTS[name].release for name in by_host}
+    wanted = Wanted(
+        tuple(releases.values()),
+        frozenset(guest.kernel for guest in guests),
+        frozenset(guest.user_space for guest in guests if guest.user_space),
+        tests=any(guest.tests for guest in guests),
+    )
+    artifacts = build(wanted, say)
     folder = _new_folder()
     about = {"agent": (wheel or build_wheel(folder)).name, "commit": commit(), "machines": count}
     side_by_side = f" on {count} machines side by side" if count > 1 else ""
     say(f"testing {about['agent']}{side_by_side}; everything of this run is in {folder}")
-    plan = {"boot_disks": boot_disks(artifacts), "captures": captures}
+    plan = {"captures": captures}
     wheel = wheel or folder / str(about["agent"])
-    made = [
-        _machine(artifacts, folder / f"machine-{number}", wheel, plan)
-        for number in range(1, count + 1)
+    stages: list[Stage] = []
+    number = 1
+    for name, played in by_host.items():
+        made = [
+            _machine(artifacts, HOSTS[name], folder / f"machine-{number + one}", wheel, plan)
+            for one in range(min(count, len(played)))
+        ]
+        stages.append(Stage(HOSTS[name], played, made, number))
+        number += len(made)
+    shares = [
+        machine.share
+        for stage in stages
+        if any(scenario.guest.debs for scenario in stage.scenarios)
+        for machine in stage.machines
     ]
-    if any(scenario.guest.debs for scenario in scenarios):
+    if shares:
         say("building the Debian packages")
-        packages.prepare([machine.share for machine in made], artifacts.rootfs, folder)
+        packages.prepare(shares, artifacts.roots[MAIN], folder)
     results = Results(scenarios, artifacts.kernel_versions())
-    return Run(folder, scenarios, made, results, about)
+    return Run(folder, stages, results, about)
 
 
-def shell(suites: Sequence[str], say: Callable[[str], None], wheel: Path | None = None) -> int:
+def shell(
+    host: Host, suites: Sequence[str], say: Callable[[str], None], wheel: Path | None = None
+) -> int:
     """Boot for a person; return QEMU's exit status."""
     requirements.require_for_run(paths.cache_root(), 1)
-    artifacts = build(suites, say)
+    artifacts = build(Wanted((host.release,), frozenset(suites)), say)
     folder = _new_folder()
-    plan = {"boot_disks": boot_disks(artifacts)}
-    machine = _machine(artifacts, folder / "machine-1", wheel or build_wheel(folder), plan)
+    machine = _machine(artifacts, host, folder / "machine-1", wheel or build_wheel(folder), {})
     return machine.interactive()
 
 
-def _machine(artifacts: Artifacts, folder: Path, wheel: Path, plan: dict[str, Any]) -> Machine:
-    machine = Machine(artifacts, folder)
-    share.prepare(machine.share, wheel, plan, artifacts.testing)
+def _machine(
+    artifacts: Artifacts, host: Host, folder: Path, wheel: Path, plan: dict[str, Any]
+) -> Machine:
+    machine = Machine(artifacts, host, folder)
+    found = disks(artifacts)
+    told = plan | {"boot_disks": found.boot, "user_spaces": found.user_spaces}
+    share.prepare(machine.share, wheel, told, artifacts.testing.get(host.release.root))
     return machine
 
 

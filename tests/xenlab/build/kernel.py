@@ -19,6 +19,7 @@ from tests.xenlab.build.apt import Package, Suite
 from tests.xenlab.build.artifact import Artifact
 from tests.xenlab.build.modules import ModuleTree
 from tests.xenlab.build.vmlinux import unpack_bzimage
+from tests.xenlab.hosts import Release
 from tests.xenlab.paths import LAB_SOURCES
 
 INIT: Final = "build/initramfs-init"
@@ -29,18 +30,18 @@ SOURCES: Final = (
 BOOT_FOLDERS: Final = ("bin", "dev", "etc", "lower", "mnt", "proc", "root", "run", "sys", "upper")
 
 
-def hypervisor(root: Path, suite: Suite) -> Artifact:
+def hypervisor(root: Path, suite: Suite, release: Release) -> Artifact:
     """Describe the hypervisor: one ELF file `xen` that QEMU loads by multiboot."""
-    package = suite.package(recipe.HYPERVISOR_PACKAGE)
+    package = suite.package(recipe.hypervisor_package(release.xen))
 
     def make(folder: Path) -> None:
         suite.unpack([package], folder / "x")
-        packed = folder / f"x/boot/xen-{recipe.XEN_SERIES}-amd64.gz"
+        packed = folder / f"x/boot/xen-{release.xen}-amd64.gz"
         (folder / "xen").write_bytes(gzip.decompress(packed.read_bytes()))
         shutil.rmtree(folder / "x")
 
     return Artifact(
-        "hypervisor",
+        f"hypervisor-{release.name}",
         root,
         packages=[f"{package.name}={package.version}"],
         sources=["build/kernel.py", "build/recipe.py"],

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-XEN_SERIES: Final = "4.17"
 BASE_SUITE: Final = "bookworm"
+"""Whose kernel a guest has that names no other, and whose busybox every initramfs carries."""
 SECURITY_SUITES: Final = frozenset({"bookworm", "trixie"})
 """Suites whose security archive is used as well, where this machine's apt knows one."""
 
@@ -32,7 +32,6 @@ KERNELS: Final = {
     )
 }
 KERNEL_METAPACKAGE: Final = "linux-image-amd64"
-HYPERVISOR_PACKAGE: Final = f"xen-hypervisor-{XEN_SERIES}-amd64"
 BUSYBOX_PACKAGE: Final = "busybox-static"
 
 GUEST_MODULES: Final = ("xen_blkfront", "ext4", "overlay", "xen_evtchn", "xen_gntdev", "xenfs")
@@ -44,7 +43,23 @@ CHECKSUM_MODULES: Final = ("crc32c_generic", "crc32c_cryptoapi", "crc32c")
 """ext4 asks for crc32c by an alias when it mounts; which module answers depends on the kernel."""
 
 ROOT_PACKAGES: Final = (
-    "busybox-static", "dbus", "iproute2", "kmod", "procps", "python3", "python3-click",
-    "python3-psutil", "python3-pyxs", "python3-rich", "qemu-system-xen", "systemd",
-    "systemd-sysv", "udev", f"xen-utils-{XEN_SERIES}", "xenstore-utils",
+    "busybox-static", "dbus", "iproute2", "kmod", "ovmf", "passwd", "procps", "python3",
+    "python3-click", "python3-psutil", "python3-pyxs", "python3-rich", "qemu-system-xen", "systemd",
+    "systemd-sysv", "udev", "xen-utils-common", "xenstore-utils",
 )  # fmt: skip
+"""Of dom0, with the toolstack of its release, and of guests."""
+USER_SPACE_PACKAGES: Final = (
+    "busybox-static", "dbus", "iproute2", "kmod", "passwd", "procps", "python3", "systemd",
+    "systemd-sysv", "udev", "xenstore-utils",
+)  # fmt: skip
+"""Of a guest that has the user space of another suite than its host."""
+
+
+def hypervisor_package(series: str) -> str:
+    """Return the package with the hypervisor of a series of Xen."""
+    return f"xen-hypervisor-{series}-amd64"
+
+
+def root_packages(series: str) -> tuple[str, ...]:
+    """Return what a root file system with the toolstack of a series of Xen consists of."""
+    return (*ROOT_PACKAGES, f"xen-utils-{series}")

@@ -27,7 +27,9 @@ MACHINE_MEMORY_MIB: Final = 4096 + 256
 """Of an emulated machine: its own and QEMU's."""
 SPARE_MEMORY_MIB: Final = 768
 MACHINES_AT_MOST: Final = 2
+MOST_PATIENT: Final = 20
 MACHINES_VARIABLE: Final = "BALLOON_AGENT_XENLAB_MACHINES"
+PATIENCE_VARIABLE: Final = "BALLOON_AGENT_XENLAB_PATIENCE"
 MEMINFO: Final = Path("/proc/meminfo")
 
 
@@ -68,6 +70,18 @@ def bearable_machines() -> int:
     free_mib = int(rows["MemAvailable"].split()[0]) >> 10
     by_memory = (free_mib - SPARE_MEMORY_MIB) // MACHINE_MEMORY_MIB
     return max(1, min(len(os.sched_getaffinity(0)), by_memory, MACHINES_AT_MOST))
+
+
+def patience() -> float:
+    """Return how many times as long as on a quiet machine everything may take."""
+    wanted = os.environ.get(PATIENCE_VARIABLE, "1")
+    try:
+        factor = float(wanted)
+    except ValueError:
+        factor = 0.0
+    if not 1 <= factor <= MOST_PATIENT:
+        raise LabError(f"{PATIENCE_VARIABLE} is to be 1 to {MOST_PATIENT}, not {wanted!r}")
+    return factor
 
 
 def _packages_of_missing(tools: dict[str, str]) -> list[str]:

@@ -29,7 +29,7 @@ def testing(root: Path, suite: Suite) -> Artifact:
         shutil.rmtree(folder / "x")
 
     return Artifact(
-        "testing",
+        f"testing-{suite.name}",
         root,
         packages=[f"{package.name}={package.version}" for package in packages],
         sources=["build/testing.py"],

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.console import Console, GoneError
+from tests.xenlab.dom0.settings import DOM0_TYPE, PATIENCE, deadline
 from tests.xenlab.dom0.toolstack import Done
 from tests.xenlab.model import GuestSpec, Kind
 
@@ -26,8 +27,11 @@ SAVE_WITHIN_S: Final = 600.0
 LOOK_AFTER_S: Final = 10.0
 XL_WITHIN_S: Final = 20.0
 DESTROY_WITHIN_S: Final = 60.0
-SYSTEMD_WORDS: Final = ("systemd.show_status=0", "systemd.wants=lab-channel.service")
-HVM_CONFIG: Final = ('vga = "none"', "vnc = 0", "sdl = 0", "nographic = 1", "usb = 0")
+SYSTEMD_WORDS: Final = (
+    "systemd.show_status=0", "systemd.wants=lab-channel.service",
+    "systemd.default_timeout_start_sec=900",
+)  # fmt: skip
+HVM_CONFIG: Final = {"vga": '"none"', "vnc": 0, "sdl": 0, "nographic": 1, "usb": 0}
 
 
 class Domain(Protocol):
@@ -35,6 +39,11 @@ class Domain(Protocol):
 
     kind: Kind
     domid: int
+
+    @property
+    def domain_type(self) -> str:
+        """How the agent calls it."""
+        ...
 
     def run(self, argv: list[str], *, user: int | None = None, timeout_s: float = 120) -> Done:
         """Run a command inside."""
@@ -67,6 +76,11 @@ class Guest:
         self.domid = -1
         self._console: Console | None = None
 
+    @property
+    def domain_type(self) -> str:
+        """How the agent calls it."""
+        return self.kind
+
     def create(self) -> None:
         """Create the domain."""
         config = Path(f"/tmp/{self.name}.cfg")
@@ -84,20 +98,32 @@ class Guest:
         self._console = Console(self._console_path())
         within_s = UP_WITHIN_S[self.kind]
         within_s += UP_WITHIN_S_PER_GIB[self.kind] * self.spec.maxmem_mib / 1024
+        within_s *= PATIENCE
         if not self._console.wait_until_up(within_s):
             raise GoneError(f"the guest is not up after {within_s:.0f} s")
 
+    def install_agent(self) -> None:
+        """Install the wheel.
+
+        Raises:
+            GoneError: that is not possible.
+        """
+        done = self.run(["python3", "-m", "tests.xenlab.guest.install", "/lab"])
+        if done.status:
+            raise GoneError(f"the agent cannot be installed: {done}")
+
     def run(self, argv: list[str], *, user: int | None = None, timeout_s: float = 120) -> Done:
         """Run a command in the guest."""
-        return self.finish(self._open().send(argv, user, timeout_s), timeout_s + LOOK_AFTER_S)
+        number = self._open().send(argv, user, timeout_s * PATIENCE)
+        return self.finish(number, timeout_s + LOOK_AFTER_S)
 
     def start(self, argv: list[str], timeout_s: float = 120) -> int:
         """Start a command in the guest."""
-        return self._open().send(argv, None, timeout_s)
+        return self._open().send(argv, None, timeout_s * PATIENCE)
 
     def finish(self, number: int, timeout_s: float = 120) -> Done:
         """Wait for a command; notice early when the guest is gone."""
-        end = time.monotonic() + timeout_s
+        end = deadline(timeout_s)
         while True:
             left_s = end - time.monotonic()
             try:
@@ -123,13 +149,22 @@ class Guest:
         self.domid = int(toolstack.must(["xl", "domid", self.name]))
         self._console = Console(self._console_path(), after=self._console)
 
-    def _save(self, image: Path) -> None:
+    def save_running(self) -> None:
+        """Write the guest to a file that is thrown away, and let it go on."""
+        image = SHARE / f"{self.name}.saved"
+        try:
+            self._save(image, "-c")
+        finally:
+            image.unlink(missing_ok=True)
+
+    def _save(self, image: Path, *options: str) -> None:
         # Through a pipe, for 9p cannot be given the pages of another domain to write (EFAULT).
         pipe = Path(f"/tmp/{self.name}.pipe")
         os.mkfifo(pipe)
         with image.open("wb") as file, subprocess.Popen(["cat", str(pipe)], stdout=file) as reader:
             try:
-                toolstack.must(["xl", "save", self.name, str(pipe)], timeout_s=SAVE_WITHIN_S)
+                command = ["xl", "save", *options, self.name, str(pipe)]
+                toolstack.must(command, timeout_s=SAVE_WITHIN_S)
             except RuntimeError:
                 reader.kill()  # It may wait for a writer that never came.
                 raise
@@ -161,7 +196,7 @@ class Guest:
         return self._console
 
     def _console_path(self) -> str:
-        end = time.monotonic() + 60
+        end = deadline(60)
         while time.monotonic() < end:
             path = toolstack.xenstore_read(f"/local/domain/{self.domid}/console/tty")
             if path:
@@ -180,6 +215,8 @@ class Guest:
             *(SYSTEMD_WORDS if spec.systemd else ()),
             *spec.command_line,
         ]  # fmt: skip
+        said = {line.partition("=")[0].strip() for line in spec.config}
+        usual = HVM_CONFIG if spec.kind == "hvm" else {}
         return "\n".join(
             (
                 f"name = {json.dumps(self.name)}",
@@ -190,11 +227,11 @@ class Guest:
                 f"memory = {spec.memory_mib}",
                 f"maxmem = {spec.maxmem_mib}",
                 f"vcpus = {spec.vcpus}",
-                f"disk = ['phy:{ROOT_DEVICE},xvde,r']",
+                f"disk = ['phy:{root_device(spec)},xvde,r']",
                 'on_crash = "preserve"',
                 'on_poweroff = "destroy"',
                 'on_reboot = "destroy"',
-                *(HVM_CONFIG if spec.kind == "hvm" else ()),
+                *(f"{key} = {value}" for key, value in usual.items() if key not in said),
                 *spec.config,
                 "",
             )
@@ -210,6 +247,11 @@ class Dom0:
     def __init__(self) -> None:
         self._started: list[subprocess.Popen[bytes]] = []
 
+    @property
+    def domain_type(self) -> str:
+        """How the agent calls it."""
+        return f"dom0-{DOM0_TYPE}"
+
     def run(self, argv: list[str], *, user: int | None = None, timeout_s: float = 120) -> Done:
         """Run a command in dom0."""
         return toolstack.run(argv, timeout_s, user)
@@ -223,7 +265,7 @@ class Dom0:
     def finish(self, number: int, timeout_s: float = 120) -> Done:
         """Wait for a command that was started."""
         process = self._started[number]
-        out, err = process.communicate(timeout=timeout_s)
+        out, err = process.communicate(timeout=timeout_s * PATIENCE)
         return Done(process.returncode, out, err)
 
     def console_log(self) -> bytes:
@@ -232,6 +274,14 @@ class Dom0:
 
     def destroy(self) -> None:
         """Do nothing."""
+
+
+def root_device(spec: GuestSpec) -> str:
+    """Return the disk with the root file system of such a guest."""
+    if spec.user_space is None:
+        return ROOT_DEVICE
+    plan = json.loads((SHARE / "run.json").read_text())
+    return str(plan["user_spaces"][spec.user_space])
 
 
 def boot_folder(suite: str) -> Path:

@@ -13,7 +13,6 @@ from typing import Final
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.console import GoneError
 from tests.xenlab.dom0.guest import Domain
-from tests.xenlab.dom0.judge import domain_type
 from tests.xenlab.model import GuestSpec
 
 VIEW_WITHIN_S: Final = 60.0
@@ -80,7 +79,7 @@ def keep_capture(
     (folder / "capture.tar.gz").write_bytes(taken.out)
     (folder / "xl-list.txt").write_text(listed + "\n")
     meta = {
-        "domain_type": domain_type(domain.kind),
+        "domain_type": domain.domain_type,
         "memory_mib": str(spec.memory_mib),
         "maxmem_mib": str(spec.maxmem_mib),
         "vcpus": spec.vcpus,

@@ -72,7 +72,7 @@ class Player:
             keep_failure(domain, KEPT / self._scenario.name / "gone", str(error))
             raise
         finally:
-            domain.destroy()
+            scene.end()
 
     def _domain(self) -> Domain:
         if self._scenario.guest.kind == "dom0":
@@ -87,16 +87,11 @@ class Player:
             except RuntimeError as error:
                 raise GoneError(str(error)) from error
             if not domain.spec.debs:
-                self._install(domain)
+                domain.install_agent()
         else:
             install(SHARE)
         seconds = round(time.monotonic() - started, 1)
         report("up", scenario=self._scenario.name, domid=domain.domid, seconds=seconds)
-
-    def _install(self, guest: Guest) -> None:
-        done = guest.run(["python3", "-m", "tests.xenlab.guest.install", "/lab"])
-        if done.status:
-            raise GoneError(f"the agent cannot be installed: {done}")
 
     def play_case(self, scene: Scene, case: Case) -> None:
         """Play a case, report it, and keep the evidence if it fails."""

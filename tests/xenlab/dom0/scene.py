@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.xenlab.dom0 import toolstack
-from tests.xenlab.dom0.guest import Domain
+from tests.xenlab.dom0.guest import Domain, Guest
 from tests.xenlab.dom0.judge import View, complaints
+from tests.xenlab.dom0.settings import PATIENCE, deadline
 from tests.xenlab.dom0.toolstack import Done
 from tests.xenlab.guest.channel import NOBODY
 from tests.xenlab.model import Scenario
@@ -36,6 +37,8 @@ class Scene:
         self.scenario = scenario
         self.domain = domain
         self.folder = folder
+        self.others: dict[str, Guest] = {}
+        """Guests that cases made beside it, by name."""
         self._measured: dict[str, str] = {}
 
     def measure(self, what: str, value: str) -> None:
@@ -46,6 +49,12 @@ class Scene:
         """Return the figures of a case and forget them."""
         taken, self._measured = self._measured, {}
         return taken
+
+    def end(self) -> None:
+        """End the domain and all others."""
+        for other in self.others.values():
+            other.destroy()
+        self.domain.destroy()
 
     def mem_set(self, mib: int) -> Done:
         """Let the host set a target."""
@@ -58,7 +67,7 @@ class Scene:
 
     def truth(self, *, rest_within_s: float | None = REST_WITHIN_S) -> dict[str, Any]:
         """Read the kernel's files without the agent, by default once the balloon rests."""
-        arguments = [] if rest_within_s is None else [str(rest_within_s)]
+        arguments = [] if rest_within_s is None else [str(rest_within_s * PATIENCE)]
         done = self.domain.run(
             [*PYTHON, "tests.xenlab.guest.truth", *arguments],
             timeout_s=(rest_within_s or 0) + 60,
@@ -76,7 +85,7 @@ class Scene:
             within_s: how long that may take.
             otherwise: what to say if it does not.
         """
-        end = time.monotonic() + within_s
+        end = deadline(within_s)
         while (truth := self.truth(rest_within_s=None))["current_kib"] != kib:
             assert time.monotonic() < end, f"{otherwise}: {truth}"
             time.sleep(POLL_S)
@@ -111,12 +120,13 @@ class Scene:
         status = self.status(user=user)
         after = self.truth(rest_within_s=None)
         view = View(
-            kind=self.domain.kind,
+            domain_type=self.domain.domain_type,
             status=status,
             truth=before,
             listed_mib=toolstack.listed_mib(self.domain.domid),
             xenstore_target=toolstack.memory_key(self.domain.domid, "target"),
             xenstore_static_max=toolstack.memory_key(self.domain.domid, "static-max"),
+            beside_kib=self.scenario.guest.beside_kib,
             xenstore_readable=user != NOBODY,
         )
         wrong = complaints(view)

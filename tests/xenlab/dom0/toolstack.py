@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.xenlab.dom0.settings import PATIENCE
+
 TIMED_OUT: Final = 124
+XENSTORED_PID: Final = Path("/run/xenstored.pid")
 
 
 class Done(NamedTuple):
@@ -38,7 +42,7 @@ def run(argv: list[str], timeout_s: float = 120, user: int | None = None) -> Don
         extra_groups=None if user is None else [],
     )
     try:
-        out, err = process.communicate(timeout=timeout_s)
+        out, err = process.communicate(timeout=timeout_s * PATIENCE)
     except subprocess.TimeoutExpired as expired:
         # Not waited for: what waits for a dead xenstored within the kernel cannot be killed.
         process.kill()
@@ -52,6 +56,11 @@ def must(argv: list[str], timeout_s: float = 120) -> str:
     if done.status:
         raise RuntimeError(f"{' '.join(argv)}: {done}")
     return done.text
+
+
+def xenstored_pid() -> str:
+    """Return the process that is xenstored now."""
+    return XENSTORED_PID.read_text().strip()
 
 
 def xenstore_read(path: str) -> str | None:

@@ -38,7 +38,7 @@ TREES: Final = (
 FILES: Final = (
     "/proc/iomem", "/proc/meminfo", "/proc/zoneinfo", "/proc/vmstat", "/proc/pressure/memory",
     "/proc/cmdline", "/proc/cpuinfo", "/proc/uptime", "/proc/version",
-    "/proc/sys/kernel/osrelease", "/proc/xen/capabilities",
+    "/proc/sys/kernel/osrelease", "/proc/xen/capabilities", "/run/balloon-agent/boot.json",
     "/sys/devices/system/memory/auto_online_blocks",
     "/sys/devices/system/memory/block_size_bytes",
     "/sys/devices/system/memory/memory[0-9]*/phys_index",

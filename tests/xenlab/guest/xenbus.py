@@ -17,6 +17,7 @@ DEVICE: Final = "/dev/xen/xenbus"
 _HEADER: Final = struct.Struct("=IIII")
 _DIRECTORY: Final = 1
 _READ: Final = 2
+_WRITE: Final = 11
 _ERROR: Final = 16
 
 
@@ -46,8 +47,13 @@ class XenBus:
         names = self._request(_DIRECTORY, path) or b""
         return sorted(name.decode() for name in names.split(b"\0") if name)
 
-    def _request(self, kind: int, path: str) -> bytes | None:
-        payload = path.encode() + b"\0"
+    def write(self, path: str, value: str) -> None:
+        """Set a key; dom0 may set any."""
+        answer = self._request(_WRITE, path, value.encode())
+        assert answer is not None, f"{path} cannot be written"
+
+    def _request(self, kind: int, path: str, value: bytes = b"") -> bytes | None:
+        payload = path.encode() + b"\0" + value
         os.write(self._fd, _HEADER.pack(kind, 0, 0, len(payload)) + payload)
         answered, _, _, length = _HEADER.unpack(self._receive(_HEADER.size))
         answer = self._receive(length)

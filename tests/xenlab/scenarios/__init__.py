@@ -7,18 +7,22 @@ from typing import Final
 
 from tests.xenlab.model import Scenario
 from tests.xenlab.scenarios import (
+    asked_again,
     captures,
     contract,
     daemon,
     daemon_types,
     demo,
+    fixes,
     guest_types,
+    host_commands,
     kernels,
     lifecycle,
     lost,
     package,
     planned,
     pressure,
+    releases,
     shapes,
     sudden,
 )
@@ -33,8 +37,12 @@ MODULES: Final = (
     daemon_types,
     package,
     pressure,
+    asked_again,
+    fixes,
+    host_commands,
     sudden,
     kernels,
+    releases,
     lost,
 )
 ALL: Final[dict[str, Scenario]] = {

@@ -14,11 +14,19 @@ from typing import Final
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.keep import keep_capture
 from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.hosts import MAIN
 from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios.steps import KIB, ONLINE_ALL, PAGES_UNTOUCHED
 
 BALLOON: Final = "/sys/devices/system/xen_memory/xen_memory0"
 SAMPLED_S: Final = 8.0
+STARTED: Final = """
+mkdir -p /etc/balloon-agent/config.d
+echo 'mode = "observe"' >/etc/balloon-agent/config.d/lab.toml
+systemctl daemon-reload
+systemctl restart balloon-agent
+"""
+"""The daemon, which leaves its record of the boot."""
 KERNEL_TAGS: Final = {"bullseye": "k510", "trixie": "k612", "sid": "k72"}
 
 
@@ -101,8 +109,8 @@ def target_in_mib(mib: int) -> Case:
     return Case("target-in-mib", "captured while the balloon moves", act)
 
 
-def _guest(name: str, spec: GuestSpec, *cases: Case) -> Scenario:
-    return Scenario(name, f"captures of {name}", spec, (booted(), *cases))
+def _guest(name: str, spec: GuestSpec, *cases: Case, host: str = MAIN) -> Scenario:
+    return Scenario(name, f"captures of {name}", spec, (booted(), *cases), host=host)
 
 
 def _of_kernel(suite: str) -> tuple[Scenario, ...]:
@@ -133,6 +141,9 @@ _MOVING: Final = (moving(1024, 384), moving(384, 1024))
 SCENARIOS: Final = (
     _guest("dom0", GuestSpec("dom0", 1024, 1536), from_dom0("xl-list-l", "xl list -l"),
            *map(mem_set, (1280, 896, 1024))),
+    _guest("dom0-pvh-k612", GuestSpec("dom0", 1024, 1536, "trixie"),
+           in_guest("daemon-started", STARTED), *map(mem_set, (1280, 896, 1024)),
+           host="4.20-pvh"),
     _guest("pv-512-1024", GuestSpec("pv"), mem_set(768), mem_set(384),
            in_guest("guest-target_kb-655360", f"echo 655360 >{BALLOON}/target_kb"),
            from_dom0("xenstore-raw-beyond-maxmem",

@@ -33,7 +33,9 @@ MODULES: Final = {
 }
 
 
-def _holds(module: str, clause: str) -> Case:
+def holds(module: str, clause: str) -> Case:
+    """A module of the contract suite."""
+
     def act(scene: Scene) -> None:
         with Hand(XENSTORED, scene.domain.domid):
             done = scene.domain.run([*PYTEST, f"{FOLDER}/{module}.py"], timeout_s=WITHIN_S)
@@ -52,7 +54,7 @@ def _scenario(kind: Kind, suite: str = "bookworm") -> Scenario:
         f"{kind}-contract" if suite == "bookworm" else f"{kind}-contract-{suite}",
         f"the contract suite in a {kind.upper()} guest",
         GuestSpec(kind, kernel=suite, tests=True),
-        tuple(_holds(module, clause) for module, clause in MODULES.items()),
+        tuple(holds(module, clause) for module, clause in MODULES.items()),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.dom0.settings import XENSTORED, deadline
 from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
 
@@ -20,9 +21,11 @@ STATUS_FILE: Final = "/run/balloon-agent/status.json"
 SETTLE_WITHIN_S: Final = 120.0
 STATE: Final = ("ActiveState", "SubState", "Result", "ConditionResult", "StatusText")
 WATCHDOG_S: Final = 10
+PAUSED_S: Final = 240.0
+PAUSED_MIB: Final = 640
 PINGS_SEEN: Final = 3
 LAST_PING: Final = "WatchdogTimestampMonotonic"
-SILENT_S: Final = 20.0
+SILENT_S: Final = 25.0
 """Longer than a request of the daemon waits for its answer."""
 
 
@@ -61,7 +64,7 @@ def expect_alive(scene: Scene, *, restarts: int | None = None) -> None:
     assert "ActiveState=active" in state.text, state.text
     if restarts is not None:
         assert shown(scene, "NRestarts") == str(restarts), "the unit was restarted"
-    end = time.monotonic() + SETTLE_WITHIN_S
+    end = deadline(SETTLE_WITHIN_S)
     while (said := published(scene, "actual_kb")) != str(scene.truth()["current_kib"]):
         assert time.monotonic() < end, f"published {said}, is {scene.truth()['current_kib']}"
         time.sleep(1)
@@ -106,7 +109,7 @@ def watched_over() -> Case:
     def act(scene: Scene) -> None:
         set_watchdog(scene, WATCHDOG_S)
         ping, pings = shown(scene, LAST_PING), 0
-        end = time.monotonic() + SETTLE_WITHIN_S
+        end = deadline(SETTLE_WITHIN_S)
         while pings < PINGS_SEEN:
             assert time.monotonic() < end, f"{pings} pings seen"
             time.sleep(1)
@@ -142,7 +145,7 @@ def set_watchdog(scene: Scene, seconds: int | None) -> None:
 
 
 def _wait_for_another(scene: Scene, old: str) -> None:
-    end = time.monotonic() + SETTLE_WITHIN_S
+    end = deadline(SETTLE_WITHIN_S)
     while shown(scene, "MainPID") in {old, "0"} or shown(scene, "ActiveState") != "active":
         assert time.monotonic() < end, "systemd did not start it again"
         time.sleep(1)
@@ -165,7 +168,7 @@ def silent_xenstored() -> Case:
 
     def act(scene: Scene) -> None:
         restarts = int(shown(scene, "NRestarts"))
-        pid = toolstack.must(["pgrep", "-o", "oxenstored"])
+        pid = toolstack.xenstored_pid()
         toolstack.must(["kill", "-STOP", pid])
         time.sleep(SILENT_S)
         toolstack.must(["kill", "-CONT", pid])
@@ -174,12 +177,12 @@ def silent_xenstored() -> Case:
         expect_alive(scene, restarts=restarts)
 
     return Case(
-        "xenstored falls silent", f"after {SILENT_S:.0f} s of silence it follows again", act
+        f"xenstored falls silent for {SILENT_S:.0f} s", "afterwards the daemon follows again", act
     )
 
 
 def replaced_xenstored(mib: int) -> Case:
-    """Another oxenstored under the same guests, which is all that can be done to it.
+    """Another xenstored under the same guests, which is all that can be done to it.
 
     Killed, it takes every guest's connection with it, and dom0's, for good. In a live update it
     hands its state to a new program; the guests' kernels see their watches fire once more.
@@ -187,17 +190,48 @@ def replaced_xenstored(mib: int) -> Case:
 
     def act(scene: Scene) -> None:
         restarts = int(shown(scene, "NRestarts"))
-        pid = toolstack.must(["pgrep", "-o", "oxenstored"])
+        pid = toolstack.xenstored_pid()
         program = toolstack.must(["readlink", f"/proc/{pid}/exe"])
+        marks = {"ocaml": "--restart", "c": "-U"}
         toolstack.must(["xenstore-control", "live-update", "-t", "30", program])
         arguments = toolstack.must(["cat", f"/proc/{pid}/cmdline"])
-        assert "--restart" in arguments, f"xenstored is the old one: {arguments!r}"
+        new = marks[XENSTORED] in arguments.split("\0")
+        assert new, f"xenstored is the old one: {arguments!r}"
         scene.mem_set(mib)
         scene.agreed({"current_kib": mib * 1024})
         expect_alive(scene, restarts=restarts)
 
     verifies = f"after `xenstore-control live-update` the daemon follows on; {steps.AGREE}"
     return Case("xenstored is replaced", verifies, act)
+
+
+def paused() -> Case:
+    """`xl pause` for minutes: the guest's clock goes on, its programs do not."""
+
+    def act(scene: Scene) -> None:
+        scene.measure("watchdog", shown(scene, "WatchdogUSec"))
+        pid, domid = shown(scene, "MainPID"), str(scene.domain.domid)
+        toolstack.must(["xl", "pause", domid])
+        scene.mem_set(PAUSED_MIB)
+        time.sleep(PAUSED_S)
+        toolstack.must(["xl", "unpause", domid])
+        began = time.monotonic()
+        scene.reaches(PAUSED_MIB * 1024, SETTLE_WITHIN_S, "what was asked for meanwhile")
+        scene.measure("reached", f"{time.monotonic() - began:.1f} s after the pause")
+        time.sleep(SILENT_S)
+        assert shown(scene, "NRestarts") == "0", f"the watchdog struck\n{_journal(scene)}"
+        assert shown(scene, "MainPID") == pid, "another daemon runs"
+        expect_alive(scene, restarts=0)
+
+    verifies = (
+        f"paused for {PAUSED_S:.0f} s the daemon goes on, not restarted, and what was asked for "
+        "meanwhile is there"
+    )
+    return Case("xl pause", verifies, act)
+
+
+def _journal(scene: Scene) -> str:
+    return scene.domain.run(["journalctl", "--boot", "--no-pager", "--unit", UNIT]).text[-1500:]
 
 
 def woken(mib: int) -> Case:
@@ -252,6 +286,12 @@ SCENARIOS: Final = (
             grown_beyond_the_map(1280),
         ),
         quick=True,
+    ),
+    Scenario(
+        "pv-paused",
+        "a PV guest with the daemon, paused for minutes",
+        GuestSpec("pv", systemd=True),
+        (started(), paused()),
     ),
     Scenario(
         "pv-daemon-bullseye",

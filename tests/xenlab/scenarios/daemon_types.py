@@ -23,11 +23,10 @@ from tests.xenlab.scenarios.daemon import (
     started,
     with_daemon,
 )
-from tests.xenlab.scenarios.guest_types import HVM_OFFSET_KIB, PVH_OFFSET_KIB
+from tests.xenlab.scenarios.guest_types import DOM0_MIB, HVM_OFFSET_KIB, PVH_OFFSET_KIB
 
 LEFT_ALONE_S: Final = 20.0
 """Ten times what a daemon that acts gives the kernel to take up a target."""
-DOM0_MIB: Final = 1024
 DOM0_TARGET: Final = "/local/domain/0/memory/target"
 
 

@@ -15,6 +15,7 @@ from tests.xenlab.scenarios.planned import as_planned
 
 PVH_OFFSET_KIB: Final = 388
 HVM_OFFSET_KIB: Final = 396
+DOM0_MIB: Final = 1024
 
 
 def _odd_targets(offset_kib: int) -> tuple[Case, ...]:

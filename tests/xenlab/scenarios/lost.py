@@ -13,8 +13,19 @@ from typing import Any, Final
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.scene import VERDICT_STATUSES, Scene
+from tests.xenlab.dom0.settings import XENSTORED, deadline
 from tests.xenlab.model import Case, GuestSpec, Scenario
-from tests.xenlab.scenarios.daemon import STATUS_FILE, UNIT, set_watchdog, shown, started
+from tests.xenlab.scenarios import steps
+from tests.xenlab.scenarios.daemon import (
+    STATUS_FILE,
+    UNIT,
+    replaced_xenstored,
+    set_watchdog,
+    shown,
+    silent_xenstored,
+    started,
+    with_daemon,
+)
 
 WATCHDOG_S: Final = 20
 """The daemon asks the host whenever it is due to ping."""
@@ -38,7 +49,7 @@ def _used_s(scene: Scene) -> float:
 
 def _expect_silence(scene: Scene) -> None:
     """Judge that the daemon goes on, and says in its status that nobody answers."""
-    end = time.monotonic() + NOTICED_WITHIN_S
+    end = deadline(NOTICED_WITHIN_S)
     while "no answer" not in (said := _condition(scene)["xenstore"]):
         assert time.monotonic() < end, f"the daemon still says: {said}"
         time.sleep(1)
@@ -50,7 +61,7 @@ def _killed() -> Case:
     def act(scene: Scene) -> None:
         set_watchdog(scene, WATCHDOG_S)
         began = time.monotonic()
-        toolstack.must(["kill", "-KILL", toolstack.must(["pgrep", "-o", "oxenstored"])])
+        toolstack.must(["kill", "-KILL", toolstack.xenstored_pid()])
         _expect_silence(scene)
         scene.measure("noticed", f"after {time.monotonic() - began:.0f} s")
         used_s = _used_s(scene)
@@ -79,17 +90,23 @@ def _commands() -> Case:
             assert b"Traceback" not in done.out + done.err, str(done)
             if command == "status":
                 assert "no answer" in " ".join(done.text.split()), done.text
+            if command in {"status", "doctor", "check"}:
+                assert done.status, f"{command} calls a host well that does not answer: {done}"
 
-    verifies = "each ends by itself; status says that there is no answer"
-    return Case("the commands meanwhile", verifies, act)
+    verifies = (
+        "each ends by itself; status says that there is no answer; status, doctor and check end "
+        "with another status than 0"
+    )
+    return Case("the commands while nobody answers", verifies, act)
 
 
 def _another() -> Case:
     """What an administrator might try, to no avail."""
 
     def act(scene: Scene) -> None:
-        done = toolstack.run(["oxenstored", "--pid-file", "/run/xenstored.pid"], HOST_WITHIN_S)
-        assert done.status == 0, f"oxenstored: {done}"
+        program = {"ocaml": "oxenstored", "c": "xenstored"}[XENSTORED]
+        done = toolstack.run([program, "--pid-file", "/run/xenstored.pid"], HOST_WITHIN_S)
+        assert done.status == 0, f"{program}: {done}"
         command = ["xl", "mem-set", str(scene.domain.domid), "400"]
         told = toolstack.run(command, HOST_WITHIN_S)
         scene.measure("xl mem-set", f"exit status {told.status}")
@@ -117,6 +134,28 @@ SCENARIOS: Final = (
         "xenstored killed in dom0, with the daemon in a PV guest",
         GuestSpec("pv", systemd=True),
         (started(), _killed(), _commands(), _another()),
+        ruins_machine=True,
+    ),
+    Scenario(
+        "pv-xenstored-c",
+        "the daemon in a PV guest of a host whose xenstored is the one in C",
+        GuestSpec("pv", systemd=True),
+        (
+            started(),
+            with_daemon(steps.mem_set(768)),
+            silent_xenstored(),
+            replaced_xenstored(576),
+            with_daemon(steps.saved_and_restored()),
+            with_daemon(steps.mem_set(384)),
+        ),
+        host="4.17-c",
+    ),
+    Scenario(
+        "pv-xenstored-c-killed",
+        "xenstored in C killed in dom0, with the daemon in a PV guest",
+        GuestSpec("pv", systemd=True),
+        (started(), _killed(), _commands(), _another()),
+        host="4.17-c",
         ruins_machine=True,
     ),
 )

@@ -13,6 +13,7 @@ from typing import Final
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.dom0.settings import deadline
 from tests.xenlab.dom0.toolstack import Done
 from tests.xenlab.guest.channel import NOBODY
 from tests.xenlab.model import Case, GuestSpec, Scenario
@@ -228,7 +229,7 @@ def _removed(mib: int) -> Case:
         sh(scene, f"systemctl restart {UNIT}")
         expect_alive(scene)
         scene.mem_set(mib)
-        end = time.monotonic() + SETTLE_WITHIN_S
+        end = deadline(SETTLE_WITHIN_S)
         # The kernel may have passed the floor before the guard was there.
         while not mib < (held_mib := scene.truth()["current_kib"] / 1024) <= FLOOR_MIB:
             assert time.monotonic() < end, f"the guard does not hold: {held_mib:.0f} MiB"

@@ -19,7 +19,9 @@ def _planned(scene: Scene) -> dict[str, Any]:
     arguments = ["--memory", f"{guest.memory_mib}M", "--maxmem", f"{guest.maxmem_mib}M"]
     arguments += ["--type", guest.kind, "--kernel", scene.truth()["kernel"]]
     if guest.kind == "hvm":
-        arguments += ["--videoram", "0"]  # The lab's guests have no screen.
+        # The lab's guests have no screen unless they say so.
+        said = dict(line.split(" = ") for line in guest.config)
+        arguments += ["--videoram", said.get("videoram", "0")]
     if "e820_host = 1" in guest.config:
         arguments.append("--e820-host")
     done = scene.agent("plan", "--json", *arguments)

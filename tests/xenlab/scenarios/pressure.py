@@ -8,6 +8,7 @@ from typing import Final
 
 from tests.xenlab.dom0.console import GoneError
 from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.dom0.settings import deadline
 from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios.daemon import expect_alive, shown, start_daemon
 
@@ -71,7 +72,7 @@ def until_killed(scene: Scene) -> tuple[str, str]:
     Raises:
         AssertionError: nothing was killed in time, or the guest does not even say so.
     """
-    end = time.monotonic() + KILLED_WITHIN_S
+    end = deadline(KILLED_WITHIN_S)
     try:
         while (state := workload_state(scene))[0] in ("active", "deactivating"):
             assert time.monotonic() < end, f"nothing was killed within {KILLED_WITHIN_S:.0f} s"
@@ -89,7 +90,7 @@ def working() -> Case:
         argv = ["systemd-run", f"--unit={WORKLOAD}", *program]
         done = scene.domain.run(argv)
         assert done.status == 0, str(done)
-        end = time.monotonic() + TAKEN_WITHIN_S
+        end = deadline(TAKEN_WITHIN_S)
         while (taken_mib := _taken_mib(scene)) < WORKING_SET_MIB:
             assert time.monotonic() < end, f"it has taken {taken_mib} MiB: {workload_state(scene)}"
             time.sleep(LOOK_S)
@@ -143,7 +144,7 @@ def _given_once_there_is_room() -> Case:
     def act(scene: Scene) -> None:
         before = scene.truth()["current_kib"]
         scene.domain.run(["systemctl", "stop", WORKLOAD], timeout_s=ANSWER_WITHIN_S)
-        end = time.monotonic() + GIVEN_WITHIN_S
+        end = deadline(GIVEN_WITHIN_S)
         while (truth := scene.truth(rest_within_s=None))["current_kib"] >= before:
             assert time.monotonic() < end, f"nothing more is given back: {truth}"
             time.sleep(LOOK_S)

@@ -7,8 +7,13 @@ from typing import Final
 
 from tests.xenlab.model import GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
+from tests.xenlab.scenarios.daemon import started, with_daemon
 from tests.xenlab.scenarios.planned import as_planned
 
+VNUMA: Final = (
+    'vnuma = [["pnode=0", "size=512", "vcpus=0", "vdistances=10,20"], '
+    '["pnode=0", "size=512", "vcpus=1", "vdistances=20,10"]]'
+)
 SCENARIOS: Final = (
     Scenario(
         "pv-e820-host",
@@ -73,5 +78,41 @@ SCENARIOS: Final = (
             steps.mem_set(1280, " again"),
         ),
         quick=True,
+    ),
+    Scenario(
+        "hvm-stdvga",
+        "an HVM guest with a screen and 16 MiB of video memory, which `memory` includes",
+        GuestSpec("hvm", config=('vga = "stdvga"', "videoram = 16"), beside_kib=16 * 1024),
+        (steps.booted(), as_planned(), steps.follows(768), steps.follows(384)),
+    ),
+    Scenario(
+        "hvm-mmio-hole",
+        "an HVM guest whose devices have 3.5 GiB below 4 GiB, so that RAM lies above",
+        GuestSpec("hvm", 640, 1024, config=("mmio_hole = 3584",)),
+        (steps.booted(), steps.follows(768), steps.follows(1024), steps.follows(480)),
+    ),
+    Scenario(
+        "hvm-uefi",
+        "an HVM guest started by UEFI, whose firmware keeps some pages",
+        GuestSpec("hvm", config=('bios = "ovmf"',), beside_kib=6996),
+        (steps.booted(), steps.healthy(), steps.follows(768), steps.follows(400)),
+    ),
+    Scenario(
+        "hvm-vnuma",
+        "an HVM guest with two NUMA nodes",
+        GuestSpec("hvm", 1024, 1024, vcpus=2, config=(VNUMA,)),
+        (steps.booted(), steps.healthy(), steps.follows(768), steps.follows(1024)),
+    ),
+    Scenario(
+        "pv-busy-host",
+        "a PV guest of a host that saves it running, takes and gives processors, asks in storms",
+        GuestSpec("pv", systemd=True, vcpus=2),
+        (
+            started(),
+            with_daemon(steps.saved_running()),
+            with_daemon(steps.processors(1)),
+            with_daemon(steps.processors(2)),
+            with_daemon(steps.storm(40)),
+        ),
     ),
 )

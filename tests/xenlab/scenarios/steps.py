@@ -8,6 +8,8 @@ as dom0 sees it and with `xl list`.
 from __future__ import annotations
 
 import json
+import time
+from typing import Final
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.guest import Guest
@@ -18,6 +20,8 @@ from tests.xenlab.model import Case
 
 AGREE = "unexplained is 0; current, target, E820 RAM, MemTotal, host target agree from outside"
 KIB = 1024
+PROCESSORS_MIB: Final = 600
+STORM_MIB: Final = (500, 900, 700, 620)
 SLACK_KIB = 2 * KIB
 """libxl lets a domain have a MiB more than its target; an HVM domain was seen to get 1044 KiB."""
 PAGES_UNTOUCHED = ("init_on_alloc=0", "xen_scrub_pages=0")
@@ -97,6 +101,21 @@ def mem_set(mib: int, label: str = "", *, offset_kib: int = 0) -> Case:
         assert state == "settled", f"the balloon is {state}"
 
     return Case(f"mem-set {mib}{label}", f"current = target = {mib} MiB; {AGREE}", act)
+
+
+def follows(mib: int) -> Case:
+    """`xl mem-set` to a guest whose kernel aims at the host's target, whatever the offset."""
+
+    def act(scene: Scene) -> None:
+        done = scene.mem_set(mib)
+        assert done.status == 0, f"xl mem-set: {done}"
+        status, truth = scene.agreed({"xenstore_target": str(mib * KIB)})
+        state = look_up(status, "balloon.state")
+        assert state == "settled", f"the balloon is {state}"
+        scene.measure("offset of the kernel's target", f"{mib * KIB - truth['target_kib']} KiB")
+        assert truth["current_kib"] == truth["target_kib"], truth
+
+    return Case(f"mem-set {mib}", f"the kernel's target is reached; {AGREE}", act)
 
 
 def refused(mib: int) -> Case:
@@ -183,6 +202,22 @@ def mem_max(mib: int) -> Case:
     return Case(f"mem-max {mib}", f"static-max = {mib} MiB; {AGREE}", act)
 
 
+def mem_max_without_effect(mib: int) -> Case:
+    """`xl mem-max` of a toolstack that leaves static-max alone: nothing more can be asked for."""
+
+    def act(scene: Scene) -> None:
+        before = scene.truth()
+        done = toolstack.run(["xl", "mem-max", str(scene.domain.domid), str(mib)])
+        assert done.status == 0, f"xl mem-max: {done}"
+        refusal = scene.mem_set(mib)
+        assert refusal.status != 0, "xl did not refuse"
+        names = ("current_kib", "target_kib", "xenstore_target", "xenstore_static_max")
+        scene.agreed({name: before[name] for name in names})
+
+    verifies = f"static-max stays, so `mem-set {mib}` is refused and nothing changes; {AGREE}"
+    return Case(f"mem-max {mib}", verifies, act)
+
+
 def blocks_left_offline(mib: int, *, current_kib: int, offline_kib: int) -> Case:
     """`xl mem-set` that ends with hot-added memory nobody put online."""
 
@@ -208,6 +243,46 @@ def blocks_put_online(mib: int) -> Case:
         scene.agreed({"current_kib": mib * KIB, "target_kib": mib * KIB, "offline_kib": 0})
 
     return Case(f"blocks put online by hand at {mib}", f"current = {mib} MiB; {AGREE}", act)
+
+
+def saved_running() -> Case:
+    """`xl save -c`: written to a file, it goes on as the same domain."""
+
+    def act(scene: Scene) -> None:
+        assert isinstance(scene.domain, Guest), "only a guest can be saved"
+        before, domid = scene.truth(), scene.domain.domid
+        scene.domain.save_running()
+        assert scene.domain.domid == domid
+        names = ("current_kib", "target_kib", "mem_total_kib")
+        scene.agreed({name: before[name] for name in names})
+
+    return Case("saved while running", f"the same domid, the same memory; {AGREE}", act)
+
+
+def processors(count: int) -> Case:
+    """`xl vcpu-set`, and the guest follows its target as before."""
+
+    def act(scene: Scene) -> None:
+        toolstack.must(["xl", "vcpu-set", str(scene.domain.domid), str(count)])
+        mib = PROCESSORS_MIB + count
+        scene.mem_set(mib)
+        scene.agreed({"current_kib": mib * KIB})
+
+    return Case(f"vcpu-set {count}", f"the next target is reached; {AGREE}", act)
+
+
+def storm(count: int) -> Case:
+    """`xl mem-set` as fast as it comes, up and down."""
+
+    def act(scene: Scene) -> None:
+        began = time.monotonic()
+        for number in range(count):
+            scene.mem_set(STORM_MIB[number % len(STORM_MIB)])
+        last = STORM_MIB[(count - 1) % len(STORM_MIB)]
+        scene.measure("took", f"{time.monotonic() - began:.0f} s")
+        scene.agreed({"current_kib": last * KIB, "xenstore_target": str(last * KIB)})
+
+    return Case(f"{count} times mem-set", f"the last target is reached; {AGREE}", act)
 
 
 def saved_and_restored() -> Case:

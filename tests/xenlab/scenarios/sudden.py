@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 from tests.xenlab.dom0.scene import Scene
+from tests.xenlab.dom0.settings import deadline
 from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios.daemon import expect_alive, start_daemon
 
@@ -39,7 +40,7 @@ def _given_back() -> Case:
         done = scene.domain.run(["sh", "-ec", script])
         assert done.status == 0, str(done)
         start_daemon(scene, mode="self")
-        end = time.monotonic() + GIVES_BACK_WITHIN_S
+        end = deadline(GIVES_BACK_WITHIN_S)
         sizes: list[int] = []
         while len(sizes) < STILL_FOR or len(set(sizes[-STILL_FOR:])) > 1:
             sizes.append(scene.truth()["current_kib"])
