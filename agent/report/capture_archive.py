@@ -12,13 +12,15 @@ from collections.abc import Mapping
 def archive(files: Mapping[str, str], path: str) -> None:
     """Write `files` (path -> text) to the archive at `path`, readable by its owner only.
 
-    The archive appears under its name only when it is complete.
+    The archive appears under its name only when it is complete.  It is begun in a file of a name
+    that nobody can know: a file, link or FIFO that somebody has laid out is not opened.
 
     Raises:
         OSError: it could not be written.
     """
-    unfinished = f"{path}.part"
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    unfinished = f"{path}.{os.urandom(8).hex()}.part"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(unfinished, flags, 0o600)
     try:
         with (
             os.fdopen(descriptor, "wb") as stream,
@@ -31,6 +33,6 @@ def archive(files: Mapping[str, str], path: str) -> None:
                 entry.mode = 0o644
                 tar.addfile(entry, io.BytesIO(content))
         os.replace(unfinished, path)
-    except OSError:
+    except BaseException:  # an interrupt, too, leaves nothing behind
         os.unlink(unfinished)
         raise

@@ -3,13 +3,15 @@
 
 `SystemRoot("/")` is this machine, `SystemRoot(DIR)` a capture or a published domain.  The very
 same sources run on both.  Reads never ask for a size first (sysfs and procfs lie about it), never
-block (a FIFO planted in a capture reads as empty), and never leave the root through a symlink.
+block, and below another root open neither what a symlink leads to outside of it nor a FIFO or
+device that somebody planted there.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import Final
 
 from agent.sources.outcome import ABSENT, DENIED, OK, Outcome, malformed
@@ -57,14 +59,10 @@ class SystemRoot:
     def read_bytes(self, relative: str, limit_bytes: int = SMALL_LIMIT_BYTES) -> Outcome[bytes]:
         """The content of a file that is no text; as `read`."""
         try:
-            descriptor = os.open(
-                self.absolute(relative), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-            )
+            descriptor = self._open(relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except (OSError, ValueError) as error:
             return Outcome(None, _status(error))
         try:
-            if self._escapes(descriptor):
-                return Outcome(None, malformed("leads out of the capture"))
             content = self._read_up_to(descriptor, limit_bytes + 1)
         except OSError as error:
             return Outcome(None, status_of_error(error))
@@ -77,14 +75,10 @@ class SystemRoot:
     def names(self, relative: str) -> Outcome[tuple[str, ...]]:
         """The names in a directory, sorted."""
         try:
-            descriptor = os.open(
-                self.absolute(relative), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            )
+            descriptor = self._open(relative, os.O_RDONLY | os.O_DIRECTORY)
         except (OSError, ValueError) as error:
             return Outcome(None, _status(error))
         try:
-            if self._escapes(descriptor):
-                return Outcome(None, malformed("leads out of the capture"))
             return Outcome(tuple(sorted(os.listdir(descriptor))), OK)
         except OSError as error:
             return Outcome(None, status_of_error(error))
@@ -98,22 +92,34 @@ class SystemRoot:
             OSError: the kernel's answer, also for a short write.
         """
         content = text.encode("ascii")
-        descriptor = os.open(self.absolute(relative), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = self._open(relative, os.O_WRONLY | os.O_NOFOLLOW)
         try:
-            if self._escapes(descriptor):
-                raise OSError(errno.EPERM, "leads out of the capture", relative)
             written = os.write(descriptor, content)
             if written != len(content):
                 raise OSError(errno.EIO, f"took {written} of {len(content)} bytes", relative)
         finally:
             os.close(descriptor)
 
-    def _escapes(self, descriptor: int) -> bool:
-        """Whether an open file lies outside a root that is not `/`."""
+    def _open(self, relative: str, flags: int) -> int:
+        """Open a file or directory of this root.
+
+        Below another root than `/`, a handle that touches nothing comes first (O_PATH): what a
+        planted link leads to, or a FIFO or device in its place, is seen there and not opened.
+        """
+        path, flags = self.absolute(relative), flags | os.O_CLOEXEC
         if self.is_live:
-            return False
-        real = os.readlink(f"/proc/self/fd/{descriptor}")
-        return not (real + "/").startswith(self._real_prefix)
+            return os.open(path, flags)
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC | flags & os.O_NOFOLLOW)
+        try:
+            same_file = f"/proc/self/fd/{handle}"
+            if not (os.readlink(same_file) + "/").startswith(self._real_prefix):
+                raise OSError(errno.EXDEV, "leads out of the capture", relative)
+            mode = os.fstat(handle).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise OSError(errno.EINVAL, "not a file", relative)
+            return os.open(same_file, flags & ~os.O_NOFOLLOW)
+        finally:
+            os.close(handle)
 
     def _read_up_to(self, descriptor: int, limit_bytes: int) -> bytes:
         """Read until the end or the limit; procfs hands out less than asked for at a time."""

@@ -119,10 +119,43 @@ def test_an_archive_is_its_owners_and_appears_complete_or_not_at_all(directory: 
         archive({"a": "b"}, str(directory / "missing" / "guest.tar.gz"))
 
 
-def test_a_symlink_planted_for_the_unfinished_archive_is_not_followed(directory: Path) -> None:
+@pytest.mark.parametrize("planted", ["link", "open file", "fifo"])
+def test_what_was_planted_for_the_unfinished_archive_is_not_opened(
+    directory: Path, planted: str
+) -> None:
     victim = directory / "victim"
     victim.write_text("untouched")
-    (directory / "guest.tar.gz.part").symlink_to(victim)
-    with pytest.raises(OSError, match=r"."):
-        archive({"a": "b"}, str(directory / "guest.tar.gz"))
+    part = directory / "guest.tar.gz.part"
+    if planted == "link":
+        part.symlink_to(victim)
+    elif planted == "open file":
+        part.touch(0o666)
+    else:
+        os.mkfifo(part)
+    archive({"a": "b"}, str(directory / "guest.tar.gz"))
     assert victim.read_text() == "untouched"
+    file = (directory / "guest.tar.gz").lstat()
+    assert stat.S_ISREG(file.st_mode)
+    assert stat.S_IMODE(file.st_mode) == 0o600
+    assert part.is_fifo() or part.read_text() in ("", "untouched")
+
+
+def test_a_name_that_is_guessed_is_still_not_opened(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "urandom", bytes)
+    (directory / f"guest.tar.gz.{'00' * 8}.part").touch(0o666)
+    with pytest.raises(FileExistsError):
+        archive({"a": "b"}, str(directory / "guest.tar.gz"))
+
+
+def test_an_interrupt_leaves_nothing_behind(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        archive({"a": "b"}, str(directory / "guest.tar.gz"))
+    assert os.listdir(directory) == []

@@ -63,10 +63,45 @@ def test_an_endless_file_is_read_to_the_limit_only() -> None:
     assert SystemRoot("/").read("dev/zero").status == "malformed: longer than 4096 bytes"
 
 
-def test_a_fifo_planted_in_a_capture_reads_as_empty_and_hangs_nobody(tmp_path: Path) -> None:
+def test_a_fifo_planted_in_a_capture_is_no_file_and_hangs_nobody(tmp_path: Path) -> None:
     root = root_with(tmp_path)
     os.mkfifo(root.absolute("fifo"))
-    assert root.read("fifo") == Outcome("", OK)
+    assert root.read("fifo").status == "malformed: not a file"
+    with pytest.raises(OSError, match="not a file"):
+        root.write("fifo", "5")
+
+
+def test_what_a_link_leads_to_outside_is_not_even_opened(tmp_path: Path) -> None:
+    """A writer at a FIFO would meet a reader that goes away at once, and die of it."""
+    root = root_with(tmp_path)
+    os.mkfifo(tmp_path / "outside")
+    os.symlink("../outside", root.absolute("link"))
+    for attempt in range(3):
+        assert root.read("link").status == "malformed: leads out of the capture"
+        assert root.names("link").status == "malformed: leads out of the capture"
+        with pytest.raises(OSError, match=r".") as refused:
+            os.open(tmp_path / "outside", os.O_WRONLY | os.O_NONBLOCK)
+        assert refused.value.errno == errno.ENXIO, attempt  # no reader was there
+
+
+def test_a_device_in_a_capture_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = root_with(tmp_path)
+    os.symlink("/dev/null", root.absolute("watchdog"))
+    opened = []
+    real_open = os.open
+
+    def noted(path: str, flags: int, mode: int = 0o777) -> int:
+        if not flags & os.O_PATH:
+            opened.append(path)
+        return real_open(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", noted)
+    assert root.read("watchdog").value is None
+    with pytest.raises(OSError, match=r"."):
+        root.write("watchdog", "V")
+    assert not opened
 
 
 @pytest.mark.parametrize("target", ["/etc/hostname", "../outside", "/", "/dev/zero"])

@@ -8,6 +8,8 @@ file wins key by key.  A file that was named on the command line stands alone, a
 from __future__ import annotations
 
 import os
+import select
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -19,6 +21,8 @@ from agent.daemon.config.values import nearest, value_of
 DIRECTORY: Final = "/etc/balloon-agent"
 _MOST_BYTES: Final = 256 * 1024
 _MOST_FILES: Final = 256
+_MOST_DOTS: Final = 64
+_PIPE_WAIT_MS: Final = 5000  # `--config <(command)`, which may think before it writes
 _TABLES: Final = frozenset(name.partition(".")[0] for name in BY_NAME if "." in name)
 _HEADS: Final = frozenset(f"[{name}]".encode() for name in _TABLES)
 
@@ -54,7 +58,7 @@ def load_config(named: str | None = None, directory: str = DIRECTORY) -> Config:
     came_from: dict[str, str] = {}
     files = [named] if named is not None else _found(directory)
     for path in files:
-        for name, given in _flat(_tables(path), path):
+        for name, given in _flat(_tables(path, named=named is not None), path):
             values[name] = _checked(name, given, path)
             came_from[name] = path
     return Config(_policy(values), str(values["publish.profile"]), values, came_from, tuple(files))
@@ -83,18 +87,20 @@ def _found(directory: str) -> list[str]:
     return found + [os.path.join(drop_ins, name) for name in names]
 
 
-def _tables(path: str) -> dict[str, Any]:
+def _tables(path: str, *, named: bool) -> dict[str, Any]:
     """The content of one file; the parser is loaded only for a file that sets something."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-        with os.fdopen(descriptor, "rb") as stream:
-            content = stream.read(_MOST_BYTES + 1) or b""
+        content = _content(path, named=named)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     if len(content) > _MOST_BYTES:
         raise ConfigError(f"{path}: longer than {_MOST_BYTES // 1024} KiB")
     if _sets_nothing(content):
         return {}
+    lines = content.splitlines()
+    # The parser's time grows with the square of a key's parts; no key here has more than two.
+    if any(line.count(b".") > _MOST_DOTS for line in lines if not line.lstrip().startswith(b"#")):
+        raise ConfigError(f"{path}: not one of our keys: a line with over {_MOST_DOTS} dots")
     if sys.version_info >= (3, 11):  # 0.7 MiB
         import tomllib  # noqa: PLC0415
     else:
@@ -106,6 +112,28 @@ def _tables(path: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: not TOML: no UTF-8 text, see byte {error.start}") from None
     except (ValueError, RecursionError) as error:  # also an integer of too many digits
         raise ConfigError(f"{path}: not TOML: {error}") from None
+
+
+def _content(path: str, *, named: bool) -> bytes:
+    """What a file holds, or, if it was named on the command line, what comes through a pipe."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return stream.read(_MOST_BYTES + 1) or b""
+        content, ended = bytearray(), False
+        ready = select.poll()
+        ready.register(descriptor, select.POLLIN)
+        while named and len(content) <= _MOST_BYTES and ready.poll(_PIPE_WAIT_MS):
+            piece = stream.read(_MOST_BYTES)
+            if not piece:
+                ended = True
+                break
+            content += piece
+        if not content or not (ended or len(content) > _MOST_BYTES):
+            raise ConfigError(
+                f"{path}: a pipe that does not give a whole file; name a file instead"
+            )
+        return bytes(content)
 
 
 def _sets_nothing(content: bytes) -> bool:

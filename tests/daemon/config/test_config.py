@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -117,6 +120,61 @@ def test_a_huge_file_and_one_that_is_no_text_are_refused(tmp_path: Path) -> None
     (tmp_path / "config.toml").write_bytes(b"a = \xff\xfe")
     with pytest.raises(ConfigError, match="not TOML: no UTF-8 text, see byte 4"):
         load_config(directory=str(tmp_path))
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.2])
+def test_a_pipe_named_on_the_command_line_is_waited_for(pause_s: float) -> None:
+    """As `--config <(command)` hands it over, whose command may think before it writes."""
+    reader, writer = os.pipe()
+
+    def write() -> None:
+        time.sleep(pause_s)
+        os.write(writer, b'mode = "guard"\n')
+        time.sleep(pause_s)
+        os.write(writer, b"online_blocks = false\n")
+        os.close(writer)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    policy = load_config(f"/proc/self/fd/{reader}").policy
+    thread.join()
+    os.close(reader)
+    assert (policy.mode, policy.online_blocks) == ("guard", False)
+
+
+def test_a_pipe_that_gives_nothing_is_no_empty_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.daemon.config.load._PIPE_WAIT_MS", 20)
+    reader, writer = os.pipe()
+    with pytest.raises(ConfigError, match="a pipe that does not give a whole file"):
+        load_config(f"/proc/self/fd/{reader}")
+    os.write(writer, b"mode = ")
+    with pytest.raises(ConfigError, match="a pipe that does not give a whole file"):
+        load_config(f"/proc/self/fd/{reader}")  # and nobody has closed it
+    os.close(writer)
+    with pytest.raises(ConfigError, match="a pipe that does not give a whole file"):
+        load_config(f"/proc/self/fd/{reader}")
+    os.close(reader)
+    os.mkfifo(tmp_path / "config.toml")
+    begin_s = time.monotonic()
+    with pytest.raises(ConfigError, match="a pipe that does not give a whole file"):
+        load_config(directory=str(tmp_path))
+    assert time.monotonic() - begin_s < 1
+
+
+def test_a_key_of_many_parts_is_refused_at_once(tmp_path: Path) -> None:
+    """The parser's time grows with the square of them."""
+    for text in (
+        "a." * 100_000 + "b = 1",
+        "[" + "a." * 100_000 + "b]",
+        "x = {" + "a." * 99 + "b=1}",
+    ):
+        (tmp_path / "config.toml").write_text(text)
+        begin_s = time.process_time()
+        with pytest.raises(ConfigError, match="over 64 dots"):
+            load_config(directory=str(tmp_path))
+        assert time.process_time() - begin_s < 1
 
 
 def test_the_shipped_file_changes_nothing_and_its_keys_are_the_defaults(tmp_path: Path) -> None:
