@@ -13,8 +13,8 @@ import pytest
 
 from agent.cli.application import COMMANDS, application
 from agent.cli.main import main
-from agent.cli.words import command_of, domain_options_first
 from agent.daemon.options import parse_options
+from agent.words import DOMAIN_OPTIONS, take_apart
 from tests import captures
 from tests.support.documents import (
     DOCUMENTS,
@@ -62,13 +62,14 @@ def test_every_make_command_has_its_targets(line: Line) -> None:
 
 @pytest.mark.parametrize("line", OURS, ids=str)
 def test_every_command_line_is_one_the_program_takes(line: Line, tmp_path: Path) -> None:
-    words = domain_options_first([example(word, tmp_path) for word in line.words])
+    parts = take_apart([example(word, tmp_path) for word in line.words], DOMAIN_OPTIONS)
+    words = parts.for_click()
     if words[0] in COMMANDS and words[0] == "run":
         parse_options(words[1:])
         return
     context = application.make_context("balloon-agent", list(words))
     command: click.Command = application
-    rest = words[words.index(command_of(words) or "") :]
+    rest = words[words.index(parts.command or "") :]
     while isinstance(command, click.Group):
         found = command.get_command(context, rest[0])
         assert found is not None, f"no command {rest[0]}"

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
 from typing import Final
 
 import click
 
-from agent import __version__
-from agent.cli import exit_codes
+from agent import __version__, exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import VARIABLE, answer_every_tab_in_zsh, scenarios_beginning_with
 from agent.cli.endings import (
@@ -23,7 +21,7 @@ from agent.cli.endings import (
     is_of_the_output,
 )
 from agent.cli.which_domain import WhichDomain
-from agent.cli.words import command_of
+from agent.words import Words
 
 # Command -> where it is, and its line in --help.  A module is imported when its command runs.
 COMMANDS: Final = {
@@ -140,16 +138,15 @@ def application(
         click.echo(ctx.get_help())
 
 
-def run_command(words: Sequence[str]) -> int:
+def run_command(words: Words) -> int:
     """Run the application on `words`; every way to end is an exit status and one sentence."""
-    is_check = command_of(words) == "check"
     if VARIABLE in os.environ:
         answer_every_tab_in_zsh()
     return ended(
         lambda: application.main(
-            args=list(words), prog_name="balloon-agent", standalone_mode=False
+            args=words.for_click(), prog_name="balloon-agent", standalone_mode=False
         ),
-        _explain_as_check if is_check else _explain,
+        _explain_as_check if words.command == "check" else _explain,
     )
 
 

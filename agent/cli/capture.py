@@ -7,7 +7,7 @@ import os
 
 import click
 
-from agent.cli import exit_codes
+from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
 

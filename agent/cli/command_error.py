@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class CommandError(Exception):
-    """A sentence for the user; see `agent.cli.exit_codes` for the status."""
+    """A sentence for the user; see `agent.exit_codes` for the status."""
 
     def __init__(self, sentence: str, status: int) -> None:
         super().__init__(sentence)

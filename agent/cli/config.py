@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from agent.cli import exit_codes
+from agent import exit_codes
 from agent.cli.endings import as_sentence, complain
 from agent.daemon.config.load import DIRECTORY, ConfigError, load_config
 

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from typing import Any, Final
 
 import click
 
-from agent.cli import exit_codes
-from agent.cli.options import ascii_option, json_option
+from agent import exit_codes
+from agent.cli.options import Output, with_output
 from agent.cli.seconds import Seconds
 from agent.cli.which_domain import WhichDomain
 from agent.core.findings.diagnosis import Diagnosis, diagnose
 from agent.examine import examine, watched
+from agent.report.doctor_text import doctor_lines
+
+SCHEMA: Final = 1
 
 
 @click.command(
@@ -28,7 +30,6 @@ Examples:
 Exit status: 0 nothing to mend, 1 warnings, 2 critical.
 """
 )
-@json_option("One JSON object.")
 @click.option(
     "--seconds",
     metavar="N",
@@ -37,25 +38,16 @@ Exit status: 0 nothing to mend, 1 warnings, 2 critical.
     show_default=True,
     help="How long to watch; 0 looks once.",
 )
-@ascii_option()
+@with_output(json_help="One JSON object.")
 @click.pass_obj
-def doctor(which: WhichDomain, *, as_json: bool, seconds: float, ascii_only: bool) -> int:
+def doctor(which: WhichDomain, *, seconds: float, output: Output) -> int:
     """Look for everything that is known to go wrong with the balloon.
 
     Each finding says what was seen, why it is so, who can mend it (this guest or its host) and
     how.  What could not be checked is listed with what would help.  Nothing is changed.
     """
     diagnosis = _diagnose(which, 0.0 if which.stands_still else seconds)
-    if as_json:
-        from agent.report.doctor_json import doctor_object  # noqa: PLC0415
-
-        sys.stdout.write(json.dumps(doctor_object(diagnosis), indent=2) + "\n")
-    else:
-        from agent.report.doctor_text import doctor_lines  # noqa: PLC0415
-        from agent.report.terminal import Terminal  # noqa: PLC0415
-
-        terminal = Terminal(ascii_only=ascii_only or None)
-        terminal.show(doctor_lines(diagnosis, terminal.width))
+    output.show(lambda: doctor_object(diagnosis), lambda width: doctor_lines(diagnosis, width))
     return exit_codes.OF_VERDICT[diagnosis.verdict]
 
 
@@ -64,3 +56,19 @@ def _diagnose(which: WhichDomain, seconds: float) -> Diagnosis:
     root, store = which.system_root(), which.keys()
     snapshot, watch = watched(lambda: which.snapshot(store), root, which.wait, seconds)
     return diagnose(examine(snapshot, root, store, watch))
+
+
+def doctor_object(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The diagnosis as JSON's own types.  Keys may be added here, never renamed or removed."""
+    examination = diagnosis.examination
+    watch = examination.watch
+    return {
+        "schema": SCHEMA,
+        "source": examination.situation.snapshot.origin._asdict(),
+        "sources": dict(examination.sources),
+        "verdict": diagnosis.verdict,
+        "watched_s": watch.lasted_s if watch else 0,
+        "findings": [finding._asdict() for finding in diagnosis.findings],
+        "clear": list(diagnosis.clear),
+        "not_made": [lacking._asdict() for lacking in diagnosis.not_made],
+    }

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 
 import click
 
-from agent.cli import exit_codes
+from agent import exit_codes
 from agent.cli.command_error import CommandError
-from agent.cli.options import ascii_option, json_option
+from agent.cli.options import Output, with_output
 from agent.cli.which_domain import WhichDomain
 from agent.core.facts.daemon_record import DaemonRecord
+from agent.report.explain_text import explain_lines, is_stale
 from agent.sources.daemon_status import FILE, read_daemon_record
 from agent.sources.outcome import ABSENT, DENIED
 
@@ -29,29 +28,22 @@ Examples:
 Exit status: 0, or 4 where no daemon has left a record or it is out of date.
 """
 )
-@json_option("One JSON object.")
-@ascii_option()
+@with_output(json_help="One JSON object.")
 @click.pass_obj
-def explain(which: WhichDomain, *, as_json: bool, ascii_only: bool) -> int:
+def explain(which: WhichDomain, *, output: Output) -> int:
     """Show the daemon's last decisions in time order: cause, rule, action, outcome.
 
     What the host asked for meanwhile stands between them.  Equal decisions in a row are one, with
     a count.  The daemon keeps the last 32.
     """
-    record = _record(which)
-    from agent.report.explain_text import explain_lines, is_stale  # noqa: PLC0415
-
-    now_s = time.time()
-    if as_json:
-        decisions = [decision._asdict() for decision in record.decisions]
-        found = record._asdict() | {"decisions": decisions, "stale": is_stale(record, now_s)}
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
-    else:
-        from agent.report.terminal import Terminal  # noqa: PLC0415
-
-        terminal = Terminal(ascii_only=ascii_only or None)
-        terminal.show(explain_lines(record, now_s, terminal.width))
-    return exit_codes.UNKNOWN if is_stale(record, now_s) else exit_codes.OK
+    record, now_s = _record(which), time.time()
+    stale = is_stale(record, now_s)
+    decisions = [decision._asdict() for decision in record.decisions]
+    output.show(
+        lambda: record._asdict() | {"decisions": decisions, "stale": stale},
+        lambda width: explain_lines(record, now_s, width),
+    )
+    return exit_codes.UNKNOWN if stale else exit_codes.OK
 
 
 def _record(which: WhichDomain) -> DaemonRecord:

@@ -8,8 +8,7 @@ import sys
 
 import click
 
-from agent import service_files
-from agent.cli import exit_codes
+from agent import exit_codes, service_files
 from agent.cli.command_error import CommandError
 from agent.service_files import AGENT_UNITS, MARK, METRICS_UNITS, ServiceFile
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The door of the command `balloon-agent`: which half of the program answers.
 
-It is light.  The daemon goes through it without click, whose memory every guest would pay
-for, and so do a plain `status` and `status --json`, which monitoring asks for again and again.
+It is light.  The daemon goes through it without click, whose memory every guest would pay for, and
+so do a plain `status` and `status --json`, which monitoring asks for again and again, and of whose
+time click would be a third.
 """
 
 from __future__ import annotations
@@ -11,27 +12,45 @@ import os
 import sys
 from collections.abc import Sequence
 
-from agent.cli.words import command_of, domain_options_first
+from agent import exit_codes
+from agent.words import DOMAIN_OPTIONS, Words, take_apart
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is documented in `balloon-agent --help`."""
-    words = domain_options_first(sys.argv[1:] if arguments is None else arguments)
+    words = take_apart(sys.argv[1:] if arguments is None else arguments, DOMAIN_OPTIONS)
     _open_missing_outputs()
-    command = command_of(words)
-    if command == "run" and not {"--help", "-h"} & set(words):
-        from agent.cli.daemon_door import run_daemon  # noqa: PLC0415 - what it needs and no more
-
-        return run_daemon(words)
-    if command == "status":
-        from agent.cli.status_door import plain_status  # noqa: PLC0415 - as above
-
-        status = plain_status(words)
-        if status is not None:
-            return status
+    if words.lacking is None and words.rest[:1] == ["run"]:
+        if not {"--help", "-h"} & set(words.rest):
+            return _run_daemon(words)
+    elif words.lacking is None and words.rest in (["status"], ["status", "--json"]):
+        root = words.given.get("--root")
+        if words.given.keys() <= {"--root"} and (root is None or os.path.isdir(root)):
+            return _plain_status(root, as_json=len(words.rest) > 1)
     from agent.cli.application import run_command  # noqa: PLC0415 - click is heavy
 
     return run_command(words)
+
+
+def _run_daemon(words: Words) -> int:
+    """Start the daemon for the domain that was named."""
+    if "--sim" in words.given:
+        sys.stderr.write(
+            "balloon-agent: --sim does not go with run; --root DIR --xenstore PATH do.\n"
+        )
+        return exit_codes.USAGE
+    from agent.daemon.main import main as run  # noqa: PLC0415 - only when it is sure to start
+
+    return run(words.rest[1:], words.given.get("--root"), words.given.get("--xenstore"))
+
+
+def _plain_status(root: str | None, *, as_json: bool) -> int:
+    from agent.cli.endings import ended  # noqa: PLC0415 - not of the daemon
+    from agent.cli.shown_status import print_status_json, show_status  # noqa: PLC0415
+    from agent.cli.which_domain import WhichDomain  # noqa: PLC0415
+
+    show = print_status_json if as_json else show_status
+    return ended(lambda: show(WhichDomain(root)))
 
 
 def _open_missing_outputs() -> None:

@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from agent.cli import exit_codes
+from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
 from agent.core.findings.assessment import assess

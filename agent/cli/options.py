@@ -1,23 +1,59 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The options that several commands share, with one wording."""
+"""--json and --ascii, which most commands have, and what they do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from agent.report.styled import Line
+    from agent.report.terminal import Terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def json_option(help_text: str = "One JSON object, sizes in KiB.") -> Callable[[F], F]:
-    """--json: for programs."""
-    return click.option("--json", "as_json", is_flag=True, help=help_text)
+class Output(NamedTuple):
+    """How the user wants to see it."""
+
+    as_json: bool
+    ascii_only: bool
+
+    def show(self, document: Callable[[], object], lines: Callable[[int], Sequence[Line]]) -> None:
+        """Print the document for programs, or draw the lines for people at the screen's width.
+
+        Either is made only when it is wanted, and so are the modules that make it loaded.
+        """
+        if self.as_json:
+            sys.stdout.write(json.dumps(document(), indent=2) + "\n")
+        else:
+            terminal = self.terminal()
+            terminal.show(lines(terminal.width))
+
+    def terminal(self) -> Terminal:
+        """Where people look."""
+        from agent.report.terminal import Terminal  # noqa: PLC0415 - not for programs
+
+        return Terminal(ascii_only=self.ascii_only or None)
 
 
-def ascii_option(verb: str = "Write") -> Callable[[F], F]:
-    """--ascii: for terminals and files that know no other characters."""
-    return click.option(
-        "--ascii", "ascii_only", is_flag=True, help=f"{verb} with ASCII characters only."
-    )
+def with_output(
+    verb: str = "Write", json_help: str = "One JSON object, sizes in KiB."
+) -> Callable[[F], F]:
+    """Give a command --json and --ascii; it gets them as `output`."""
+
+    def decorate(command: F) -> F:
+        @click.option("--json", "as_json", is_flag=True, help=json_help)
+        @click.option("--ascii", "ascii_only", is_flag=True, help=f"{verb} with ASCII only.")
+        @functools.wraps(command)
+        def with_options(*args: Any, as_json: bool, ascii_only: bool, **others: Any) -> Any:
+            return command(*args, output=Output(as_json, ascii_only), **others)
+
+        return with_options  # type: ignore[return-value]
+
+    return decorate

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from agent.cli import exit_codes
-from agent.cli.options import ascii_option, json_option
+from agent import exit_codes
+from agent.cli.options import Output, with_output
 from agent.cli.which_domain import WhichDomain
+from agent.core.account.situation import understand
 from agent.core.boot.verdict import Boots
 from agent.core.facts.kernel_release import KernelRelease, parse_kernel_release
 from agent.core.facts.snapshot import DomainType
@@ -24,7 +22,9 @@ from agent.core.plan.request import (
     PlanError,
     PlanRequest,
 )
-from agent.report.styled import Line
+from agent.core.plan.target import advise
+from agent.report.plan_json import advice_object, plan_object
+from agent.report.plan_text import advice_lines, plan_lines
 
 _TYPES: Final[dict[str, DomainType]] = {
     "pv": "pv",
@@ -120,8 +120,7 @@ Exit status: 0 yes   1 risky   2 no   4 cannot be told
 @click.option(
     "--target", metavar="SIZE", callback=_size, help="Ask about this size for the guest that runs."
 )
-@json_option()
-@ascii_option("Draw")
+@with_output("Draw")
 @click.pass_obj
 def plan(
     which: WhichDomain,
@@ -136,8 +135,7 @@ def plan(
     e820_host: bool,
     host_memory: int | None,
     target: int | None,
-    as_json: bool,
-    ascii_only: bool,
+    output: Output,
 ) -> int:
     """Say what a guest will have before it boots, or whether a new target would hurt.
 
@@ -152,7 +150,7 @@ def plan(
                 "--target asks about a running guest, --memory and --maxmem about one that has "
                 "not booted: give one or the other."
             )
-        return _target(which, target, as_json=as_json, ascii_only=ascii_only or None)
+        return _target(which, target, output)
     if memory is None:
         raise click.UsageError(
             "Give --memory and --maxmem of a guest to plan, or --target for the one that runs."
@@ -170,29 +168,19 @@ def plan(
         host_memory,
         vcpus,
     )
-    return _before_boot(request, as_json=as_json, ascii_only=ascii_only or None)
+    return _before_boot(request, output)
 
 
-def _before_boot(request: PlanRequest, *, as_json: bool, ascii_only: bool | None) -> int:
+def _before_boot(request: PlanRequest, output: Output) -> int:
     try:
         made = make_plan(request)
     except PlanError as error:
         raise click.UsageError(str(error)) from error
-    if as_json:
-        from agent.report.plan_json import plan_object  # noqa: PLC0415
-
-        _print(plan_object(made))
-    else:
-        from agent.report.plan_text import plan_lines  # noqa: PLC0415
-
-        _show(lambda width: plan_lines(made, width), ascii_only)
+    output.show(lambda: plan_object(made), lambda width: plan_lines(made, width))
     return _STATUS[made.boots]
 
 
-def _target(which: WhichDomain, target_kib: int, *, as_json: bool, ascii_only: bool | None) -> int:
-    from agent.core.account.situation import understand  # noqa: PLC0415
-    from agent.core.plan.target import advise  # noqa: PLC0415
-
+def _target(which: WhichDomain, target_kib: int, output: Output) -> int:
     situation = understand(which.snapshot())
     advice = advise(situation, target_kib)
     if advice is None:
@@ -202,23 +190,8 @@ def _target(which: WhichDomain, target_kib: int, *, as_json: bool, ascii_only: b
             err=True,
         )
         return exit_codes.UNKNOWN
-    if as_json:
-        from agent.report.plan_json import advice_object  # noqa: PLC0415
-
-        _print(advice_object(advice, situation))
-    else:
-        from agent.report.plan_text import advice_lines  # noqa: PLC0415
-
-        _show(lambda width: advice_lines(advice, situation, width), ascii_only)
+    output.show(
+        lambda: advice_object(advice, situation),
+        lambda width: advice_lines(advice, situation, width),
+    )
     return _STATUS[advice.answer]
-
-
-def _print(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
-
-
-def _show(draw: Callable[[int], list[Line]], ascii_only: bool | None) -> None:
-    from agent.report.terminal import Terminal  # noqa: PLC0415
-
-    terminal = Terminal(ascii_only=ascii_only)
-    terminal.show(draw(terminal.width))

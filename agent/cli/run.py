@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent run` as click sees it: for its help, the manual page and completion.
 
-The command itself goes through `agent.cli.daemon_door`, which does not load click.
+The command itself goes through the door, `agent.cli.main`, which does not load click.
 """
 
 from __future__ import annotations

@@ -6,13 +6,16 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections.abc import Iterable
 
 import click
 
-from agent.cli import exit_codes
+from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import scenarios_beginning_with
-from agent.cli.options import ascii_option, json_option
+from agent.cli.options import Output, with_output
+from agent.report.styled import Line, Span, labelled, line, wrapped
+from agent.report.top import judged_lines, simulation_banner
 
 _A_LINE_EACH = 1000  # columns; for a program that reads the list
 
@@ -33,7 +36,6 @@ Exit status: 0 every check passed, 1 one failed.
 )
 @click.argument("scenario", required=False, shell_complete=scenarios_beginning_with)
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios and leave.")
-@json_option()
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw it as SVG.")
 @click.option(
     "--agent",
@@ -47,7 +49,7 @@ Exit status: 0 every check passed, 1 one failed.
     type=click.Path(file_okay=False),
     help="Tell two stories without and with the agent; write their plots to DIR.",
 )
-@ascii_option()
+@with_output()
 @click.option(
     "--explain", is_flag=True, help="List the agent's decisions and their reasons as well."
 )
@@ -56,42 +58,36 @@ def simulate(
     scenario: str | None,
     *,
     list_them: bool,
-    as_json: bool,
     plot: str | None,
     agent: str | None,
     demo: str | None,
     explain: bool,
     seed: int,
-    ascii_only: bool,
+    output: Output,
 ) -> int:
     """Run a SCENARIO in virtual time and show what happened.
 
     The guest, its kernel and the host are simulated; nothing on this machine is read or changed.
     """
     if list_them:
-        return _list(as_json)
+        return _list(output)
     if demo is not None:
         return _demonstrate(demo, seed)
     if scenario is None:
         raise click.UsageError("Which scenario? See balloon-agent simulate --list.")
     if plot is not None:
         _must_be_svg(plot)
-    return _run(
-        scenario, agent, seed, as_json=as_json, explain=explain, plot=plot, ascii_only=ascii_only
-    )
+    return _run(scenario, agent, seed, output, explain=explain, plot=plot)
 
 
-def _list(as_json: bool) -> int:
+def _list(output: Output) -> int:
     from sim_backend.stories import catalogue, report_text  # noqa: PLC0415 - not on a real guest
 
     found = [catalogue.load(name) for name in catalogue.scenario_names()]
-    if as_json:
+    if output.as_json:
         click.echo(json.dumps([report_text.scenario_object(one) for one in found], indent=2))
         return exit_codes.OK
-    from agent.report.styled import labelled  # noqa: PLC0415
-    from agent.report.terminal import Terminal  # noqa: PLC0415
-
-    terminal = Terminal()
+    terminal = output.terminal()
     width = terminal.width if terminal.rows else _A_LINE_EACH
     columns = max(len(one.name) for one in found) + 2
     for one in found:
@@ -103,11 +99,10 @@ def _run(
     name: str,
     agent_name: str | None,
     seed: int,
+    output: Output,
     *,
-    as_json: bool,
     explain: bool,
     plot: str | None,
-    ascii_only: bool,
 ) -> int:
     from sim_backend.stories import catalogue, report_text  # noqa: PLC0415 - not on a real guest
     from sim_backend.stories.agents import AGENTS, agent  # noqa: PLC0415
@@ -126,19 +121,30 @@ def _run(
         from sim_backend.stories.plot import plot_svg  # noqa: PLC0415
 
         _write(plot, plot_svg(report))
-    if as_json:
-        click.echo(json.dumps(report_text.report_object(scenario, report), indent=2))
-    else:
-        from agent.report.simulate_text import simulate_lines  # noqa: PLC0415
-        from agent.report.terminal import Terminal  # noqa: PLC0415
 
-        terminal = Terminal(ascii_only=ascii_only or None)
-        rows = [*report_text.report_rows(scenario, report, terminal.width)]
+    def lines(width: int) -> list[Line]:
+        rows = [*report_text.report_rows(scenario, report, width)]
         if isinstance(who, PolicyAgent) and explain:
             rows += report_text.decision_rows(who.record)
         told = report_text.answer(report)
-        terminal.show(simulate_lines(name, told, rows, passed=report.passed, width=terminal.width))
+        return simulate_lines(name, told, rows, passed=report.passed, width=width)
+
+    output.show(lambda: report_text.report_object(scenario, report), lines)
     return exit_codes.OK if report.passed else exit_codes.WARNING
+
+
+def simulate_lines(
+    scenario: str, answer: str, rows: Iterable[tuple[str, str, str]], *, passed: bool, width: int
+) -> list[Line]:
+    """The whole screen; a row is what stands before its text, the text, and a style."""
+    lines = simulation_banner(scenario, width)
+    lines += judged_lines("ok" if passed else "warning", answer, width)
+    for lead, text, style in rows:
+        body = wrapped(text, width, indent=" " * len(lead)) or [line("")]
+        first = body[0][0].text[len(lead) :]
+        lines.append(line(Span(lead, style or "dim"), Span(first, style)))
+        lines += [line(Span(part[0].text, style)) for part in body[1:]]
+    return lines
 
 
 def _demonstrate(directory: str, seed: int) -> int:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from agent.cli import exit_codes
-from agent.cli.options import ascii_option, json_option
+from agent import exit_codes
+from agent.cli.options import Output, with_output
 from agent.cli.seconds import Seconds
+from agent.cli.shown_status import print_status_json, show_status
 from agent.cli.which_domain import WhichDomain
 from agent.core.findings.assessment import assess
 
@@ -29,7 +30,6 @@ Examples:
   balloon-agent --sim balloon-up status --watch
 """
 )
-@json_option()
 @click.option("--short", is_flag=True, help="Without waterfall and reconciliation.")
 @click.option("--watch", is_flag=True, help="Refresh in place until interrupted.")
 @click.option(
@@ -40,16 +40,15 @@ Examples:
     show_default=True,
     help="With --watch: refresh so often, and whenever the balloon moves.",
 )
-@ascii_option("Draw")
+@with_output("Draw")
 @click.pass_obj
 def status(
     which: WhichDomain,
     *,
-    as_json: bool,
     short: bool,
     watch: bool,
     interval: float,
-    ascii_only: bool,
+    output: Output,
 ) -> int:
     """Show the memory of this guest: where every KiB of its E820 RAM is.
 
@@ -57,18 +56,11 @@ def status(
     helps; then the kernel's and the host's numbers, the way from maxmem to what programs can use,
     and the reconciliation term by term.
     """
-    if as_json:
-        from agent.cli.status_json import print_status_json  # noqa: PLC0415
-
+    if output.as_json:
         return print_status_json(which, interval if watch else None)
-    from agent.report.terminal import Terminal  # noqa: PLC0415
-
-    terminal = Terminal(ascii_only=ascii_only or None)
     if watch:
-        return _watch(which, terminal, interval)
-    from agent.cli.status_screen import show_status  # noqa: PLC0415
-
-    return show_status(which, terminal, short=short)
+        return _watch(which, output.terminal(), interval)
+    return show_status(which, short=short, ascii_only=output.ascii_only or None)
 
 
 def _watch(which: WhichDomain, terminal: Terminal, interval_s: float) -> int:

@@ -7,19 +7,13 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
-from agent.cli import exit_codes
+from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.core.facts.snapshot import Origin, Snapshot
 from agent.gather import NotXenError, gather
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.errors import XenstoreError
-from agent.sources.xenstore.key_store import (
-    CapturedKeys,
-    KeyStore,
-    NoKeys,
-    SessionKeys,
-    status_of_error,
-)
+from agent.sources.xenstore.key_store import CapturedKeys, KeyStore, NoKeys, SessionKeys
 
 if TYPE_CHECKING:
     from sim_backend.published.in_process import Simulation
@@ -89,12 +83,13 @@ class WhichDomain:
             return SimulatedKeys(self._simulation.domain)
         if self.root and self.xenstore is None:
             return CapturedKeys(SystemRoot(self.root))
-        from agent.sources.xenstore.session import XenstoreSession, default_path  # noqa: PLC0415
+        from agent.sources.xenstore.pyxs_client import StoreClient  # noqa: PLC0415 - not of a capture
+        from agent.sources.xenstore.transport import default_path  # noqa: PLC0415
 
         try:
-            return SessionKeys(XenstoreSession(self.xenstore or default_path()))
+            return SessionKeys(StoreClient(self.xenstore or default_path()))
         except XenstoreError as error:
-            return NoKeys(status_of_error(error))
+            return NoKeys(error.status)
 
     @cached_property
     def _simulation(self) -> Simulation:

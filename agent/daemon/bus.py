@@ -16,8 +16,7 @@ from agent.core.facts.untrusted import excerpt, parse_kib
 from agent.sources.host_wishes import HostFacts, read_host
 from agent.sources.outcome import ABSENT, OK, malformed
 from agent.sources.xenstore.errors import XenstoreError, XenstoreLost, XenstoreUnreachable
-from agent.sources.xenstore.key_store import SessionKeys, status_of_error
-from agent.sources.xenstore.requests import Requests
+from agent.sources.xenstore.key_store import SessionKeys
 from agent.sources.xenstore.session import XenstoreSession
 
 REQUEST_S: Final = 1.5  # so that a stop never takes two seconds
@@ -34,7 +33,7 @@ class Bus:
     """`facts` is what the host said last; empty while there is no connection."""
 
     def __init__(self, path: str) -> None:
-        self.session = XenstoreSession(path, REQUEST_S, Requests)
+        self.session = XenstoreSession(path, REQUEST_S)
         self.facts = NO_FACTS
         self.statuses: dict[str, str] = {"xenstore": ABSENT}
         self.lost_because: str | None = None
@@ -75,7 +74,7 @@ class Bus:
         self.session.close()
         self.lost_because = str(error)
         self.facts = NO_FACTS
-        self.statuses = {"xenstore": status_of_error(error)}
+        self.statuses = {"xenstore": error.status}
         if self._connected_s is not None and now_s - self._connected_s >= BACKOFF_LAST_S:
             self._failures = 0
         self._connected_s = None
@@ -123,7 +122,7 @@ class Bus:
         except XenstoreLost:
             raise
         except XenstoreError as error:
-            self._note_target(None, None, status_of_error(error))
+            self._note_target(None, None, error.status)
             return
         judged = parse_kib(raw)
         if judged.value is None:

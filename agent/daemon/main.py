@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from agent import exit_codes
 from agent.daemon import journal as j
 from agent.daemon.bus import Bus
 from agent.daemon.config.load import Config, ConfigError, load_config
@@ -22,23 +23,16 @@ from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.errors import DeviceDenied, XenstoreLost, XenstoreUnreachable
 from agent.sources.xenstore.session import XenstoreSession, default_path
 
-EX_OK: Final = 0
-EX_USAGE: Final = 64
-EX_NOT_XEN: Final = 69
-EX_NO_MEMORY: Final = 71  # EX_OSERR
-EX_RUNNING: Final = 75
-EX_DENIED: Final = 77
-EX_CONFIG: Final = 78
 _RUNTIME: Final = "run/balloon-agent"
 _NOT_XEN: Final = "no Xen domain here; try a simulated one: balloon-agent --sim balloon-up status"
 
 _STATUS_OF: Final[Mapping[type[Exception], int]] = {
-    ConfigError: EX_CONFIG,
-    AlreadyRunningError: EX_RUNNING,
-    NotXenError: EX_NOT_XEN,
-    DeviceDenied: EX_DENIED,
-    XenstoreLost: EX_NOT_XEN,
-    MemoryError: EX_NO_MEMORY,
+    ConfigError: exit_codes.CONFIGURATION,
+    AlreadyRunningError: exit_codes.RUNNING,
+    NotXenError: exit_codes.NOT_XEN,
+    DeviceDenied: exit_codes.NO_PERMISSION,
+    XenstoreLost: exit_codes.NOT_XEN,
+    MemoryError: exit_codes.NO_MEMORY,
 }
 
 
@@ -57,16 +51,16 @@ def main(argv: Sequence[str], root: str | None = None, xenstore_path: str | None
         if root is not None and xenstore_path is None:
             raise UsageError("run: a capture cannot be run; --root needs --xenstore PATH")
     except UsageError as error:
-        return _failed(journal, f"{error}\nTry balloon-agent run --help.", EX_USAGE)
+        return _failed(journal, f"{error}\nTry balloon-agent run --help.", exit_codes.USAGE)
     try:
         if options.forget:
             _forget(journal, SystemRoot(root or "/"), xenstore_path)
-            return EX_OK
+            return exit_codes.OK
         config = _configuration(options)
         _run(journal, options, config, SystemRoot(root or "/"), xenstore_path)
     except tuple(_STATUS_OF) as error:
         return _failed(journal, _words(error), _status_of(error))
-    return EX_OK
+    return exit_codes.OK
 
 
 def _have_standard_descriptors() -> None:

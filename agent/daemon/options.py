@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The options of `balloon-agent run`, read by hand: argparse and click are for short programs."""
+"""The options of `balloon-agent run`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.core.policy.settings import MODES
+from agent.words import take_apart
 
 
 class UsageError(Exception):
@@ -27,21 +28,16 @@ def parse_options(arguments: Sequence[str]) -> Options:
     Raises:
         UsageError: one of them is unknown, or lacks its value.
     """
-    given: dict[str, str] = {}
-    words = [word for word in arguments if word != "--forget"]
-    forget = len(words) < len(arguments)
-    while words:
-        word = words.pop(0)
-        name, equals, value = word.partition("=")
-        if name not in ("--config", "--mode"):
-            raise UsageError(f"run: no such option: {word}")
-        if not equals:
-            if not words:
-                raise UsageError(f"run: {name} needs a value")
-            value = words.pop(0)
-        given[name.removeprefix("--")] = value
-    if given.get("mode", MODES[0]) not in MODES:
+    words = take_apart(arguments, ("--config", "--mode"), ("--forget",))
+    if words.rest:
+        raise UsageError(f"run: no such option: {words.rest[0]}")
+    if words.lacking is not None:
+        raise UsageError(f"run: {words.lacking} needs a value")
+    options = Options(
+        words.given.get("--config"), words.given.get("--mode"), "--forget" in words.given
+    )
+    if options.mode not in (None, *MODES):
         raise UsageError(f"run: --mode is one of {', '.join(MODES)}")
-    if forget and given:
+    if options.forget and options != Options(forget=True):
         raise UsageError("run: --forget goes alone")
-    return Options(config=given.get("config"), mode=given.get("mode"), forget=forget)
+    return options

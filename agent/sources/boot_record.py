@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from agent.core.facts.bounds import is_size
 from agent.core.facts.snapshot import BootRecord
+from agent.sources.json_fields import number, object_in, optional_number
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
@@ -27,18 +27,15 @@ def parse_boot_record(text: str) -> BootRecord:
     Raises:
         MalformedError: not one of ours.
     """
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MalformedError(f"not JSON: {error}") from None
-    if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
+    fields = object_in(text)
+    if fields.get("schema") != SCHEMA:
         raise MalformedError(f"not a boot record of schema {SCHEMA}")
     return BootRecord(
-        current_kib=_size(fields, "current_kib"),
-        ballooned_kib=_size(fields, "ballooned_kib"),
-        e820_ram_kib=_size(fields, "e820_ram_kib"),
-        host_target_kib=_size_or_none(fields, "host_target_kib"),
-        static_max_kib=_size_or_none(fields, "static_max_kib"),
+        current_kib=number(fields, "current_kib"),
+        ballooned_kib=number(fields, "ballooned_kib"),
+        e820_ram_kib=number(fields, "e820_ram_kib"),
+        host_target_kib=optional_number(fields, "host_target_kib"),
+        static_max_kib=optional_number(fields, "static_max_kib"),
     )
 
 
@@ -50,14 +47,3 @@ def format_boot_record(record: BootRecord) -> str:
 def read_boot_record(root: SystemRoot) -> Outcome[BootRecord]:
     """The record below `root`, if a daemon has made one."""
     return parsed(root.read(FILE), parse_boot_record)
-
-
-def _size(fields: dict[str, object], name: str) -> int:
-    value = fields.get(name)
-    if type(value) is not int or not is_size(value):
-        raise MalformedError(f"{name} is not a size")
-    return value
-
-
-def _size_or_none(fields: dict[str, object], name: str) -> int | None:
-    return None if fields.get(name) is None else _size(fields, name)

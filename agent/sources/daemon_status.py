@@ -11,12 +11,21 @@ The whole file is that of docs/status-json.md.
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
-from agent.core.facts.bounds import LARGEST_DOMID, LARGEST_KIB, LARGEST_TIME_S
+from agent.core.facts.bounds import LARGEST_DOMID, LARGEST_TIME_S
 from agent.core.facts.daemon_record import DaemonRecord, RecordedDecision
-from agent.sources.outcome import MalformedError, Outcome, parsed
+from agent.sources.json_fields import (
+    Fields,
+    member,
+    members,
+    number,
+    object_in,
+    optional_number,
+    optional_word,
+    word,
+)
+from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 
 FILE: Final = "run/balloon-agent/status.json"
@@ -29,13 +38,7 @@ def parse_published_domid(text: str) -> int:
     Raises:
         MalformedError: there is none.
     """
-    try:
-        domid = json.loads(text)["domain"]["domid"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise MalformedError("no status object with a domid") from None
-    if type(domid) is not int or not 0 <= domid <= LARGEST_DOMID:
-        raise MalformedError("its domid is no number")
-    return domid
+    return number(member(object_in(text), "domain"), "domid", most=LARGEST_DOMID)
 
 
 def read_published_domid(root: SystemRoot) -> Outcome[int]:
@@ -49,18 +52,15 @@ def parse_daemon_record(text: str) -> DaemonRecord:
     Raises:
         MalformedError: not a status that a daemon wrote.
     """
-    try:
-        daemon = json.loads(text)["daemon"]
-        return DaemonRecord(
-            mode=_word(daemon, "mode"),
-            pid=_number(daemon, "pid", _LARGEST_COUNT),
-            written_s=_number(daemon, "written", LARGEST_TIME_S),
-            stopped=daemon["stopped"] is True,
-            banner=None if daemon["banner"] is None else _word(daemon, "banner"),
-            decisions=tuple(_decision(entry) for entry in daemon["decisions"]),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise MalformedError("not the status of a daemon") from None
+    daemon = member(object_in(text), "daemon")
+    return DaemonRecord(
+        mode=word(daemon, "mode"),
+        pid=number(daemon, "pid", _LARGEST_COUNT),
+        written_s=number(daemon, "written", LARGEST_TIME_S),
+        stopped=daemon.get("stopped") is True,
+        banner=optional_word(daemon, "banner"),
+        decisions=tuple(_decision(entry) for entry in members(daemon, "decisions")),
+    )
 
 
 def read_daemon_record(root: SystemRoot) -> Outcome[DaemonRecord]:
@@ -68,34 +68,17 @@ def read_daemon_record(root: SystemRoot) -> Outcome[DaemonRecord]:
     return parsed(root.read(FILE, LARGE_LIMIT_BYTES), parse_daemon_record)
 
 
-def _decision(entry: Any) -> RecordedDecision:
+def _decision(entry: Fields) -> RecordedDecision:
+    numbers = member(entry, "numbers") if "numbers" in entry else {}
     return RecordedDecision(
-        time_s=_number(entry, "time", LARGEST_TIME_S),
-        cause=_word(entry, "cause"),
-        rule=_word(entry, "rule"),
-        sentence=_word(entry, "sentence"),
-        action=_word(entry, "action"),
-        target_kib=_optional(entry, "target_kib"),
-        block=_optional(entry, "block"),
-        outcome=_word(entry, "outcome"),
-        times=_number(entry, "count", _LARGEST_COUNT),
-        host_target_kib=_optional(entry.get("numbers", {}), "host_target_kib"),
+        time_s=number(entry, "time", LARGEST_TIME_S),
+        cause=word(entry, "cause"),
+        rule=word(entry, "rule"),
+        sentence=word(entry, "sentence"),
+        action=word(entry, "action"),
+        target_kib=optional_number(entry, "target_kib"),
+        block=optional_number(entry, "block"),
+        outcome=word(entry, "outcome"),
+        times=number(entry, "count", _LARGEST_COUNT),
+        host_target_kib=optional_number(numbers, "host_target_kib"),
     )
-
-
-def _word(fields: Any, name: str) -> str:
-    value = fields[name]
-    if not isinstance(value, str):
-        raise TypeError(name)
-    return value if value.isprintable() else ascii(value)
-
-
-def _optional(fields: Any, name: str) -> int | None:
-    return None if fields.get(name) is None else _number(fields, name, LARGEST_KIB)
-
-
-def _number(fields: Any, name: str, largest: int) -> int:
-    value = fields[name]
-    if type(value) is not int or not 0 <= value <= largest:
-        raise ValueError(name)
-    return value

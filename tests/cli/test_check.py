@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
-from agent.cli.words import command_of
 from agent.core.facts.snapshot import Snapshot
 from agent.core.findings.assessment import assess
 from agent.report.check_line import Threshold, Thresholds, check, parse_threshold
+from agent.words import DOMAIN_OPTIONS, take_apart
 from tests import captures
 from tests.support.snapshots import a_pv_guest
 
@@ -147,4 +147,4 @@ def test_thresholds_can_be_moved(run: Run, tmp_path: Path) -> None:
 def test_the_command_is_the_first_word_that_is_no_option(
     words: tuple[str, ...], command: str | None
 ) -> None:
-    assert command_of(words) == command
+    assert take_apart(words, DOMAIN_OPTIONS).command == command

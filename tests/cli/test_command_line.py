@@ -16,7 +16,7 @@ import pytest
 
 from agent.cli.application import COMMANDS
 from agent.cli.main import main
-from agent.cli.words import domain_options_first
+from agent.words import DOMAIN_OPTIONS, take_apart
 from tests.support.captured import QUICK, load
 
 
@@ -150,7 +150,7 @@ def test_an_internal_error_is_one_sentence_that_says_how_to_report_it(
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("agent.cli.status_screen.assess", fail)
+    monkeypatch.setattr("agent.cli.shown_status.assess", fail)
     ended = run("--root", guest, "status")
     assert ended.status == 70
     assert ended.err.count("\n") == 1
@@ -185,18 +185,18 @@ def test_the_version_is_told(run: Commands) -> None:
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        (["status", "--root", "d"], ["--root", "d", "status"]),
+        (["status", "--root", "d"], ["--root=d", "status"]),
         (["status", "--json", "--root=d"], ["--root=d", "status", "--json"]),
-        (["status", "--sim", "x", "--json"], ["--sim", "x", "status", "--json"]),
+        (["status", "--sim", "x", "--json"], ["--sim=x", "status", "--json"]),
         (["capture", "--", "--root"], ["capture", "--", "--root"]),
-        (["status", "--root"], ["--root", "status"]),
+        (["status", "--root"], ["--root"]),
         (["status", "--roots", "d"], ["status", "--roots", "d"]),
     ],
 )
 def test_the_options_that_choose_a_domain_may_follow_the_command(
     written: list[str], read: list[str]
 ) -> None:
-    assert domain_options_first(written) == read
+    assert take_apart(written, DOMAIN_OPTIONS).for_click() == read
 
 
 def test_options_after_the_command_are_the_same_command(run: Commands, guest: Path) -> None:

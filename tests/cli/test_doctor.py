@@ -13,7 +13,7 @@ import pytest
 from agent.cli.main import main
 from agent.core.findings.diagnosis import CODES
 from agent.sources.xenstore.errors import XenstoreLost
-from agent.sources.xenstore.session import XenstoreSession
+from agent.sources.xenstore.pyxs_client import StoreClient
 from tests import captures
 
 Run = Callable[..., tuple[int, str]]
@@ -147,11 +147,11 @@ def test_a_silent_xenstored_costs_the_doctor_its_deadline_once(
 ) -> None:
     connects: list[str] = []
 
-    def connect(session: XenstoreSession) -> None:
+    def connect(session: StoreClient) -> None:
         connects.append("tried")
         raise XenstoreLost("no answer within 2 s")
 
-    monkeypatch.setattr(XenstoreSession, "connect", connect)
+    monkeypatch.setattr(StoreClient, "connect", connect)
     root = captures.load("pv-512-1024/boot").write_to(tmp_path)
     _, diagnosis = diagnosed(run, "--root", str(root), "--xenstore", str(tmp_path))
     assert connects == ["tried"]

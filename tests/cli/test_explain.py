@@ -96,13 +96,23 @@ def test_without_a_daemon_it_says_where_it_looked(
     assert told.err.startswith(f"balloon-agent: No daemon has left a record in {tmp_path}/{FILE}.")
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"daemon": 5}', '{"daemon": {"mode": 1}}'])
-def test_a_damaged_record_is_one_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "not JSON: Expecting value"),
+        ("[]", "not a JSON object"),
+        ("{}", "daemon is absent"),
+        ('{"daemon": 5}', "daemon is not an object"),
+        ('{"daemon": {"mode": 1}}', "mode is not a text"),
+        ('{"daemon": {"mode": "follow", "pid": true}}', "pid is not a number from 0 to"),
+    ],
+)
+def test_a_damaged_record_is_one_sentence_that_names_the_attribute(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, why: str
 ) -> None:
     (left(tmp_path) / FILE).write_text(text)
     assert main(["--root", str(tmp_path), "explain"]) == 4
-    assert "malformed: not the status of a daemon" in capsys.readouterr().err
+    assert f"malformed: {why}" in capsys.readouterr().err
 
 
 def test_a_simulated_guest_has_no_daemon(capsys: pytest.CaptureFixture[str]) -> None:

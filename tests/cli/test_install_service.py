@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import service_files
-from agent.cli import exit_codes
+from agent import exit_codes, service_files
 from agent.cli.main import main
 from agent.daemon.config.text import default_text
 

@@ -13,7 +13,7 @@ from agent.core.facts.snapshot import Origin, Snapshot
 from agent.gather import gather
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.key_store import SessionKeys
-from agent.sources.xenstore.session import XenstoreSession
+from agent.sources.xenstore.pyxs_client import StoreClient
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.host.libxl import Libxl, simple_guest
 from sim_backend.published.domain import PublishedDomain
@@ -50,7 +50,7 @@ class Published:
 
     def snapshot(self) -> Snapshot:
         """What the agent reads, by files and xenstore."""
-        session = XenstoreSession(self.published.guest_path)
+        session = StoreClient(self.published.guest_path)
         try:
             return self.do(lambda: gather(self.root, SessionKeys(session), ORIGIN))
         finally:

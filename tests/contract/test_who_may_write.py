@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from agent.sources.xenstore.key_store import SessionKeys
-from agent.sources.xenstore.session import XenstoreSession
+from agent.sources.xenstore.pyxs_client import StoreClient
 from tests.contract.hosts import Host
 
 
 @pytest.mark.parametrize(("key", "writable"), [("control", False), ("data", True)])
 def test_a_guest_knows_where_it_may_write(host: Host, key: str, writable: bool) -> None:
     host.guest.close()  # a guest has one ring, so one client
-    with XenstoreSession(host.guest_domain.path) as session:
-        assert SessionKeys(session).may_write(key).value is writable
+    with contextlib.closing(StoreClient(host.guest_domain.path)) as client:
+        assert SessionKeys(client).may_write(key).value is writable

@@ -12,6 +12,7 @@ import os
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.cli.doctor import doctor_object
 from agent.core.account.situation import understand
 from agent.core.facts.snapshot import Snapshot
 from agent.core.findings.assessment import judge
@@ -22,7 +23,6 @@ from agent.core.policy.decide import decide
 from agent.core.policy.memory import EMPTY
 from agent.core.policy.settings import MODES, PolicySettings
 from agent.report.check_line import Threshold, Thresholds, check
-from agent.report.doctor_json import doctor_object
 from agent.report.doctor_text import doctor_lines
 from agent.report.memmap_json import memmap_object
 from agent.report.memmap_text import memmap_lines

@@ -14,10 +14,10 @@ from typing import Final
 
 import pytest
 
+from agent.cli.simulate import simulate_lines
 from agent.core.facts.daemon_record import DaemonRecord, RecordedDecision
 from agent.report.check_line import Thresholds, check, parse_threshold
 from agent.report.explain_text import explain_lines
-from agent.report.simulate_text import simulate_lines
 from agent.report.status_text import reminder_lines, short_status_lines
 from agent.report.styled import Line, line, plain
 from sim_backend.stories import catalogue

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.cli import exit_codes
+from agent import exit_codes
 from agent.core.findings.assessment import assess
 from agent.gather import NotXenError
 from agent.report.memmap_json import memmap_object

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.sources.xenstore.requests import Requests
 from agent.sources.xenstore.session import WatchEvent, XenstoreSession
 from tests.support.scripted_peer import Kind, ScriptedPeer
 from tests.support.xenstored.raw_client import READ, WATCH
@@ -35,18 +34,16 @@ def device_peer() -> Iterator[ScriptedPeer]:
         yield peer
 
 
-def connected(
-    peer: ScriptedPeer, timeout_s: float = 5.0, client: type[Requests] | None = None
-) -> XenstoreSession:
-    session = XenstoreSession(peer.path, timeout_s, client)
+def connected(peer: ScriptedPeer, timeout_s: float = 5.0) -> XenstoreSession:
+    session = XenstoreSession(peer.path, timeout_s)
     session.connect()
     peer.accept()
     return session
 
 
-@pytest.fixture(params=[None, Requests], ids=["pyxs", "lean"])
-def session(peer: ScriptedPeer, request: pytest.FixtureRequest) -> Iterator[XenstoreSession]:
-    session = connected(peer, client=request.param)
+@pytest.fixture
+def session(peer: ScriptedPeer) -> Iterator[XenstoreSession]:
+    session = connected(peer)
     yield session
     session.close()
 

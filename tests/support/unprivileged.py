@@ -41,11 +41,11 @@ def as_nobody(
         f"import sys; sys.path.insert(0, {str(TOP)!r})\n"
         "import os, encodings.ascii, psutil, click, rich.console, rich.text\n"
         "import agent.cli.application, agent.cli.status, agent.cli.memmap, agent.cli.capture\n"
-        "import agent.cli.status_screen, agent.cli.status_json\n"
+        "import agent.cli.shown_status\n"
         "import agent.gather, agent.report.status_json, agent.report.status_text\n"
         "import agent.report.memmap_text, agent.report.terminal, agent.capture\n"
         "import agent.report.memmap_json, agent.report.capture_archive\n"
-        "import agent.cli.doctor, agent.report.doctor_json, sim_backend.published.in_process\n"
+        "import agent.cli.doctor, sim_backend.published.in_process\n"
         f"if os.geteuid() == 0: os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
     )
     return subprocess.run(

@@ -12,14 +12,21 @@
        |- QuotaExceeded        EQUOTA, ENOSPC, E2BIG, EDQUOT
        `- StoreBusy            EAGAIN, EBUSY, ENOMEM
 
-This module imports nothing, so that whoever handles an error need not load the client.
+This module loads no client, so that whoever handles an error need not either.
 """
 
 from __future__ import annotations
 
+from agent.sources.outcome import ABSENT, DENIED, malformed
+
 
 class XenstoreError(Exception):
     """Anything that kept a xenstore request from being answered."""
+
+    @property
+    def status(self) -> str:
+        """The word for it in `sources`."""
+        return malformed(self)
 
 
 class XenstoreLost(XenstoreError):  # noqa: N818 - names the state the session is in
@@ -43,9 +50,13 @@ class XenstoreUnreachable(XenstoreLost):
 class DeviceMissing(XenstoreUnreachable):
     """No such socket or device, or no driver behind it."""
 
+    status = ABSENT
+
 
 class DeviceDenied(XenstoreUnreachable):
     """The socket or device is there, but this user may not open it."""
+
+    status = DENIED
 
 
 class XenstoreRefused(XenstoreError):  # noqa: N818 - reads as the outcome it is
@@ -65,9 +76,13 @@ class XenstoreRefused(XenstoreError):  # noqa: N818 - reads as the outcome it is
 class KeyAbsent(XenstoreRefused):
     """There is no such key."""
 
+    status = ABSENT
+
 
 class KeyDenied(XenstoreRefused):
     """The key's permissions do not let this domain do that."""
+
+    status = DENIED
 
 
 class QuotaExceeded(XenstoreRefused):

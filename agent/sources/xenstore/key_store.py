@@ -5,16 +5,9 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from agent.sources.outcome import ABSENT, DENIED, OK, Outcome, malformed
+from agent.sources.outcome import ABSENT, OK, Outcome, malformed
 from agent.sources.system_root import SystemRoot
-from agent.sources.xenstore.errors import (
-    DeviceDenied,
-    DeviceMissing,
-    KeyAbsent,
-    KeyDenied,
-    XenstoreError,
-    XenstoreLost,
-)
+from agent.sources.xenstore.errors import XenstoreError, XenstoreLost
 
 
 class KeyStore(Protocol):
@@ -30,7 +23,7 @@ class KeyStore(Protocol):
 
 
 class Session(Protocol):
-    """What is needed of `agent.sources.xenstore.session.XenstoreSession`."""
+    """What is needed: the daemon's `session.XenstoreSession`, or `pyxs_client.StoreClient`."""
 
     def connect(self) -> None:
         """Open the session, or raise XenstoreError."""
@@ -78,7 +71,7 @@ class SessionKeys:
         try:
             session.connect()
         except XenstoreError as error:
-            self._lost = status_of_error(error)
+            self._lost = error.status
 
     def read(self, key: str) -> Outcome[bytes]:
         """The value as xenstored has it."""
@@ -114,10 +107,9 @@ class SessionKeys:
         return Outcome(entries[0][1:] == me or letter in "wb", OK)
 
     def _status(self, error: XenstoreError) -> str:
-        status = status_of_error(error)
         if isinstance(error, XenstoreLost):
-            self._lost = status
-        return status
+            self._lost = error.status
+        return error.status
 
 
 class NoKeys:
@@ -133,12 +125,3 @@ class NoKeys:
     def names(self, key: str) -> Outcome[tuple[str, ...]]:  # noqa: ARG002 - the interface
         """Nothing."""
         return Outcome(None, self._status)
-
-
-def status_of_error(error: XenstoreError) -> str:
-    """The status word for what xenstore answered."""
-    if isinstance(error, (KeyAbsent, DeviceMissing)):
-        return ABSENT
-    if isinstance(error, (KeyDenied, DeviceDenied)):
-        return DENIED
-    return malformed(error)

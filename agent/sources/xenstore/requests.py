@@ -1,20 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Requests to xenstored and what their answers mean, over a `LoopRouter`.
 
-The daemon asks through this and nothing more.  Commands have a `pyxs.Client` on top of it
-(`xenstore_pyxs`), which in a process that stays for months would cost 0.7 MiB: it loads threads,
-queues and sockets that a `LoopRouter` does without.
+The daemon asks through this and nothing more.  Commands ask through the operations of a
+`pyxs.Client` that sends its requests here (`pyxs_client`); in a process that stays for months pyxs
+would cost 0.7 MiB for the threads, queues and sockets it loads and a `LoopRouter` does without.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from agent.sources.xenstore.errors import XenstoreLost, refusal
 from agent.sources.xenstore.router import LoopRouter
 from agent.sources.xenstore.wire import MOST_REQUEST_BYTES, NUL, Frame, Op, describe
 
-_ACKNOWLEDGED: Final = (Op.WATCH, Op.UNWATCH, Op.WRITE, Op.MKDIR, Op.RM, Op.SET_PERMS)
+_ACKNOWLEDGED: Final = (
+    Op.WATCH, Op.UNWATCH, Op.WRITE, Op.MKDIR, Op.RM, Op.SET_PERMS, Op.TRANSACTION_END,
+)  # fmt: skip
+_KEY: Final = re.compile(r"[A-Za-z0-9_@-]+(?:/[A-Za-z0-9_@-]+)*")
+_MOST_KEY_CHARS: Final = 2048  # XENSTORE_REL_PATH_MAX
+
+
+def checked_key(key: str, verb: str) -> bytes:
+    """A relative key that xenstored would take, as it goes over the wire.
+
+    Raises:
+        XenstoreRefused: with EINVAL, as xenstored would say.
+    """
+    if len(key) > _MOST_KEY_CHARS or not _KEY.fullmatch(key):
+        raise refusal(b"EINVAL", f"{verb} {key[:64]!a}")
+    return key.encode("ascii")
+
+
+def names_in(answer: bytes) -> list[str]:
+    """The words of an answer, each ended by NUL but perhaps the last."""
+    words = answer.rstrip(NUL).decode("ascii", "backslashreplace")
+    return words.split("\0") if words else []
 
 
 class Requests:
@@ -26,7 +48,7 @@ class Requests:
         self.router = router
 
     def execute_command(self, op: int, *args: bytes, **_kwargs: Any) -> bytes:
-        """Ask `op` of xenstored and return its answer: a value as it is, others without the NUL.
+        """Ask `op` of xenstored; its answer, without the NUL at the end where that means nothing.
 
         Raises:
             XenstoreRefused: the answer is an error.
@@ -45,10 +67,13 @@ class Requests:
     def _judged(self, sent: Frame, reply: Frame) -> bytes:
         if reply.op == Op.ERROR:
             raise refusal(reply.payload.rstrip(NUL), describe(sent))
-        if sent.op == Op.READ:
+        if sent.op in (Op.READ, Op.DIRECTORY_PART):
             return reply.payload
         answer = reply.payload.rstrip(NUL)
         if sent.op in _ACKNOWLEDGED and answer != b"OK":
             self.router.terminate()
             raise XenstoreLost(f"{describe(sent)} was answered by something else than OK")
+        if sent.op == Op.TRANSACTION_START and not (answer.isdigit() and len(answer) <= 10):
+            self.router.terminate()
+            raise XenstoreLost(f"{describe(sent)} was answered by something else than a number")
         return answer

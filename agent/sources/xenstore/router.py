@@ -8,8 +8,8 @@ that can be opened again.
 One request at a time, each after the answer to the one before: sending ahead loses requests in the
 kernel's device, which answers them with OK all the same (docs/design.md A25).
 
-It stands where `pyxs.Router` does under a `pyxs.Client` (see `xenstore_pyxs`), whose own (0.4.1) is
-a thread that ends at the first odd packet and leaves its callers waiting for ever.
+It stands where `pyxs.Router` does under a `pyxs.Client` (see `pyxs_client`), whose own (0.4.1) is a
+thread that ends at the first odd packet and leaves its callers waiting for ever.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A conversation with xenstore for a program of one thread: the daemon's loop or one command.
+"""A conversation with xenstore for the daemon's loop, a program of one thread.
 
     with XenstoreSession(default_path()) as xenstore:
         xenstore.watch("memory/target", "host-target")
@@ -22,12 +22,11 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
 from agent.sources.xenstore.errors import XenstoreRefused, refusal
-from agent.sources.xenstore.requests import Requests
+from agent.sources.xenstore.requests import Requests, checked_key, names_in
 from agent.sources.xenstore.router import LoopRouter
 from agent.sources.xenstore.transport import default_path
 from agent.sources.xenstore.watches import Watches, WatchEvent
@@ -37,31 +36,23 @@ __all__ = ["WatchEvent", "XenstoreSession", "default_path"]
 
 _Names = list[str]  # inside the class, `list` is a method
 _Events = list[WatchEvent]
-_KEY: Final = re.compile(r"[A-Za-z0-9_@-]+(?:/[A-Za-z0-9_@-]+)*")
-_MOST_KEY_CHARS: Final = 2048  # XENSTORE_REL_PATH_MAX
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_@/.-]{1,64}")
 
 
 class XenstoreSession:
     """One connection to xenstore; not for several threads, and not to be used across fork()."""
 
-    def __init__(
-        self,
-        path: str,
-        timeout_s: float = 2.0,
-        client: Callable[[LoopRouter], Requests] | None = None,
-    ) -> None:
+    def __init__(self, path: str, timeout_s: float = 2.0) -> None:
         """Prepare a session; nothing is opened before `connect()`.
 
         Args:
             path: a unix socket or a xenbus device.
             timeout_s: what each request may take, in seconds.
-            client: what asks; pyxs's unless the caller, who stays for long, has a leaner one.
         """
         self.path = path
         self._watches = Watches()
         self._router = LoopRouter(path, timeout_s, self._watches)
-        self._client = (client or _pyxs_client)(self._router)
+        self._client = Requests(self._router)
 
     def __enter__(self) -> XenstoreSession:
         self.connect()
@@ -107,18 +98,18 @@ class XenstoreSession:
 
     def read(self, key: str) -> bytes:
         """The value of `key`, at most 4096 bytes, which may be any. To be distrusted."""
-        return self._client.execute_command(Op.READ, _checked(key, "read") + NUL)
+        return self._client.execute_command(Op.READ, checked_key(key, "read") + NUL)
 
     def write(self, key: str, value: bytes) -> None:
         """Set `key`, creating it and its parents; `value` may be any bytes, also none.
 
         xenstored takes 2048 bytes from a guest, a few of them for permissions.
         """
-        self._acknowledge(Op.WRITE, _checked(key, "write") + NUL, value)
+        self._acknowledge(Op.WRITE, checked_key(key, "write") + NUL, value)
 
     def remove(self, key: str) -> None:
         """Remove `key` and all below it; no error when only `key` itself was absent."""
-        self._acknowledge(Op.RM, _checked(key, "rm") + NUL)
+        self._acknowledge(Op.RM, checked_key(key, "rm") + NUL)
 
     def watch(self, key: str, token: str) -> None:
         """From now on `events()` tells of changes at or below `key`, and at once of one.
@@ -126,7 +117,7 @@ class XenstoreSession:
         Raises:
             XenstoreRefused: with EEXIST when `token` is in use.
         """
-        path = _checked(key, "watch")
+        path = checked_key(key, "watch")
         word = _checked_token(token, key)
         if self._watches.key_of(token) is not None:
             raise refusal(b"EEXIST", f"watch {key} as {token}")
@@ -144,7 +135,7 @@ class XenstoreSession:
         Raises:
             KeyAbsent: there is no such watch.
         """
-        path = _checked(key, "unwatch")
+        path = checked_key(key, "unwatch")
         word = _checked_token(token, key)
         if self._watches.key_of(token) != key:
             raise refusal(b"ENOENT", f"unwatch {key} as {token}")
@@ -178,13 +169,8 @@ class XenstoreSession:
         Raises:
             QuotaExceeded: they do not fit into one packet.
         """
-        answer = self._client.execute_command(Op.DIRECTORY, _checked(key, "directory") + NUL)
-        return answer.decode("ascii", "backslashreplace").split("\0") if answer else []
-
-    def permissions(self, key: str) -> _Names:
-        """Who may do what with `key`: `n0`, `r5`; the owner first, whose letter holds for all."""
-        answer = self._client.execute_command(Op.GET_PERMS, _checked(key, "get_perms") + NUL)
-        return [entry for entry in answer.decode("ascii", "backslashreplace").split("\0") if entry]
+        answer = self._client.execute_command(Op.DIRECTORY, checked_key(key, "directory") + NUL)
+        return names_in(answer)
 
     def _acknowledge(self, op: int, *args: bytes) -> None:
         self._client.execute_command(op, *args)
@@ -194,18 +180,6 @@ class XenstoreSession:
         if self._router.errno_is_answer:
             with contextlib.suppress(XenstoreRefused):
                 self._client.execute_command(Op.READ, path + NUL)
-
-
-def _pyxs_client(router: LoopRouter) -> Requests:
-    from agent.sources.xenstore.pyxs_client import RoutedClient  # noqa: PLC0415 - 0.7 MiB
-
-    return RoutedClient(router)
-
-
-def _checked(key: str, verb: str) -> bytes:
-    if len(key) > _MOST_KEY_CHARS or not _KEY.fullmatch(key):
-        raise refusal(b"EINVAL", f"{verb} {key[:64]!a}")
-    return key.encode("ascii")
 
 
 def _checked_token(token: str, key: str) -> bytes:

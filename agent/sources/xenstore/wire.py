@@ -22,7 +22,6 @@ MOST_PAYLOAD_BYTES: Final = 4096
 MOST_REQUEST_BYTES: Final = MOST_PAYLOAD_BYTES - HEADER.size
 """What a request may carry: the kernel's device takes header and payload in one 4 KiB buffer
 (drivers/xen/xenbus/xenbus_dev_frontend.c), and what a guest can send decides for all."""
-_LAST_TYPE: Final = 22  # XS_DIRECTORY_PART
 
 
 class Op:
@@ -41,6 +40,7 @@ class Op:
     SET_PERMS: Final = 14
     WATCH_EVENT: Final = 15
     ERROR: Final = 16
+    DIRECTORY_PART: Final = 22
 
 
 _VERBS: Final = {op: name.lower() for name, op in vars(Op).items() if isinstance(op, int)}
@@ -92,7 +92,7 @@ class Framer:
         if len(self._held) < HEADER.size:
             return None
         op, rq_id, tx_id, payload_bytes = HEADER.unpack_from(self._held)
-        if op > _LAST_TYPE or payload_bytes > MOST_PAYLOAD_BYTES:
+        if op > Op.DIRECTORY_PART or payload_bytes > MOST_PAYLOAD_BYTES:
             raise ValueError(f"a packet of type {op} and {payload_bytes} bytes")
         end = HEADER.size + payload_bytes
         if len(self._held) < end:

@@ -15,7 +15,7 @@ from agent.sources.xenstore.errors import (
     XenstoreError,
     XenstoreLost,
 )
-from agent.sources.xenstore.key_store import NoKeys, SessionKeys, status_of_error
+from agent.sources.xenstore.key_store import NoKeys, SessionKeys
 
 
 class Scripted:
@@ -106,4 +106,4 @@ def test_without_xenstore_every_key_is_absent_and_so_is_xenstore() -> None:
     ],
 )
 def test_an_error_of_xenstore_is_one_of_the_words(error: XenstoreError, status: str) -> None:
-    assert status_of_error(error) == status
+    assert error.status == status
