@@ -40,8 +40,8 @@ Exit status: 0 every check passed, 1 one failed.
 @click.option(
     "--agent",
     metavar="NAME",
-    help="Who acts: none (nobody), or a mode of the daemon: observe, follow, guard, self.  "
-    "[default: the mode that the story is about]",
+    help="Who acts: none (nobody), or a mode of the daemon (observe, follow, guard, self); "
+    "left out, the mode that the story is about.",
 )
 @click.option(
     "--demo",

@@ -19,7 +19,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import pyxs
 import pyxs.client
@@ -31,8 +31,8 @@ from agent.sources.xenstore.watches import Watches
 from agent.sources.xenstore.wire import NUL, Op
 
 T = TypeVar("T")
-_Names: TypeAlias = list[str]  # inside a class, `list` is a method
-_NamesOnTheWire: TypeAlias = list[bytes]
+_Names = list[str]  # inside a class, `list` is a method
+_NamesOnTheWire = list[bytes]
 _MOST_TRIES: Final = 5
 _MOST_PARTS: Final = 256
 _NUMBER_OF: Final = {name: number for number, name in errno.errorcode.items()}
