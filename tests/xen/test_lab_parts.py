@@ -281,6 +281,12 @@ def test_what_every_change_is_tested_with_needs_one_release_of_xen() -> None:
     assert quick == {RELEASES[MAIN].name}
 
 
+def test_a_host_names_what_is_played_on_it() -> None:
+    chosen = scenarios.select(["4.14", "pv"])
+    assert {one.host for one in chosen} == {"4.14", "4.17"}
+    assert [one.name for one in chosen if one.host == "4.17"] == ["pv"]
+
+
 def test_each_release_plays_the_main_line() -> None:
     for release in RELEASES.values():
         cases = {

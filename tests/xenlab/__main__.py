@@ -176,7 +176,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--update", action="store_true", help="look for newer packages first")
     command.set_defaults(act=_build)
 
-    command = commands.add_parser("run", help="play scenarios: names, `quick` or `all`")
+    command = commands.add_parser("run", help="play scenarios: names, hosts, `quick` or `all`")
     command.add_argument("scenarios", nargs="+", metavar="SCENARIO")
     command.add_argument("--wheel", type=Path, help="the agent to test, else built from here")
     command.add_argument("--machines", type=_count, help="how many play side by side")

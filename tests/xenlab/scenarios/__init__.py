@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.xenlab.hosts import HOSTS
 from tests.xenlab.model import Scenario
 from tests.xenlab.scenarios import (
     asked_again,
@@ -57,7 +58,7 @@ SHOWN: Final[dict[str, Scenario]] = {scenario.name: scenario for scenario in dem
 def select(words: list[str]) -> list[Scenario]:
     """Return the scenarios that words name, each once and in order.
 
-    A word is a scenario's name, `quick` or `all`.
+    A word is a scenario's name, a host's name, `quick` or `all`.
 
     Raises:
         KeyError: a word is none of these.
@@ -68,6 +69,8 @@ def select(words: list[str]) -> list[Scenario]:
             wanted.update(ALL)
         elif word == "quick":
             wanted.update(name for name, scenario in ALL.items() if scenario.quick)
+        elif word in HOSTS:
+            wanted.update(name for name, scenario in ALL.items() if scenario.host == word)
         else:
             wanted.add((ALL | SHOWN)[word].name)
     return [scenario for name, scenario in (ALL | SHOWN).items() if name in wanted]
