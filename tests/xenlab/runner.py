@@ -157,7 +157,13 @@ def _machine(
     machine = Machine(artifacts, host, folder)
     found = disks(artifacts)
     told = plan | {"boot_disks": found.boot, "user_spaces": found.user_spaces}
-    share.prepare(machine.share, wheel, told, artifacts.testing.get(host.release.root))
+    share.prepare(
+        machine.share,
+        wheel,
+        told,
+        testing=artifacts.testing.get(host.release.root),
+        libraries=artifacts.libraries,
+    )
     return machine
 
 

@@ -299,7 +299,10 @@ def initramfs(spec: GuestSpec) -> Path:
     parts = [boot_folder(spec.kernel) / "initramfs.cpio", SHARE / "payload.cpio"]
     if spec.debs:
         parts.append(SHARE / "debs.cpio")
-    whole = Path(f"/tmp/initramfs-{spec.kernel}-{len(parts)}.cpio")
+    elif spec.user_space:
+        parts.append(SHARE / "libraries.cpio")
+    names = "-".join(part.stem for part in parts[1:])
+    whole = Path(f"/tmp/initramfs-{spec.kernel}-{names}.cpio")
     if not whole.exists():
         whole.write_bytes(b"".join(part.read_bytes() for part in parts))
     return whole
