@@ -4,15 +4,15 @@
 `xen_start_info->nr_pages` is exported nowhere.  The estimators, best first:
 
 boot-record          the daemon's first readings of this boot; exact.
-kernel-log           PV: current_kb - MemTotal is a constant of the boot, and the boot's log tells
-                     MemTotal at boot to the page (`BootLog.mem_total_kib`); exact while the balloon
-                     stands still.
+kernel-log           PV and dom0 of any type, which start with their memory populated: current_kb -
+                     MemTotal is a constant of the boot, and the boot's log tells MemTotal at boot
+                     to the page (`BootLog.mem_total_kib`); exact while the balloon stands still.
 xapi-initial-target  memory/initial-target, which XAPI never changes.
 current-just-booted  what is populated now, in the first 19 s after the kernel's own start;
                      not exact, the host may have been quick.
 
 Nothing of an HVM or PVH guest tells it later.  The second was checked against real guests (PV on
-Linux 5.10, 6.1, 6.12 and 7.2, dom0) in many states, it was right to the page in each.
+Linux 5.10, 6.1, 6.12 and 7.2, dom0 as PV and as PVH) in many states, right to the page in each.
 
 Relies on docs/design.md A7.
 """
@@ -146,7 +146,8 @@ def _populated_at_boot(
     log, memory = snapshot.boot_log, snapshot.memory
     if not _stands_still(balloon):
         return None
-    if snapshot.domain.is_pv and log is not None and memory is not None:
+    starts_populated = snapshot.domain.is_pv or snapshot.domain.is_dom0
+    if starts_populated and log is not None and memory is not None:
         overhead_kib = current_kib - memory.total_kib
         if overhead_kib > 0:
             return log.mem_total_kib + overhead_kib, "kernel-log", True

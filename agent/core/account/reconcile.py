@@ -7,7 +7,7 @@ C: current_kb, B: low_kb + high_kb):
     pv        E + ISA window         = C + B + U + offline blocks
     dom0-pv   E                      = C + B + U + offline blocks + lent for grants
     pvh, hvm  E - partial - page 0   = C + B + offline blocks
-    dom0-pvh  as pvh (derived from drivers/xen/balloon.c, not seen)
+    dom0-pvh  E - partial - page 0   = C + B + U + offline blocks
 
 U is what the kernel gave to unpopulated-alloc at boot, for good.  No file shows it; it follows
 from the boot's facts (`boot_facts`), or it is only the remainder, and then nothing was proved.

@@ -88,7 +88,10 @@ def test_what_moved_between_two_files_is_not_called_kernel() -> None:
     assert parts(caught)["moved-while-reading"] == 500000 - 524288
 
 
-SETTLED = [name for name in captures.names() if "moving" not in name]
+# Of a PVH dom0 there is one boot on one host, too few to say what is usual.
+SETTLED = [
+    name for name in captures.names() if "moving" not in name and not name.startswith("dom0-pvh")
+]
 
 
 @pytest.mark.parametrize("name", SETTLED)
