@@ -24,7 +24,9 @@ from sim_backend.xenstore.server import Server
 from sim_backend.xenstore.store import Store
 
 _REFRESH_S: Final = 0.25  # what follows no event (uptime, pressure) is at most that old
-_BREATH_S: Final = 0.01  # however fast the story passes
+_BREATH_S: Final = 0.001
+_FAST_BREATH_S: Final = 0.01  # however fast the story passes
+_LATE_S: Final = 0.002
 _RETRY_S: Final = 0.001  # a writer waits for a reader, who does not say when he is done
 
 
@@ -67,11 +69,13 @@ class PublishedDomain:
         self.refused_writes: list[tuple[str, str, OSError]] = []
         self._domain = domain
         self._speed = speed
-        self._began_s = time.monotonic()
+        self._began_s = self._served_s = time.monotonic()
+        self._breath_s = min(_FAST_BREATH_S, _BREATH_S * max(1.0, speed))
         self._domain_began_s = domain.now_s()
         self._is_stale = False
         self._published_s = self._began_s
-        staging = os.path.join(directory, "staging")
+        # Below the root, for a reader may ask where what he opened lies (proc/self/fd).
+        staging = os.path.join(self.root, ".staging")
         self._claim(directory, staging)
         store = Store()
         self._mirror = StoreMirror(store, domain.domid, domain.store)
@@ -93,9 +97,8 @@ class PublishedDomain:
         mark = os.path.join(directory, ".published")
         if os.path.lexists(self.root) and not os.path.exists(mark):
             raise FileExistsError(errno.EEXIST, "is there already and not ours", self.root)
-        for place in (self.root, staging):
-            shutil.rmtree(place, ignore_errors=True)
-            os.makedirs(place)
+        shutil.rmtree(self.root, ignore_errors=True)
+        os.makedirs(staging)
         with open(mark, "w", encoding="ascii"):
             pass
 
@@ -119,9 +122,10 @@ class PublishedDomain:
         Who asks the store for something does not wait for files that are as they were.
         """
         self._heed_server()
-        self._selector.select(self._pause_s(limit_s))
+        pause_s = self._pause_s(limit_s)
+        self._selector.select(pause_s)
         self._drain_wake()
-        self._advance()
+        self._advance(pause_s)
         self.server.step(0)
         self._files.serve()
         self._advance()
@@ -156,7 +160,7 @@ class PublishedDomain:
         pause_s = min(pause_s, self._published_s + _REFRESH_S - time.monotonic())
         if due_s is not None:
             pause_s = min(pause_s, (due_s - self._present_s()) / self._speed)
-        return max(pause_s, _BREATH_S)
+        return max(pause_s, self._breath_s)
 
     def _present_s(self) -> float:
         return self._domain_began_s + (time.monotonic() - self._began_s) * self._speed
@@ -165,7 +169,16 @@ class PublishedDomain:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_r, 4096)
 
-    def _advance(self) -> None:
+    def _advance(self, paused_s: float = 0.0) -> None:
+        """Let the domain's time pass; what this process was late by it does not notice.
+
+        Who writes while this process has to wait for a processor would otherwise write after all
+        that the domain did meanwhile.  So it stands still, as a guest without a processor does.
+        """
+        now_s = time.monotonic()
+        late_s = now_s - self._served_s - paused_s - _LATE_S
+        self._began_s += max(0.0, late_s)
+        self._served_s = now_s
         self._is_stale |= self._domain.advance_to(self._present_s())
 
     def _follow_the_domain(self) -> None:

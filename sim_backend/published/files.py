@@ -18,6 +18,7 @@ newline (or truncate, as a shell does).
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import re
@@ -37,10 +38,14 @@ _WRITABLE = re.compile(
 )
 _BLOCK_STATE = re.compile(rf"{_MEMORY}/memory[0-9]+/state")
 _GRACE_S: Final = 1.0  # for a writer that was about to open a version as it was replaced
-_READERS_S: Final = 0.003  # for readers that had opened it: kernel files are read at once
+_READERS_S: Final = 0.001  # for readers that had opened it: kernel files are read at once
 _LIMIT_BYTES: Final = 4096
 # The time of change of a version as published; anything else means that it was written to.
 _PUBLISHED_NS: Final = 1_000_000_000
+
+_renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)  # glibc 2.28
+_AT_FDCWD: Final = -100
+_RENAME_EXCHANGE: Final = 2
 
 Written = Callable[[str, str], None]
 
@@ -85,7 +90,7 @@ class _Version:
 class PublishedFiles:
     """Files below `root`, kept as they are told to be; `on_write(path, line)` hears of writes.
 
-    `staging` is a directory of the same file system outside of `root`.
+    `staging` is a directory of the same file system where nobody looks.
     """
 
     def __init__(self, root: str, staging: str, on_write: Written) -> None:
@@ -143,7 +148,9 @@ class PublishedFiles:
 
     def _replace(self, path: str, text: str) -> None:
         target = os.path.join(self._root, path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
+        is_new = path not in self._shown
+        if is_new:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
         self._count += 1
         staged = os.path.join(self._staging, str(self._count))
         writable = _may_be_written(path, text)
@@ -156,7 +163,8 @@ class PublishedFiles:
             self._publish_version(path, text, staged)
         else:
             self._retire(path)
-        os.rename(staged, target)
+        if is_new or not _exchanged(staged, target):
+            os.rename(staged, target)
         self._shown[path] = text
 
     def _publish_version(self, path: str, text: str, staged: str) -> None:
@@ -217,6 +225,19 @@ def _may_be_written(path: str, text: str) -> bool:
     if _BLOCK_STATE.fullmatch(path):
         return text.startswith("offline")
     return _WRITABLE.fullmatch(path) is not None
+
+
+def _exchanged(staged: str, target: str) -> bool:
+    """Put a file in the place of another at once, and remove that; False where it cannot be done.
+
+    rename(2) would do, but ext4 then writes to the disk what had not been written (auto_da_alloc).
+    """
+    if _renameat2 is None or _renameat2(
+        _AT_FDCWD, os.fsencode(staged), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE
+    ):
+        return False
+    os.unlink(staged)
+    return True
 
 
 def _set_lease(fd: int, kind: int) -> bool:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -313,6 +314,43 @@ def test_what_an_earlier_domain_left_is_cleared_and_nothing_else() -> None:
         Path(directory, "root").mkdir()
         with pytest.raises(FileExistsError):
             PublishedDomain(FakeDomain(), directory)
+
+
+def test_what_this_process_is_late_by_the_domain_does_not_live_through(stage: Stage) -> None:
+    """A writer that waits meanwhile would come too late, though he was in time."""
+    stage.published.step(0)
+    before_s = stage.domain.time_s
+    time.sleep(0.3)  # no processor for this process
+    stage.published.step(0)
+    assert stage.domain.time_s - before_s < 0.1
+
+
+def test_what_it_sleeps_by_itself_passes_for_the_domain_as_well(stage: Stage) -> None:
+    stage.published.step(0)
+    before_s, began_s = stage.domain.time_s, time.monotonic()
+    for _ in range(4):
+        stage.published.step(0.05)
+    assert 0.15 < stage.domain.time_s - before_s <= time.monotonic() - began_s
+
+
+def test_the_kernel_takes_a_target_within_milliseconds_of_its_own_time() -> None:
+    domain = catalogue.load("balloon-up").build(0, "balloon-up").domain
+    with tempfile.TemporaryDirectory(prefix="published-") as directory:
+        published = PublishedDomain(domain, directory)
+        with RawClient(published.dom0_path) as dom0, ThreadPoolExecutor(1) as beside:
+            for mib in (500, 512, 500):
+                before_s = domain.now_s()
+                wrote = beside.submit(
+                    dom0.write, f"/local/domain/{domain.domid}/memory/target", mib * 1024
+                )
+                while domain.store.read("memory/target") != str(mib * 1024):
+                    before_s = domain.now_s()
+                    published.step(0.01)
+                while domain.target_kib != mib * 1024:
+                    published.step(0.01)
+                wrote.result()
+                assert domain.now_s() - before_s < 0.02
+        published.close()
 
 
 def test_an_unknown_scenario_is_refused_with_the_names_that_exist() -> None:
