@@ -14,6 +14,7 @@ from typing import Final
 from agent import __version__
 from agent.sources import (
     boot_record,
+    crash_kernel,
     firmware_memmap,
     hypervisor,
     iomem,
@@ -24,6 +25,7 @@ from agent.sources import (
     memory_blocks,
     pressure,
     processes,
+    swaps,
     vmstat,
     xen_memory,
     zoneinfo,
@@ -56,6 +58,7 @@ _FILES: Final = (
     iomem.FILE,
     boot_record.FILE,
     vmstat.FILE,
+    crash_kernel.SIZE_FILE,
 )
 _KEYS: Final = (
     "domid",
@@ -75,6 +78,9 @@ def captured_files(root: SystemRoot, store: KeyStore) -> dict[str, str]:
         text = root.read(path, LARGE_LIMIT_BYTES).value
         if text is not None:
             files[path] = text
+    zram = swaps.zram_lines(root.read(swaps.FILE, swaps.LIMIT_BYTES).value or "")
+    if zram:
+        files[swaps.FILE] = zram
     options = kernel.read_memory_options(root).value
     if options is not None:
         files[kernel.CMDLINE_FILE] = " ".join(options) + "\n"
@@ -90,11 +96,13 @@ def captured_files(root: SystemRoot, store: KeyStore) -> dict[str, str]:
 
 
 def _config_file(root: SystemRoot) -> dict[str, str]:
-    """Of the kernel's configuration, what concerns the balloon."""
-    path = kernel_config.config_file(root)
-    text = root.read(path, LARGE_LIMIT_BYTES).value if path is not None else None
-    if path is None or text is None:
+    """Of the kernel's configuration, what concerns the balloon, as a file of text."""
+    found = kernel_config.read_config_text(root).value
+    if found is None:
         return {}
+    path, text = found
+    if path == kernel_config.GZIP_FILE:
+        path = next(iter(kernel_config.candidates(kernel.read_release(root).value or "")), path)
     return {path: "\n".join(kernel_config.RELEVANT.findall(text)) + "\n"}
 
 

@@ -10,9 +10,11 @@ import os
 from collections.abc import Callable
 
 from agent.core.facts.kernel_release import parse_kernel_release
-from agent.core.facts.snapshot import DomainFacts, MemoryReading, Origin, Snapshot, Zones
+from agent.core.facts.memory_map import ISA_END, MemoryMap
+from agent.core.facts.snapshot import DomainFacts, MemoryReading, Origin, Snapshot, Zones, is_pv
 from agent.sources import kernel
 from agent.sources.boot_record import read_boot_record
+from agent.sources.crash_kernel import read_crash_kernel
 from agent.sources.firmware_memmap import read_firmware_memmap
 from agent.sources.host_wishes import read_host
 from agent.sources.hypervisor import domain_type, read_hypervisor
@@ -22,6 +24,7 @@ from agent.sources.meminfo import read_meminfo
 from agent.sources.memory_blocks import read_memory_blocks
 from agent.sources.outcome import DENIED, HIDDEN, Statuses
 from agent.sources.pressure import read_pressure
+from agent.sources.swaps import read_zram_free_kib
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import read_xen_memory
 from agent.sources.xenstore.key_store import KeyStore
@@ -62,13 +65,16 @@ def gather(
     release_text = took.take("kernel-release", kernel.read_release(root))
     options = took.take("kernel-options", kernel.read_memory_options(root))
     uptime_s = took.take("uptime", kernel.read_uptime(root))
+    if firmware_map is None and iomem is not None and _is_no_pc(iomem):
+        firmware_map = iomem
     record = took.take("boot-record", read_boot_record(root))
     log = took.take("kernel-log", read_kernel_log(root))
     host, host_statuses = read_host(store)
+    kind = domain_type(hypervisor)
     return Snapshot(
         origin=origin,
         domain=DomainFacts(
-            domain_type=domain_type(hypervisor),
+            domain_type=kind,
             kernel=parse_kernel_release(release_text) if release_text else None,
             kernel_text=release_text,
             xen_version=hypervisor.version,
@@ -91,8 +97,24 @@ def gather(
         boot_log=log,
         boot_record=record,
         kernel_options=options or (),
+        crash_kernel_kib=read_crash_kernel(
+            root,
+            options or (),
+            firmware_map.ram_kib if firmware_map else None,
+            is_pv=is_pv(kind),
+        ),
+        zram_free_kib=read_zram_free_kib(root).value or 0,
         uptime_s=uptime_s,
     )
+
+
+def _is_no_pc(iomem: MemoryMap) -> bool:
+    """Whether /proc/iomem is all there is, and all there is to know: on ARM.
+
+    There is no firmware map there, and no RAM in the first MiB, which a PC never lacks
+    (Xen: GUEST_RAM0_BASE, 1 GiB).
+    """
+    return bool(iomem.ram_kib) and not iomem.ram_within_pages(0, ISA_END)
 
 
 def lacks_privileges(snapshot: Snapshot) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.core.facts.kernel_release import parse_kernel_release
-from agent.core.facts.memory_options import memory_options
+from agent.core.facts.memory_options import crash_kernel_kib, memory_options
 from agent.core.facts.untrusted import parse_decimal as untrusted_decimal
 from agent.core.facts.untrusted import parse_kib as untrusted_kib
 from agent.core.facts.untrusted import parse_signed_decimal, parse_signed_kib
 from agent.sources.boot_record import parse_boot_record
+from agent.sources.crash_kernel import parse_crash_ranges
 from agent.sources.daemon_status import parse_daemon_record, parse_published_domid
 from agent.sources.firmware_memmap import parse_type
 from agent.sources.iomem import parse_iomem
@@ -28,6 +29,7 @@ from agent.sources.numbers import parse_decimal, parse_hex, parse_kib
 from agent.sources.outcome import HiddenError, MalformedError
 from agent.sources.pressure import parse_pressure
 from agent.sources.processes import parse_stat
+from agent.sources.swaps import parse_zram_free_kib
 from agent.sources.vmstat import parse_vmstat
 from agent.sources.xen_memory import parse_target_bytes, parse_target_kib
 from agent.sources.zoneinfo import parse_zoneinfo
@@ -43,6 +45,8 @@ def _of_text(parse: Callable[[str], Any]) -> Callable[[bytes], Any]:
 
 PARSERS: Final[dict[str, Callable[[bytes], Any]]] = {
     "boot_record": _of_text(parse_boot_record),
+    "crash_options": _of_text(lambda text: crash_kernel_kib(text.split(), 1 << 20)),
+    "crash_ranges": _of_text(parse_crash_ranges),
     "daemon_record": _of_text(parse_daemon_record),
     "decimal": _of_text(parse_decimal),
     "hex": _of_text(parse_hex),
@@ -67,5 +71,6 @@ PARSERS: Final[dict[str, Callable[[bytes], Any]]] = {
     "untrusted_signed_kib": parse_signed_kib,
     "uptime": _of_text(parse_uptime),
     "vmstat": _of_text(parse_vmstat),
+    "zram": _of_text(parse_zram_free_kib),
     "zoneinfo": _of_text(parse_zoneinfo),
 }

@@ -151,6 +151,43 @@ def test_the_configuration_is_that_of_the_running_kernel(tmp_path: Path) -> None
     assert config.source == "/boot/config-6.1.0-56-amd64"
 
 
+ALPINE = "#\n# Linux/x86_64 6.12.13 Kernel Configuration\n#\n" + CONFIG
+
+
+@pytest.mark.parametrize(
+    ("release", "file", "text"),
+    [
+        ("6.8.0-48-generic", "boot/config-6.8.0-48-generic", CONFIG),
+        ("6.12.11-200.fc41.x86_64", "lib/modules/6.12.11-200.fc41.x86_64/config", CONFIG),
+        ("6.12.9-arch1-1", "usr/lib/modules/6.12.9-arch1-1/config", CONFIG),
+        ("6.12.13-0-lts", "boot/config-lts", ALPINE),
+    ],
+    ids=["ubuntu", "fedora", "arch", "alpine"],
+)
+def test_the_configuration_is_found_where_the_distribution_keeps_it(
+    tmp_path: Path, release: str, file: str, text: str
+) -> None:
+    root = root_with(tmp_path, {"proc/sys/kernel/osrelease": f"{release}\n", file: text})
+    config = read_kernel_config(root).value
+    assert config is not None
+    assert config.source == f"/{file}"
+
+
+@pytest.mark.parametrize("head", ["# Linux/x86_64 6.12.14 Kernel Configuration\n", ""])
+def test_the_configuration_of_a_kernel_that_does_not_run_is_not_taken(
+    tmp_path: Path, head: str
+) -> None:
+    files: dict[str, str | bytes] = {
+        "proc/sys/kernel/osrelease": "6.12.13-0-lts\n",
+        "boot/config-lts": head + CONFIG,
+    }
+    assert read_kernel_config(root_with(tmp_path, files)).status == "absent"
+    packed = files | {"proc/config.gz": gzip.compress(CONFIG.encode())}
+    found = read_kernel_config(root_with(tmp_path, packed)).value
+    assert found is not None
+    assert found.source == "/proc/config.gz"
+
+
 def test_a_packed_configuration_serves_where_there_is_no_other(tmp_path: Path) -> None:
     root = root_with(tmp_path, {"proc/config.gz": gzip.compress(CONFIG.encode())})
     config = read_kernel_config(root).value

@@ -19,7 +19,7 @@ from agent.sources.memory_blocks import MOST_BLOCKS, read_memory_blocks
 from agent.sources.outcome import Outcome
 from agent.sources.pressure import read_pressure
 from agent.sources.system_root import SystemRoot
-from agent.sources.xenstore.key_store import CapturedKeys
+from agent.sources.xenstore.key_store import CapturedKeys, NoKeys
 from tests.support.captured import gathered, load
 
 MEMMAP = "sys/firmware/memmap"
@@ -299,3 +299,18 @@ def test_what_was_read_where_is_said_for_each_source(pv_guest: Path) -> None:
     assert set(snapshot.sources) >= {*FILES.values(), "firmware-map", "meminfo", "xenstore"}
     words = {"ok", "absent", "denied", "hidden"}
     assert not [s for s in snapshot.sources.values() if s not in words]
+
+
+def test_the_map_of_a_machine_without_firmware_map_is_that_of_iomem(quick_path: Path) -> None:
+    """ARM: RAM begins at 1 GiB, and nothing is below /sys/firmware/memmap."""
+    put(quick_path, "sys/hypervisor/type", "xen\n")
+    put(quick_path, "proc/iomem", "40000000-7fffffff : System RAM\n  40210000-40ffffff : Kernel\n")
+    snapshot = gather(SystemRoot(str(quick_path)), NoKeys(), Origin("capture", "arm"))
+    assert snapshot.firmware_map
+    assert snapshot.firmware_map.ram_kib == 1048576
+    assert snapshot.sources["firmware-map"] == "absent"
+    put(
+        quick_path, "proc/iomem", "00001000-0009ffff : System RAM\n00100000-3fffffff : System RAM\n"
+    )
+    snapshot = gather(SystemRoot(str(quick_path)), NoKeys(), Origin("capture", "pc"))
+    assert snapshot.firmware_map is None

@@ -9,8 +9,7 @@ Relies on docs/design.md A7 and A8.
 
 from __future__ import annotations
 
-import re
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from agent.core.account.balloon_state import seen_moving
 from agent.core.account.boot_facts import BootFacts
@@ -18,10 +17,7 @@ from agent.core.account.hot_added import hot_added_regions
 from agent.core.boot.cost import FALLBACK_KERNEL, BootShape, CostPart, boot_cost, kernel_cost
 from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, memory_map
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import pages_to_kib
-
-_CRASHKERNEL: Final = re.compile(r"crashkernel=(\d{1,9})([KMG])(?:@.*)?", re.ASCII | re.IGNORECASE)
-_SUFFIX_KIB: Final = {"K": 1, "M": 1 << 10, "G": 1 << 20}
+from agent.core.facts.units import PAGE_KIB, pages_to_kib
 
 
 class OverheadTerm(NamedTuple):
@@ -74,8 +70,8 @@ def _rest(snapshot: Snapshot, left_kib: int, *, moving: bool) -> tuple[OverheadT
 def _computed(snapshot: Snapshot, boot: BootFacts) -> tuple[CostPart, ...]:
     """What follows from the boot's map and the kernel's source."""
     domain_type, release = snapshot.domain.domain_type, snapshot.domain.kernel
-    if domain_type is None or snapshot.firmware_map is None:
-        return ()
+    if domain_type is None or snapshot.firmware_map is None or snapshot.domain.page_kib != PAGE_KIB:
+        return ()  # what is known is known of kernels with pages of 4 KiB
     firmware = _map_at_boot(snapshot, snapshot.firmware_map, boot)
     populated_kib = firmware.ram_kib
     if snapshot.domain.is_pv and boot.nr_pages is not None:
@@ -107,10 +103,8 @@ def _map_at_boot(snapshot: Snapshot, firmware: MemoryMap, boot: BootFacts) -> Me
 
 
 def _crash_kernel(snapshot: Snapshot) -> tuple[CostPart, ...]:
-    """What crashkernel= set aside, where it names a plain size."""
-    for option in snapshot.kernel_options:
-        match = _CRASHKERNEL.fullmatch(option)
-        if match is not None:
-            size_kib = int(match.group(1)) * _SUFFIX_KIB[match.group(2).upper()]
-            return (CostPart("crashkernel", size_kib, f"set aside for a crash kernel ({option})"),)
-    return ()
+    """What crashkernel= set aside."""
+    if not snapshot.crash_kernel_kib:
+        return ()
+    why = "set aside for a crash kernel (crashkernel=)"
+    return (CostPart("crashkernel", snapshot.crash_kernel_kib, why),)

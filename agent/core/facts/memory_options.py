@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Final
 
 _OPTIONS: Final = (
@@ -23,7 +25,55 @@ _OPTIONS: Final = (
     "cma=",
 )
 
+_SHIFTS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_NUMBER: Final = r"([0-9]{1,15})([KMGT]?)"
+_CRASH_SIZE = re.compile(_NUMBER + r"(?:,(high|low))?", re.ASCII | re.IGNORECASE)
+_CRASH_RANGE = re.compile(_NUMBER + r"-(?:" + _NUMBER + r")?:" + _NUMBER, re.ASCII | re.IGNORECASE)
+
 
 def memory_options(cmdline: str) -> tuple[str, ...]:
     """The words of a kernel command line that concern memory, in their order."""
     return tuple(word for word in cmdline.split() if word.startswith(_OPTIONS))
+
+
+def crash_kernel_kib(options: Iterable[str], ram_kib: int) -> int | None:
+    """What crashkernel= sets aside of that much RAM; None where it names no size.
+
+        crashkernel=256M@16M    crashkernel=1G-4G:192M,4G-64G:256M    crashkernel=512M,high
+
+    kernel/crash_reserve.c, parse_crashkernel: a range holds from its start up to its end, the last
+    option of a kind counts, and high and low are set aside both.  `auto` is a distribution's own.
+    """
+    sizes: dict[str, int] = {}
+    for option in options:
+        name, _, words = option.partition("=")
+        if name != "crashkernel":
+            continue
+        words = words.partition("@")[0]
+        plain = _CRASH_SIZE.fullmatch(words)
+        if plain is not None:
+            sizes[plain[3] or "plain"] = _option_kib(plain[1], plain[2])
+        else:
+            ranged_kib = _of_range(words, ram_kib)
+            sizes |= {} if ranged_kib is None else {"plain": ranged_kib}
+    if "high" in sizes:
+        sizes.pop("plain", None)
+        return sum(sizes.values())
+    return sizes.get("plain")
+
+
+def _of_range(words: str, ram_kib: int) -> int | None:
+    """The size of the range that this much RAM falls into; 0 where it falls into none."""
+    entries = [_CRASH_RANGE.fullmatch(entry) for entry in words.split(",")]
+    if not all(entries):
+        return None
+    for entry in filter(None, entries):
+        start_kib = _option_kib(entry[1], entry[2])
+        end_kib = _option_kib(entry[3], entry[4]) if entry[3] else None
+        if start_kib <= ram_kib and (end_kib is None or ram_kib < end_kib):
+            return _option_kib(entry[5], entry[6])
+    return 0
+
+
+def _option_kib(digits: str, suffix: str) -> int:
+    return int(digits) << _SHIFTS[suffix.upper()] >> 10

@@ -221,4 +221,6 @@ class Snapshot(NamedTuple):
     boot_log: BootLog | None = None
     boot_record: BootRecord | None = None
     kernel_options: tuple[str, ...] = ()
+    crash_kernel_kib: int | None = None
+    zram_free_kib: int = 0  # of the swap that is free, what lies in memory after all
     uptime_s: float | None = None

@@ -56,14 +56,14 @@ def test_memory_that_is_hot_added_costs_nothing_of_what_the_boot_reserved() -> N
     assert parts(a_pv_guest(firmware_map=added)) == parts(a_pv_guest())
 
 
-def test_a_crash_kernel_is_named_where_the_command_line_names_its_size() -> None:
-    guest = a_pv_guest(kernel_options=("quiet", "crashkernel=32M@16M", "crashkernel=odd"))
+def test_what_is_set_aside_for_a_crash_kernel_is_named() -> None:
+    guest = a_pvh_guest(crash_kernel_kib=32 * 1024)
     assert parts(guest)["crashkernel"] == 32 * 1024
-    assert parts(guest)["kernel"] == parts(a_pv_guest())["kernel"] - 32 * 1024
+    assert parts(guest)["kernel"] == parts(a_pvh_guest())["kernel"] - 32 * 1024
 
 
 def test_a_part_that_is_larger_than_what_is_left_is_not_made_up() -> None:
-    found = parts(a_pv_guest(kernel_options=("crashkernel=8G",)))
+    found = parts(a_pvh_guest(crash_kernel_kib=8 << 20))
     assert "crashkernel" not in found
 
 
