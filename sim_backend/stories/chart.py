@@ -18,7 +18,7 @@ TOP_PANEL: Final = (96, 260)  # y of its top, height
 LOW_PANEL: Final = (412, 90)
 MARKS_TOP: Final = LOW_PANEL[0] + LOW_PANEL[1] + 44
 MARK_LINE: Final = 16
-MOST_MARKS: Final = 14
+MOST_MARKS: Final = 24
 LEGEND_STEP: Final = 150
 ROOM: Final = 1.18  # for the numbers of events
 FONT: Final = "font-family='sans-serif' font-size='12' fill='#333'"
@@ -66,7 +66,7 @@ class Chart(NamedTuple):
     @property
     def height(self) -> int:
         """In the units of WIDTH."""
-        return MARKS_TOP + MARK_LINE * len(self.marks[:MOST_MARKS]) + 16
+        return MARKS_TOP + MARK_LINE * min(len(self.marks), MOST_MARKS + 1) + 16
 
 
 def svg(charts: Sequence[Chart], name: str) -> str:
@@ -167,6 +167,11 @@ def _marks(chart: Chart) -> Iterator[str]:
         yield f"<text {where} font-family='sans-serif' font-size='10' fill='#777'>{number}</text>"
         y = MARKS_TOP + MARK_LINE * (number - 1)
         text = f"{number}.  {mark.when_s:.1f} s  {escape(mark.text)}"
+        yield f"<text x='{LEFT}' y='{y}' {FONT}>{text}</text>"
+    left_out = len(chart.marks) - MOST_MARKS
+    if left_out > 0:
+        y = MARKS_TOP + MARK_LINE * MOST_MARKS
+        text = f"{left_out} more until {chart.marks[-1].when_s:.1f} s are not listed"
         yield f"<text x='{LEFT}' y='{y}' {FONT}>{text}</text>"
 
 

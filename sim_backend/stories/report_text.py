@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from agent.core.facts.units import MIB_KIB, format_kib
+from sim_backend.guest.machine import Happening
 from sim_backend.stories.agents import NOBODY
 from sim_backend.stories.policy_agent import Decided
 from sim_backend.stories.scenario import Report, Sample, Scenario
+from sim_backend.stories.turning import turning_points
 
 ROWS: Final = 16
+EVENTS: Final = 24
 _NARROW: Final = 74
 _WIDE_HEADER: Final = (
     f"{'time':>9}  {'host target':>11}  {'target':>11}  {'current':>11}  {'available':>11}  stalled"
@@ -52,19 +55,33 @@ def report_rows(scenario: Scenario, report: Report, width: int) -> Iterator[Row]
     if narrow:
         yield Row("", "Sizes in MiB; lost: time lost to stalls.", "dim")
     yield Row("", _NARROW_HEADER if narrow else _WIDE_HEADER, "heading")
-    for sample in _telling(report.samples):
+    turns = turning_points(report.samples, ROWS)
+    for number, sample in enumerate(turns.samples):
+        if number == turns.gap_after:
+            yield Row("  ...     ", f"{turns.left_out} turns more; --plot draws them", "dim")
         yield Row("", _narrow_row(sample) if narrow else _wide_row(sample))
+    if turns.left_out and turns.gap_after is None:
+        yield Row("", f"{turns.left_out} smaller turns are left out; --plot draws them.", "dim")
     yield Row("", "")
-    yield Row("", "What happened", "heading")
-    if not report.events:
-        yield Row("  ", "nothing")
-    for event in report.events:
-        yield Row(f"{event.when_s:>8.1f} s  ", event.text)
+    yield from _event_rows(report.events)
     yield Row("", "")
     yield Row("", "Checks", "heading")
     for check in report.checks:
         text = f"{check.name}: {check.detail}"
         yield Row("  ok      " if check.passed else "  FAILED  ", text, _STYLES[check.passed])
+
+
+def _event_rows(events: Sequence[Happening]) -> Iterator[Row]:
+    """What happened; of very much the beginning and the end."""
+    yield Row("", "What happened", "heading")
+    if not events:
+        yield Row("  ", "nothing")
+    left_out = len(events) - EVENTS if len(events) > EVENTS + 1 else 0
+    for number, event in enumerate(events):
+        if left_out and number == EVENTS // 2:
+            yield Row("       ...  ", f"{left_out} more; --json has them all", "dim")
+        if not left_out or not 0 <= number - EVENTS // 2 < left_out:
+            yield Row(f"{event.when_s:>8.1f} s  ", event.text)
 
 
 _STYLES: Final = {True: "", False: "warning"}
@@ -108,25 +125,6 @@ def scenario_object(scenario: Scenario) -> dict[str, Any]:
         "mode": scenario.mode,
         "duration_s": scenario.duration_s,
     }
-
-
-def _telling(samples: tuple[Sample, ...]) -> list[Sample]:
-    """First, last, and those in between where something had changed most."""
-    if len(samples) <= ROWS:
-        return list(samples)
-    distances = {n: _distance(samples[n - 1], samples[n]) for n in range(1, len(samples) - 1)}
-    moving = sorted((n for n in distances if distances[n]), key=lambda n: -distances[n])
-    picked = {0, len(samples) - 1, *moving[: ROWS - 2]}
-    return [samples[number] for number in sorted(picked)]
-
-
-def _distance(before: Sample, after: Sample) -> float:
-    return (
-        abs(after.current_kib - before.current_kib)
-        + min(abs(after.target_kib - before.target_kib), 1 << 22)
-        + abs(after.available_kib - before.available_kib) / 4
-        + abs(after.pressure - before.pressure) * 1024
-    )
 
 
 def _wide_row(sample: Sample) -> str:
