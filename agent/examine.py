@@ -12,6 +12,7 @@ from agent.sources.daemon_status import read_published_domid
 from agent.sources.guest_keys import read_control_writable, read_guest_keys
 from agent.sources.kernel_complaints import read_kernel_complaints
 from agent.sources.kernel_config import read_kernel_config
+from agent.sources.os_release import read_os_release
 from agent.sources.outcome import ABSENT, OK, Statuses
 from agent.sources.processes import read_processes
 from agent.sources.system_root import SystemRoot
@@ -47,6 +48,7 @@ def examine(
         keys=keys,
         published_domid=published_domid,
         watch=watch,
+        distribution=took.take("os-release", read_os_release(root)),
     )
 
 

@@ -6,14 +6,13 @@ from __future__ import annotations
 import click
 
 from agent.cli.which_domain import WhichDomain
-from agent.core.findings.assessment import assess
 from agent.report.check_line import EXIT_STATUS, Threshold, Thresholds, check, parse_threshold
 
 
-def _threshold(_ctx: click.Context, _param: click.Parameter, text: str) -> Threshold:
+def _threshold(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Threshold | None:
     """As `parse_threshold`, with its complaint as click's."""
     try:
-        return parse_threshold(text)
+        return None if text is None else parse_threshold(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -27,32 +26,31 @@ Examples:
   balloon-agent check -w 256M -c 128M -D 64M
 
 \b
-Thresholds:
-  available memory  WARNING, CRITICAL when less than -w, -c of MemTotal is there
-  balloon           OK settled or moving; WARNING, CRITICAL when it is stuck
-                    (retrying, cancelled, unreachable) at least -d, -D of the
-                    target away from it; WARNING without a driver
+It judges what status and doctor find, and names it. Thresholds add to that:
+  -w, -c  WARNING, CRITICAL when less than so much of MemTotal is available
+  -d, -D  WARNING, CRITICAL when the balloon is stuck (retrying, cancelled,
+          unreachable) at least so far from its target
 
 \b
 Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for wrong usage).
 """,
 )
-@click.option("-w", "--warning", metavar="SIZE|PERCENT", callback=_threshold, default="10%",
-              show_default=True, help="Available memory below this is a warning.")  # fmt: skip
-@click.option("-c", "--critical", metavar="SIZE|PERCENT", callback=_threshold, default="5%",
-              show_default=True, help="Available memory below this is critical.")  # fmt: skip
+@click.option("-w", "--warning", metavar="SIZE|PERCENT", callback=_threshold, default=None,
+              help="Available memory below this is a warning.")  # fmt: skip
+@click.option("-c", "--critical", metavar="SIZE|PERCENT", callback=_threshold, default=None,
+              help="Available memory below this is critical.")  # fmt: skip
 @click.option("-d", "--distance-warning", metavar="SIZE|PERCENT", callback=_threshold,
-              default="0%", show_default=True, help="Stuck so far from the target.")  # fmt: skip
+              default=None, help="Stuck so far from the target.")  # fmt: skip
 @click.option("-D", "--distance-critical", metavar="SIZE|PERCENT", callback=_threshold,
-              default="25%", show_default=True, help="Stuck so far from the target.")  # fmt: skip
+              default=None, help="Stuck so far from the target.")  # fmt: skip
 @click.pass_obj
 def check_command(
     which: WhichDomain,
     *,
-    warning: Threshold,
-    critical: Threshold,
-    distance_warning: Threshold,
-    distance_critical: Threshold,
+    warning: Threshold | None,
+    critical: Threshold | None,
+    distance_warning: Threshold | None,
+    distance_critical: Threshold | None,
 ) -> int:
     """Print one line for Nagios or Icinga, with performance data.
 
@@ -63,13 +61,15 @@ def check_command(
     if _is_less(distance_critical, distance_warning):
         raise click.UsageError("-D is below -d: it would never warn.")
     thresholds = Thresholds(warning, critical, distance_warning, distance_critical)
-    result = check(assess(which.snapshot()), thresholds)
+    result = check(which.assessment(), thresholds)
     click.echo(result.line)
     return EXIT_STATUS[result.level]
 
 
-def _is_less(threshold: Threshold, other: Threshold) -> bool:
+def _is_less(threshold: Threshold | None, other: Threshold | None) -> bool:
     """Whether it is, where that does not depend on how large the guest is."""
+    if threshold is None or other is None:
+        return False
     if threshold.percent is not None and other.percent is not None:
         return threshold.percent < other.percent
     return threshold.percent is None and other.percent is None and threshold.kib < other.kib

@@ -27,7 +27,7 @@ Examples:
   balloon-agent --root CAPTURE doctor     somebody else's guest
 
 \b
-Exit status: 0 nothing to mend, 1 warnings, 2 critical.
+Exit status: 0 nothing to mend, 1 warnings, 2 critical, 4 cannot be judged.
 """
 )
 @click.option(
@@ -68,7 +68,7 @@ def doctor_object(diagnosis: Diagnosis) -> dict[str, Any]:
         "sources": dict(examination.sources),
         "verdict": diagnosis.verdict,
         "watched_s": watch.lasted_s if watch else 0,
-        "findings": [finding._asdict() for finding in diagnosis.findings],
+        "findings": [finding.as_object() for finding in diagnosis.findings],
         "clear": list(diagnosis.clear),
         "not_made": [lacking._asdict() for lacking in diagnosis.not_made],
     }

@@ -12,7 +12,6 @@ import click
 from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
-from agent.core.findings.assessment import assess
 
 _MISSING = (
     "metrics needs the Python package prometheus_client: "
@@ -66,7 +65,7 @@ def _text(which: WhichDomain) -> str:
         if (error.name or "").partition(".")[0] != "prometheus_client":
             raise
         raise CommandError(_MISSING + ".", exit_codes.MISSING_PART) from None
-    return metrics_text(assess(which.snapshot()))
+    return metrics_text(which.assessment())
 
 
 def _serve(which: WhichDomain) -> int:

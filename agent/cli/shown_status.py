@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 from agent import exit_codes
 from agent.cli.which_domain import WhichDomain
-from agent.core.findings.assessment import assess
 
 
 def show_status(which: WhichDomain, *, short: bool = False, ascii_only: bool | None = None) -> int:
@@ -20,7 +20,7 @@ def show_status(which: WhichDomain, *, short: bool = False, ascii_only: bool | N
     from agent.report.terminal import Terminal  # noqa: PLC0415
 
     terminal = Terminal(ascii_only=ascii_only)
-    assessment = assess(which.snapshot())
+    assessment = which.assessment()
     draw = status_text.short_status_lines if short else status_text.status_lines
     lines = draw(assessment, terminal.width)
     if terminal.rows is not None and len(lines) >= terminal.rows and not short:
@@ -35,16 +35,19 @@ def print_status_json(which: WhichDomain, interval_s: float | None = None) -> in
 
     if interval_s is not None:
         which.play()
-    assessment = assess(which.snapshot())
+    assessment = which.assessment()
     try:
         while True:
+            found = status_object(assessment)
+            if interval_s is not None:
+                found = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **found}
             indent = 2 if interval_s is None else None
-            sys.stdout.write(json.dumps(status_object(assessment), indent=indent) + "\n")
+            sys.stdout.write(json.dumps(found, indent=indent) + "\n")
             sys.stdout.flush()
             if interval_s is None:
                 break
             which.wait(interval_s)
-            assessment = assess(which.snapshot())
+            assessment = which.assessment()
     except KeyboardInterrupt:
         pass
     return exit_codes.OF_VERDICT[assessment.verdict]

@@ -13,7 +13,6 @@ from agent.cli.options import Output, with_output
 from agent.cli.seconds import Seconds
 from agent.cli.shown_status import print_status_json, show_status
 from agent.cli.which_domain import WhichDomain
-from agent.core.findings.assessment import assess
 
 if TYPE_CHECKING:
     from agent.report.terminal import Terminal
@@ -80,7 +79,7 @@ def _watch(which: WhichDomain, terminal: Terminal, interval_s: float) -> int:
     from agent.report.styled import heading  # noqa: PLC0415
 
     which.play()
-    assessment = assess(which.snapshot())
+    assessment = which.assessment()
     began_s = drawn_s = time.monotonic()
     samples = [sample_of(assessment, began_s)]
     first = [*status_lines(assessment, terminal.width), ()]
@@ -89,7 +88,7 @@ def _watch(which: WhichDomain, terminal: Terminal, interval_s: float) -> int:
         while True:
             which.wait(min(interval_s, LOOK_EVERY_S))
             now_s, before = time.monotonic(), samples[-1]
-            assessment = assess(which.snapshot())
+            assessment = which.assessment()
             samples = recent([*samples, sample_of(assessment, now_s)])
             if now_s - drawn_s < interval_s and not has_moved(before, samples[-1]):
                 continue

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.core.facts.snapshot import Origin, Snapshot
+from agent.core.findings.assessment import Assessment
+from agent.core.findings.diagnosis import diagnose
+from agent.examine import examine
 from agent.gather import NotXenError, gather
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.errors import XenstoreError
@@ -54,6 +57,16 @@ class WhichDomain:
             )
         except NotXenError:
             _fail_not_xen(root)
+
+    def assessment(self) -> Assessment:
+        """One look at that domain, and every check that one look allows.
+
+        Raises:
+            CommandError: there is no Xen domain there.
+        """
+        store = self.keys()
+        snapshot = self.snapshot(store)
+        return diagnose(examine(snapshot, self.system_root(), store, None)).assessment
 
     def play(self) -> None:
         """Let a simulated domain live in step with real time; others do anyway."""

@@ -12,12 +12,19 @@ from typing import Final, Literal, NamedTuple
 
 from agent.core.account.situation import Situation
 from agent.core.facts.units import KIB, format_kib, parse_size_kib
-from agent.core.findings.assessment import Assessment
+from agent.core.findings.assessment import Assessment, Verdict
+from agent.report.top import gravest_codes
 
 Level = Literal["OK", "WARNING", "CRITICAL", "UNKNOWN"]
 # As Nagios numbers them; also the order of gravity but for UNKNOWN.
 EXIT_STATUS: Final[Mapping[Level, int]] = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
 
+_LEVELS: Final[Mapping[Verdict, Level]] = {
+    "ok": "OK",
+    "warning": "WARNING",
+    "critical": "CRITICAL",
+    "unknown": "UNKNOWN",
+}
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%", re.ASCII)
 _STUCK: Final = ("retrying", "cancelled", "unreachable")
 
@@ -34,12 +41,15 @@ class Threshold(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """When to warn: less available than this; further from the target than this and stuck."""
+    """When to warn beyond what the findings say; None: never.
 
-    available_warning: Threshold
-    available_critical: Threshold
-    distance_warning: Threshold
-    distance_critical: Threshold
+    Less available than this; further from the target than this and stuck.
+    """
+
+    available_warning: Threshold | None = None
+    available_critical: Threshold | None = None
+    distance_warning: Threshold | None = None
+    distance_critical: Threshold | None = None
 
 
 class CheckResult(NamedTuple):
@@ -68,14 +78,15 @@ def parse_threshold(text: str) -> Threshold:
 
 
 def check(assessment: Assessment, thresholds: Thresholds) -> CheckResult:
-    """Judge by the thresholds; the findings are for `status` and `doctor`."""
+    """Judge by the findings, as `status` and `doctor` do, and by thresholds that were given."""
     situation = assessment.situation
+    found = CheckResult(_LEVELS[assessment.verdict], gravest_codes(assessment.findings))
     available = _judge_available(situation, thresholds)
     balloon = _judge_balloon(situation, thresholds)
-    level = max(available.level, balloon.level, key=_gravity)
-    words = sorted((available, balloon), key=lambda part: -_gravity(part.level))
-    line = f"BALLOON {level} - {', '.join(part.line for part in words)}"
-    return CheckResult(level, f"{line} | {_performance(situation, thresholds)}")
+    parts = sorted((found, available, balloon), key=lambda part: -_gravity(part.level))
+    level = parts[0].level
+    words = ", ".join(part.line for part in parts if part.line)
+    return CheckResult(level, f"BALLOON {level} - {words} | {_performance(situation, thresholds)}")
 
 
 def unknown(sentence: str) -> CheckResult:
@@ -92,11 +103,10 @@ def _judge_available(situation: Situation, thresholds: Thresholds) -> CheckResul
     memory = situation.snapshot.memory
     if memory is None:
         return CheckResult("UNKNOWN", "available memory not readable")
-    level: Level = "OK"
-    if memory.available_kib < thresholds.available_critical.of(memory.total_kib):
-        level = "CRITICAL"
-    elif memory.available_kib < thresholds.available_warning.of(memory.total_kib):
-        level = "WARNING"
+    level = _level(
+        memory.available_kib < _of(thresholds.available_warning, memory.total_kib, 0),
+        memory.available_kib < _of(thresholds.available_critical, memory.total_kib, 0),
+    )
     total = format_kib(memory.total_kib)
     return CheckResult(level, f"{format_kib(memory.available_kib)} of {total} available")
 
@@ -105,22 +115,36 @@ def _judge_balloon(situation: Situation, thresholds: Thresholds) -> CheckResult:
     """By state, and when stuck by the distance that is left."""
     balloon = situation.snapshot.balloon
     if balloon is None:
-        return CheckResult("WARNING", "no balloon driver")
+        return CheckResult("OK", "")
     if balloon.current_kib is None or balloon.target_kib is None:
         return CheckResult("UNKNOWN", "the balloon's numbers not readable")
     at = format_kib(balloon.current_kib)
     if situation.state not in _STUCK:
         if situation.state == "settled":
             return CheckResult("OK", f"settled at {at}")
-        return CheckResult("OK", f"moving from {at} to {format_kib(balloon.target_kib)}")
+        word = "moving" if situation.state == "moving" else "not seen moving"
+        return CheckResult("OK", f"{word} from {at} to {format_kib(balloon.target_kib)}")
     distance_kib = abs(balloon.target_kib - balloon.current_kib)
-    level: Level = "OK"
-    if distance_kib >= thresholds.distance_critical.of(balloon.target_kib):
-        level = "CRITICAL"
-    elif distance_kib >= thresholds.distance_warning.of(balloon.target_kib):
-        level = "WARNING"
+    level = _level(
+        distance_kib >= _of(thresholds.distance_warning, balloon.target_kib, distance_kib + 1),
+        distance_kib >= _of(thresholds.distance_critical, balloon.target_kib, distance_kib + 1),
+    )
     words = f"{situation.state} at {at}, {format_kib(distance_kib)} from its target"
     return CheckResult(level, words)
+
+
+def _level(warns: bool, is_critical: bool) -> Level:
+    return "CRITICAL" if is_critical else "WARNING" if warns else "OK"
+
+
+def _of(threshold: Threshold | None, whole_kib: int, without_kib: int) -> int:
+    """The threshold in KiB, or what stands for none."""
+    return without_kib if threshold is None else threshold.of(max(0, whole_kib))
+
+
+def _limit(threshold: Threshold | None, whole_kib: int, end: str = "") -> str:
+    """The threshold as performance data have it."""
+    return "" if threshold is None else f"{threshold.of(max(0, whole_kib)) * KIB}{end}"
 
 
 def _performance(situation: Situation, thresholds: Thresholds) -> str:
@@ -129,14 +153,14 @@ def _performance(situation: Situation, thresholds: Thresholds) -> str:
     balloon, memory, host = snapshot.balloon, snapshot.memory, snapshot.host
     values: list[str] = []
     if memory is not None:
-        low = thresholds.available_warning.of(memory.total_kib) * KIB
-        least = thresholds.available_critical.of(memory.total_kib) * KIB
-        limits = f"{low}:;{least}:;0;{memory.total_kib * KIB}"
+        low = _limit(thresholds.available_warning, memory.total_kib, ":")
+        least = _limit(thresholds.available_critical, memory.total_kib, ":")
+        limits = f"{low};{least};0;{memory.total_kib * KIB}"
         values.append(f"available={memory.available_kib * KIB}B;{limits}")
     if balloon is not None and balloon.current_kib is not None and balloon.target_kib is not None:
         most = "" if host.static_max_kib is None else str(host.static_max_kib * KIB)
-        far = thresholds.distance_warning.of(balloon.target_kib) * KIB
-        furthest = thresholds.distance_critical.of(balloon.target_kib) * KIB
+        far = _limit(thresholds.distance_warning, balloon.target_kib)
+        furthest = _limit(thresholds.distance_critical, balloon.target_kib)
         distance = abs(balloon.target_kib - balloon.current_kib) * KIB
         values += [
             f"current={balloon.current_kib * KIB}B;;;0;{most}",

@@ -19,7 +19,7 @@ from agent.core.findings.assessment import headline_of
 from agent.core.findings.diagnosis import Diagnosis, NotMade
 from agent.core.findings.finding import Actor, Finding
 from agent.report.styled import Line, Span, heading, labelled, line, wrapped
-from agent.report.top import banner_lines, judged_lines
+from agent.report.top import banner_lines, fix_lines, judged_lines
 
 _ACTORS: Final[dict[Actor, str]] = {
     "guest": "for the guest to mend",
@@ -71,8 +71,11 @@ def _answer(diagnosis: Diagnosis) -> str:
     to_mend = [finding.code for finding in diagnosis.findings if finding.severity != "info"]
     if to_mend:
         return f"{', '.join(to_mend)}." + (f" And {number}." if remarks else "")
-    sentence = "Nothing is wrong with this guest's balloon"
-    return f"{sentence}; {number}." if remarks else f"{sentence}."
+    if diagnosis.verdict == "unknown":
+        return f"The balloon cannot be judged; {number}."
+    return (
+        f"Nothing to mend; {number}." if remarks else "Nothing is wrong with this guest's balloon."
+    )
 
 
 def _finding_lines(finding: Finding, width: int) -> list[Line]:
@@ -82,7 +85,7 @@ def _finding_lines(finding: Finding, width: int) -> list[Line]:
         "  ",
         Span(finding.code, "heading"),
     ]
-    who = _ACTORS[finding.actor]
+    who = f"follows from {finding.because}" if finding.because else _ACTORS[finding.actor]
     if len(finding.severity) + len(finding.code) + len(who) + 6 <= width:
         lines = [line(*title, "  ", Span(who, "dim"))]
     else:
@@ -93,8 +96,7 @@ def _finding_lines(finding: Finding, width: int) -> list[Line]:
     if finding.evidence:
         shown = ", ".join(f"{name} {value}" for name, value in finding.evidence.items())
         lines += labelled("Evidence", shown, width, indent="    ")
-    fix = line("    ", Span(f"{'Fix':<10}", "heading"), finding.fix)
-    return [*lines, fix]  # on one line however long, so that it can be pasted
+    return [*lines, *fix_lines(finding, width, "Fix", 10)]
 
 
 def _not_made_lines(not_made: tuple[NotMade, ...], width: int) -> list[Line]:

@@ -36,7 +36,8 @@ def status_object(assessment: Assessment) -> dict[str, Any]:
         "pressure": snapshot.pressure._asdict() if snapshot.pressure else None,
         "hotplug": _hotplug(situation),
         "headroom": situation.headroom._asdict(),
-        "findings": [finding._asdict() for finding in assessment.findings],
+        "not_made": list(assessment.not_made),
+        "findings": [finding.as_object() for finding in assessment.findings],
     }
 
 
@@ -111,7 +112,7 @@ def _balloon(situation: Situation) -> dict[str, Any]:
         "max_retry_count",
     )
     values = {name: getattr(balloon, name) if balloon else None for name in fields}
-    return {"state": situation.state, **values}
+    return {"state": situation.state, "refused_by": situation.refused_by, **values}
 
 
 def _host(situation: Situation) -> dict[str, Any]:
@@ -120,6 +121,7 @@ def _host(situation: Situation) -> dict[str, Any]:
     return {
         "target_kib": host.target_kib,
         "static_max_kib": host.static_max_kib,
+        "hotplug_max_kib": host.hotplug_max_kib,
         "videoram_kib": host.videoram_kib,
         "dynamic_min_kib": host.dynamic_min_kib,
         "dynamic_max_kib": host.dynamic_max_kib,

@@ -17,7 +17,7 @@ from agent.core.facts.units import format_kib, kib_to_pages, pages_to_kib
 from agent.core.findings.assessment import Assessment
 from agent.report.picture import addresses_picture, amounts_picture
 from agent.report.styled import Line, Span, heading, labelled, line, without_end, wrapped
-from agent.report.top import banner_lines, gravest_codes, judged_lines, titled
+from agent.report.top import banner_lines, fix_lines, gravest_codes, judged_lines, titled
 from agent.report.waterfall_text import waterfall_lines
 
 _KINDS: Final = {
@@ -40,6 +40,7 @@ def status_lines(assessment: Assessment, width: int, trends: Sequence[Line] = ()
         *waterfall_lines(waterfall(situation), width),
         *_addresses(situation, width),
         *_reconciliation(situation, width),
+        *_not_made(assessment, width),
         *_privileges(situation, width),
     ]
     return without_end(lines)
@@ -255,8 +256,10 @@ def _memory_words(situation: Situation) -> str:
 def _room_words(situation: Situation) -> str:
     room = situation.headroom
     words = []
-    if room.up_kib is not None:
-        words.append(f"may grow by {format_kib(room.up_kib)}")
+    if situation.in_crash_kernel:
+        return ""
+    if room.reach_kib is not None:
+        words.append(f"may grow by {format_kib(room.reach_kib)}")
     if room.down_kib is not None and room.floor_kib is not None:
         least = f"(floor {format_kib(room.floor_kib)})"
         words.append(
@@ -279,9 +282,21 @@ def _findings(assessment: Assessment, width: int) -> list[Line]:
             )
         )
         lines += wrapped(finding.summary, width, indent="    ")
-        # On one line however long, so that it can be pasted.
-        lines.append(line("    ", Span("Fix:", "heading"), f" {finding.fix}"))
+        lines += fix_lines(finding, width, "Fix:", 5)
     return [*lines, ()]
+
+
+def _not_made(assessment: Assessment, width: int) -> list[Line]:
+    """What one look cannot tell, so that silence is not taken for health."""
+    if not assessment.not_made:
+        return []
+    count = len(assessment.not_made)
+    checks = "1 check" if count == 1 else f"{count} checks"
+    return wrapped(
+        f"{checks} could not be made by one look; balloon-agent doctor says which, and why.",
+        width,
+        style="dim",
+    )
 
 
 def _privileges(situation: Situation, width: int) -> list[Line]:

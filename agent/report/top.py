@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.core.account.situation import Situation
 from agent.core.findings.finding import RANK, Finding
-from agent.report.styled import Line, Span, heading, line, wrapped
+from agent.report.styled import Line, Span, heading, labelled, line, wrapped
 
 _MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"}
 
@@ -38,6 +38,19 @@ def gravest_codes(findings: Sequence[Finding]) -> str:
     if not findings or not RANK[findings[0].severity]:
         return ""
     return ", ".join(f.code for f in findings if f.severity == findings[0].severity)
+
+
+def fix_lines(finding: Finding, width: int, label: str, columns: int) -> list[Line]:
+    """What to do, for each actor; a command on one line however long, so that it can be pasted."""
+    lines: list[Line] = []
+    for fix in finding.fixes:
+        if fix.commands:
+            lines.append(line("    ", Span(f"{label:<{columns}}", "heading"), fix.text))
+        else:
+            lines += labelled(label, fix.text, width, indent="    ", columns=columns)
+    if not lines:
+        lines = labelled(label, finding.fix, width, indent="    ", columns=columns)
+    return lines
 
 
 def banner_lines(situation: Situation, width: int) -> list[Line]:

@@ -26,6 +26,7 @@ AGENTS: Final = frozenset(
     {"xe-daemon", "xen-guest-agent", "meminfo-writer", "xenballoond", OURSELVES}
 )
 BALLOON_THREAD: Final = "xen-balloon"
+_INIT: Final = "1"
 _TICKS_PER_S: Final = 100  # USER_HZ, what the kernel shows to user space on every architecture used
 
 _STAT = re.compile(
@@ -59,11 +60,13 @@ def read_processes(root: SystemRoot) -> Outcome[Processes]:
     seen = False
     agents: dict[int, Stat] = {}
     thread_s: float | None = None
+    systemd = False
     for number in [name for name in names.value if is_number(name)][:MOST_PROCESSES]:
         found = parse_stat(root.read(f"{DIRECTORY}/{number}/stat").value or "")
         if found is None:
             continue  # it ended meanwhile
         seen = True
+        systemd = systemd or (number == _INIT and found.name == "systemd")
         if found.name == BALLOON_THREAD:
             thread_s = found.cpu_s
         elif found.name in AGENTS and _stays(root, number, found):
@@ -76,7 +79,7 @@ def read_processes(root: SystemRoot) -> Outcome[Processes]:
         for stat in agents.values()
         if stat.parent not in agents or agents[stat.parent].name != stat.name
     ]
-    return Outcome(Processes(tuple(sorted(own)), thread_s), OK)
+    return Outcome(Processes(tuple(sorted(own)), thread_s, systemd), OK)
 
 
 def _stays(root: SystemRoot, number: str, stat: Stat) -> bool:
@@ -90,6 +93,6 @@ def _stays(root: SystemRoot, number: str, stat: Stat) -> bool:
 def process_files(root: SystemRoot) -> list[str]:
     """The stat files of the known agents and of the balloon's thread, for a capture."""
     paths = [f"{DIRECTORY}/{n}/stat" for n in root.names(DIRECTORY).value or () if is_number(n)]
-    wanted = AGENTS | {BALLOON_THREAD}
+    wanted = AGENTS | {BALLOON_THREAD, "systemd"}
     found = [(path, parse_stat(root.read(path).value or "")) for path in paths[:MOST_PROCESSES]]
     return [path for path, stat in found if stat is not None and stat.name in wanted]

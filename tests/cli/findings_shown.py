@@ -167,6 +167,15 @@ def _enrolled(*, stuck: bool) -> Callable[[Stage], None]:
     return story
 
 
+def _allowed_more(stage: Stage) -> None:
+    stage.toolstack.mem_max(stage.domain, 1536 * MIB)
+    stage.domain.settle()
+
+
+def _needs_too_much(stage: Stage) -> None:
+    stage.workload(1.0, anon_kib=415 * MIB)
+
+
 def _feature(stage: Stage) -> None:
     _range(256, 1024)(stage)
     stage.domain.store.write("control/feature-balloon", "1")
@@ -221,12 +230,22 @@ CONFIG_6_12: Final = (
 )
 BUILT: Final = "CONFIG_64BIT=y\nCONFIG_XEN_BALLOON=y\nCONFIG_XEN_BALLOON_MEMORY_HOTPLUG={}\n"
 NO_DRIVER: Final = DEBIAN_12._replace(balloon=False)
+FULL_512: Final = GuestConfig("pv", 512 * MIB, 512 * MIB)
 FULL: Final = GuestConfig(memory_kib=1024 * MIB, maxmem_kib=1024 * MIB)
 
 
 def full_with(release: str) -> GuestConfig:
     """A PV guest with all of its memory and that kernel."""
     return GuestConfig("pv", 1024 * MIB, 1024 * MIB, image=image_of(release))
+
+
+FULL_HVM: Final = "hvm-512-1024/memset-1024"
+OF_4_4: Final = {"proc/sys/kernel/osrelease": "4.4.0-210-generic\n"}
+
+
+def full_hvm_with(release: str, mib: int = 1024) -> GuestConfig:
+    """An HVM guest with all of its memory and that kernel."""
+    return GuestConfig("hvm", mib * MIB, mib * MIB, image=image_of(release))
 
 
 def past_4_gib_with(release: str) -> GuestConfig:
@@ -236,6 +255,22 @@ def past_4_gib_with(release: str) -> GuestConfig:
 
 
 CASES: Final[Mapping[str, tuple[Guest, Guest]]] = {
+    "not-seen-moving": (
+        altered(PV, {f"{DRIVER}/target_kb": "786432\n", "xenstore/memory/target": "786432"}),
+        captured("hvm-512-1024/memset-384-still-moving"),
+    ),
+    "hvm-aims-beyond": (
+        altered(FULL_HVM, OF_4_4 | {f"{DRIVER}/target_kb": "1048576\n"}),
+        altered(FULL_HVM, OF_4_4),
+    ),
+    "hole-given-away": (
+        simulated("HVM of 5 GiB, Linux 3.2", full_hvm_with("3.2.0", 5120)),
+        simulated("HVM of 5 GiB, Linux 3.13", full_hvm_with("3.13.0", 5120)),
+    ),
+    "memory-short": (
+        simulated("all its memory and not enough", FULL_512, _needs_too_much),
+        simulated("all its memory and enough", FULL_512),
+    ),
     "no-driver": (simulated("no driver", GuestConfig(image=NO_DRIVER)), PLAIN),
     "target-cancelled": (scenario("cancelled-driver"), PLAIN),
     "target-retrying": (scenario("down-below-working-set"), scenario("balloon-down")),
@@ -262,8 +297,8 @@ CASES: Final[Mapping[str, tuple[Guest, Guest]]] = {
         simulated("XAPI, settled", toolstack=Xapi),
     ),
     "static-max-moved": (
+        simulated("PVH, xl mem-max", GuestConfig("pvh"), _allowed_more),
         scenario("qubes-static-max-moves"),
-        simulated("Qubes, settled", toolstack=Qubes),
     ),
     "videoram-minus-one": (
         captured(PV, xenstore__memory__videoram="-1"),

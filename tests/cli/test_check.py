@@ -36,14 +36,21 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def stuck(target_kib: int) -> Snapshot:
-    return a_pv_guest(balloon={"target_kib": target_kib, "motion": "still"})
+    host = {"target_kib": target_kib}
+    return a_pv_guest(balloon={"target_kib": target_kib, "motion": "still"}, host=host)
+
+
+def on_its_way() -> Snapshot:
+    return a_pv_guest(
+        balloon={"target_kib": 786432, "motion": "moved"}, host={"target_kib": 786432}
+    )
 
 
 @pytest.mark.parametrize(
     ("snapshot", "level"),
     [
         (a_pv_guest(), "OK"),
-        (a_pv_guest(balloon={"target_kib": 786432, "motion": "moved"}), "OK"),
+        (on_its_way(), "OK"),
         (a_pv_guest(memory={"available_kib": 40000}), "WARNING"),
         (a_pv_guest(memory={"available_kib": 20000}), "CRITICAL"),
         (stuck(600000), "WARNING"),
@@ -64,7 +71,15 @@ def test_the_gravest_of_available_memory_and_balloon_decides(
 
 def test_the_gravest_is_said_first() -> None:
     line = check(assess(stuck(786432)), USUAL).line
-    assert "CRITICAL - cancelled at 512 MiB, 256 MiB from its target, 371 MiB" in line
+    words = "cancelled at 512 MiB, 256 MiB from its target, target-cancelled, 371 MiB"
+    assert f"CRITICAL - {words}" in line
+
+
+def test_without_thresholds_it_judges_what_status_finds_and_names_it() -> None:
+    result = check(assess(stuck(786432)), Thresholds())
+    assert result.level == "WARNING"
+    assert "WARNING - target-cancelled, 371 MiB" in result.line
+    assert check(assess(a_pv_guest(memory={"available_kib": 40000})), Thresholds()).level == "OK"
 
 
 def test_performance_data_keeps_to_the_guidelines_and_counts_bytes() -> None:
@@ -122,7 +137,7 @@ def test_no_xen_domain_is_unknown(run: Run, tmp_path: Path) -> None:
 
 
 def test_an_internal_error_is_unknown_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.cli.check.assess", lambda _: 1 / 0)
+    monkeypatch.setattr("agent.cli.check.check", lambda *_: 1 / 0)
     status, out, _ = run("--sim", "balloon-up", "check")
     assert (status, out) == (3, "BALLOON UNKNOWN - ZeroDivisionError: division by zero\n")
 

@@ -88,10 +88,17 @@ def test_a_guest_that_is_starved_is_critical(run: Commands, guest: Path) -> None
     assert run("--root", guest, "status").status == 2
 
 
-def test_a_guest_of_which_too_little_can_be_read_is_unknown(run: Commands, guest: Path) -> None:
+def test_a_guest_whose_balloon_cannot_be_judged_is_unknown(run: Commands, guest: Path) -> None:
+    (guest / "sys/devices/system/xen_memory/xen_memory0/target_kb").unlink()
+    for command in ("status", "doctor"):
+        assert run("--root", guest, command).status == 4
+    assert run("--root", guest, "check").status == 3
+
+
+def test_without_a_map_the_balloon_is_judged_and_the_map_is_not(run: Commands, guest: Path) -> None:
     shutil.rmtree(guest / "sys/firmware")
     (guest / "proc/iomem").unlink()
-    assert run("--root", guest, "status").status == 4
+    assert run("--root", guest, "status").status == 0
     shown = run("--root", guest, "memmap")
     assert shown.status == 4
     assert "/sys/firmware/memmap is absent" in shown.out
@@ -150,7 +157,7 @@ def test_an_internal_error_is_one_sentence_that_says_how_to_report_it(
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("agent.cli.shown_status.assess", fail)
+    monkeypatch.setattr("agent.cli.which_domain.diagnose", fail)
     ended = run("--root", guest, "status")
     assert ended.status == 70
     assert ended.err.count("\n") == 1

@@ -31,6 +31,9 @@ RAM: Final = "System RAM"
 BLOCK: Final = 128 << 20
 
 LINUX_2_6_32: Final = KernelRelease(2, 6, 32)
+LINUX_3_2: Final = KernelRelease(3, 2, 65)
+LINUX_3_13: Final = KernelRelease(3, 13)
+LINUX_4_4: Final = KernelRelease(4, 4)
 LINUX_5_10: Final = KernelRelease(5, 10, 223)
 LINUX_6_1: Final = KernelRelease(6, 1, 192)
 LINUX_6_12: Final = KernelRelease(6, 12, 107)

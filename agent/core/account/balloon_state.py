@@ -2,13 +2,16 @@
 """What the balloon is doing, from the driver's numbers.
 
 settled      current_kb is target_kb; or dom0 misses only what its backends have borrowed.
-moving       on its way.
+moving       on its way: it was seen to move, or its last attempt succeeded and nothing can refuse
+             the next one.
 retrying     the last attempt failed; the driver tries again after schedule_delay.
-cancelled    the driver has given up (since 5.15, after max_retry_count attempts) and sleeps for an
-             hour or until the target changes: retry_count and schedule_delay read 1, nothing moves.
+cancelled    the driver has given up (after max_retry_count attempts; an hour's sleep since 5.15)
+             and sleeps until the target changes: retry_count and schedule_delay read 1, nothing
+             moves.
 unreachable  no retry can help: the target is above static-max, or needs memory that is hot-added
-             but offline, or that the kernel cannot add.
-absent       no driver.
+             but offline, or is beyond the map by what the host counts and the kernel does not.
+unclear      off its target, and one look cannot tell whether it moves.
+absent       no driver, or its numbers could not be read.
 
 Relies on docs/design.md A13 and A26.
 """
@@ -17,11 +20,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agent.core.account.target_offset import TargetOffset
+from agent.core.account.driver import Driver, driver_of
+from agent.core.account.shortage import least_available_kib
+from agent.core.account.target_offset import TargetOffset, counted_beyond_kib
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.snapshot import BalloonReading, Snapshot
 
-State = Literal["settled", "moving", "retrying", "cancelled", "unreachable", "absent"]
+State = Literal["settled", "moving", "retrying", "cancelled", "unreachable", "unclear", "absent"]
+Refusal = Literal["hypervisor", "guest-memory", "hot-add", "empty-balloon"]
 
 
 def balloon_state(snapshot: Snapshot, offset: TargetOffset | None) -> State:
@@ -31,24 +37,77 @@ def balloon_state(snapshot: Snapshot, offset: TargetOffset | None) -> State:
         return "absent"
     if balloon.current_kib == balloon.target_kib:
         return "settled"
-    return _state_off_target(snapshot, balloon, offset)
+    driver = driver_of(balloon)
+    return "unclear" if driver is None else _off_target(snapshot, balloon, driver, offset)
 
 
-def _state_off_target(
-    snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | None
+def refused_by(snapshot: Snapshot, state: State) -> Refusal | None:
+    """Who stands in the way of a target that is not reached, as far as the numbers tell.
+
+    The hypervisor is asked only for pages that the balloon holds.  With an empty balloon the kernel
+    would have to hot-add memory; where it was not built for that, nobody was ever asked.
+    """
+    driver = driver_of(snapshot.balloon)
+    if driver is None or state in ("settled", "moving", "absent"):
+        return None
+    if not driver.grows:
+        return "guest-memory"
+    if driver.ballooned_kib:
+        return "hypervisor"
+    return "empty-balloon" if snapshot.hotplug_unpopulated is None else "hot-add"
+
+
+def _off_target(
+    snapshot: Snapshot, balloon: BalloonReading, driver: Driver, offset: TargetOffset | None
 ) -> State:
+    if _was_caught(balloon):
+        return "moving"
+    if _out_of_reach(snapshot, driver, offset):
+        return "unreachable"
+    if _failed_last(balloon):
+        return "retrying"
     if seen_moving(snapshot):
         return "moving"
-    if _out_of_reach(snapshot, balloon, offset):
-        return "unreachable"
-    if (balloon.retry_count or 1) > 1 or (balloon.schedule_delay_s or 1) > 1:
-        return "retrying"
-    if lacks_with_empty_balloon(balloon):
-        # A guest's driver pauses about 1.5 s around adding a section.
-        return "settled" if snapshot.domain.is_dom0 else "moving"
-    if not _gives_up(snapshot, balloon):
-        return "moving"
-    return "cancelled"
+    return _without_a_failure(snapshot, balloon, driver)
+
+
+def _was_caught(balloon: BalloonReading) -> bool:
+    return balloon.motion == "moved" or balloon.read_while_moving
+
+
+def _failed_last(balloon: BalloonReading) -> bool:
+    """Whether the driver rests between two attempts."""
+    return (balloon.retry_count or 1) > 1 or (balloon.schedule_delay_s or 1) > 1
+
+
+def _without_a_failure(snapshot: Snapshot, balloon: BalloonReading, driver: Driver) -> State:
+    """Off its target, and the numbers show neither motion nor a failed attempt."""
+    if driver.lacks_with_empty_balloon:
+        return _with_empty_balloon(snapshot)
+    if balloon.motion == "still":
+        return "cancelled" if gives_up(snapshot) else "unclear"
+    return "moving" if _cannot_be_refused(snapshot, balloon, driver) else "unclear"
+
+
+def _with_empty_balloon(snapshot: Snapshot) -> State:
+    """Below its target with nothing in the balloon, and no attempt has failed."""
+    if snapshot.domain.is_dom0:
+        return "settled"
+    # A driver that can hot-add pauses about 1.5 s around adding a section.
+    return "unclear" if counted_beyond_kib(snapshot) is None else "unreachable"
+
+
+def _cannot_be_refused(snapshot: Snapshot, balloon: BalloonReading, driver: Driver) -> bool:
+    """Whether a driver that has not been refused cannot have given up either.
+
+    It gives up only after refusals; where it never does, a refusal would show as a retry.
+    """
+    if driver.grows:
+        return balloon.retry_count is not None and not gives_up(snapshot)
+    memory = snapshot.memory
+    if memory is None:
+        return False
+    return memory.available_kib + driver.way_kib > least_available_kib(memory)
 
 
 def seen_moving(snapshot: Snapshot) -> bool:
@@ -58,54 +117,40 @@ def seen_moving(snapshot: Snapshot) -> bool:
     current_kb - MemTotal is a constant of the boot, which the log of an HVM or PVH guest tells.
     """
     balloon, memory, zones = snapshot.balloon, snapshot.memory, snapshot.zones
-    if balloon is None or balloon.motion == "still":
+    if balloon is None or _was_caught(balloon):
+        return balloon is not None
+    if balloon.motion == "still" or _failed_last(balloon):
         return False
-    if balloon.motion == "moved" or balloon.read_while_moving:
-        return True
     if memory is None or zones is None or balloon.current_kib is None:
         return False
     if memory.total_kib != zones.managed_pages * snapshot.domain.page_kib:
         return True
     log, domain_type = snapshot.boot_log, snapshot.domain.domain_type
-    if log is None or domain_type not in ("pvh", "hvm"):
+    if log is None or not log.whole or domain_type not in ("pvh", "hvm"):
         return False
     return balloon.current_kib - memory.total_kib != log.physical_kib - log.mem_total_kib
 
 
 def is_lent(snapshot: Snapshot, state: State) -> bool:
     """Whether a domain in that state is below its target because of its backends: normal there."""
-    balloon = snapshot.balloon
-    return state == "settled" and balloon is not None and lacks_with_empty_balloon(balloon)
+    driver = driver_of(snapshot.balloon)
+    return state == "settled" and driver is not None and driver.lacks_with_empty_balloon
 
 
-def lacks_with_empty_balloon(balloon: BalloonReading) -> bool:
-    """Whether the guest is below its target and the balloon holds nothing that could fill the gap.
-
-    That tells pages lent to backends from pages refused.  Backends take what the balloon holds
-    first, which leaves current_kb as it is; only when it is empty are pages of the guest's own
-    ballooned out for them.  The hypervisor can refuse only what the driver asks for, a page of the
-    balloon at a time, and what was refused stays in the balloon.
-    """
-    current_kib, target_kib = balloon.current_kib, balloon.target_kib
-    if current_kib is None or target_kib is None or balloon.ballooned_kib is None:
-        return False
-    return current_kib < target_kib and balloon.ballooned_kib == 0
-
-
-def _out_of_reach(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | None) -> bool:
+def _out_of_reach(snapshot: Snapshot, driver: Driver, offset: TargetOffset | None) -> bool:
     """Whether a target above current_kb can never be reached as things stand."""
-    target_kib, static_max_kib = balloon.target_kib or 0, snapshot.host.static_max_kib
-    if target_kib <= (balloon.current_kib or 0):
+    static_max_kib = snapshot.host.static_max_kib
+    if not driver.grows:
         return False
-    if static_max_kib is not None and target_kib + (offset.kib if offset else 0) > static_max_kib:
+    offset_kib = offset.kib if offset else 0
+    if static_max_kib is not None and driver.target_kib + offset_kib > static_max_kib:
         return True
-    if balloon.ballooned_kib:
-        return False
-    return bool(snapshot.blocks and snapshot.blocks.offline)
+    return not driver.ballooned_kib and bool(snapshot.blocks and snapshot.blocks.offline)
 
 
-def _gives_up(snapshot: Snapshot, balloon: BalloonReading) -> bool:
-    """Whether this driver drops a target at all (max_retry_count 0: never)."""
-    if balloon.max_retry_count == 0:
-        return False
+def gives_up(snapshot: Snapshot) -> bool:
+    """Whether this driver drops a target that is refused: its own file tells (0: never)."""
+    balloon = snapshot.balloon
+    if balloon is not None and balloon.max_retry_count is not None:
+        return balloon.max_retry_count != 0
     return regime_of(snapshot.domain.kernel).gives_up

@@ -21,16 +21,28 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from agent.core.account.hot_added import hot_added_kib, hot_added_regions
+from agent.core.account.driver import driver_of
+from agent.core.account.hot_added import hot_added_kib, hot_added_regions, offline_kib
+from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.memory_map import MemoryMap
 from agent.core.facts.snapshot import BalloonReading, DomainType, Snapshot
-from agent.core.facts.units import PAGE_KIB, kib_to_pages, pages_to_kib
+from agent.core.facts.units import (
+    KIB,
+    MIB_KIB,
+    PAGE_KIB,
+    kib_to_pages,
+    pages_to_kib,
+    whole_pages_kib,
+)
 
 Method = Literal["boot-record", "kernel-log", "xapi-initial-target", "current-just-booted"]
 
 # Real guests that nothing had been asked of were looked at 8 to 18.4 s after it, under emulation;
 # the first one that had obeyed a mem-set was seen after 19.9 s.
 JUST_BOOTED_S: Final = 19
+# By how much the host counts more than the kernel. Seen: 388 KiB (PVH) and 396 KiB (HVM without
+# video memory); real ones add the video memory, 16 MiB at most by default, and XAPI's shim.
+LARGEST_USUAL_KIB: Final = 128 * MIB_KIB
 
 
 class NrPages(NamedTuple):
@@ -50,6 +62,7 @@ class BootFacts(NamedTuple):
         beyond_kib: RAM of that map which was not populated: what the balloon and
             unpopulated-alloc held when the boot was over.
         ballooned_kib: what of it the balloon held; only a boot record tells.
+        offlined_kib: RAM of the boot in blocks that somebody put offline; it stays populated.
     """
 
     nr_pages: NrPages | None
@@ -57,6 +70,7 @@ class BootFacts(NamedTuple):
     ram_exact: bool
     beyond_kib: int | None
     ballooned_kib: int | None = None
+    offlined_kib: int = 0
 
     @property
     def certain(self) -> bool:
@@ -88,9 +102,10 @@ def boot_facts(snapshot: Snapshot) -> BootFacts:
     if firmware_map is None or balloon is None:
         return BootFacts(None, None, False, None)
     ram_kib, ram_exact = _boot_ram(snapshot, firmware_map)
-    found = _populated_at_boot(snapshot, balloon)
+    offlined_kib = _offlined_kib(snapshot, firmware_map, ram_kib if ram_exact else None)
+    found = _populated_at_boot(snapshot, balloon, ram_kib, offlined_kib)
     if found is None or found[0] < PAGE_KIB:
-        return BootFacts(None, ram_kib, ram_exact, None)
+        return BootFacts(None, ram_kib, ram_exact, None, None, offlined_kib)
     populated_kib, method, exact = found
     released_pages = snapshot.boot_log.released_pages if snapshot.boot_log else 0
     nr_pages = NrPages(kib_to_pages(populated_kib) + released_pages, method, exact)
@@ -102,7 +117,40 @@ def boot_facts(snapshot: Snapshot) -> BootFacts:
         ram_exact,
         beyond_kib if beyond_kib >= 0 else None,
         record.ballooned_kib if record and method == "boot-record" else None,
+        offlined_kib,
     )
+
+
+def hole_kib(snapshot: Snapshot) -> int:
+    """What an HVM or PVH kernel before Linux 3.13 counts as its memory and is a hole of the map.
+
+    Its driver starts from the highest address (balloon_init, max_pfn) instead of from the pages.
+    """
+    firmware_map, domain = snapshot.firmware_map or snapshot.iomem, snapshot.domain
+    if firmware_map is None or domain.is_pv or domain.domain_type is None:
+        return 0
+    if regime_of(domain.kernel).initial_count != "max-pfn":
+        return 0
+    return firmware_map.top // KIB - pages_to_kib(firmware_map.ram_pages)
+
+
+def _offlined_kib(snapshot: Snapshot, firmware_map: MemoryMap, boot_ram_kib: int | None) -> int:
+    """Of the blocks that are offline, what is none of the memory that was hot-added.
+
+    The map of the boot tells; without it, in an HVM or PVH guest, the driver's counts do: a block
+    of the boot is in them, a hot-added one that never was online is not.
+    """
+    blocks, driver = snapshot.blocks, driver_of(snapshot.balloon)
+    if blocks is None or not blocks.offline:
+        return 0
+    whole_kib = offline_kib(firmware_map, blocks)
+    if boot_ram_kib is not None:
+        return max(0, whole_kib - max(0, firmware_map.ram_kib - boot_ram_kib))
+    if driver is None or snapshot.domain.is_pv:
+        return 0
+    counted_kib = driver.current_kib + driver.ballooned_kib
+    mapped_kib = firmware_map.ram_kib - uncounted_kib(firmware_map, snapshot.domain.domain_type)
+    return max(0, min(whole_kib, whole_kib - (mapped_kib - counted_kib)))
 
 
 def _stands_still(balloon: BalloonReading) -> bool:
@@ -135,7 +183,7 @@ def _boot_ram(snapshot: Snapshot, firmware_map: MemoryMap) -> tuple[int, bool]:
 
 
 def _populated_at_boot(
-    snapshot: Snapshot, balloon: BalloonReading
+    snapshot: Snapshot, balloon: BalloonReading, ram_kib: int, offlined_kib: int
 ) -> tuple[int, Method, bool] | None:
     """current_kb when the boot was over, in KiB; the method; whether it is exact."""
     if snapshot.boot_record is not None:
@@ -148,20 +196,30 @@ def _populated_at_boot(
         return None
     starts_populated = snapshot.domain.is_pv or snapshot.domain.is_dom0
     if starts_populated and log is not None and memory is not None:
-        overhead_kib = current_kib - memory.total_kib
+        overhead_kib = current_kib - memory.total_kib - offlined_kib
         if overhead_kib > 0:
-            return log.mem_total_kib + overhead_kib, "kernel-log", True
-    return _from_initial_target(snapshot, balloon) or _just_booted(snapshot, current_kib)
+            return log.mem_total_kib + overhead_kib, "kernel-log", log.whole
+    return _from_initial_target(snapshot, ram_kib) or _just_booted(snapshot, current_kib)
 
 
-def _from_initial_target(
-    snapshot: Snapshot, balloon: BalloonReading
-) -> tuple[int, Method, bool] | None:
-    """XAPI's memory/initial-target on the kernel's scale: less what the two targets differ by."""
-    initial_kib, host_kib = snapshot.host.initial_target_kib, snapshot.host.target_kib
-    if initial_kib is None or host_kib is None or balloon.target_kib is None:
+def _from_initial_target(snapshot: Snapshot, ram_kib: int) -> tuple[int, Method, bool] | None:
+    """XAPI's memory/initial-target, less what the host counts of static-max and the map lacks.
+
+    What memory/target and target_kb differ by does not tell that: either may have been set since.
+    """
+    host, firmware_map, domain = snapshot.host, snapshot.firmware_map, snapshot.domain
+    if host.initial_target_kib is None or firmware_map is None:
         return None
-    return initial_kib - (host_kib - balloon.target_kib), "xapi-initial-target", False
+    offset_kib = 0
+    if not domain.is_pv:
+        if host.static_max_kib is None:
+            return None
+        mapped_kib = ram_kib - uncounted_kib(firmware_map, domain.domain_type)
+        offset_kib = whole_pages_kib(host.static_max_kib) - mapped_kib
+    populated_kib = host.initial_target_kib - offset_kib
+    if not 0 <= offset_kib <= LARGEST_USUAL_KIB or populated_kib <= 0:
+        return None
+    return populated_kib, "xapi-initial-target", False
 
 
 def _just_booted(snapshot: Snapshot, current_kib: int) -> tuple[int, Method, bool] | None:

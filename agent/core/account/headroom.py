@@ -34,11 +34,13 @@ class Headroom(NamedTuple):
         up_kib: what the host may still add before memory/static-max.
         down_kib: what can be taken before the guest is below `floor_kib`.
         floor_kib: the smallest current_kb that serves what the guest uses now.
+        reach_kib: what of `up_kib` this kernel can take: without hot-adding, what it has ballooned.
     """
 
     up_kib: int | None
     down_kib: int | None
     floor_kib: int | None
+    reach_kib: int | None = None
 
 
 def headroom(snapshot: Snapshot, offset: TargetOffset | None) -> Headroom:
@@ -49,11 +51,22 @@ def headroom(snapshot: Snapshot, offset: TargetOffset | None) -> Headroom:
     floor_kib = None
     if snapshot.memory is not None:
         floor_kib = needed_kib(balloon.current_kib, snapshot.memory)
+    up_kib = _up_kib(snapshot, balloon, offset)
     return Headroom(
-        _up_kib(snapshot, balloon, offset),
+        up_kib,
         None if floor_kib is None else max(0, balloon.current_kib - floor_kib),
         floor_kib,
+        _reach_kib(snapshot, balloon, up_kib),
     )
+
+
+def _reach_kib(snapshot: Snapshot, balloon: BalloonReading, up_kib: int | None) -> int | None:
+    """Since 4.4 a kernel that can hot-add has a switch for it (/proc/sys/xen/balloon)."""
+    kernel, held_kib = snapshot.domain.kernel, balloon.ballooned_kib
+    cannot_add = snapshot.hotplug_unpopulated is None and kernel is not None and kernel >= (4, 4)
+    if up_kib is None or held_kib is None or not cannot_add:
+        return up_kib
+    return min(up_kib, held_kib)
 
 
 def needed_kib(current_kib: int, memory: MemoryReading) -> int:
@@ -90,7 +103,13 @@ def _up_kib(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | 
 
 
 def limit_kib(snapshot: Snapshot) -> int | None:
-    """memory/static-max where it is a limit; None where it is absent, or no limit for dom0."""
+    """memory/static-max where it is a limit; None where it is absent, or no limit for dom0.
+
+    A qube with memory hotplug has memory/hotplug-max, and static-max moves with each target
+    (qmemman, mem_set).
+    """
+    if snapshot.host.hotplug_max_kib is not None:
+        return snapshot.host.hotplug_max_kib
     static_max_kib = snapshot.host.static_max_kib
     map_kib = snapshot.firmware_map.ram_kib if snapshot.firmware_map else 0
     if static_max_kib is None or (snapshot.domain.is_dom0 and static_max_kib > 2 * map_kib):

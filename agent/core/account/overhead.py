@@ -44,7 +44,7 @@ def overhead(snapshot: Snapshot, boot: BootFacts) -> Overhead | None:
     whole_kib = left_kib = balloon.current_kib - memory.total_kib
     terms: list[OverheadTerm] = []
     moving = seen_moving(snapshot)
-    for part in (*_computed(snapshot, boot), *_crash_kernel(snapshot)):
+    for part in (*_offlined(boot), *_computed(snapshot, boot), *_crash_kernel(snapshot)):
         if moving or part.kib <= left_kib:  # an unusual kernel may have less
             terms.append(OverheadTerm(*part))
             left_kib -= part.kib
@@ -85,6 +85,12 @@ def _computed(snapshot: Snapshot, boot: BootFacts) -> tuple[CostPart, ...]:
         pci_possible=any(region.kind == "Unusable memory" for region in firmware.regions),
     )
     return tuple(part for part in boot_cost(shape) if part.name not in ("kernel", "per-cpu"))
+
+
+def _offlined(boot: BootFacts) -> tuple[CostPart, ...]:
+    """Blocks of the boot's memory that somebody put offline: populated, and not in MemTotal."""
+    why = "put offline by hand: populated, and used by nobody"
+    return (CostPart("offline-blocks", boot.offlined_kib, why),) if boot.offlined_kib else ()
 
 
 def _map_at_boot(snapshot: Snapshot, firmware: MemoryMap, boot: BootFacts) -> MemoryMap:

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from agent.core.account.boot_facts import BootFacts
+from agent.core.account.balloon_state import seen_moving
+from agent.core.account.boot_facts import BootFacts, hole_kib
 from agent.core.account.hot_added import offline_kib
 from agent.core.facts.kernel_regimes import Regime, regime_of
 from agent.core.facts.memory_map import MemoryMap
@@ -74,14 +75,15 @@ def reconcile(snapshot: Snapshot, boot: BootFacts) -> Reconciliation:
         return Reconciliation(None, (), None, None, obstacle)
     regime = regime_of(snapshot.domain.kernel)
     terms = [
-        *_map_terms(firmware_map, domain_type, regime, from_iomem=snapshot.firmware_map is None),
+        *_map_terms(snapshot, firmware_map, regime),
         *_driver_terms(balloon),
         *_block_terms(snapshot, firmware_map, boot),
     ]
     if not is_pv(domain_type):
         terms += _kernel_cut_terms(snapshot, terms)
     terms += _regime_terms(snapshot, regime, boot, _sum(terms))
-    terms += _motion_terms(balloon, _sum(terms))
+    if seen_moving(snapshot):
+        terms += _motion_terms(balloon, _sum(terms))
     proof: Proof = "inferred" if any(term.inferred for term in terms) else "checked"
     return Reconciliation(domain_type, tuple(terms), proof, _sum(terms))
 
@@ -104,10 +106,9 @@ def _obstacle(snapshot: Snapshot) -> str | None:
     return None
 
 
-def _map_terms(
-    firmware_map: MemoryMap, domain_type: DomainType, regime: Regime, *, from_iomem: bool
-) -> list[Term]:
+def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap, regime: Regime) -> list[Term]:
     """The RAM of the map, and its pages that are counted on one side only."""
+    domain, from_iomem = snapshot.domain, snapshot.firmware_map is None
     source = "/proc/iomem" if from_iomem else FIRMWARE_MAP
     ram_kib = firmware_map.ram_kib
     terms = [Term("e820-ram", ram_kib, source, "all ranges of the map that are System RAM")]
@@ -120,7 +121,7 @@ def _map_terms(
             )
         )  # fmt: skip
     isa_kib = pages_to_kib(firmware_map.isa_hole_pages)
-    if domain_type == "pv" and isa_kib:
+    if domain.domain_type == "pv" and isa_kib:
         terms.append(
             Term(
                 "isa-hole", isa_kib, f"{source}, a0000-fffff",
@@ -128,17 +129,16 @@ def _map_terms(
             )
         )  # fmt: skip
     zero_kib = pages_to_kib(firmware_map.page_zero_pages)
-    if is_pv(domain_type):
+    if domain.is_pv:
         if from_iomem and not zero_kib:
             why = "populated like the rest, but /proc/iomem does not call it RAM"
             terms.append(Term("page-zero", pages_to_kib(1), source, why))
         return terms
     if regime.initial_count == "max-pfn":
-        holes_kib = firmware_map.top // 1024 - ram_kib + partial_kib
         terms.append(
             Term(
-                "holes-counted", holes_kib, source,
-                "before Linux 4.3 the driver takes the highest address for the number of pages",
+                "holes-counted", hole_kib(snapshot), source,
+                "before Linux 3.13 the driver takes the highest address for the number of pages",
             )
         )  # fmt: skip
     elif zero_kib:
@@ -166,10 +166,8 @@ def _block_terms(snapshot: Snapshot, firmware_map: MemoryMap, boot: BootFacts) -
     """Hot-added memory that is still offline: in the map, in neither count of the driver."""
     if snapshot.blocks is None or not snapshot.blocks.offline:
         return []
-    size_kib = offline_kib(firmware_map, snapshot.blocks)
-    if boot.ram_exact and boot.ram_kib is not None:
-        # A block of the boot's own memory that somebody put offline stays populated.
-        size_kib = min(size_kib, firmware_map.ram_kib - boot.ram_kib)
+    # A block of the boot's own memory that somebody put offline stays populated.
+    size_kib = offline_kib(firmware_map, snapshot.blocks) - boot.offlined_kib
     if not size_kib:
         return []
     return [
@@ -270,7 +268,7 @@ def _motion_terms(balloon: BalloonReading, left_kib: int) -> list[Term]:
     too much, a growing one's to too little, by at most the way that was left.
     """
     current_kib, target_kib = balloon.current_kib, balloon.target_kib
-    if not left_kib or balloon.motion == "still" or current_kib is None or target_kib is None:
+    if not left_kib or current_kib is None or target_kib is None:
         return []
     way_kib = target_kib - current_kib
     same_direction = (left_kib > 0) == (way_kib > 0)

@@ -6,8 +6,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
-from agent.core.account.balloon_state import State, balloon_state
-from agent.core.account.boot_facts import BootFacts, boot_facts
+from agent.core.account.balloon_state import Refusal, State, balloon_state, refused_by
+from agent.core.account.boot_facts import BootFacts, boot_facts, hole_kib
+from agent.core.account.driver import Driver, driver_of
 from agent.core.account.headroom import Headroom, headroom
 from agent.core.account.overhead import Overhead, overhead
 from agent.core.account.reconcile import Reconciliation, reconcile
@@ -38,6 +39,34 @@ class Situation(_Needed):
     def overhead(self) -> Overhead | None:
         """What the kernel keeps for itself."""
         return overhead(self.snapshot, self.boot)
+
+    @property
+    def in_crash_kernel(self) -> bool:
+        """Whether this is the kernel that writes a dump of the one that crashed."""
+        return any(option.startswith("elfcorehdr=") for option in self.snapshot.kernel_options)
+
+    @property
+    def hole_kib(self) -> int:
+        """What an old driver counts as memory and is a hole of the map."""
+        return hole_kib(self.snapshot)
+
+    @property
+    def populated_kib(self) -> int | None:
+        """What the guest really has: current_kb but for holes that old drivers count."""
+        balloon = self.snapshot.balloon
+        if balloon is None or balloon.current_kib is None:
+            return None
+        return balloon.current_kib - self.hole_kib
+
+    @property
+    def driver(self) -> Driver | None:
+        """The driver's numbers, where all of them could be read."""
+        return driver_of(self.snapshot.balloon)
+
+    @property
+    def refused_by(self) -> Refusal | None:
+        """Who stands in the way of a target that is not reached."""
+        return refused_by(self.snapshot, self.state)
 
     @property
     def host_target_on_kernel_scale_kib(self) -> int | None:

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from agent.core.account.boot_facts import BootFacts, uncounted_kib
+from agent.core.account.boot_facts import LARGEST_USUAL_KIB, BootFacts, uncounted_kib
+from agent.core.account.driver import driver_of
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import PAGE_KIB
 
 Basis = Literal["same-scale", "static-max", "settled-target"]
 
-# Seen: 388 KiB (PVH) and 396 KiB (HVM without video memory); real ones add the video memory,
-# 16 MiB at most by default, and XAPI's shim.
-LARGEST_USUAL_KIB: Final = 128 * 1024
+STATIC_MAX: Final[Basis] = "static-max"
+SETTLED_TARGET: Final[Basis] = "settled-target"
 
 
 class TargetOffset(NamedTuple):
@@ -41,18 +41,46 @@ def target_offset(snapshot: Snapshot, boot: BootFacts) -> TargetOffset | None:
         return TargetOffset(0, "same-scale")
     if not regime_of(snapshot.domain.kernel).target_diff:
         return TargetOffset(0, "same-scale")
-    by_static_max = _by_static_max(snapshot, boot)
-    by_target = _by_settled_target(snapshot)
-    if by_static_max is not None and _usual(by_static_max):
-        return TargetOffset(by_static_max, "static-max")
-    if by_target is not None and _usual(by_target):
-        # static-max was rewritten after the boot (xl mem-max, Qubes): it does not tell any more.
-        return TargetOffset(by_target, "settled-target")
-    return None
+    candidates: tuple[tuple[int | None, Basis], ...] = (
+        (_by_static_max(snapshot, boot), STATIC_MAX),
+        (_by_settled_target(snapshot), SETTLED_TARGET),
+    )
+    found = [
+        TargetOffset(kib, basis)
+        for kib, basis in candidates
+        if kib is not None and _usual(snapshot, kib)
+    ]
+    recorded = snapshot.boot_record is not None and snapshot.boot_record.static_max_kib is not None
+    if not found or recorded:
+        return found[0] if found else None
+    # Where they differ, static-max was raised after the boot (xl mem-max, Edera), or a smaller
+    # target was written in the guest: each makes its own figure too large.
+    return min(found, key=lambda offset: offset.kib)
 
 
-def _usual(kib: int) -> bool:
-    return 0 <= kib <= LARGEST_USUAL_KIB
+def _usual(snapshot: Snapshot, kib: int) -> bool:
+    return 0 <= kib <= LARGEST_USUAL_KIB + max(0, snapshot.host.videoram_kib or 0)
+
+
+def counted_beyond_kib(snapshot: Snapshot) -> int | None:
+    """What an HVM or PVH kernel without an offset aims at beyond all that its map has, for ever.
+
+    Before Linux 4.13 target_kb is the host's number, firmware and video memory included; with the
+    whole map populated that much is missing, and is asked for again and again in vain.
+    """
+    driver, firmware_map, domain = (
+        driver_of(snapshot.balloon),
+        snapshot.firmware_map,
+        snapshot.domain,
+    )
+    if driver is None or firmware_map is None or domain.domain_type not in ("hvm", "pvh"):
+        return None
+    if regime_of(domain.kernel).target_diff or not driver.lacks_with_empty_balloon:
+        return None
+    mapped_kib = firmware_map.ram_kib - uncounted_kib(firmware_map, domain.domain_type)
+    if driver.current_kib < mapped_kib or not _usual(snapshot, driver.way_kib):
+        return None
+    return driver.way_kib
 
 
 def _by_static_max(snapshot: Snapshot, boot: BootFacts) -> int | None:

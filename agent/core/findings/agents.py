@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The doctor's rules about the agents of this guest and what they tell the host."""
+"""The agents of this guest and what they tell the host."""
 
 from __future__ import annotations
 
@@ -7,24 +7,37 @@ from typing import Final
 
 from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding
+from agent.core.findings.finding import Finding, Fix
+from agent.core.findings.guest_commands import service
 from agent.core.findings.host_commands import host_name_of
+from agent.core.findings.registry import check
 
 _UNITS: Final = {
-    "xe-daemon": "xe-linux-distribution.service",
-    "xen-guest-agent": "xen-guest-agent.service",
-    "meminfo-writer": "qubes-meminfo-writer.service",
+    "xe-daemon": "xe-linux-distribution",
+    "xen-guest-agent": "xen-guest-agent",
+    "meminfo-writer": "qubes-meminfo-writer",
     "xenballoond": "xenballoond",
-    "balloon-agent": "balloon-agent.service",
+    "balloon-agent": "balloon-agent",
 }
 _WRITES_XAPI_KEYS: Final = frozenset({"xe-daemon", "xen-guest-agent"})
 # What squeezed and rrdd would be misled by; MemTotal itself moves a little with every hot-add.
 _STALE_KIB: Final = 16 * MIB_KIB
 
 
-def rival_agents(examination: Examination) -> Finding | None:
-    """Two programs that do the same thing to the same keys or to the balloon."""
-    processes, toolstack = examination.processes, examination.situation.snapshot.domain.toolstack
+def _service(seen: Examination, action: str, name: str, note: str) -> Fix:
+    systemd = seen.processes is not None and seen.processes.systemd
+    return service(action, _UNITS[name], note, systemd=systemd)
+
+
+@check(
+    "rival-agents",
+    severity="warning",
+    do="keep one of them",
+    needs=("processes",),
+)
+def rival_agents(seen: Examination) -> Finding | None:
+    """Two programs write the same keys, or move the balloon against the host."""
+    processes, toolstack = seen.processes, seen.snapshot.domain.toolstack
     if processes is None:
         return None
     running = sorted(processes.agents)
@@ -32,14 +45,19 @@ def rival_agents(examination: Examination) -> Finding | None:
     if not rivals:
         return None
     name, why = rivals
+    twice = running.count(name) > 1
     return Finding(
-        "rival-agents", "warning",
-        f"{why}: {', '.join(running)}.",
-        {"running": ", ".join(running), "toolstack": toolstack or "unknown"},
-        f"systemctl disable --now {_UNITS[name]}  # keep one of them",
+        severity="warning",
+        summary=f"{why}: {', '.join(running)}.",
+        evidence={"running": ", ".join(running), "toolstack": toolstack or "unknown"},
         cause="Each writes what it believes right, so the host sees the values of whoever wrote "
         "last.",
-    )  # fmt: skip
+        fixes=(
+            Fix("guest", note=f"end one of the two processes called {name}")
+            if twice
+            else _service(seen, "disable --now", name, "keep one of them"),
+        ),
+    )
 
 
 def _rivals(running: list[str], toolstack: str | None) -> tuple[str, str] | None:
@@ -55,93 +73,137 @@ def _rivals(running: list[str], toolstack: str | None) -> tuple[str, str] | None
     return None
 
 
-def enrolled_but_stuck(examination: Examination) -> Finding | None:
+@check(
+    "enrolled-but-stuck",
+    severity="warning",
+    do="end what holds the balloon up",
+    needs=("guest-keys",),
+    because=(
+        "no-driver", "hotplug-offline", "hotplug-refused", "units-trap",
+        "target-beyond-static-max", "target-retrying", "target-cancelled",
+    ),
+)  # fmt: skip
+def enrolled_but_stuck(seen: Examination) -> Finding | None:
     """Qubes balances this guest, which cannot follow; everybody else waits for it."""
-    keys, situation = examination.keys, examination.situation
+    keys, state = seen.keys, seen.situation.state
     if keys is None or not keys.qubes_meminfo:
         return None
-    if situation.state not in ("absent", "cancelled", "retrying", "unreachable"):
+    if state not in ("absent", "cancelled", "retrying", "unreachable"):
         return None
     return Finding(
-        "enrolled-but-stuck", "warning",
-        "memory/meminfo enrols this guest in Qubes' balancing, but its balloon does not follow; "
-        "that holds up every other guest.",
-        {"memory/meminfo": "present", "balloon_state": situation.state},
-        "systemctl disable --now qubes-meminfo-writer.service  # until the balloon works",
+        severity="warning",
+        summary="memory/meminfo enrols this guest in Qubes' balancing, but its balloon does not "
+        "follow; that holds up every other guest.",
+        evidence={"memory/meminfo": "present", "balloon_state": state},
         cause="qmemman counts on every guest that reports its use.",
-    )  # fmt: skip
+        fixes=(_service(seen, "disable --now", "meminfo-writer", "until the balloon works"),),
+    )
 
 
-def feature_balloon_missing(examination: Examination) -> Finding | None:
+@check(
+    "feature-balloon-missing",
+    severity="warning",
+    do="run an agent that writes the key, such as this one",
+    needs=("guest-keys",),
+)
+def feature_balloon_missing(seen: Examination) -> Finding | None:
     """XAPI leaves a guest alone that does not say it can balloon."""
-    keys, host = examination.keys, examination.situation.snapshot.host
-    if keys is None or keys.feature_balloon or host.dynamic_max_kib is None:
+    keys, host = seen.keys, seen.snapshot.host
+    low_kib, high_kib = host.dynamic_min_kib, host.dynamic_max_kib
+    if keys is None or keys.feature_balloon or seen.snapshot.domain.toolstack != "xapi":
         return None
-    if examination.situation.snapshot.domain.toolstack != "xapi":
-        return None
-    low_kib = host.dynamic_min_kib
-    if low_kib is None or low_kib >= host.dynamic_max_kib:
+    if low_kib is None or high_kib is None or low_kib >= high_kib:
         return None
     return Finding(
-        "feature-balloon-missing", "warning",
-        "XAPI does not balloon this guest although it has a dynamic range: no agent has told it "
-        "that the guest can.",
-        {
+        severity="warning",
+        summary="XAPI does not balloon this guest although it has a dynamic range: no agent has "
+        "told it that the guest can.",
+        evidence={
             "control/feature-balloon": "absent",
             "memory/dynamic-min_kib": low_kib,
-            "memory/dynamic-max_kib": host.dynamic_max_kib,
+            "memory/dynamic-max_kib": high_kib,
         },
-        "systemctl enable --now balloon-agent.service  # or another agent that writes the key",
         cause="squeezed tests whether control/feature-balloon exists before it counts on a guest.",
-    )  # fmt: skip
+        fixes=(
+            _service(seen, "enable --now", "balloon-agent", "or another agent that writes the key"),
+        ),
+    )
 
 
-def feature_balloon_denied(examination: Examination) -> Finding | None:
+@check(
+    "feature-balloon-denied",
+    severity="info",
+    do="nothing",
+    needs=("guest-keys", "processes", "control-permissions"),
+)
+def feature_balloon_denied(seen: Examination) -> Finding | None:
     """An agent wants to say that the guest can balloon, and xl does not let it."""
-    keys, processes = examination.keys, examination.processes
+    keys, processes = seen.keys, seen.processes
     if keys is None or processes is None or keys.control_writable is not False:
         return None
     wanting = sorted(_WRITES_XAPI_KEYS & set(processes.agents))
     if keys.feature_balloon or not wanting:
         return None
     return Finding(
-        "feature-balloon-denied", "info",
-        f"{wanting[0]} may not write control/feature-balloon here.",
-        {"control": "read-only for this guest", "running": ", ".join(wanting)},
-        "nothing to do; xl needs no such key",
+        severity="info",
+        summary=f"{wanting[0]} may not write control/feature-balloon here.",
+        evidence={"control": "read-only for this guest", "running": ", ".join(wanting)},
         cause="xl keeps control/ to itself; only XAPI hands it to the guest.",
-        actor="nobody",
-    )  # fmt: skip
+        remark="nothing to do; xl needs no such key",
+    )
 
 
-def stale_meminfo_total(examination: Examination) -> Finding | None:
+@check(
+    "stale-meminfo-total",
+    severity="warning",
+    do="restart the agent that wrote it",
+    needs=("guest-keys", "meminfo"),
+)
+def stale_meminfo_total(seen: Examination) -> Finding | None:
     """The host is told a MemTotal of long ago."""
-    keys, memory = examination.keys, examination.situation.snapshot.memory
+    keys, memory = seen.keys, seen.snapshot.memory
     if keys is None or keys.meminfo_total_kib is None or memory is None:
         return None
     off_kib = keys.meminfo_total_kib - memory.total_kib
-    if abs(off_kib) <= _STALE_KIB or examination.situation.state == "moving":
+    if abs(off_kib) <= _STALE_KIB or seen.situation.state == "moving":
         return None
+    running = set(seen.processes.agents) if seen.processes else set()
+    writers = sorted(running & {*_WRITES_XAPI_KEYS, "balloon-agent"})
     return Finding(
-        "stale-meminfo-total", "warning",
-        f"The host is told {format_kib(keys.meminfo_total_kib)} of memory, the guest has "
+        severity="warning",
+        summary=f"The host is told {format_kib(keys.meminfo_total_kib)} of memory, the guest has "
         f"{format_kib(memory.total_kib)}.",
-        {"data/meminfo_total_kib": keys.meminfo_total_kib, "mem_total_kib": memory.total_kib},
-        "systemctl restart xen-guest-agent.service  # writes it once, at its start",
+        evidence={
+            "data/meminfo_total_kib": keys.meminfo_total_kib,
+            "mem_total_kib": memory.total_kib,
+            "agents": ", ".join(writers) or "not seen",
+        },
         cause="The agent that published it does not look again after the balloon has moved.",
-    )  # fmt: skip
+        fixes=(
+            _service(seen, "restart", writers[0], "it writes the key at its start")
+            if len(writers) == 1
+            else Fix("guest", note="restart the agent that writes data/meminfo_total"),
+        ),
+    )
 
 
-def migrated(examination: Examination) -> Finding | None:
+@check(
+    "migrated",
+    severity="info",
+    do="restart the daemon",
+    needs=("published-status", "xenstore.domid"),
+)
+def migrated(seen: Examination) -> Finding | None:
     """What the daemon has published is about the domain this guest was on another host."""
-    then, now = examination.published_domid, examination.situation.snapshot.domain.domid
+    then, now = seen.published_domid, seen.snapshot.domain.domid
     if then is None or now is None or then == now:
         return None
     return Finding(
-        "migrated", "info",
-        f"This guest was domain {then} and is domain {now} now; the daemon has not noticed yet.",
-        {"published_domid": then, "domid": now},
-        "systemctl restart balloon-agent.service  # reads everything anew",
+        severity="info",
+        summary=f"This guest was domain {then} and is domain {now} now; the daemon has not noticed "
+        "yet.",
+        evidence={"published_domid": then, "domid": now},
         cause="It was migrated, or suspended and resumed; limits may be those of another host. "
-        f"On the host it is `xl list {host_name_of(examination.situation.snapshot)}`.",
-    )  # fmt: skip
+        f"On the host it is number {host_name_of(seen.snapshot)}.",
+        fixes=(_service(seen, "restart", "balloon-agent", "reads everything anew"),),
+    )

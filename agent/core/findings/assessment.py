@@ -1,26 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The judgement of one moment: findings, a verdict, and one sentence."""
+"""The judgement of one moment: findings, a verdict, and one sentence.
+
+`assess` and `judge` look at one snapshot, as the daemon does; `diagnose` (see `diagnosis`) makes
+every check there is, for the commands.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from agent.core.account.situation import Situation, understand
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import format_kib
-from agent.core.findings.finding import RANK, Finding
-from agent.core.findings.registry import SITUATION_CHECKS
+from agent.core.findings import balloon, host, memory, quirks, units_trap
+from agent.core.findings.examination import Examination
+from agent.core.findings.finding import Finding, verdict_of
+from agent.core.findings.registry import Search, codes_of
+
+OF_A_SNAPSHOT: Final = (units_trap, balloon, quirks, host, memory)
+"""The modules whose checks every assessment makes; importing them enters them."""
+_CODES: Final = codes_of(OF_A_SNAPSHOT)
 
 Verdict = Literal["ok", "warning", "critical", "unknown"]
 
 
 class Assessment(NamedTuple):
-    """What `status` shows; findings are ordered, the gravest first."""
+    """What `status` shows; findings are ordered, the gravest first.
+
+    `not_made`: the codes of checks that could not be made at this look.
+    """
 
     situation: Situation
     findings: tuple[Finding, ...]
     verdict: Verdict
     headline: str
+    not_made: tuple[str, ...] = ()
 
 
 def assess(snapshot: Snapshot) -> Assessment:
@@ -30,43 +44,53 @@ def assess(snapshot: Snapshot) -> Assessment:
 
 def judge(situation: Situation) -> Assessment:
     """Judge what is understood; never raises."""
-    found = [finding for _, rule, _ in SITUATION_CHECKS if (finding := rule(situation))]
-    found.sort(key=lambda finding: -RANK[finding.severity])
-    return Assessment(situation, tuple(found), _verdict(situation, found), headline_of(situation))
+    seen = Examination(situation, situation.snapshot.sources)
+    return assessment_of(situation, Search(seen, _CODES).all())
 
 
-def _verdict(situation: Situation, findings: list[Finding]) -> Verdict:
-    gravest = max((RANK[finding.severity] for finding in findings), default=0)
-    if gravest == RANK["critical"]:
-        return "critical"
-    if situation.reconciliation.unexplained_kib is None:
-        return "unknown"
-    return "warning" if gravest == RANK["warning"] else "ok"
+def assessment_of(
+    situation: Situation, findings: tuple[Finding, ...], not_made: tuple[str, ...] = ()
+) -> Assessment:
+    """What follows from the findings of a moment."""
+    verdict: Verdict = verdict_of(findings)
+    if verdict == "ok" and not can_be_judged(situation):
+        verdict = "unknown"
+    return Assessment(situation, findings, verdict, headline_of(situation), not_made)
+
+
+def can_be_judged(situation: Situation) -> bool:
+    """Whether the balloon's state is known, and what the host wants of it."""
+    connection = situation.snapshot.sources.get("xenstore", "ok")
+    return situation.state != "absent" and connection in ("ok", "absent")
 
 
 def headline_of(situation: Situation) -> str:
     """One sentence for a person: what the guest has, what it may have, what is happening."""
-    snapshot = situation.snapshot
-    balloon = snapshot.balloon
-    if balloon is None or balloon.current_kib is None:
+    snapshot, driver = situation.snapshot, situation.driver
+    if snapshot.balloon is None or snapshot.balloon.current_kib is None:
         return "This Xen domain has no balloon driver: the host cannot change its memory."
     who = "dom0" if snapshot.domain.is_dom0 else "The guest"
-    has = f"{who} has {format_kib(balloon.current_kib)}"
-    up_kib = situation.headroom.up_kib
-    if up_kib:
-        has += f" of the {format_kib(balloon.current_kib + up_kib)} it may grow to"
-    return f"{has}; {_doing(situation)}."
+    if situation.in_crash_kernel:
+        who = "A crash kernel"
+    has = f"{who} has {format_kib(situation.populated_kib or 0)}"
+    reach_kib = situation.headroom.reach_kib
+    if reach_kib and not situation.in_crash_kernel:
+        most_kib = snapshot.balloon.current_kib + reach_kib
+        has += f" of the {format_kib(most_kib)} it may grow to"
+    return f"{has}; {_doing(situation, driver.target_kib if driver else None)}."
 
 
-def _doing(situation: Situation) -> str:
-    balloon = situation.snapshot.balloon
-    target = format_kib(balloon.target_kib or 0) if balloon else ""
+def _doing(situation: Situation, target_kib: int | None) -> str:
+    target = "an unknown target" if target_kib is None else format_kib(target_kib)
+    if target_kib is not None and target_kib < 0:
+        target = "a target below nothing"
     return {
         "settled": "the balloon is settled" + _comfort(situation),
         "moving": f"the balloon is on its way to {target}",
         "retrying": f"it cannot get to {target} yet, and the kernel keeps trying",
         "cancelled": f"the kernel has given up on getting to {target}",
         "unreachable": f"its target of {target} cannot be reached",
+        "unclear": f"it is not at {target}, and was not seen to move",
         "absent": "its target could not be read",
     }[situation.state]
 

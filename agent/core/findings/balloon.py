@@ -1,283 +1,284 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules about the driver and its target: each looks at one situation and finds one thing or none.
-
-A rule is a function; `agent.core.findings.registry` lists it with what it has to be able to read.
-"""
+"""The driver and its target."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from agent.core.account.balloon_state import is_lent
 from agent.core.account.situation import Situation
-from agent.core.facts.kernel_release import KernelRelease
-from agent.core.facts.snapshot import BalloonReading
-from agent.core.facts.units import format_kib, kib_to_pages
-from agent.core.findings.finding import Finding
-from agent.core.findings.host_commands import free_memory, set_populated
-from agent.core.findings.units_trap import (
-    BALLOON_DIRECTORY,
-    LEAST_KIB,
-    TARGET_FILE,
-    misread_host_target,
-    misread_kernel_target,
+from agent.core.account.target_offset import counted_beyond_kib
+from agent.core.facts.units import format_kib
+from agent.core.findings.examination import Examination
+from agent.core.findings.finding import Finding, Fix
+from agent.core.findings.guest_commands import BALLOON_DIRECTORY, aim_at, newer_kernel, put_online
+from agent.core.findings.host_commands import hold_at
+from agent.core.findings.quirks import driver_numbers, is_phantom
+from agent.core.findings.registry import DRIVER, TARGET, check
+from agent.core.findings.units_trap import LEAST_KIB
+
+# What makes a target that is not reached a consequence: of a target nobody meant, or of somebody
+# who needs more than the host asks for.
+_TARGET_IS_WRONG: Final = (
+    "units-trap",
+    "target-beyond-static-max",
+    "host-target-garbage",
+    "target-overridden",
+    "memory-short",
+    "pressure-after-deflate",
+    "memory-stalls",
+    "hotplug-offline",
+    "hotplug-refused",
 )
 
-ONLINE_ALL: Final = (
-    "for s in /sys/devices/system/memory/memory*/state; do "
-    'grep -q offline "$s" && echo online > "$s"; done'
+
+@check(
+    "no-driver",
+    severity="warning",
+    do="boot a kernel with CONFIG_XEN_BALLOON, or set memory = maxmem",
 )
-# Between these releases a PV kernel counts the pages of the ISA window as missing (facts of
-# drivers/xen/balloon.c, 6.15 to 6.18): 96 of them, a few more or less with the map.
-_PHANTOM_SINCE: Final = KernelRelease(6, 15)
-_PHANTOM_UNTIL: Final = KernelRelease(6, 19)
-_PHANTOM_PAGES: Final = range(90, 111)
-
-
-def no_driver(situation: Situation) -> Finding | None:
-    """A Xen guest whose kernel has no balloon driver."""
-    if situation.snapshot.balloon is not None:
+def no_driver(seen: Examination) -> Finding | None:
+    """A Xen domain whose kernel has no balloon driver; perhaps one whose agent claims it has."""
+    if seen.snapshot.balloon is not None:
         return None
+    claimed = seen.keys is not None and seen.keys.feature_balloon
     return Finding(
-        "no-driver", "warning",
-        "This kernel has no balloon driver, so the host cannot change the guest's memory.",
-        {"xen_memory0": "absent"},
-        "grep CONFIG_XEN_BALLOON /boot/config-$(uname -r)  # boot a kernel with =y",
+        severity="warning",
+        summary="This kernel has no balloon driver, so the host cannot change the guest's memory"
+        + (", although control/feature-balloon tells the host that it can." if claimed else "."),
+        evidence={
+            "xen_memory0": "absent",
+            **({"control/feature-balloon": "present"} if claimed else {}),
+        },
         cause="The kernel was built without CONFIG_XEN_BALLOON, which is never a module; or this "
-        "is a container whose /sys is not the guest's.",
-    )  # fmt: skip
-
-
-def target_cancelled(situation: Situation) -> Finding | None:
-    """The driver gave up on its target and sleeps."""
-    balloon = situation.snapshot.balloon
-    if situation.state != "cancelled" or balloon is None:
-        return None
-    single = (
-        "" if balloon.motion == "still" else " A single look cannot rule out that it is moving."
+        "is a container whose /sys is not the guest's."
+        + (" An agent such as xe-daemon claims feature-balloon unasked." if claimed else ""),
+        fixes=(newer_kernel(seen.distribution, "boot a kernel with CONFIG_XEN_BALLOON=y"),),
     )
+
+
+@check(
+    "target-cancelled",
+    severity="warning",
+    do="on the host `xl mem-set` to what it has; upwards again once the host can: the same target "
+    "written twice does not wake the driver, `max_retry_count` 0 keeps it trying",
+    needs=DRIVER,
+    because=_TARGET_IS_WRONG,
+)
+def target_cancelled(seen: Examination) -> Finding | None:
+    """The driver gave up on its target, and sleeps until that changes."""
+    driver = seen.driver
+    if seen.situation.state != "cancelled" or driver is None:
+        return None
     return Finding(
-        "target-cancelled", "warning",
-        "The kernel gave up on its target and will not try again by itself." + single,
-        driver_numbers(balloon),
-        _wake_up(situation, balloon),
-        cause="Since Linux 5.15 the driver drops a target after max_retry_count refused attempts "
-        f"and sleeps for an hour; echo 0 > {BALLOON_DIRECTORY}/max_retry_count keeps it trying. "
-        + _why_refused(balloon),
-        actor="either",
-    )  # fmt: skip
+        severity="warning",
+        summary="The kernel gave up on its target and will not try again by itself.",
+        evidence=driver_numbers(seen),
+        cause="The driver drops a target after max_retry_count refused attempts and sleeps (an "
+        f"hour, since Linux 5.15); echo 0 > {BALLOON_DIRECTORY}/max_retry_count keeps it trying. "
+        + _why_refused(seen.situation),
+        fixes=(hold_at(seen.situation, driver.current_kib, "what it has; more once there is"),),
+    )
 
 
-def _wake_up(situation: Situation, balloon: BalloonReading) -> str:
-    """A command that makes the driver try again, where that can help.
-
-    Downwards it would only take what is free for a moment from a guest that has nothing left.
-    It sleeps until target_kb - current_kb changes (drivers/xen/balloon.c, balloon_thread_cond), so
-    writing the value that is there does nothing: the target is moved by a page, and back.
-    """
-    target_kib = balloon.target_kib or 0
-    if target_kib < (balloon.current_kib or 0):
-        return _keep_populated(situation, balloon)
-    return f"echo {target_kib - 4} > {TARGET_FILE}; sleep 1; echo {target_kib} > {TARGET_FILE}"
-
-
-def _keep_populated(situation: Situation, balloon: BalloonReading) -> str:
-    """What ends the request for memory that the guest does not have."""
-    command = set_populated(situation, balloon.current_kib or 0)
-    return f"{command}  # on the host; or free memory in the guest"
-
-
-def _why_refused(balloon: BalloonReading) -> str:
+def _why_refused(situation: Situation) -> str:
     """What stands in the way of a target, as far as it can be told from inside."""
-    if (balloon.target_kib or 0) > (balloon.current_kib or 0):
+    host = situation.snapshot.host
+    driver = situation.driver
+    if (
+        driver is not None
+        and situation.refused_by == "hypervisor"
+        and host.memory_offset_kib
+        and driver.way_kib == host.memory_offset_kib
+    ):
         return (
-            "Upwards it is the host that has no free memory, or this domain that has reached the "
-            "limit the toolstack set for it in the hypervisor. From inside it cannot be told "
-            "which: the hypervisor answers both alike."
+            f"What is missing ({format_kib(driver.way_kib)}) is exactly memory/memory-offset: the "
+            "limit that XAPI set in the hypervisor leaves it out. Only a reboot of the guest lets "
+            "squeezed measure it anew."
         )
-    return (
-        "Downwards it is the guest that has no free memory: the driver takes only pages that are "
-        "free without reclaiming hard, and leaves what the kernel reserves."
+    return {
+        "hypervisor": "It is the host that has no free memory, or this domain that has reached the "
+        "limit the toolstack set for it in the hypervisor. From inside it cannot be told which: "
+        "the hypervisor answers both alike.",
+        "guest-memory": "It is the guest that has no free memory: the driver takes only pages that "
+        "are free without reclaiming hard, and leaves what the kernel reserves.",
+        "hot-add": "The balloon is empty, so the hypervisor was never asked: the kernel has to "
+        "hot-add memory first, and that did not help.",
+        "empty-balloon": "The balloon is empty and this kernel cannot hot-add memory, so the "
+        "hypervisor was never asked.",
+    }.get(situation.refused_by or "", "")
+
+
+@check(
+    "target-retrying",
+    severity="warning",
+    do="on the host `xl mem-set` to what it has, until it can have more",
+    needs=DRIVER,
+    because=_TARGET_IS_WRONG,
+)
+def target_retrying(seen: Examination) -> Finding | None:
+    """The last attempt to get to the target failed, and the driver tries again.
+
+    Upwards the host is out of memory, the domain is at its limit, or nothing can be hot-added;
+    downwards the guest has nothing free.
+    """
+    situation, driver = seen.situation, seen.driver
+    if situation.state != "retrying" or driver is None:
+        return None
+    if counted_beyond_kib(seen.snapshot) is not None:
+        return None  # harmless; hvm-aims-beyond or hotplug-refused says so
+    summary = {
+        "hypervisor": "The hypervisor refused more memory; the kernel keeps trying.",
+        "guest-memory": "The guest has no free memory to give back; the kernel keeps trying.",
+    }.get(
+        situation.refused_by or "",
+        "The balloon is empty, and the kernel finds no memory to add; it keeps trying.",
+    )
+    return Finding(
+        severity="warning",
+        summary=summary,
+        evidence=driver_numbers(seen),
+        cause=_why_refused(situation),
+        fixes=(hold_at(situation, driver.current_kib, "what it has"),),
     )
 
 
-def target_retrying(situation: Situation) -> Finding | None:
-    """The last attempt failed and the driver tries again."""
-    balloon = situation.snapshot.balloon
-    if situation.state != "retrying" or balloon is None:
+@check(
+    "not-seen-moving",
+    severity="warning",
+    do="look at the guest itself with `balloon-agent doctor`, which watches for some seconds",
+    needs=DRIVER,
+    because=_TARGET_IS_WRONG,
+)
+def not_seen_moving(seen: Examination) -> Finding | None:
+    """Off its target, and one look cannot tell whether it is on its way or has given up."""
+    situation, driver = seen.situation, seen.driver
+    if situation.state != "unclear" or driver is None:
         return None
-    if (balloon.target_kib or 0) > (balloon.current_kib or 0):
-        wanted_kib = situation.host_target_on_kernel_scale_kib
-        if wanted_kib is not None and wanted_kib < (balloon.target_kib or 0):
-            return Finding(
-                "target-retrying", "warning",
-                "The hypervisor refused more memory; the kernel keeps trying.",
-                {**driver_numbers(balloon), "wanted_kib": wanted_kib},
-                f"echo {wanted_kib} > {TARGET_FILE}  # what the host asks for",
-                cause="The kernel aims beyond what the host asks for, so the toolstack's limit in "
-                "the hypervisor is in the way.",
-            )  # fmt: skip
-        return Finding(
-            "target-retrying", "warning",
-            "The hypervisor refused more memory; the kernel keeps trying.",
-            driver_numbers(balloon),
-            f"{free_memory(situation.snapshot)}; "
-            f"{set_populated(situation, balloon.target_kib or 0)}  # on the host",
-            cause=_why_refused(balloon),
-            actor="host",
-        )  # fmt: skip
+    waits = {
+        "hot-add": "It waits for memory to be hot-added, or that was refused.",
+        "empty-balloon": "Its balloon is empty, so the hypervisor was not asked for the rest.",
+    }.get(situation.refused_by or "", "It is on its way, or the kernel has given up.")
     return Finding(
-        "target-retrying", "warning",
-        "The guest has no free memory to give back; the kernel keeps trying.",
-        driver_numbers(balloon),
-        _keep_populated(situation, balloon),
-        cause=_why_refused(balloon),
-        actor="either",
-    )  # fmt: skip
+        severity="warning",
+        summary=f"The guest is {format_kib(abs(driver.way_kib))} off its target and was not seen "
+        f"to move. {waits}",
+        evidence=driver_numbers(seen),
+        cause="A driver that has given up shows the same numbers as one between two steps.",
+        remark="balloon-agent doctor, in the guest itself: it watches for some seconds",
+    )
 
 
-def target_snapped(situation: Situation) -> Finding | None:
-    """The host asks for more, the balloon is empty, and the driver has dropped the wish."""
-    if not is_snapped(situation):
+@check(
+    "target-snapped",
+    severity="warning",
+    do="boot with more `maxmem=`, or a kernel with memory hotplug",
+    needs=(*DRIVER, TARGET),
+    because=("maxmem-unreachable",),
+)
+def target_snapped(seen: Examination) -> Finding | None:
+    """The host gives more, but the driver set its target back.
+
+    The balloon is empty, and the kernel cannot add memory.
+    """
+    driver, wanted_kib = seen.driver, seen.situation.host_target_on_kernel_scale_kib
+    if driver is None or wanted_kib is None or seen.snapshot.hotplug_unpopulated is not None:
         return None
-    balloon, wanted_kib = situation.snapshot.balloon, situation.host_target_on_kernel_scale_kib
-    if balloon is None or wanted_kib is None:
+    if driver.ballooned_kib or driver.way_kib or wanted_kib <= driver.current_kib:
         return None
     return Finding(
-        "target-snapped", "warning",
-        f"The host gives {format_kib(wanted_kib)}, but the balloon is empty and this kernel cannot "
-        "add memory: target_kb fell back to what the guest has.",
-        {
-            "memory/target_kib": situation.snapshot.host.target_kib or 0,
+        severity="warning",
+        summary=f"The host gives {format_kib(wanted_kib)}, but the balloon is empty and this "
+        "kernel cannot add memory: target_kb fell back to what the guest has.",
+        evidence={
+            "memory/target_kib": seen.snapshot.host.target_kib or 0,
             "wanted_kib": wanted_kib,
-            "target_kib": balloon.target_kib or 0,
-            "ballooned_kib": 0,
+            "target_kib": driver.target_kib,
+            "ballooned_kib": driver.ballooned_kib,
             "hotplug": "not in this kernel",
         },
-        f"{set_populated(situation, balloon.current_kib or 0)}  # on the host, until it is booted "
-        "with a larger maxmem=",
         cause="Without CONFIG_XEN_BALLOON_MEMORY_HOTPLUG the driver sets its target back to "
         "current (drivers/xen/balloon.c, reserve_additional_memory).",
-        actor="either",
-    )  # fmt: skip
+        fixes=(
+            hold_at(seen.situation, driver.current_kib, "until it is booted with a larger maximum"),
+        ),
+    )
 
 
-def is_snapped(situation: Situation) -> bool:
-    """Whether a wish for more was dropped for want of a place to put it."""
-    balloon, wanted_kib = situation.snapshot.balloon, situation.host_target_on_kernel_scale_kib
-    if balloon is None or wanted_kib is None or balloon.current_kib is None:
-        return False
-    empty = balloon.ballooned_kib == 0 and situation.snapshot.hotplug_unpopulated is None
-    return empty and wanted_kib > balloon.current_kib == balloon.target_kib
-
-
-def hotplug_offline(situation: Situation) -> Finding | None:
-    """Memory the driver hot-added is offline, so the target cannot be reached."""
-    term = situation.reconciliation.term("offline-blocks")
-    blocks, balloon = situation.snapshot.blocks, situation.snapshot.balloon
-    if term is None or blocks is None or balloon is None:
+@check(
+    "hotplug-offline",
+    severity="warning; info when not needed",
+    do="put the blocks online; `memhp_default_state=online`",
+    needs=(*DRIVER, "memory-blocks"),
+)
+def hotplug_offline(seen: Examination) -> Finding | None:
+    """Memory blocks are offline: hot-added, or put offline by hand."""
+    term = seen.situation.reconciliation.term("offline-blocks")
+    blocks, driver = seen.snapshot.blocks, seen.driver
+    by_hand_kib = seen.situation.boot.offlined_kib
+    if blocks is None or driver is None or not (term or by_hand_kib):
         return None
-    wanted = (balloon.target_kib or 0) > (balloon.current_kib or 0)
+    added_kib = -term.kib if term else 0
+    needed = driver.grows and added_kib > 0
     return Finding(
-        "hotplug-offline", "warning" if wanted else "info",
-        f"{format_kib(-term.kib)} of hot-added memory is offline"
-        + (", and the host's target needs it." if wanted else "."),
-        {
+        severity="warning" if needed else "info",
+        summary=(
+            f"{format_kib(added_kib)} of hot-added memory is offline"
+            + (", and the host's target needs it." if needed else ".")
+            if added_kib
+            else f"{format_kib(by_hand_kib)} of the memory of the boot was put offline; it is "
+            "populated, and nobody can use it."
+        ),
+        evidence={
             "offline_blocks": len(blocks.offline),
-            "offline_kib": -term.kib,
+            "offline_kib": added_kib or by_hand_kib,
             "auto_online_blocks": blocks.auto_online or "unknown",
         },
-        f"{ONLINE_ALL}  # for good: boot with memhp_default_state=online",
         cause="The balloon was empty, so the driver added a range of memory; it is not used until "
-        "somebody puts its blocks online, which this kernel does not do by itself.",
-    )  # fmt: skip
+        "somebody puts its blocks online, which this kernel does not do by itself."
+        if added_kib
+        else "The driver does not hear of blocks that are put offline: what it counts as the "
+        "guest's stays the same (mm/memory_hotplug.c, offline_pages).",
+        fixes=(put_online(blocks.offline),),
+    )
 
 
-def target_overridden(situation: Situation) -> Finding | None:
-    """The kernel aims at something the host did not ask for."""
-    balloon = situation.snapshot.balloon
+@check(
+    "target-overridden",
+    severity="warning",
+    do="write the right `target_kb`",
+    needs=(*DRIVER, TARGET),
+    unless=("target-snapped", "units-trap", "target-beyond-static-max"),
+    because=("memory-short", "pressure-after-deflate", "hole-given-away"),
+)
+def target_overridden(seen: Examination) -> Finding | None:
+    """The kernel aims at something else than the host's target."""
+    situation, driver = seen.situation, seen.driver
     wanted_kib = situation.host_target_on_kernel_scale_kib
-    if balloon is None or balloon.target_kib is None or wanted_kib is None:
+    if driver is None or wanted_kib is None or driver.target_kib == wanted_kib:
         return None
-    if balloon.target_kib == wanted_kib or situation.snapshot.domain.domain_type == "dom0-pvh":
+    off_kib = wanted_kib - driver.target_kib
+    if seen.snapshot.domain.domain_type == "dom0-pvh" or is_phantom(seen, off_kib):
         return None
-    if is_snapped(situation) or misread_kernel_target(situation) or not _makes_sense(situation):
-        return None
+    if 0 < -off_kib <= situation.hole_kib:
+        return None  # it has been given back what the driver counts for a hole
     return Finding(
-        "target-overridden", "warning",
-        f"The kernel aims at {format_kib(balloon.target_kib)}, the host's target means "
+        severity="warning",
+        summary=f"The kernel aims at {format_kib(driver.target_kib)}, the host's target means "
         f"{format_kib(wanted_kib)}.",
-        {
-            "target_kib": balloon.target_kib,
-            "memory/target_kib": situation.snapshot.host.target_kib or 0,
+        evidence={
+            "target_kib": driver.target_kib,
+            "memory/target_kib": seen.snapshot.host.target_kib or 0,
             "offset_kib": situation.offset.kib if situation.offset else 0,
         },
-        _follow_or_ask(situation, balloon.target_kib, wanted_kib),
         cause="Somebody in the guest wrote target_kb, or the kernel missed the host's change.",
-    )  # fmt: skip
+        fixes=(_follow_or_ask(seen, wanted_kib),),
+    )
 
 
-def _makes_sense(situation: Situation) -> bool:
-    """Whether the host's target is one to follow; other findings tell of the others."""
-    host = situation.snapshot.host
-    beyond = (host.target_kib or 0) > (host.static_max_kib or host.target_kib or 0)
-    return not beyond and misread_host_target(situation) is None
-
-
-def _follow_or_ask(situation: Situation, target_kib: int, wanted_kib: int) -> str:
+def _follow_or_ask(seen: Examination, wanted_kib: int) -> Fix:
     """Nobody is told to paste a target below what the guest uses."""
-    if wanted_kib < (situation.headroom.floor_kib or LEAST_KIB):
-        command = set_populated(situation, target_kib)
-        return f"{command}  # on the host: what the guest uses is more than it asks for"
-    return f"echo {wanted_kib} > {TARGET_FILE}  # follow the host again"
-
-
-def phantom_credit(situation: Situation) -> Finding | None:
-    """Kernels that believe some hundred pages are missing, and may add 128 MiB for them."""
-    snapshot, balloon = situation.snapshot, situation.snapshot.balloon
-    kernel = snapshot.domain.kernel
-    if balloon is None or kernel is None or snapshot.domain.domain_type != "pv":
-        return None
-    if not _PHANTOM_SINCE <= kernel < _PHANTOM_UNTIL:
-        return None
-    missing_kib = (balloon.target_kib or 0) - (balloon.current_kib or 0)
-    if balloon.ballooned_kib or kib_to_pages(missing_kib) not in _PHANTOM_PAGES:
-        return None
-    return Finding(
-        "phantom-credit", "warning",
-        f"The driver misses {kib_to_pages(missing_kib)} pages that never were there.",
-        driver_numbers(balloon),
-        f"echo {balloon.current_kib} > {TARGET_FILE}  # until the next target of the host",
-        cause="Linux 6.15 to 6.18 count the pages of a PV guest's ISA window as ballooned; fixed "
-        "in 6.19. The driver may add a whole memory block for them.",
-    )  # fmt: skip
-
-
-def dom0_grant_gap(situation: Situation) -> Finding | None:
-    """dom0 below its target because of pages mapped from guests."""
-    balloon = situation.snapshot.balloon
-    if balloon is None or not is_lent(situation.snapshot, situation.state):
-        return None
-    return Finding(
-        "dom0-grant-gap", "info",
-        "dom0 is below its target because backends borrowed ballooned pages; that is normal.",
-        driver_numbers(balloon),
-        "nothing to do",
-        cause="Without CONFIG_XEN_UNPOPULATED_ALLOC, memory mapped from guests takes the place of "
-        "pages that are ballooned out for it. The balloon is empty, so the hypervisor has refused "
-        "nothing.",
-        actor="nobody",
-    )  # fmt: skip
-
-
-def driver_numbers(balloon: BalloonReading) -> dict[str, int | float | str]:
-    """The driver's state as evidence."""
-    values = {
-        "current_kib": balloon.current_kib,
-        "target_kib": balloon.target_kib,
-        "ballooned_kib": balloon.ballooned_kib,
-        "retry_count": balloon.retry_count,
-        "max_retry_count": balloon.max_retry_count,
-        "schedule_delay_s": balloon.schedule_delay_s,
-    }
-    return {name: value for name, value in values.items() if value is not None}
+    driver, floor_kib = seen.driver, seen.situation.headroom.floor_kib
+    if driver is not None and wanted_kib < max(LEAST_KIB, floor_kib or 0):
+        kib = max(driver.target_kib, floor_kib or driver.target_kib)
+        return hold_at(seen.situation, kib, "what the guest uses is more than it asks for")
+    return aim_at(wanted_kib, "follow the host again")

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from agent.core.account.driver import Driver
 from agent.core.account.situation import Situation
+from agent.core.facts.snapshot import Snapshot
 
 
 class KernelConfig(NamedTuple):
@@ -49,10 +51,14 @@ class VmCounters(NamedTuple):
 
 
 class Processes(NamedTuple):
-    """The agents that run in this guest, and the CPU time of the balloon's kernel thread."""
+    """The agents that run in this guest, and the CPU time of the balloon's kernel thread.
+
+    `systemd`: whether it is what starts and stops them.
+    """
 
     agents: tuple[str, ...]
     balloon_thread_s: float | None
+    systemd: bool = False
 
 
 class GuestKeys(NamedTuple):
@@ -94,8 +100,19 @@ class Watch(NamedTuple):
         return self.looks[-1].at_s - self.looks[0].at_s
 
 
+class Distribution(NamedTuple):
+    """ID and ID_LIKE of /etc/os-release."""
+
+    name: str
+    like: tuple[str, ...] = ()
+
+    def is_of(self, family: str) -> bool:
+        """Whether it is that distribution or descends from it."""
+        return family == self.name or family in self.like
+
+
 class Examination(NamedTuple):
-    """All that the doctor knows."""
+    """All that is known when it is judged; `status` of a moment knows less than the doctor."""
 
     situation: Situation
     sources: Mapping[str, str]
@@ -106,3 +123,14 @@ class Examination(NamedTuple):
     keys: GuestKeys | None = None
     published_domid: int | None = None
     watch: Watch | None = None
+    distribution: Distribution | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was read."""
+        return self.situation.snapshot
+
+    @property
+    def driver(self) -> Driver | None:
+        """The driver's numbers, where all of them could be read."""
+        return self.situation.driver

@@ -4,35 +4,108 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, Union
+from typing import Any, Final, Literal, NamedTuple, Union
 
 Severity = Literal["info", "warning", "critical"]
 RANK: Final[Mapping[Severity, int]] = {"info": 0, "warning": 1, "critical": 2}
 
+Where = Literal["guest", "host"]
+Effect = Literal["now", "next-boot"]
 # Who can mend it: whoever runs this guest, whoever runs the host, either of them, or nobody
 # needs to.
 Actor = Literal["guest", "host", "either", "nobody"]
 
+_SET_SIZES: Final = ("xl mem-", "xm mem-", "xe vm-memory-", "qvm-prefs ", "xenstore-write ")
+
 Evidence = Mapping[str, Union[int, float, str]]
 
 
+class Fix(NamedTuple):
+    """What one of the two can do.
+
+    `commands` can be pasted as they are, in their order, and each was tried on every guest that
+    shows the finding (tests/fixes); where nothing could be tried, `note` says what to do.
+    """
+
+    where: Where
+    commands: tuple[str, ...] = ()
+    effect: Effect = "now"
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """On one line; what is behind the `#` is for people."""
+        note = self.note
+        if self.where == "host":
+            note = f"on the host: {note}" if note else "on the host"
+        if not self.commands:
+            return note
+        pasted = "; ".join(self.commands)
+        return f"{pasted}  # {note}" if note else pasted
+
+    @property
+    def sets_size(self) -> bool:
+        """Whether it sets how much memory the guest is to have: two of those contradict."""
+        return any(
+            command.startswith(_SET_SIZES) or "target_kb" in command for command in self.commands
+        )
+
+
 class Finding(NamedTuple):
-    """`code` never changes its meaning.
+    """`code` never changes its meaning; the registry puts it in.
 
     Attributes:
-        code: what a script goes by.
         severity: how bad it is.
         summary: what is the case, in a sentence.
         evidence: the values that show it.
-        fix: a command to paste, its reason behind a `#`; or a setting; or that none is needed.
         cause: why it is so, as far as it can be told from inside the guest.
-        actor: who can mend it.
+        fixes: what can be done, for each actor at most once.
+        remark: what to say where there is nothing to fix.
+        code: what a script goes by.
+        because: the code of the finding that this one follows from; that one tells the cure.
     """
 
-    code: str
     severity: Severity
     summary: str
     evidence: Evidence
-    fix: str
-    cause: str = ""
-    actor: Actor = "guest"
+    cause: str
+    fixes: tuple[Fix, ...] = ()
+    remark: str = "nothing to do"
+    code: str = ""
+    because: str | None = None
+
+    @property
+    def fix(self) -> str:
+        """What to do, in a line: a command to paste with its reason behind a `#`, or words."""
+        if self.because is not None:
+            return f"see {self.because}, which it follows from"
+        return self.fixes[0].text if self.fixes else self.remark
+
+    @property
+    def actor(self) -> Actor:
+        """Who can mend it."""
+        wheres = {fix.where for fix in self.fixes}
+        if len(wheres) == 1:
+            return self.fixes[0].where
+        return "either" if wheres else "nobody"
+
+    def as_object(self) -> dict[str, Any]:
+        """As JSON has it: keys may be added here, never renamed."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "summary": self.summary,
+            "evidence": dict(self.evidence),
+            "fix": self.fix,
+            "cause": self.cause,
+            "actor": self.actor,
+            "fixes": [fix._asdict() | {"commands": list(fix.commands)} for fix in self.fixes],
+            "because": self.because,
+        }
+
+
+def verdict_of(findings: tuple[Finding, ...]) -> Literal["ok", "warning", "critical"]:
+    """What status, doctor and check make of the same findings."""
+    gravest = max((RANK[finding.severity] for finding in findings), default=0)
+    verdicts: tuple[Literal["ok", "warning", "critical"], ...] = ("ok", "warning", "critical")
+    return verdicts[gravest]

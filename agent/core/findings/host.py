@@ -1,95 +1,119 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules about what the host says of this domain in xenstore."""
+"""What the host says of this domain in xenstore."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from agent.core.account.situation import Situation
+from agent.core.account.headroom import limit_kib
+from agent.core.account.target_offset import SETTLED_TARGET
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import MIB_KIB, format_kib
-from agent.core.findings.finding import Finding
-from agent.core.findings.host_commands import host_name_of, raise_maximum, set_memory, set_range
-from agent.core.findings.units_trap import LEAST_KIB, misread_host_target
+from agent.core.facts.units import MIB_KIB, format_kib, kib_to_pages
+from agent.core.findings.examination import Examination
+from agent.core.findings.finding import Finding, Fix
+from agent.core.findings.host_commands import configure, set_memory, set_range
+from agent.core.findings.registry import DRIVER, STATIC_MAX, TARGET, XENSTORE, check
+from agent.core.findings.units_trap import LEAST_KIB
 
 # XAPI and xl allow the toolstack's own difference; what is larger is a contradiction.
 _SLACK_KIB: Final = MIB_KIB
-# In a text as `agent.core.facts.untrusted.excerpt` quotes it.
+# In a text as `excerpt` quotes it.
 _LEADING_DIGITS: Final = re.compile(r"""["'](?: |\\[tnrvf]|\\x0[bc])*([0-9]{1,64})""", re.ASCII)
 
 
-def target_beyond_static_max(situation: Situation) -> Finding | None:
-    """The host asks for more than the domain may ever have."""
-    host = situation.snapshot.host
-    if host.target_kib is None or host.static_max_kib is None:
+@check(
+    "target-beyond-static-max",
+    severity="warning",
+    do="`xl mem-set` within maxmem, or `xl mem-max` first",
+    needs=(TARGET, STATIC_MAX),
+    unless=("units-trap",),
+)
+def target_beyond_static_max(seen: Examination) -> Finding | None:
+    """The host asks for more than the domain may have, by a page or more."""
+    target_kib, most_kib = seen.snapshot.host.target_kib, limit_kib(seen.snapshot)
+    if target_kib is None or most_kib is None:
         return None
-    if host.target_kib <= host.static_max_kib or misread_host_target(situation) is not None:
+    if kib_to_pages(target_kib) <= kib_to_pages(most_kib):
         return None
     return Finding(
-        "target-beyond-static-max", "warning",
-        f"The host asks for {format_kib(host.target_kib)}, the domain may have at most "
-        f"{format_kib(host.static_max_kib)}.",
-        {"memory/target_kib": host.target_kib, "memory/static-max_kib": host.static_max_kib},
-        f"{set_memory(situation.snapshot, host.static_max_kib)}  # on the host; or raise "
-        f"static-max: {raise_maximum(situation.snapshot, host.target_kib)}",
+        severity="warning",
+        summary=f"The host asks for {format_kib(target_kib)}, the domain may have at most "
+        f"{format_kib(most_kib)}.",
+        evidence={"memory/target_kib": target_kib, "memory/static-max_kib": most_kib},
         cause="memory/target was written by hand, or by a tool that does not look at static-max; "
         "the kernel tries, and the hypervisor refuses.",
-        actor="host",
-    )  # fmt: skip
+        fixes=(set_memory(seen.snapshot, most_kib, "or give the domain a larger maximum first"),),
+    )
 
 
-def host_limits_contradict(situation: Situation) -> Finding | None:
-    """dynamic-min above dynamic-max, or either above static-max."""
-    host = situation.snapshot.host
+@check(
+    "host-limits-contradict",
+    severity="warning",
+    do="set them again, together",
+    needs=(XENSTORE,),
+)
+def host_limits_contradict(seen: Examination) -> Finding | None:
+    """dynamic-min, dynamic-max and static-max do not rise."""
+    host = seen.snapshot.host
     limits = (
         ("memory/dynamic-min", host.dynamic_min_kib),
         ("memory/dynamic-max", host.dynamic_max_kib),
         ("memory/static-max", host.static_max_kib),
     )
     known = [(name, kib) for name, kib in limits if kib is not None]
-    if all(low <= high + _SLACK_KIB for (_, low), (_, high) in zip(known, known[1:])):
+    sizes = [kib for _, kib in known]
+    if all(low <= high + _SLACK_KIB for low, high in zip(sizes, sizes[1:])):
         return None
     return Finding(
-        "host-limits-contradict", "warning",
-        "The host's limits contradict each other: they should rise from dynamic-min over "
+        severity="warning",
+        summary="The host's limits contradict each other: they should rise from dynamic-min over "
         "dynamic-max to static-max.",
-        {f"{name}_kib": kib for name, kib in known},
-        f"{_range_in_order(situation.snapshot)}  # on the host",
+        evidence={f"{name}_kib": kib for name, kib in known},
         cause="The keys were written one by one, or by two tools.",
-        actor="host",
-    )  # fmt: skip
+        fixes=(_range_in_order(seen.snapshot),),
+    )
 
 
-def _range_in_order(snapshot: Snapshot) -> str:
+def _range_in_order(snapshot: Snapshot) -> Fix:
     """The same dynamic range the right way round, within static-max."""
     host = snapshot.host
     most_kib = host.static_max_kib
     sizes = [kib for kib in (host.dynamic_min_kib, host.dynamic_max_kib) if kib is not None]
     within = sorted(kib if most_kib is None else min(kib, most_kib) for kib in sizes)
+    if snapshot.domain.toolstack != "xapi":
+        return set_memory(snapshot, within[-1])
     return set_range(snapshot, within[0], within[-1])
 
 
-def host_target_garbage(situation: Situation) -> Finding | None:
-    """memory/target is there but is no plain number."""
-    text = situation.snapshot.host.target_text
+@check(
+    "host-target-garbage",
+    severity="warning; critical when what the kernel makes of it is below 24 MiB",
+    do="on the host write it again",
+    needs=(XENSTORE,),
+)
+def host_target_garbage(seen: Examination) -> Finding | None:
+    """`memory/target` is no plain number.
+
+    The kernel takes its first digits (`512M` is 512 KiB), or keeps its last target where there are
+    none.
+    """
+    text = seen.snapshot.host.target_text
     if text is None:
         return None
     read_kib = _what_the_kernel_reads_kib(text)
     deadly = read_kib is not None and read_kib < LEAST_KIB
-    key = f"/local/domain/{host_name_of(situation.snapshot)}/memory/target"
     return Finding(
-        "host-target-garbage", "critical" if deadly else "warning",
-        "The host's memory/target is not a number; the kernel keeps its last target."
+        severity="critical" if deadly else "warning",
+        summary="The host's memory/target is not a number; the kernel keeps its last target."
         if read_kib is None
         else f"The host's memory/target is not a plain number; the kernel reads "
         f"{format_kib(read_kib)} from it.",
-        {"memory/target": text},
-        f"xenstore-write {key} {_sound_target_kib(situation)}  # on the host: KiB, digits only",
+        evidence={"memory/target": text},
         cause="Something on the host writes the key without looking at what it writes."
         + ("" if read_kib is None else " The kernel takes the digits and ignores the rest."),
-        actor="host",
-    )  # fmt: skip
+        fixes=(_write_again(seen),),
+    )
 
 
 def _what_the_kernel_reads_kib(excerpt: str) -> int | None:
@@ -98,111 +122,164 @@ def _what_the_kernel_reads_kib(excerpt: str) -> int | None:
     return int(digits[1]) % (1 << 64) if digits else None
 
 
-def _sound_target_kib(situation: Situation) -> int:
-    """A target as the host counts it that changes nothing, or stops a fall."""
-    balloon = situation.snapshot.balloon
-    offset_kib = situation.offset.kib if situation.offset else 0
-    target_kib = (balloon.target_kib if balloon else None) or 0
-    current_kib = (balloon.current_kib if balloon else None) or 0
-    return (target_kib if target_kib >= LEAST_KIB else current_kib) + offset_kib
+def _write_again(seen: Examination) -> Fix:
+    """A target that changes nothing, or stops a fall; xl mem-set reads the key and would refuse."""
+    driver, domid = seen.driver, seen.snapshot.domain.domid
+    if driver is None or domid is None:
+        return Fix("host", note="write memory/target again: KiB, digits only")
+    kib = driver.target_kib if driver.target_kib >= LEAST_KIB else driver.current_kib
+    kib += seen.situation.offset.kib if seen.situation.offset else 0
+    command = f"xenstore-write /local/domain/{domid}/memory/target {kib}"
+    return Fix("host", (command,), note="KiB, digits only")
 
 
-def marked_uncooperative(situation: Situation) -> Finding | None:
+@check(
+    "marked-uncooperative",
+    severity="warning",
+    do="see the other findings",
+    needs=(XENSTORE,),
+    because=(
+        "no-driver", "hotplug-offline", "hotplug-refused", "units-trap", "target-retrying",
+        "target-cancelled", "target-snapped", "not-seen-moving",
+    ),
+)  # fmt: skip
+def marked_uncooperative(seen: Examination) -> Finding | None:
     """XAPI's squeezed gave up on this guest."""
-    host, balloon = situation.snapshot.host, situation.snapshot.balloon
+    host, driver = seen.snapshot.host, seen.driver
     if not host.uncooperative:
         return None
-    evidence: dict[str, int | float | str] = {"memory/uncooperative": "present"}
-    if host.target_kib is not None and balloon is not None and balloon.current_kib is not None:
-        evidence["memory/target_kib"] = host.target_kib
-        evidence["memory/memory-offset_kib"] = host.memory_offset_kib or 0
-        evidence["current_kib"] = balloon.current_kib
+    numbers = {
+        "memory/target_kib": host.target_kib,
+        "memory/memory-offset_kib": host.memory_offset_kib,
+        "current_kib": driver.current_kib if driver else None,
+    }
     return Finding(
-        "marked-uncooperative", "warning",
-        "The host has marked this guest uncooperative: it was off its target for 20 s.",
-        evidence,
-        "balloon-agent status  # the other findings say why; the mark goes at the target",
+        severity="warning",
+        summary="The host has marked this guest uncooperative: it was off its target for 20 s.",
+        evidence={
+            "memory/uncooperative": "present",
+            **{name: kib for name, kib in numbers.items() if kib is not None},
+        },
         cause="The balloon moves too slowly or is stuck; or XAPI's memory-offset for this domain "
         "is wrong, which only a reboot calibrates again.",
-        actor="either",
-    )  # fmt: skip
-
-
-def static_max_moved(situation: Situation) -> Finding | None:
-    """static-max was rewritten after boot; the driver uses the one it read first."""
-    record, now_kib = situation.snapshot.boot_record, situation.snapshot.host.static_max_kib
-    recorded_kib = record.static_max_kib if record else None
-    by_record = recorded_kib is not None and now_kib is not None and recorded_kib != now_kib
-    by_offset = (
-        situation.offset is not None
-        and situation.offset.basis == "settled-target"
-        and now_kib is not None
+        remark="the mark goes when the guest is at its target",
     )
-    if not by_record and not by_offset:
-        return None
-    return Finding(
-        "static-max-moved", "info",
-        "memory/static-max was changed after boot; the kernel goes by the one it read first.",
-        {"memory/static-max_kib": now_kib or 0},
-        "nothing to do; a reboot lets the kernel read the new one",
-        cause="xl mem-max, or Qubes, which moves static-max with the target.",
-        actor="nobody",
-    )  # fmt: skip
 
 
-def videoram_minus_one(situation: Situation) -> Finding | None:
-    """Old toolstacks write -1 for "no video memory"."""
-    if situation.snapshot.host.videoram_kib != -1:
+@check(
+    "static-max-moved",
+    severity="info",
+    do="nothing, or reboot",
+    needs=(STATIC_MAX,),
+)
+def static_max_moved(seen: Examination) -> Finding | None:
+    """static-max was changed after boot; the driver uses the first."""
+    record, host, offset = seen.snapshot.boot_record, seen.snapshot.host, seen.situation.offset
+    now_kib, recorded_kib = host.static_max_kib, record.static_max_kib if record else None
+    if now_kib is None or host.hotplug_max_kib is not None:
+        return None  # with memory hotplug, Qubes moves it with each target
+    by_offset = (
+        offset is not None
+        and offset.basis == SETTLED_TARGET
+        and seen.situation.boot.ram_kib is not None
+    )
+    if not by_offset and recorded_kib in (None, now_kib):
         return None
     return Finding(
-        "videoram-minus-one", "info",
-        "The toolstack wrote -1 as video memory, which makes xl mem-set miss by 1 KiB.",
-        {"memory/videoram_kib": -1},
-        "videoram=0  # in the domain's configuration, on the host",
+        severity="info",
+        summary="memory/static-max was changed after boot; the kernel goes by the one it read "
+        "first.",
+        evidence={"memory/static-max_kib": now_kib},
+        cause="xl mem-max, or a toolstack that moves static-max with the target.",
+        remark="nothing to do; a reboot lets the kernel read the new one",
+    )
+
+
+@check(
+    "videoram-minus-one",
+    severity="info",
+    do="`videoram=0`",
+    needs=(XENSTORE,),
+)
+def videoram_minus_one(seen: Examination) -> Finding | None:
+    """Old xl: -1 for no video memory, mem-set misses by 1 KiB."""
+    if seen.snapshot.host.videoram_kib != -1:
+        return None
+    return Finding(
+        severity="info",
+        summary="The toolstack wrote -1 as video memory, which makes xl mem-set miss by 1 KiB.",
+        evidence={"memory/videoram_kib": -1},
         cause="xl writes -1 where the configuration of a PV or PVH guest does not set videoram.",
-        actor="host",
-    )  # fmt: skip
+        fixes=(configure(seen.snapshot, "videoram=0"),),
+    )
 
 
-def hvm_below_configured(situation: Situation) -> Finding | None:
-    """An HVM guest has less than configured by design."""
-    offset, domain_type = situation.offset, situation.snapshot.domain.domain_type
-    if domain_type != "hvm" or offset is None or offset.kib == 0 or situation.state != "settled":
+@check(
+    "hvm-below-configured",
+    severity="info",
+    do="nothing",
+    needs=(*DRIVER, TARGET),
+)
+def hvm_below_configured(seen: Examination) -> Finding | None:
+    """The kernel aims below the host's target by design."""
+    offset, domain_type = seen.situation.offset, seen.snapshot.domain.domain_type
+    if domain_type != "hvm" or offset is None or not offset.kib:
+        return None
+    if seen.situation.state != "settled":
         return None
     return Finding(
-        "hvm-below-configured", "info",
-        f"The kernel aims {format_kib(offset.kib)} below the host's target. This is by design.",
-        {"offset_kib": offset.kib, "offset_basis": offset.basis},
-        "nothing to do",
+        severity="info",
+        summary=f"The kernel aims {format_kib(offset.kib)} below the host's target. This is by "
+        "design.",
+        evidence={"offset_kib": offset.kib, "offset_basis": offset.basis},
         cause="The host counts firmware and video pages that are no RAM for the guest.",
-        actor="nobody",
-    )  # fmt: skip
+    )
 
 
-def pod_gap(situation: Situation) -> Finding | None:
-    """More RAM in the map than there is memory, and no driver to tell the kernel."""
-    snapshot = situation.snapshot
-    host, domain_type = snapshot.host, snapshot.domain.domain_type
-    if snapshot.balloon is not None or domain_type not in ("hvm", "pvh"):
+@check(
+    "pod-gap",
+    severity="critical",
+    do="memory = maxmem, or a kernel with the driver",
+    needs=(TARGET, STATIC_MAX),
+)
+def pod_gap(seen: Examination) -> Finding | None:
+    """An HVM or PVH guest without a driver was given less than its map has.
+
+    Xen kills it when it uses more.
+    """
+    snapshot, host = seen.snapshot, seen.snapshot.host
+    if snapshot.balloon is not None or snapshot.domain.domain_type not in ("hvm", "pvh"):
         return None
-    if host.target_kib is None or host.static_max_kib is None:
+    given_kib = host.initial_target_kib or host.target_kib
+    if given_kib is None or host.static_max_kib is None or _uses_more_than(seen, given_kib):
         return None
-    gap_kib = host.static_max_kib - host.target_kib - max(0, host.videoram_kib or 0)
+    gap_kib = host.static_max_kib - given_kib - max(0, host.videoram_kib or 0)
     if gap_kib <= 2 * MIB_KIB:
         return None
     return Finding(
-        "pod-gap", "critical",
-        f"The guest believes it has {format_kib(gap_kib)} more than it was given: Xen kills it "
-        "when it uses them.",
-        {
-            "memory/target_kib": host.target_kib,
+        severity="critical",
+        summary=f"The guest believes it has {format_kib(gap_kib)} more than it was given: Xen "
+        "kills it when it uses them.",
+        evidence={
+            "given_kib": given_kib,
             "memory/static-max_kib": host.static_max_kib,
             "gap_kib": gap_kib,
             "xen_memory0": "absent",
         },
-        "memory=SIZE maxmem=SIZE  # the same in both, in the domain's configuration, until the "
-        "guest's kernel has CONFIG_XEN_BALLOON=y",
         cause="The domain was started with memory below maxmem (populate on demand), which only a "
         "balloon driver makes good; there is none.",
-        actor="either",
-    )  # fmt: skip
+        fixes=(
+            configure(
+                snapshot,
+                "memory=SIZE maxmem=SIZE, the same in both, until the guest's kernel has "
+                "CONFIG_XEN_BALLOON=y",
+                qubes="maxmem 0",
+            ),
+        ),
+    )
+
+
+def _uses_more_than(seen: Examination, given_kib: int) -> bool:
+    """Whether pages beyond that are in use and the guest lives: it was started with them."""
+    memory = seen.snapshot.memory
+    return memory is not None and memory.total_kib - memory.free_kib > given_kib

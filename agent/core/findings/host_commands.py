@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands for the host, in the words of the toolstack that runs there.
+"""What can be done on the host, in the words of the toolstack that runs there.
 
-They are meant to be pasted, so nothing goes into them that has not been looked at: a domain's name
-may hold anything.
+Commands are meant to be pasted, so nothing goes into them that has not been looked at: a domain's
+name may hold anything.  Where the toolstack is not known, or owns the target itself (squeezed,
+qmemman), there is no command that sets it.
+
+xl and xm   mem-set sets limit and target at once
+XAPI        squeezed moves the target within the dynamic range, which is the administrator's: a
+            command may widen it, never make it one size
+Qubes       qmemman sets the target of each qube; qvm-prefs takes effect at the next start
 """
 
 from __future__ import annotations
@@ -12,9 +18,11 @@ from typing import Final
 
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import MIB_KIB
+from agent.core.facts.units import MIB_KIB, format_kib
+from agent.core.findings.finding import Fix
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_ASK: Final = "ask whoever runs the host"
 
 
 def host_name_of(snapshot: Snapshot) -> str:
@@ -23,52 +31,86 @@ def host_name_of(snapshot: Snapshot) -> str:
     return "DOMAIN" if domid is None else str(domid)
 
 
-def set_populated(situation: Situation, kib: int) -> str:
-    """The command after which the kernel aims at `kib`: less than the host counts, on HVM."""
+def hold_at(situation: Situation, kib: int, note: str = "") -> Fix:
+    """The host asks for what the guest has: ends a wish that cannot be fulfilled."""
+    snapshot = situation.snapshot
+    by_balancer: dict[str | None, str] = {
+        "xapi": "squeezed sets this target: free memory there (xe host-list "
+        "params=name-label,memory-free), or change the VM's dynamic range",
+        "qubes": "qmemman sets this target and takes it back by itself when it balances again; "
+        "close other qubes where memory is short",
+    }
+    if snapshot.domain.toolstack in by_balancer:
+        return Fix("host", note=by_balancer[snapshot.domain.toolstack])
+    return set_memory(snapshot, on_host_scale_kib(situation, kib), note)
+
+
+def give_at_least(situation: Situation, kib: int, note: str = "") -> Fix:
+    """The host lets the guest have `kib` of populated memory."""
+    snapshot, host = situation.snapshot, situation.snapshot.host
+    host_kib = on_host_scale_kib(situation, kib)
+    if snapshot.domain.toolstack == "xapi":
+        low_kib, high_kib = host.dynamic_min_kib, host.dynamic_max_kib
+        if low_kib is None or high_kib is None or host_kib <= low_kib:
+            return Fix("host", note="raise the VM's dynamic-min, or free memory there")
+        if host_kib < high_kib:
+            return set_range(snapshot, host_kib, high_kib, "its dynamic-max stays")
+        return set_range(snapshot, low_kib, host_kib, "its dynamic-min stays")
+    if snapshot.domain.toolstack == "qubes":
+        if snapshot.domain.is_dom0:
+            words = "raise dom0-mem-boost in /etc/qubes/qmemman.conf, or dom0_mem= with its max:"
+            return Fix("host", (), "next-boot", words)
+        return Fix("host", note="close other qubes: qmemman divides what there is")
+    return set_memory(snapshot, host_kib, note)
+
+
+def on_host_scale_kib(situation: Situation, kib: int) -> int:
+    """What `xl mem-set` has to be told so that the kernel aims at `kib`."""
     offset_kib = situation.offset.kib if situation.offset else 0
-    videoram_kib = max(0, situation.snapshot.host.videoram_kib or 0)
-    return set_memory(situation.snapshot, kib + offset_kib + videoram_kib)
+    return kib + offset_kib + max(0, situation.snapshot.host.videoram_kib or 0)
 
 
-def set_memory(snapshot: Snapshot, kib: int) -> str:
-    """The command that gives this domain so much memory as the host counts it."""
-    if snapshot.domain.toolstack == "xapi":
-        return set_range(snapshot, kib, kib)
-    if snapshot.domain.toolstack == "qubes":
-        name = snapshot.domain.name or ""
-        mib = -(-kib // MIB_KIB)
-        return f"qvm-prefs {name if _PLAIN_NAME.fullmatch(name) else 'QUBE'} maxmem {mib}"
-    return f"xl mem-set {host_name_of(snapshot)} {kib}k"
+def set_memory(snapshot: Snapshot, kib: int, note: str = "") -> Fix:
+    """The host asks for `kib`, as the host counts it."""
+    toolstack, domid = snapshot.domain.toolstack, snapshot.domain.domid
+    size = f"set its memory to {format_kib(kib)} ({kib} KiB)"
+    if toolstack in ("xapi", "qubes"):
+        return Fix("host", note=f"{size}, by what sets its target there")
+    if toolstack not in ("libxl", "xend") or domid is None:
+        return Fix("host", note=f"{_ASK} to {size}")
+    if toolstack == "xend":
+        return Fix("host", (f"xm mem-set {domid} {-(-kib // MIB_KIB)}",), note=note)
+    return Fix("host", (f"xl mem-set {domid} {kib}k",), note=note)
 
 
-def set_range(snapshot: Snapshot, low_kib: int, high_kib: int) -> str:
-    """The command that lets the host move this domain between two sizes as it counts them."""
-    if snapshot.domain.toolstack != "xapi":
-        return set_memory(snapshot, high_kib)
+def set_range(snapshot: Snapshot, low_kib: int, high_kib: int, note: str = "") -> Fix:
+    """XAPI may move this domain between two sizes as it counts them."""
     low_mib, high_mib = (-(-kib // MIB_KIB) for kib in (low_kib, high_kib))
-    uuid = snapshot.domain.uuid or "UUID"
-    return f"xe vm-memory-dynamic-range-set uuid={uuid} min={low_mib}MiB max={high_mib}MiB"
+    if snapshot.domain.uuid is None:
+        return Fix("host", note=f"let the VM's dynamic range be {low_mib} to {high_mib} MiB")
+    command = (
+        f"xe vm-memory-dynamic-range-set uuid={snapshot.domain.uuid} "
+        f"min={low_mib}MiB max={high_mib}MiB"
+    )
+    return Fix("host", (command,), note=note)
 
 
-def stop_balancing(snapshot: Snapshot, kib: int) -> str:
-    """The command after which the host leaves this domain's memory where it is."""
-    if snapshot.domain.toolstack == "qubes":  # maxmem 0 is Qubes' word for "not balanced".
-        return set_memory(snapshot, 0)
-    return set_memory(snapshot, kib)
+def configure(snapshot: Snapshot, advice: str, qubes: str = "") -> Fix:
+    """Another configuration of the domain, from its next start on.
 
-
-def raise_maximum(snapshot: Snapshot, kib: int) -> str:
-    """The command that lets this domain have more than it may now."""
-    mib = -(-kib // MIB_KIB)
-    if snapshot.domain.toolstack == "xapi":  # Only of a VM that is shut down.
-        return f"xe vm-param-set uuid={snapshot.domain.uuid or 'UUID'} memory-static-max={mib}MiB"
-    if snapshot.domain.toolstack == "qubes":
-        return set_memory(snapshot, kib)
-    return f"xl mem-max {host_name_of(snapshot)} {mib}m"
-
-
-def free_memory(snapshot: Snapshot) -> str:
-    """The command that tells what the host has left."""
-    if snapshot.domain.toolstack == "xapi":
-        return "xe host-list params=name-label,memory-free"
-    return "xl info free_memory"
+    `advice` speaks of memory= and maxmem=; `qubes` is what qvm-prefs is to set instead.
+    """
+    toolstack = snapshot.domain.toolstack
+    if toolstack == "qubes":
+        name = snapshot.domain.name or ""
+        if qubes and _PLAIN_NAME.fullmatch(name) and not snapshot.domain.is_dom0:
+            return Fix("host", (f"qvm-prefs {name} {qubes}",), "next-boot", "then restart the qube")
+        words = advice.replace("maxmem=", "the qube's maxmem").replace("memory=", "its memory")
+        return Fix("host", (), "next-boot", words)
+    if toolstack == "xapi":
+        words = advice.replace("maxmem=", "memory-static-max").replace("memory=", "dynamic-max")
+        return Fix("host", (), "next-boot", f"{words}, while the VM is shut down")
+    if toolstack in ("libxl", "xend"):
+        return Fix("host", (), "next-boot", f"{advice}, in the domain's configuration")
+    words = advice.replace("maxmem=", "maximum").replace("memory=", "memory at the start")
+    return Fix("host", (), "next-boot", f"{_ASK}: {words}")

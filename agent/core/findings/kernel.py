@@ -1,26 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The doctor's rules about the kernel: what it was built with and what its log complains of."""
+"""The kernel: what it was built with and what its log complains of."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from agent.core.account.target_offset import counted_beyond_kib
 from agent.core.facts.kernel_release import KernelRelease
-from agent.core.facts.units import format_kib, pages_to_kib
+from agent.core.facts.units import MIB_KIB, format_kib, pages_to_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding, Severity
-from agent.core.findings.host_commands import set_populated
+from agent.core.findings.finding import Finding
+from agent.core.findings.guest_commands import always_online, newer_kernel
+from agent.core.findings.host_commands import configure, hold_at
+from agent.core.findings.quirks import AIMS_BEYOND
+from agent.core.findings.registry import DRIVER, check
 
 # The boot is held until the balloon is at the first target; after 180 s without progress the
 # kernel panics (xen.balloon_boot_timeout).
 _BOOT_WAIT_TOLD_S: Final = 20.0
 _P2M_BUG_BEFORE: Final = KernelRelease(4, 0)
 _OVERHEAD_TOLD_PERCENT: Final = 15
+_LOG: Final = "kernel-messages"
 
 
-def boot_waits_for_balloon(examination: Examination) -> Finding | None:
-    """A boot that was held up until the balloon had shrunk, or went on without."""
-    complaints = examination.complaints
+@check(
+    "boot-waits-for-balloon",
+    severity="info; critical when it failed",
+    do="`memory=` nearer to `maxmem=`; a longer timeout makes nothing faster",
+    needs=(_LOG,),
+)
+def boot_waits_for_balloon(seen: Examination) -> Finding | None:
+    """The boot was held 20 s and more until the balloon had shrunk, or went on without."""
+    complaints = seen.complaints
     if complaints is None:
         return None
     wait_s, shortage = complaints.boot_wait_s, complaints.boot_shortage_pages
@@ -31,137 +42,170 @@ def boot_waits_for_balloon(examination: Examination) -> Finding | None:
         evidence["boot_wait_s"] = round(wait_s, 1)
     if shortage is not None:
         evidence["pages_not_freed"] = shortage
-    # A wait that ended well is over: worth knowing, nothing to act on tonight.
-    severity: Severity = "info" if shortage is None else "critical"
     summary = (
         f"Ballooning down at boot failed; {format_kib(pages_to_kib(shortage))} were missing."
         if shortage is not None
         else f"The boot waited {wait_s or 0:.0f} s for the balloon to shrink to its first target."
     )
     return Finding(
-        "boot-waits-for-balloon", severity,
-        summary,
-        evidence,
-        "xen.balloon_boot_timeout=600  # for the guest's kernel; or memory= nearer to maxmem=",
+        # A wait that ended well is over: worth knowing, nothing to act on tonight.
+        severity="info" if shortage is None else "critical",
+        summary=summary,
+        evidence=evidence,
         cause="An HVM or PVH guest started below maxmem holds its boot until the difference is "
         "given back; without progress for xen.balloon_boot_timeout (180 s) it panics.",
-        actor="either",
-    )  # fmt: skip
+        fixes=(configure(seen.snapshot, "memory= nearer to maxmem=, or equal", qubes="maxmem 0"),),
+    )
 
 
-def hotplug_refused(examination: Examination) -> Finding | None:
-    """The kernel wanted to add memory for the balloon and could not."""
-    complaints, situation = examination.complaints, examination.situation
+@check(
+    "hotplug-refused",
+    severity="warning; info when not needed, or harmless",
+    do="`xl mem-set` to what it has; boot with more memory to get beyond",
+    needs=(_LOG,),
+)
+def hotplug_refused(seen: Examination) -> Finding | None:
+    """The kernel could not add memory for a larger target."""
+    complaints, driver = seen.complaints, seen.driver
     if complaints is None or not complaints.refusals:
         return None
-    balloon = situation.snapshot.balloon
-    wanted = balloon is not None and (balloon.target_kib or 0) > (balloon.current_kib or 0)
-    current_kib = (balloon.current_kib or 0) if balloon else 0
+    beyond_kib = counted_beyond_kib(seen.snapshot)
+    needed = driver is not None and driver.grows and beyond_kib is None
     return Finding(
-        "hotplug-refused", "warning" if wanted else "info",
-        "The kernel could not add memory for a larger target.",
-        {f"log_{n}": text for n, text in enumerate(complaints.refusals, 1)},
-        f"{set_populated(situation, current_kib)}  # on the host; boot with more memory= to "
-        "get beyond",
+        severity="warning" if needed else "info",
+        summary="The kernel could not add memory for a larger target."
+        if beyond_kib is None
+        else f"The kernel tries in vain to add {format_kib(beyond_kib)}, which the host counts and "
+        "no guest can have. This is harmless.",
+        evidence={f"log_{n}": text for n, text in enumerate(complaints.refusals, 1)},
         cause="No range of the physical address space is left where memory may be added, or its "
-        "page structures found no room.",
-        actor="either",
-    )  # fmt: skip
+        "page structures found no room."
+        if beyond_kib is None
+        else AIMS_BEYOND,
+        fixes=(hold_at(seen.situation, driver.current_kib, "boot with more memory= to get beyond"),)
+        if needed and driver is not None
+        else (),
+    )
 
 
-def p2m_bug(examination: Examination) -> Finding | None:
-    """The crash of old PV kernels when memory grows past what the boot prepared."""
-    complaints, kernel = examination.complaints, examination.situation.snapshot.domain.kernel
+@check(
+    "p2m-bug",
+    severity="critical",
+    do="a newer kernel; reboot",
+    needs=(_LOG,),
+)
+def p2m_bug(seen: Examination) -> Finding | None:
+    """The kernel crashed in arch/x86/xen/p2m.c, as old PV kernels do past 4 GiB."""
+    complaints, kernel = seen.complaints, seen.snapshot.domain.kernel
     if complaints is None or complaints.p2m_bug is None:
         return None
     return Finding(
-        "p2m-bug", "critical",
-        "The kernel crashed in its table of physical pages; its balloon stands still until a "
-        "reboot.",
-        {"kernel BUG at": complaints.p2m_bug, "kernel": str(kernel or "unknown")},
-        "apt-get install linux-image-amd64  # a kernel since 4.0 has another table; until then "
-        "keep the guest below 4 GiB",
+        severity="critical",
+        summary="The kernel crashed in its table of physical pages; its balloon stands still until "
+        "a reboot.",
+        evidence={"kernel BUG at": complaints.p2m_bug, "kernel": str(kernel or "unknown")},
         cause="A defect of old kernels, seen on Linux 3.2 to 3.7 when a PV guest grew past 4 GiB "
         "by hot-added memory."
         if kernel is None or kernel < _P2M_BUG_BEFORE
         else "Not the known defect of old kernels: this one is newer.",
-    )  # fmt: skip
+        fixes=(
+            newer_kernel(
+                seen.distribution,
+                "a kernel since 4.0 has another table; until then keep the guest below 4 GiB",
+            ),
+        ),
+    )
 
 
-def hotplug_will_stay_offline(examination: Examination) -> Finding | None:
+@check(
+    "hotplug-will-stay-offline",
+    severity="info",
+    do="`memhp_default_state=online`",
+    needs=(*DRIVER, "memory-blocks"),
+)
+def hotplug_will_stay_offline(seen: Examination) -> Finding | None:
     """A larger target would be answered with memory that nobody puts online."""
-    situation = examination.situation
-    balloon, blocks = situation.snapshot.balloon, situation.snapshot.blocks
-    if balloon is None or blocks is None or balloon.ballooned_kib != 0:
+    driver, blocks = seen.driver, seen.snapshot.blocks
+    if driver is None or blocks is None or driver.ballooned_kib:
         return None
-    if not situation.headroom.up_kib or situation.snapshot.hotplug_unpopulated is None:
+    if not seen.situation.headroom.up_kib or seen.snapshot.hotplug_unpopulated is None:
         return None
     if blocks.auto_online != "offline" or blocks.offline:
         return None
     return Finding(
-        "hotplug-will-stay-offline", "info",
-        "A larger target will add memory that stays offline: the balloon is empty, and this "
-        "kernel does not put added memory online.",
-        {
+        severity="info",
+        summary="A larger target will add memory that stays offline: the balloon is empty, and "
+        "this kernel does not put added memory online.",
+        evidence={
             "auto_online_blocks": "offline",
-            "ballooned_kib": 0,
-            "up_kib": situation.headroom.up_kib,
+            "ballooned_kib": driver.ballooned_kib,
+            "up_kib": seen.situation.headroom.up_kib,
         },
-        "echo online > /sys/devices/system/memory/auto_online_blocks  # for good: boot with "
-        "memhp_default_state=online",
         cause="CONFIG_MEMORY_HOTPLUG_DEFAULT_ONLINE is not set, and no udev rule was seen to help.",
-    )  # fmt: skip
+        fixes=(always_online(),),
+    )
 
 
-def hotplug_not_built(examination: Examination) -> Finding | None:
-    """A kernel that cannot go beyond the map of its boot, where the host would let it."""
-    config, situation = examination.config, examination.situation
-    balloon = situation.snapshot.balloon
-    if config is None or config.memory_hotplug or balloon is None:
+@check(
+    "hotplug-not-built",
+    severity="info",
+    do="a kernel with CONFIG_XEN_BALLOON_MEMORY_HOTPLUG",
+    needs=("kernel-config",),
+)
+def hotplug_not_built(seen: Examination) -> Finding | None:
+    """The kernel cannot go beyond the map of its boot, where the host would let it."""
+    config, driver = seen.config, seen.driver
+    if config is None or config.memory_hotplug or driver is None:
         return None
-    beyond_kib = (situation.headroom.up_kib or 0) - (balloon.ballooned_kib or 0)
-    if beyond_kib <= pages_to_kib(256):
+    beyond_kib = (seen.situation.headroom.up_kib or 0) - driver.ballooned_kib
+    if beyond_kib <= MIB_KIB:
         return None
     return Finding(
-        "hotplug-not-built", "info",
-        f"{format_kib(beyond_kib)} of static-max are out of reach for this kernel.",
-        {
+        severity="info",
+        summary=f"{format_kib(beyond_kib)} of static-max are out of reach for this kernel.",
+        evidence={
             "CONFIG_XEN_BALLOON_MEMORY_HOTPLUG": "not set",
             "config": config.source,
             "beyond_kib": beyond_kib,
         },
-        "grep MEMORY_HOTPLUG /boot/config-$(uname -r)  # boot a kernel with =y",
         cause="Without memory hotplug the balloon can only give back what it took.",
-    )  # fmt: skip
+        fixes=(newer_kernel(seen.distribution, "boot a kernel with that option set to y"),),
+    )
 
 
-def less_than_configured(examination: Examination) -> Finding | None:
-    """MemTotal well below what the guest was given: the commonest question."""
-    situation = examination.situation
-    parts, balloon = situation.overhead, situation.snapshot.balloon
-    if parts is None or balloon is None or not balloon.current_kib:
+@check(
+    "less-than-configured",
+    severity="info",
+    do="see the waterfall of `status`",
+    needs=(*DRIVER, "meminfo"),
+)
+def less_than_configured(seen: Examination) -> Finding | None:
+    """MemTotal is 15 % and more below what the guest was given: the commonest question."""
+    parts, driver = seen.situation.overhead, seen.driver
+    if parts is None or driver is None or driver.current_kib <= 0:
         return None
-    share = parts.kib * 100 / balloon.current_kib
+    share = parts.kib * 100 / driver.current_kib
     if share <= _OVERHEAD_TOLD_PERCENT:
         return None
-    options = [o for o in situation.snapshot.kernel_options if o.startswith(_RESERVING)]
+    options = [o for o in seen.snapshot.kernel_options if o.startswith(_RESERVING)]
     evidence: dict[str, int | float | str] = {
-        "current_kib": balloon.current_kib,
-        "mem_total_kib": balloon.current_kib - parts.kib,
+        "current_kib": driver.current_kib,
+        "mem_total_kib": driver.current_kib - parts.kib,
         **{f"{term.name}_kib": term.kib for term in parts.terms},
     }
     if options:
         evidence["options"] = " ".join(options)
+    structs = any(t.name == "struct-pages" and 2 * t.kib > parts.kib for t in parts.terms)
+    smaller = "; a smaller maxmem= makes it less" if structs and driver.ballooned_kib else ""
     return Finding(
-        "less-than-configured", "info",
-        f"MemTotal is {format_kib(parts.kib)} ({share:.0f} %) less than the guest was given.",
-        evidence,
-        "balloon-agent status  # shows where it went"
-        + ("; a smaller maxmem= makes it less" if balloon.ballooned_kib else ""),
+        severity="info",
+        summary=f"MemTotal is {format_kib(parts.kib)} ({share:.0f} %) less than the guest was "
+        "given.",
+        evidence=evidence,
         cause="MemTotal is what is left when the kernel has taken its own code and tables, page "
         "structures for the whole map, and what its options reserve.",
-        actor="nobody",
-    )  # fmt: skip
+        remark=f"balloon-agent status shows where it went{smaller}",
+    )
 
 
 _RESERVING: Final = ("crashkernel=", "swiotlb=", "hugepages=", "cma=")

@@ -1,67 +1,135 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The registry of what `status` and `doctor` look for in one snapshot.
+"""The registry of everything that is looked for; one function is one check.
 
-Each check has the code of its finding, the rule, and the sources it cannot do without: names of
-`Snapshot.sources`.  Where one of them could not be read the check was not made, and the doctor
-says so.  docs/findings.md has a line for every code.
+    @check("videoram-minus-one", severity="info", do="`videoram=0`", needs=(XENSTORE,))
+    def videoram_minus_one(seen: Examination) -> Finding | None:
+        \"\"\"Old xl: -1 for no video memory, mem-set misses by 1 KiB.\"\"\"
+
+`needs` names the sources (of `Snapshot.sources`) that it cannot do without: where one could not be
+read, the check was not made, and the doctor says so.  `unless` names codes in whose presence it is
+not looked for; `because` names codes it is a consequence of, and then it prints no cure of its own.
+docs/findings.md is generated from this (`catalogue`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Final, NamedTuple, Optional
 
-from agent.core.account.situation import Situation
-from agent.core.findings import balloon as balloon_rules
-from agent.core.findings import host as host_rules
-from agent.core.findings import memory as memory_rules
-from agent.core.findings import units_trap as unit_rules
-from agent.core.findings.finding import Finding
+from agent.core.findings.examination import Examination
+from agent.core.findings.finding import RANK, Finding
 
-_DRIVER: Final = ("balloon.current_kb", "balloon.target_kb")
-_TARGET: Final = "xenstore.memory/target"
-_STATIC_MAX: Final = "xenstore.memory/static-max"
+Rule = Callable[[Examination], Optional[Finding]]
+
+DRIVER: Final = ("balloon.current_kb", "balloon.target_kb", "balloon.low_kb")
+TARGET: Final = "xenstore.memory/target"
+STATIC_MAX: Final = "xenstore.memory/static-max"
+XENSTORE: Final = "xenstore"
+
+# In a crash kernel nothing is to be mended but that it may write its dump.
+CRASH_KERNEL: Final = "kdump-kernel"
 
 
-class SituationCheck(NamedTuple):
-    """One thing to look for, and what has to be readable for it."""
+class Check(NamedTuple):
+    """One thing to look for."""
 
     code: str
-    rule: Callable[[Situation], Finding | None]
+    rule: Rule
+    severity: str
+    do: str
     needs: tuple[str, ...]
+    unless: tuple[str, ...]
+    because: tuple[str, ...]
+
+    @property
+    def meaning(self) -> str:
+        """What the finding says, from the rule's docstring."""
+        return " ".join((self.rule.__doc__ or "").split())
 
 
-SITUATION_CHECKS: Final = (
-    SituationCheck("no-driver", balloon_rules.no_driver, ()),
-    SituationCheck("target-cancelled", balloon_rules.target_cancelled, _DRIVER),
-    SituationCheck("target-retrying", balloon_rules.target_retrying, _DRIVER),
-    SituationCheck("target-snapped", balloon_rules.target_snapped, (*_DRIVER, _TARGET)),
-    SituationCheck("target-overridden", balloon_rules.target_overridden, (*_DRIVER, _TARGET)),
-    SituationCheck("phantom-credit", balloon_rules.phantom_credit, (*_DRIVER, "kernel-release")),
-    SituationCheck("units-trap", unit_rules.units_trap, (*_DRIVER, "balloon.target")),
-    SituationCheck("hotplug-offline", balloon_rules.hotplug_offline, (*_DRIVER, "memory-blocks")),
-    SituationCheck("dom0-grant-gap", balloon_rules.dom0_grant_gap, _DRIVER),
-    SituationCheck(
-        "target-beyond-static-max", host_rules.target_beyond_static_max, (_TARGET, _STATIC_MAX)
-    ),
-    SituationCheck("host-limits-contradict", host_rules.host_limits_contradict, ("xenstore",)),
-    SituationCheck("host-target-garbage", host_rules.host_target_garbage, ("xenstore",)),
-    SituationCheck("marked-uncooperative", host_rules.marked_uncooperative, ("xenstore",)),
-    SituationCheck("static-max-moved", host_rules.static_max_moved, (_STATIC_MAX,)),
-    SituationCheck("videoram-minus-one", host_rules.videoram_minus_one, ("xenstore",)),
-    SituationCheck("hvm-below-configured", host_rules.hvm_below_configured, (*_DRIVER, _TARGET)),
-    SituationCheck("pod-gap", host_rules.pod_gap, (_TARGET, _STATIC_MAX)),
-    SituationCheck("unexplained", memory_rules.unexplained, (*_DRIVER, "firmware-map")),
-    SituationCheck(
-        "maxmem-unreachable", memory_rules.maxmem_unreachable, (_STATIC_MAX, "firmware-map")
-    ),
-    SituationCheck(
-        "page-struct-overhead", memory_rules.page_struct_overhead, (*_DRIVER, "firmware-map")
-    ),
-    SituationCheck(
-        "pressure-after-deflate", memory_rules.pressure_after_deflate, (*_DRIVER, "meminfo")
-    ),
-    SituationCheck("map-odd", memory_rules.map_odd, ("firmware-map",)),
-    SituationCheck("iomem-hidden", memory_rules.iomem_hidden, ()),
-    SituationCheck("kdump-kernel", memory_rules.kdump_kernel, ("kernel-options",)),
-)
+CHECKS: Final[dict[str, Check]] = {}
+
+
+def check(
+    code: str,
+    *,
+    severity: str,
+    do: str,
+    needs: tuple[str, ...] = (),
+    unless: tuple[str, ...] = (),
+    because: tuple[str, ...] = (),
+) -> Callable[[Rule], Rule]:
+    """Enter a rule into the registry under its code.
+
+    `severity` and `do` are the catalogue's: the usual severity, and what to do about it.
+    """
+    if code != CRASH_KERNEL:
+        unless = (CRASH_KERNEL, *unless)
+
+    def enter(rule: Rule) -> Rule:
+        if code in CHECKS:
+            raise ValueError(f"two checks are called {code}")
+        CHECKS[code] = Check(code, rule, severity, do, needs, unless, because)
+        return rule
+
+    return enter
+
+
+def codes_of(modules: Iterable[ModuleType]) -> tuple[str, ...]:
+    """The codes of the checks in these modules, in their order, as they stand there."""
+    return tuple(
+        code
+        for module in modules
+        for code, entry in CHECKS.items()
+        if entry.rule.__module__ == module.__name__
+    )
+
+
+class Search:
+    """Some checks against one examination; each is made once, whoever asks for it first."""
+
+    def __init__(self, examination: Examination, codes: tuple[str, ...]) -> None:
+        self._examination = examination
+        self._codes = codes
+        self._found: dict[str, Finding | None] = {}
+        self.silenced: list[str] = []
+
+    def find(self, code: str) -> Finding | None:
+        """What the check of that code finds here; None also where it is not looked for."""
+        if code not in self._found:
+            self._found[code] = self._made(CHECKS[code]) if code in self._codes else None
+        return self._found[code]
+
+    def all(self) -> tuple[Finding, ...]:
+        """Everything that was found, the gravest first, with no two cures that contradict."""
+        found = [finding for code in self._codes if (finding := self.find(code)) is not None]
+        found.sort(key=lambda finding: -RANK[finding.severity])
+        return _without_contradictions(found)
+
+    def _made(self, entry: Check) -> Finding | None:
+        if any(self.find(code) is not None for code in entry.unless):
+            self.silenced.append(entry.code)
+            return None
+        finding = entry.rule(self._examination)
+        if finding is None:
+            return None
+        cause = next((code for code in entry.because if self.find(code) is not None), None)
+        if cause is not None:
+            finding = finding._replace(because=cause, fixes=())
+        return finding._replace(code=entry.code)
+
+
+def _without_contradictions(found: list[Finding]) -> tuple[Finding, ...]:
+    """For each actor at most one cure that sets the guest's size: the gravest finding's."""
+    taken: set[str] = set()
+    kept: list[Finding] = []
+    for finding in found:
+        fixes = tuple(fix for fix in finding.fixes if not (fix.sets_size and fix.where in taken))
+        taken |= {fix.where for fix in fixes if fix.sets_size}
+        remark = finding.remark
+        if finding.fixes and not fixes:
+            first = next(f.code for f in kept if any(fix.sets_size for fix in f.fixes))
+            remark = f"first do what {first} says, then look again"
+        kept.append(finding._replace(fixes=fixes, remark=remark))
+    return tuple(kept)

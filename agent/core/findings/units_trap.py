@@ -13,17 +13,22 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from agent.core.account.boot_facts import LARGEST_USUAL_KIB
+from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.boot.verdict import MEM_TOTAL_NO_KIB
-from agent.core.facts.units import GIB_KIB, MIB_KIB, format_kib
+from agent.core.facts.units import GIB_KIB, KIB, MIB_KIB, format_kib
+from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding
+from agent.core.findings.guest_commands import TARGET_FILE, aim_at
 from agent.core.findings.host_commands import set_memory
+from agent.core.findings.registry import DRIVER, check
 
-BALLOON_DIRECTORY: Final = "/sys/devices/system/xen_memory/xen_memory0"
-TARGET_FILE: Final = f"{BALLOON_DIRECTORY}/target_kb"
 # No Linux lives in less, so nobody means it.
 LEAST_KIB: Final = MEM_TOTAL_NO_KIB
 _LARGER_UNITS_KIB: Final = (("MiB", MIB_KIB), ("GiB", GIB_KIB))
+# Bytes for KiB make 1024 times as much; a guest is seldom asked down to less than a 32nd.
+_BYTES_FROM_TIMES: Final = 32
 
 
 class Misread(NamedTuple):
@@ -33,14 +38,37 @@ class Misread(NamedTuple):
     meant_kib: int
 
 
+@check(
+    "units-trap",
+    severity="critical where the guest gives away what it runs on, else warning",
+    do="write the target that was meant",
+    needs=(*DRIVER, "balloon.target"),
+)
+def units_trap(seen: Examination) -> Finding | None:
+    """A target in the wrong unit.
+
+    `memory/target` in MiB, GiB or bytes instead of KiB; `target_kb` below 24 MiB because somebody
+    in the guest wrote another unit. Info: the file `target` is not in bytes, as it is in every
+    kernel known.
+    """
+    misread = misread_host_target(seen.situation)
+    if misread is not None:
+        return _host_wrote(seen, misread)
+    return _guest_wrote(seen) or _file_differs(seen)
+
+
 def misread_host_target(situation: Situation) -> Misread | None:
     """The unit in which memory/target makes sense, where KiB is not it."""
-    host = situation.snapshot.host
-    number, most_kib = host.target_kib, host.static_max_kib or situation.boot.ram_kib
-    if not number or most_kib is None:
+    host, driver = situation.snapshot.host, situation.driver
+    number, most_kib = host.target_kib, limit_kib(situation.snapshot) or situation.boot.ram_kib
+    if not number or not most_kib:
         return None
-    if number > most_kib:
-        meant_kib = number // 1024
+    if driver is not None and driver.way_kib == 0:
+        above_kib = number - driver.current_kib
+        if 0 <= above_kib <= LARGEST_USUAL_KIB and driver.current_kib >= LEAST_KIB:
+            return None  # what the guest rests at was meant
+    if number >= most_kib * _BYTES_FROM_TIMES:
+        meant_kib = number // KIB
         return Misread("bytes", meant_kib) if LEAST_KIB <= meant_kib <= most_kib else None
     if number >= LEAST_KIB:
         return None
@@ -50,78 +78,57 @@ def misread_host_target(situation: Situation) -> Misread | None:
     return None
 
 
-def misread_kernel_target(situation: Situation) -> bool:
-    """Whether target_kb is less than anybody means, and not because the host said so."""
-    balloon, wanted_kib = situation.snapshot.balloon, situation.host_target_on_kernel_scale_kib
-    if balloon is None or balloon.target_kib is None or wanted_kib is None:
-        return False
-    return balloon.target_kib < LEAST_KIB <= wanted_kib
-
-
-def units_trap(situation: Situation) -> Finding | None:
-    """A target of the host or of the guest, or the driver's file `target`, in another unit."""
-    misread = misread_host_target(situation)
-    if misread is not None:
-        return _host_wrote(situation, misread)
-    if misread_kernel_target(situation):
-        return _guest_wrote(situation)
-    return _file_differs(situation)
-
-
-def _host_wrote(situation: Situation, misread: Misread) -> Finding:
-    snapshot = situation.snapshot
-    number, too_much = snapshot.host.target_kib or 0, misread.unit == "bytes"
+def _host_wrote(seen: Examination, misread: Misread) -> Finding:
+    snapshot, too_much = seen.snapshot, misread.unit == "bytes"
+    number = snapshot.host.target_kib or 0
     return Finding(
-        "units-trap", "warning" if too_much else "critical",
-        f"The host asks for {format_kib(number)} and seems to mean "
+        severity="warning" if too_much else "critical",
+        summary=f"The host asks for {format_kib(number)} and seems to mean "
         f"{format_kib(misread.meant_kib)}: memory/target takes KiB, and {number} looks like "
         f"{misread.unit}.",
-        {
+        evidence={
             "memory/target_kib": number,
-            "memory/static-max_kib": snapshot.host.static_max_kib or 0,
+            "most_kib": limit_kib(snapshot) or seen.situation.boot.ram_kib or 0,
             "meant_kib": misread.meant_kib,
         },
-        f"{set_memory(snapshot, misread.meant_kib)}  # on the host",
         cause="memory/target was written by hand or by a script, in the wrong unit; "
         + (
             "the kernel tries, and the hypervisor refuses."
             if too_much
             else "the kernel gives away all it can, until nothing is left to run on."
         ),
-        actor="host",
-    )  # fmt: skip
+        fixes=(set_memory(snapshot, misread.meant_kib),),
+    )
 
 
-def _guest_wrote(situation: Situation) -> Finding:
-    balloon = situation.snapshot.balloon
-    target_kib = (balloon.target_kib or 0) if balloon else 0
-    wanted_kib = situation.host_target_on_kernel_scale_kib
+def _guest_wrote(seen: Examination) -> Finding | None:
+    """target_kb is less than anybody means, and not because the host said so."""
+    driver, wanted_kib = seen.driver, seen.situation.host_target_on_kernel_scale_kib
+    if driver is None or wanted_kib is None or not driver.target_kib < LEAST_KIB <= wanted_kib:
+        return None
     return Finding(
-        "units-trap", "critical",
-        f"The kernel aims at {format_kib(target_kib)}, which no guest can live in; the host's "
-        f"target means {format_kib(wanted_kib or 0)}.",
-        {
-            "target_kib": target_kib,
-            "memory/target_kib": situation.snapshot.host.target_kib or 0,
-        },
-        f"echo {wanted_kib} > {TARGET_FILE}  # follow the host again",
+        severity="critical",
+        summary=f"The kernel aims at {format_kib(driver.target_kib)}, which no guest can live in; "
+        f"the host's target means {format_kib(wanted_kib)}.",
+        evidence={"target_kib": driver.target_kib, "wanted_kib": wanted_kib},
         cause="Somebody in the guest wrote target_kb, which is in KiB, or target, which is in "
         "bytes although its documentation says pages, in another unit.",
-    )  # fmt: skip
+        fixes=(aim_at(wanted_kib, "follow the host again"),),
+    )
 
 
-def _file_differs(situation: Situation) -> Finding | None:
-    balloon = situation.snapshot.balloon
+def _file_differs(seen: Examination) -> Finding | None:
+    balloon = seen.snapshot.balloon
     if balloon is None or balloon.target_bytes is None or balloon.target_kib is None:
         return None
-    shown = balloon.target_kib * 1024 % (1 << 64)
+    shown = balloon.target_kib * KIB % (1 << 64)
     if balloon.motion != "still" or shown == balloon.target_bytes:
         return None
     return Finding(
-        "units-trap", "info",
-        "The driver's file target does not hold target_kb in bytes.",
-        {"target": balloon.target_bytes, "target_kib": balloon.target_kib},
-        f"cat {TARGET_FILE}  # go by this one",
+        severity="info",
+        summary="The driver's file target does not hold target_kb in bytes.",
+        evidence={"target": balloon.target_bytes, "target_kib": balloon.target_kib},
         cause="The file's unit is bytes in every kernel known, although its documentation says "
         "pages; this kernel differs, or the target changed between two reads.",
-    )  # fmt: skip
+        remark=f"go by {TARGET_FILE}",
+    )

@@ -1,60 +1,81 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The doctor's rules about time: what changed between several looks, or since the boot."""
+"""Time: what changed between several looks, or since the boot."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from agent.core.facts.units import MIB_KIB, format_kib
+from agent.core.account.shortage import least_available_kib
+from agent.core.facts.units import MIB_KIB, format_kib, pages_to_kib
 from agent.core.findings.examination import Examination, Look, Watch
-from agent.core.findings.finding import Finding
-from agent.core.findings.host_commands import set_populated, stop_balancing
+from agent.core.findings.finding import Finding, Fix
+from agent.core.findings.host_commands import give_at_least, hold_at
+from agent.core.findings.registry import DRIVER, check
 
 # The balloon's thread sleeps when it has nothing to do; these shares of one CPU are far more than
 # its polling once a second costs.
 _BUSY_PERCENT: Final = 5.0
-_BUSY_SINCE_BOOT_PERCENT: Final = 5.0
 _LONG_ENOUGH_S: Final = 600.0
 _TURNS_OF_AN_OSCILLATION: Final = 4
-_SHORT_PERCENT: Final = 10
+_SOON_SHORT: Final = 3  # times what has to stay available
+_MINUTE: Final = "minute-of-watching"
 
 
-def kthread_busy(examination: Examination) -> Finding | None:
+@check(
+    "kthread-busy",
+    severity="warning",
+    do="a target that can be reached",
+    needs=("processes",),
+    because=(
+        "target-retrying", "target-cancelled", "not-seen-moving", "hotplug-refused",
+        "hotplug-offline", "target-oscillation",
+    ),
+)  # fmt: skip
+def kthread_busy(seen: Examination) -> Finding | None:
     """The balloon's kernel thread takes CPU time although nothing moves."""
-    watch, processes = examination.watch, examination.processes
-    uptime_s = examination.situation.snapshot.uptime_s
+    watch, processes, uptime_s = seen.watch, seen.processes, seen.snapshot.uptime_s
     if processes is None or processes.balloon_thread_s is None:
         return None
-    percent, span_s, limit = 0.0, 0.0, _BUSY_PERCENT
+    percent, span_s = 0.0, 0.0
     if watch is not None and _stands_still(watch):
         first, last = watch.looks[0].balloon_thread_s, watch.looks[-1].balloon_thread_s
         if first is not None and last is not None:
             percent, span_s = (last - first) * 100 / watch.lasted_s, watch.lasted_s
     elif watch is None and uptime_s is not None and uptime_s >= _LONG_ENOUGH_S:
         percent, span_s = processes.balloon_thread_s * 100 / uptime_s, uptime_s
-        limit = _BUSY_SINCE_BOOT_PERCENT
-    if percent <= limit:
+    if percent <= _BUSY_PERCENT:
         return None
+    driver = seen.driver
+    held = driver is not None and driver.way_kib != 0
     return Finding(
-        "kthread-busy", "warning",
-        f"The kernel thread [xen-balloon] takes {percent:.0f} % of a CPU while the balloon stands "
-        "still.",
-        {"cpu_percent": round(percent, 1), "over_s": round(span_s, 1)},
-        f"{set_populated(examination.situation, watch.looks[-1].current_kib or 0)}  # on the host: "
-        "a target that can be reached"
-        if watch is not None
-        else "balloon-agent doctor --seconds 60  # shows whether it is so now",
+        severity="warning",
+        summary=f"The kernel thread [xen-balloon] takes {percent:.0f} % of a CPU while the balloon "
+        "stands still.",
+        evidence={"cpu_percent": round(percent, 1), "over_s": round(span_s, 1)},
         cause="It polls for something that does not come: a target beyond what can be added, or "
         "one that the host changes again and again.",
-        actor="either",
-    )  # fmt: skip
+        fixes=(hold_at(seen.situation, driver.current_kib, "a target that can be reached"),)
+        if held and driver is not None
+        else (),
+        remark="balloon-agent doctor --seconds 60 shows whether it is so now, and what moves",
+    )
 
 
-def memory_stalls(examination: Examination) -> Finding | None:
-    """Processes were killed or kept waiting for want of memory while the balloon holds some."""
-    balloon, watch = examination.situation.snapshot.balloon, examination.watch
-    counters = examination.counters
-    if counters is None or balloon is None or not examination.situation.headroom.up_kib:
+@check(
+    "memory-stalls",
+    severity="warning; critical when it happens while the doctor looks",
+    do="`xl mem-set` with more",
+    needs=("vmstat",),
+    because=("units-trap", "pressure-after-deflate"),
+)
+def memory_stalls(seen: Examination) -> Finding | None:
+    """Processes were killed or kept waiting for want of memory while the host could give more.
+
+    Those killed at the limit of a control group of their own do not count.
+    """
+    driver, watch, counters = seen.driver, seen.watch, seen.counters
+    up_kib = seen.situation.headroom.reach_kib
+    if counters is None or driver is None or not up_kib:
         return None
     first = watch.looks[0].counters if watch else None
     last = watch.looks[-1].counters if watch else None
@@ -63,115 +84,178 @@ def memory_stalls(examination: Examination) -> Finding | None:
         kills = last.oom_kills - first.oom_kills
         stalls = last.allocation_stalls - first.allocation_stalls
         swapped = last.swapped_out_pages - first.swapped_out_pages
-    busy = kills > 0 or (stalls > 0 and swapped > 0)
-    if not busy and not counters.oom_kills:
+    own = seen.complaints.group_kills if seen.complaints else 0
+    since_boot = max(0, counters.oom_kills - own)
+    busy = (kills > 0 and since_boot > 0) or (stalls > 0 and swapped > 0)
+    if not busy and not since_boot:
         return None
-    more_kib = balloon.current_kib or 0
-    more_kib += min(examination.situation.headroom.up_kib, more_kib // 4 // MIB_KIB * MIB_KIB)
+    more_kib = driver.current_kib + min(up_kib, driver.current_kib // 4 // MIB_KIB * MIB_KIB)
     summary = (
         "The guest is short of memory right now: it kills or swaps while the host could give more."
         if busy
-        else f"{_processes(counters.oom_kills)} killed for want of memory since the boot, and "
-        f"the host could give {format_kib(examination.situation.headroom.up_kib)} more."
+        else f"{_processes(since_boot)} killed for want of memory since the boot, and the host "
+        f"could give {format_kib(up_kib)} more."
     )
     return Finding(
-        "memory-stalls", "critical" if busy else "warning",
-        summary,
-        {
+        severity="critical" if busy else "warning",
+        summary=summary,
+        evidence={
             "oom_kills_since_boot": counters.oom_kills,
+            "oom_kills_of_groups": own,
             "oom_kills_watched": kills,
             "allocation_stalls_watched": stalls,
             "swapped_out_pages_watched": swapped,
         },
-        f"{set_populated(examination.situation, more_kib)}  # on the host",
         cause="The target is, or was, below what the guest needs; the Xen balloon does not "
         "deflate by itself before the OOM killer comes.",
-        actor="host",
-    )  # fmt: skip
+        # What was killed long ago is no reason to paste anything now.
+        fixes=(give_at_least(seen.situation, more_kib),) if busy else (),
+        remark="nothing to paste: it is over; if it comes again, let the guest have more"
+        if not seen.snapshot.domain.is_dom0
+        else "it is over; if it comes again: dom0_mem=SIZE,max:SIZE on Xen's command line"
+        + (
+            ", or dom0-mem-boost in /etc/qubes/qmemman.conf"
+            if seen.snapshot.domain.toolstack == "qubes"
+            else ""
+        ),
+    )
 
 
 def _processes(count: int) -> str:
     return "1 process was" if count == 1 else f"{count} processes were"
 
 
-def target_oscillation(examination: Examination) -> Finding | None:
+@check(
+    "target-oscillation",
+    severity="warning",
+    do="a fixed size, or find the guest that does not follow",
+    needs=(_MINUTE,),
+)
+def target_oscillation(seen: Examination) -> Finding | None:
     """The host moves the target up and down."""
-    watch = examination.watch
+    watch, snapshot = seen.watch, seen.snapshot
     turns = _turns(watch) if watch else 0
     if watch is None or turns < _TURNS_OF_AN_OSCILLATION:
         return None
-    snapshot = examination.situation.snapshot
     return Finding(
-        "target-oscillation", "warning",
-        f"The host changed its mind {turns} times within {watch.lasted_s:.0f} s.",
-        {"turns": turns, "over_s": round(watch.lasted_s, 1)},
-        f"{stop_balancing(snapshot, snapshot.host.target_kib or 0)}  # on the host: a fixed size "
-        "stops it",
-        cause="A toolstack that divides memory keeps dividing while another guest does not follow.",
-        actor="host",
-    )  # fmt: skip
+        severity="warning",
+        summary=f"The host changed its mind {turns} times within {watch.lasted_s:.0f} s.",
+        evidence={"turns": turns, "over_s": round(watch.lasted_s, 1)},
+        cause="A toolstack or a script that divides memory keeps dividing while another guest does "
+        "not follow.",
+        fixes=(
+            Fix(
+                "host",
+                note={
+                    "qubes": "find the qube that does not follow (qubesd's and qmemman's journal); "
+                    "qvm-prefs QUBE maxmem 0 takes one out of the balancing from its next start",
+                    "xapi": "find the VM that is marked uncooperative (xe vm-list)",
+                }.get(
+                    snapshot.domain.toolstack or "",
+                    "find what writes memory/target; another command of it would be overwritten",
+                ),
+            ),
+        ),
+    )
 
 
-def dom0_autoballoon(examination: Examination) -> Finding | None:
+@check(
+    "dom0-autoballoon",
+    severity="info; warning while it moves and nobody fixed its size",
+    do="`dom0_mem=SIZE,max:SIZE` on Xen's command line, and autoballoon=off in xl.conf",
+    needs=DRIVER,
+)
+def dom0_autoballoon(seen: Examination) -> Finding | None:
     """dom0 gives its memory to new guests, because nobody fixed its size."""
-    situation, watch = examination.situation, examination.watch
-    if not situation.snapshot.domain.is_dom0:
+    situation, watch, driver = seen.situation, seen.watch, seen.driver
+    if not seen.snapshot.domain.is_dom0 or seen.snapshot.domain.toolstack == "qubes":
         return None
-    balloon, nr_pages = situation.snapshot.balloon, situation.boot.nr_pages
-    if balloon is None or balloon.current_kib is None:
+    if driver is None:
         return None
     targets = {look.host_target_kib for look in watch.looks} if watch else set()
     moves = len(targets) > 1
-    map_kib = situation.boot.ram_kib
-    whole = nr_pages is not None and map_kib is not None and nr_pages.pages * 4 * 10 >= map_kib * 9
-    boot_kib = nr_pages.pages * 4 if nr_pages else 0
-    shrunk = whole and balloon.current_kib * 10 < boot_kib * 9
+    nr_pages, map_kib = situation.boot.nr_pages, situation.boot.ram_kib
+    boot_kib = pages_to_kib(nr_pages.pages) if nr_pages else _whole_kib(seen)
+    whole = boot_kib is not None and map_kib is not None and boot_kib * 10 >= map_kib * 9
+    shrunk = (
+        whole
+        and boot_kib is not None
+        and min(driver.current_kib, driver.target_kib) * 10 < (boot_kib * 9)
+    )
     if not moves and not shrunk:
         return None
     return Finding(
-        "dom0-autoballoon", "warning" if moves else "info",
-        "dom0's memory changes by itself."
+        severity="warning" if moves else "info",
+        summary="dom0's memory changes by itself."
         if moves
-        else f"dom0 was started with {format_kib(boot_kib)}, all of its map, and has "
-        f"{format_kib(balloon.current_kib)} now.",
-        {"boot_kib": boot_kib, "current_kib": balloon.current_kib, "targets_seen": len(targets)},
-        "dom0_mem=4096M,max:4096M  # on Xen's command line; autoballoon=off in /etc/xen/xl.conf",
+        else f"dom0 was started with {format_kib(boot_kib or 0)}, all of its map, and "
+        f"{'goes to' if driver.way_kib else 'has'} {format_kib(driver.target_kib)} now.",
+        evidence={
+            "boot_kib": boot_kib or "unknown",
+            "current_kib": driver.current_kib,
+            "target_kib": driver.target_kib,
+            "targets_seen": len(targets),
+        },
         cause="Without dom0_mem=, xl and libvirt take memory from dom0 for each guest they start. "
         "Xen's command line cannot be read without privileges, so this is a conclusion.",
-        actor="host",
-    )  # fmt: skip
+        fixes=(
+            Fix(
+                "host",
+                (),
+                "next-boot",
+                "dom0_mem=4096M,max:4096M on Xen's command line, and autoballoon=off in "
+                "/etc/xen/xl.conf",
+            ),
+        ),
+    )
 
 
-def host_does_not_move(examination: Examination) -> Finding | None:
+def _whole_kib(seen: Examination) -> int | None:
+    """What a dom0 had that gives back what its own map holds: no limit was set for it."""
+    most_kib, driver = seen.snapshot.host.static_max_kib, seen.driver
+    if most_kib is None or driver is None:
+        return None
+    held_kib = driver.current_kib + driver.ballooned_kib
+    return held_kib if abs(held_kib - most_kib) <= MIB_KIB else None
+
+
+@check(
+    "host-does-not-move",
+    severity="warning",
+    do="see why the balancer does not give: the host's free memory, its journal",
+    needs=(_MINUTE,),
+    unless=("pressure-after-deflate",),
+)
+def host_does_not_move(seen: Examination) -> Finding | None:
     """A guest that runs low under a toolstack that should be giving."""
-    watch, situation = examination.watch, examination.situation
-    toolstack, memory = situation.snapshot.domain.toolstack, situation.snapshot.memory
+    watch, situation, memory = seen.watch, seen.situation, seen.snapshot.memory
+    toolstack = seen.snapshot.domain.toolstack
     if watch is None or memory is None or toolstack not in ("xapi", "qubes"):
         return None
     if situation.state != "settled" or not situation.headroom.up_kib:
         return None
     first, last = watch.looks[0], watch.looks[-1]
-    if first.available_kib is None or last.available_kib is None or not memory.total_kib:
+    if first.available_kib is None or last.available_kib is None:
         return None
     steady = len({look.host_target_kib for look in watch.looks}) == 1
-    low = last.available_kib * 100 < memory.total_kib * _SHORT_PERCENT
+    low = last.available_kib < _SOON_SHORT * least_available_kib(memory)
     if not (steady and low and last.available_kib < first.available_kib):
         return None
+    balancer = "qubes-qmemman" if toolstack == "qubes" else "squeezed"
     return Finding(
-        "host-does-not-move", "warning",
-        "The guest runs low, and the host has not moved memory/target meanwhile.",
-        {
+        severity="warning",
+        summary="The guest runs low, and the host has not moved memory/target meanwhile.",
+        evidence={
             "available_kib": last.available_kib,
             "available_before_kib": first.available_kib,
             "over_s": round(watch.lasted_s, 1),
         },
-        "systemctl restart qubes-qmemman.service  # in dom0"
-        if toolstack == "qubes"
-        else "systemctl restart squeezed.service  # in dom0",
         cause="The balloon does what it is told; whoever divides the memory on the host is stuck "
         "or has none left.",
-        actor="host",
-    )  # fmt: skip
+        fixes=(
+            Fix("host", note=f"see in dom0 whether {balancer} runs, and what its journal says"),
+        ),
+    )
 
 
 def _stands_still(watch: Watch) -> bool:
@@ -181,7 +265,7 @@ def _stands_still(watch: Watch) -> bool:
 
 def _turns(watch: Watch) -> int:
     """How often the host's target changed direction."""
-    steps = [_step(earlier, later) for earlier, later in zip(watch.looks, watch.looks[1:])]
+    steps = [_step(a, b) for a, b in zip(watch.looks, watch.looks[1:])]
     moves = [step for step in steps if step]
     return sum((a > 0) != (b > 0) for a, b in zip(moves, moves[1:]))
 

@@ -84,7 +84,7 @@ def _hands_off(seen: View) -> Decision | None:
 
 def _rests(seen: View) -> bool:
     """Whether nothing is to be seen before the next event: what moves is followed to its end."""
-    still = seen.situation.state not in ("moving", "retrying") or lent(seen) is not None
+    still = seen.situation.state not in ("moving", "retrying", "unclear") or lent(seen) is not None
     return still and seen.now_s >= seen.grace_ends_s
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.core.account.balloon_state import lacks_with_empty_balloon
 from agent.core.account.hot_added import hot_added_regions
 from agent.core.facts.units import MIB_KIB, PAGE_KIB, format_kib
 from agent.core.policy.decision import Decision, nothing, write_target
@@ -203,11 +202,13 @@ def cancelled(view: View) -> Decision | None:
 
 def lent(view: View) -> Decision | None:
     """A driver domain below its target with an empty balloon, for a while: its backends have it."""
-    balloon = view.snapshot.balloon
-    if not view.settings.driver_domain or balloon is None or view.situation.state != "moving":
+    driver = view.situation.driver
+    if not view.settings.driver_domain or driver is None:
+        return None
+    if view.situation.state not in ("moving", "unclear"):
         return None
     steady = view.now_s - view.memory.unchanged_since_s >= LENT_AFTER_S
-    if not steady or not lacks_with_empty_balloon(balloon):
+    if not steady or not driver.lacks_with_empty_balloon:
         return None
     return nothing(
         "lent", "Backends have borrowed ballooned pages; that is normal.", view.numbers()
@@ -224,7 +225,11 @@ def on_its_way(view: View) -> Decision:
             view.numbers(),
             view.now_s + _UNREACHABLE_LOOK_S,
         )
-    return nothing(state, "The balloon is on its way.", view.numbers(), view.look_s())
+    sentence = {
+        "retrying": "The kernel was refused, and keeps trying.",
+        "unclear": "The balloon is off its target and was not seen to move.",
+    }.get(state, "The balloon is on its way.")
+    return nothing(state, sentence, view.numbers(), view.look_s())
 
 
 def released_pages(view: View) -> Decision | None:

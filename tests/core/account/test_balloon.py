@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.account.balloon_state import balloon_state
+from agent.core.account.balloon_state import balloon_state, refused_by
 from agent.core.account.boot_facts import boot_facts
 from agent.core.account.headroom import headroom, least_kib, needed_kib
-from agent.core.account.target_offset import TargetOffset, target_offset
+from agent.core.account.target_offset import TargetOffset, counted_beyond_kib, target_offset
 from agent.core.facts.snapshot import BootRecord, MemoryBlocks, MemoryReading, Snapshot
 from tests.support.snapshots import (
     BLOCK,
     GIB,
     LINUX_2_6_32,
+    LINUX_4_4,
     MIB,
     a_dom0,
     a_pv_guest,
@@ -64,17 +65,64 @@ def test_a_target_that_is_off_while_nothing_moves_was_cancelled() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"balloon": STOPPED | {"max_retry_count": 0}},
-        {"balloon": STOPPED, "domain": {"kernel": LINUX_2_6_32}},
+        {"balloon": {"max_retry_count": 0}},
+        {"balloon": {"max_retry_count": None}, "domain": {"kernel": LINUX_2_6_32}},
     ],
     ids=["told never to", "before 5.10"],
 )
-def test_a_driver_that_never_gives_up_is_still_on_its_way(changes: dict[str, Any]) -> None:
-    assert state(a_pv_guest(**changes)) == "moving"
+def test_a_driver_that_never_gives_up_would_show_a_refusal(changes: dict[str, Any]) -> None:
+    """Once it was looked at for a while, only motion is motion."""
+    once = changes | {"balloon": changes["balloon"] | GROWING}
+    assert state(a_pv_guest(**once)) == "moving"
+    watched = changes | {"balloon": changes["balloon"] | STOPPED}
+    assert state(a_pv_guest(**watched)) == "unclear"
 
 
-def test_growing_with_an_empty_balloon_waits_for_a_section_to_be_added() -> None:
-    assert state(an_unpopulated_guest(balloon=STOPPED)) == "moving"
+def test_the_running_kernels_own_limit_of_retries_beats_the_table() -> None:
+    old = {"kernel": LINUX_2_6_32}
+    assert state(a_pv_guest(balloon=STOPPED, domain=old)) == "cancelled"
+
+
+@pytest.mark.parametrize("motion", ["still", "unknown"])
+def test_growing_with_an_empty_balloon_is_waiting_for_memory_or_refused(motion: str) -> None:
+    balloon = STOPPED | {"motion": motion}
+    assert state(an_unpopulated_guest(balloon=balloon)) == "unclear"
+
+
+@pytest.mark.parametrize(
+    ("available_kib", "expected"), [(200 * MIB, "moving"), (130 * MIB, "unclear")]
+)
+def test_a_shrink_that_nothing_can_refuse_is_under_way(available_kib: int, expected: str) -> None:
+    shrinking = {"target_kib": 393216, "motion": "unknown"}
+    memory = {"available_kib": available_kib}
+    assert state(a_pv_guest(balloon=shrinking, memory=memory)) == expected
+
+
+def refusal(snapshot: Snapshot) -> str | None:
+    return refused_by(snapshot, balloon_state(snapshot, None))
+
+
+def test_it_is_said_who_refuses() -> None:
+    again = STOPPED | {"retry_count": 3}
+    assert refusal(a_pv_guest(balloon=again)) == "hypervisor"
+    assert refusal(a_pv_guest(balloon=again | {"target_kib": 262144})) == "guest-memory"
+    assert refusal(an_unpopulated_guest(balloon=again)) == "hot-add"
+    assert refusal(an_unpopulated_guest(balloon=again, hotplug_unpopulated=None)) == "empty-balloon"
+    assert refusal(a_pv_guest()) is None
+    assert refusal(a_pv_guest(balloon=again | {"motion": "moved"})) is None
+
+
+def test_what_an_old_hvm_kernel_aims_at_beyond_its_map_is_out_of_reach() -> None:
+    numbers = {"current_kib": 1048180, "target_kib": 1048576, "low_kib": 0, "motion": "unknown"}
+    old = an_hvm_guest(
+        domain={"kernel": LINUX_4_4}, balloon=numbers, host={"target_kib": 1048576}, boot_log=None
+    )
+    assert counted_beyond_kib(old) == 396
+    assert state(old) == "unreachable"
+    more = an_hvm_guest(
+        domain={"kernel": LINUX_4_4}, balloon=numbers | {"current_kib": 1048176}, boot_log=None
+    )
+    assert counted_beyond_kib(more) is None
 
 
 def test_a_target_above_static_max_is_unreachable() -> None:
@@ -112,7 +160,7 @@ def test_dom0_below_its_target_with_an_empty_balloon_has_lent_the_rest(motion: s
 def test_dom0_that_could_fill_the_gap_from_its_balloon_was_refused() -> None:
     """Backends take what the balloon holds first, so none of the gap is with them."""
     assert state(a_dom0(balloon=LENT | {"low_kib": 4})) == "cancelled"
-    assert state(a_dom0(balloon=LENT | {"low_kib": 4, "max_retry_count": 0})) == "moving"
+    assert state(a_dom0(balloon=LENT | {"low_kib": 4, "max_retry_count": 0})) == "unclear"
 
 
 def test_dom0_above_its_target_has_lent_nothing() -> None:

@@ -165,7 +165,7 @@ def test_what_moved_between_two_reads_is_named_and_proves_nothing(
     target_kib: int, low_kib: int, moved_kib: int
 ) -> None:
     snapshot = a_pv_guest(
-        balloon={"target_kib": target_kib, "low_kib": low_kib, "motion": "unknown"}
+        balloon={"target_kib": target_kib, "low_kib": low_kib, "read_while_moving": True}
     )
     assert terms(snapshot)["moved-while-reading"] == moved_kib
     assert reconciled(snapshot).proof == "inferred"

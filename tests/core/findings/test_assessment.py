@@ -27,9 +27,11 @@ STOPPED = {"target_kib": 786432, "motion": "still"}
         (an_hvm_guest(), "ok"),
         (a_pv_guest(balloon=STOPPED), "warning"),
         (a_pv_guest(memory={"available_kib": 10 * MIB}, pressure=STALLED), "critical"),
-        (a_pv_guest(firmware_map=None, iomem=None), "unknown"),
-        (a_pv_guest(domain={"domain_type": None}), "unknown"),
-        (a_pv_guest(balloon=None), "unknown"),
+        (a_pv_guest(firmware_map=None, iomem=None), "ok"),
+        (a_pv_guest(domain={"domain_type": None}), "ok"),
+        (a_pv_guest(balloon={"target_kib": None}), "unknown"),
+        (a_pv_guest(sources={"xenstore": "malformed: no answer"}), "unknown"),
+        (a_pv_guest(balloon=None), "warning"),
     ],
 )
 def test_the_verdict_is_the_gravest_finding_or_that_nothing_can_be_said(
@@ -43,7 +45,7 @@ def test_the_gravest_finding_comes_first() -> None:
         a_pv_guest(
             memory={"available_kib": 10 * MIB},
             pressure=STALLED,
-            host={"videoram_kib": -1, "target_kib": 786432},
+            host={"videoram_kib": -1, "target_kib": 786432, "static_max_kib": 786432},
             balloon=STOPPED,
         )
     ).findings

@@ -10,7 +10,8 @@ import pytest
 from agent.core.account.situation import understand
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.snapshot import Snapshot
-from agent.core.findings.diagnosis import CODES, EXAMINATION_CHECKS, diagnose
+from agent.core.findings.assessment import OF_A_SNAPSHOT
+from agent.core.findings.diagnosis import CODES, MODULES, diagnose
 from agent.core.findings.examination import (
     Examination,
     GuestKeys,
@@ -21,6 +22,7 @@ from agent.core.findings.examination import (
     VmCounters,
     Watch,
 )
+from agent.core.findings.registry import CHECKS
 from tests.support.snapshots import (
     MIB,
     a_dom0,
@@ -38,7 +40,7 @@ ALL_SOURCES: Final = (
     "kernel-messages", "kernel-config", "processes", "guest-keys", "control-permissions",
     "published-status", "vmstat", "minute-of-watching", "xenstore", "xenstore.domid",
     "xenstore.memory/target", "xenstore.memory/static-max", "balloon.current_kb",
-    "balloon.target_kb", "balloon.target",
+    "balloon.target_kb", "balloon.target", "balloon.low_kb",
     "firmware-map", "zoneinfo", "meminfo", "memory-blocks", "kernel-release", "kernel-options",
 )  # fmt: skip
 
@@ -247,7 +249,10 @@ def test_a_rule_finds_its_case_and_not_the_one_next_to_it(case: Case) -> None:
 
 
 def test_every_check_has_its_case() -> None:
-    assert {case.code for case in CASES} == {check.code for check in EXAMINATION_CHECKS}
+    own = {module.__name__ for module in MODULES if module not in OF_A_SNAPSHOT}
+    assert {case.code for case in CASES} == {
+        check.code for check in CHECKS.values() if check.rule.__module__ in own
+    }
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code}-{case.severity}")
@@ -258,6 +263,7 @@ def test_a_finding_has_evidence_a_cause_and_something_to_do(case: Case) -> None:
     assert finding.summary.endswith(".")
     assert finding.fix
     assert "\n" not in finding.fix
+    assert len({fix.where for fix in finding.fixes}) == len(finding.fixes)
 
 
 def test_codes_are_never_used_twice() -> None:

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What can be done in the guest, in the words of its distribution where they differ."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent.core.findings.examination import Distribution
+from agent.core.findings.finding import Fix
+
+BALLOON_DIRECTORY: Final = "/sys/devices/system/xen_memory/xen_memory0"
+TARGET_FILE: Final = f"{BALLOON_DIRECTORY}/target_kb"
+_BLOCKS: Final = "/sys/devices/system/memory"
+
+_OPTIONS: Final = (
+    ("debian", "GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub"),
+    ("fedora", "grubby --update-kernel=ALL with --args= or --remove-args="),
+    ("rhel", "grubby --update-kernel=ALL with --args= or --remove-args="),
+    ("suse", "/etc/default/grub, then grub2-mkconfig -o /boot/grub2/grub.cfg"),
+    ("arch", "/etc/default/grub, then grub-mkconfig -o /boot/grub/grub.cfg"),
+    ("alpine", "default_kernel_opts in /etc/update-extlinux.conf, then update-extlinux"),
+)
+
+
+def aim_at(kib: int, note: str = "") -> Fix:
+    """The kernel aims at `kib`."""
+    return Fix("guest", (f"echo {kib} > {TARGET_FILE}",), note=note)
+
+
+def put_online(blocks: tuple[int, ...]) -> Fix:
+    """Hot-added or offlined memory is used; for good, the kernel does it by itself."""
+    number = " ".join(str(block) for block in blocks)
+    command = f"for n in {number}; do echo online > {_BLOCKS}/memory$n/state; done"
+    if len(blocks) == 1:
+        command = f"echo online > {_BLOCKS}/memory{number}/state"
+    return Fix("guest", (command,), note="for good: boot with memhp_default_state=online")
+
+
+def always_online() -> Fix:
+    """Memory that is hot-added from now on is used at once."""
+    return Fix(
+        "guest",
+        (f"echo online > {_BLOCKS}/auto_online_blocks",),
+        note="for good: boot with memhp_default_state=online",
+    )
+
+
+def boot_options(distribution: Distribution | None, what: str) -> Fix:
+    """The kernel's command line is to be changed: never by a command that was not tried there."""
+    where = next(
+        (words for family, words in _OPTIONS if distribution and distribution.is_of(family)),
+        "the boot loader's configuration",
+    )
+    return Fix("guest", (), "next-boot", f"{what} ({where})")
+
+
+def newer_kernel(distribution: Distribution | None, what: str) -> Fix:
+    """Another kernel."""
+    debian = distribution is not None and distribution.is_of("debian")
+    hint = " (in Debian 11 and older: from its backports)" if debian else ""
+    return Fix("guest", (), "next-boot", f"{what}{hint}")
+
+
+def service(action: str, unit: str, note: str, *, systemd: bool) -> Fix:
+    """An agent is started, stopped or restarted by whatever runs it."""
+    if systemd:
+        return Fix("guest", (f"systemctl {action} {unit}.service",), note=note)
+    verb = {"restart": "restart", "disable --now": "stop and disable"}.get(action, "start")
+    return Fix("guest", note=f"{verb} {unit}: {note}")
