@@ -9,7 +9,7 @@ SOURCE := agent sim_backend tests
 SPREAD := --numprocesses=logical --maxprocesses=4
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo demo-xen test check lint types format pictures man xenstored test-xen test-xen-all bench fuzz wheel test-wheel sbom constraints deb test-deb clean
+.PHONY: help run demo demo-xen test check lint types format pictures man xenstored test-xen test-xen-all bench fuzz wheel test-wheel onefile sbom constraints deb test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ wheel: $(VENV)/develops ## the wheel and the source archive, in dist/
 
 test-wheel: wheel ## the tests against the built wheel in an environment of its own, not this tree
 	packaging/test-wheel.sh dist
+
+onefile: $(VENV)/develops ## the program in one file, dist/balloon-agent.pyz: copy it to a guest and run it
+	BUILD_PYTHON=$(BIN)/python packaging/make-onefile.sh dist $(RELEASES)
 
 sbom: wheel ## the wheel's bill of materials (CycloneDX), beside it
 	packaging/make-sbom.sh dist

@@ -9,6 +9,7 @@ import click
 
 VARIABLE: Final = "_BALLOON_AGENT_COMPLETE"
 # As the end of click's script, but for the condition.
+_NO_COMMAND: Final = click.Command("balloon-agent")  # the scripts name none
 _END_FOR_ZSH: Final = """
 if [[ $funcstack[1] == _%(prog_name)s ]]; then
     # a file among zsh's functions, called for each Tab
@@ -27,6 +28,20 @@ def scenarios_beginning_with(
     from sim_backend.stories.catalogue import scenario_names  # noqa: PLC0415 - not on a real guest
 
     return [name for name in scenario_names() if name.startswith(incomplete)]
+
+
+def completion_scripts() -> dict[str, str]:
+    """The script of each shell that click knows, without asking whether the shell is there."""
+    from click.shell_completion import ShellComplete, get_completion_class  # noqa: PLC0415
+
+    answer_every_tab_in_zsh()
+    scripts = {}
+    for shell in ("bash", "zsh", "fish"):
+        kind = get_completion_class(shell)
+        assert kind is not None
+        # click's own for bash runs bash, to see its version.
+        scripts[shell] = ShellComplete.source(kind(_NO_COMMAND, {}, "balloon-agent", VARIABLE))
+    return scripts
 
 
 def answer_every_tab_in_zsh() -> None:

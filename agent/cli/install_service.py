@@ -1,16 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`balloon-agent install-service`: unit and configuration where no package brought them."""
+"""`balloon-agent install-service`: program, service and manual where no package brought them."""
 
 from __future__ import annotations
 
 import os
-import sys
 
 import click
 
-from agent import exit_codes, service_files
+from agent import exit_codes
 from agent.cli.command_error import CommandError
-from agent.service_files import AGENT_UNITS, MARK, METRICS_UNITS, ServiceFile
+from agent.cli.completion import completion_scripts
+from agent.service import files
+from agent.service.files import AGENT_UNITS, INIT_SCRIPT, ServiceFile
+from agent.service.fitness import unfit
+
+_NEXT = {
+    "systemd": "systemctl daemon-reload && systemctl enable --now",
+    "openrc": "rc-update add balloon-agent && rc-service balloon-agent start",
+}
+# What each leaves while the service runs, and what ends it.
+_RUNNING = {
+    "/sys/fs/cgroup/system.slice/balloon-agent.service": "systemctl disable --now balloon-agent",
+    "/run/openrc/started/balloon-agent": "rc-service balloon-agent stop; "
+    "rc-update delete balloon-agent",
+}
 
 
 @click.command(
@@ -18,6 +31,7 @@ from agent.service_files import AGENT_UNITS, MARK, METRICS_UNITS, ServiceFile
     epilog="""\b
 Examples:
   balloon-agent install-service
+  ./balloon-agent.pyz install-service
   balloon-agent install-service --metrics
   balloon-agent install-service --remove
 """,
@@ -25,21 +39,27 @@ Examples:
 @click.option("--metrics", is_flag=True, help="Also the port for Prometheus, on 127.0.0.1:9786.")
 @click.option("--remove", is_flag=True, help="Remove what this command wrote.")
 @click.option(
+    "--init",
+    type=click.Choice(list(_NEXT)),
+    help="What starts services there; found out by itself where it is left out.",
+)
+@click.option(
     "--into",
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False),
     default="/",
     help="Write below DIR, the root of an image, instead of this machine's.",
 )
-def install_service(*, metrics: bool, remove: bool, into: str) -> int:
-    """Make a service of a balloon-agent that was installed with pip.
+def install_service(*, metrics: bool, remove: bool, init: str | None, into: str) -> int:
+    """Make a service of a balloon-agent that no package of the distribution brought.
 
-    Writes the systemd unit and the default configuration, and says which files and what to do
-    next; it starts nothing. A configuration that is there stays. Needs root. Debian's package
-    brings its own unit and needs none of this.
+    Puts in place the command (the one file itself, or a link to what pip installed), the unit of
+    systemd or the script of OpenRC, the manual page, the shells' completions and the default
+    configuration; says which files and what to do next, and starts nothing. A configuration that
+    is there stays. Needs root. A distribution's package needs none of this.
     """
     try:
-        return _remove(into) if remove else _install(into, metrics=metrics)
+        return _remove(into) if remove else _install(into, init or _init_of(into), metrics=metrics)
     except PermissionError as error:
         raise CommandError(
             f"{error.filename} may not be written by this user; run this as root.",
@@ -51,9 +71,23 @@ def install_service(*, metrics: bool, remove: bool, into: str) -> int:
         ) from error
 
 
-def _install(into: str, *, metrics: bool) -> int:
+def _init_of(into: str) -> str:
+    """What starts services in a system: OpenRC where it is and systemd is not."""
+    at = [os.path.join(into, place) for place in ("usr/lib/systemd/systemd", "lib/systemd/systemd")]
+    openrc = [os.path.join(into, place) for place in ("sbin/openrc-run", "usr/sbin/openrc-run")]
+    has_openrc = any(map(os.path.exists, openrc)) and not any(map(os.path.exists, at))
+    return "openrc" if has_openrc else "systemd"
+
+
+def _install(into: str, init: str, *, metrics: bool) -> int:
     """Check everything, then write."""
-    for directory in service_files.PACKAGED_UNITS:
+    if metrics and init == "openrc":
+        raise CommandError(
+            "The port is systemd's to hold, and there is none here; let cron write a file for "
+            "node_exporter: balloon-agent metrics --output FILE.",
+            exit_codes.USAGE,
+        )
+    for directory in files.PACKAGED_UNITS:
         packaged = os.path.join(into, directory, AGENT_UNITS[0])
         if os.path.exists(packaged):
             raise CommandError(
@@ -62,53 +96,55 @@ def _install(into: str, *, metrics: bool) -> int:
             )
     if into == "/":
         _require_root()
-        why = service_files.unfit(sys.executable, os.stat(sys.prefix).st_uid)
+        why = unfit(files.what_runs())
         if why:
             raise CommandError(why, exit_codes.CONFIGURATION)
-    units = service_files.unit_files(AGENT_UNITS + (METRICS_UNITS if metrics else ()))
-    for unit in units:
-        if os.path.exists(os.path.join(into, unit.path)) and not _is_ours(into, unit.path):
+    to_write = files.written(init, completion_scripts(), metrics=metrics)
+    for file in to_write:
+        if os.path.lexists(os.path.join(into, file.path)) and not _is_ours(into, file.path):
             raise CommandError(
-                f"{os.path.join(into, unit.path)} is not from this command; move it away first.",
+                f"{os.path.join(into, file.path)} is not from this command; move it away first.",
                 exit_codes.CANNOT_CREATE,
             )
-    for unit in units:
-        _write(into, unit)
-    config = service_files.config_file()
+    for file in to_write:
+        _write(into, file)
+    config = files.config_file()
     if os.path.exists(os.path.join(into, config.path)):
         click.echo(f"kept   {os.path.join(into, config.path)}")
     else:
         _write(into, config)
-    services = "balloon-agent" + (" balloon-agent-metrics.socket" if metrics else "")
-    click.echo(f"Next: systemctl daemon-reload && systemctl enable --now {services}")
+    names = " balloon-agent" + (" balloon-agent-metrics.socket" if metrics else "")
+    click.echo(f"Next: {_NEXT[init]}{names if init == 'systemd' else ''}")
     return exit_codes.OK
 
 
 def _remove(into: str) -> int:
-    """Remove the units that carry the mark, and a configuration that nobody changed."""
+    """Remove what carries the mark, and a configuration that nobody changed."""
     if into == "/":
         _require_root()
-        if os.path.isdir("/sys/fs/cgroup/system.slice/balloon-agent.service"):
-            raise CommandError(
-                "The service is running; first: systemctl disable --now balloon-agent",
-                exit_codes.CANNOT_CREATE,
-            )
-    found = False
-    for name in AGENT_UNITS + METRICS_UNITS:
-        path = f"{service_files.UNIT_DIRECTORY}/{name}"
-        if _is_ours(into, path):
-            found = True
-            os.unlink(os.path.join(into, path))
-            click.echo(f"removed {os.path.join(into, path)}")
-    config = service_files.config_file()
+        for sign, end in _RUNNING.items():
+            if os.path.lexists(sign):
+                raise CommandError(
+                    f"The service is running; first: {end}", exit_codes.CANNOT_CREATE
+                )
+    ours = [path for path in files.all_paths() if _is_ours(into, path)]
+    for path in ours:
+        os.unlink(os.path.join(into, path))
+        click.echo(f"removed {os.path.join(into, path)}")
+    config = files.config_file()
     path = os.path.join(into, config.path)
-    if found and _text(path) == config.text:
+    if ours and _content(path) == config.content:
         os.unlink(path)
         click.echo(f"removed {path}")
         _remove_if_empty(os.path.dirname(path))
-    elif found and os.path.exists(path):
+    elif ours and os.path.exists(path):
         click.echo(f"kept    {path}, which was changed")
-    click.echo("Next: systemctl daemon-reload" if found else "Nothing here is from this command.")
+    if not ours:
+        click.echo("Nothing here is from this command.")
+    elif f"{files.UNIT_DIRECTORY}/{AGENT_UNITS[0]}" in ours:
+        click.echo("Next: systemctl daemon-reload")
+    elif INIT_SCRIPT in ours:
+        click.echo("Next: rc-update delete balloon-agent")
     return exit_codes.OK
 
 
@@ -126,20 +162,29 @@ def _write(into: str, file: ServiceFile) -> None:
     path = os.path.join(into, file.path)
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     half = f"{path}.new"
-    with open(half, "w", encoding="utf-8") as written:
-        written.write(file.text)
-    os.chmod(half, 0o644)
+    if os.path.lexists(half):
+        os.unlink(half)
+    if file.link:
+        os.symlink(file.link, half)
+    else:
+        with open(half, "xb") as written:
+            written.write(file.content)
+        os.chmod(half, file.mode)
     os.replace(half, path)
     click.echo(f"wrote  {path}")
 
 
 def _is_ours(into: str, path: str) -> bool:
-    return (_text(os.path.join(into, path)) or "").startswith(MARK)
+    whole = os.path.join(into, path)
+    if os.path.islink(whole):
+        return path == files.COMMAND_FILE and os.readlink(whole) == files.command_file().link
+    content = _content(whole)
+    return content is not None and files.is_marked(content)
 
 
-def _text(path: str) -> str | None:
+def _content(path: str) -> bytes | None:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:
         return None

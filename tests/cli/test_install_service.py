@@ -9,12 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from agent import exit_codes, service_files
+from agent import exit_codes
 from agent.cli.main import main
 from agent.daemon.config.text import default_text
+from agent.service import fitness
 
 UNIT = "etc/systemd/system/balloon-agent.service"
+SCRIPT = "etc/init.d/balloon-agent"
 CONFIG = "etc/balloon-agent/config.toml"
+COMMAND = "usr/local/bin/balloon-agent"
+MANUAL = "usr/local/share/man/man1/balloon-agent.1"
+COMPLETIONS = {
+    "usr/local/share/bash-completion/completions/balloon-agent",
+    "usr/local/share/zsh/site-functions/_balloon-agent",
+    "usr/local/share/fish/vendor_completions.d/balloon-agent.fish",
+}
+ALL = {UNIT, CONFIG, COMMAND, MANUAL, *COMPLETIONS}
 
 
 @pytest.fixture
@@ -27,16 +37,17 @@ def install(image: Path, *options: str) -> int:
 
 
 def files(image: Path) -> set[str]:
-    return {str(path.relative_to(image)) for path in image.rglob("*") if path.is_file()}
+    found = (path for path in image.rglob("*") if path.is_symlink() or path.is_file())
+    return {str(path.relative_to(image)) for path in found}
 
 
-def test_it_writes_unit_and_configuration_and_says_so(
+def test_it_writes_all_of_a_service_and_says_so(
     image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert install(image) == exit_codes.OK
-    assert files(image) == {UNIT, CONFIG}
+    assert files(image) == ALL
     said = capsys.readouterr().out
-    assert f"wrote  {image / UNIT}" in said
+    assert all(f"wrote  {image / path}" in said for path in ALL)
     assert "systemctl enable --now balloon-agent\n" in said
 
 
@@ -44,6 +55,41 @@ def test_the_unit_starts_the_interpreter_that_is_running_isolated(image: Path) -
     install(image)
     assert f"\nExecStart={sys.executable} -I -m agent run" in (image / UNIT).read_text()
     assert "/usr/bin/balloon-agent" not in (image / UNIT).read_text()
+
+
+def test_the_command_leads_into_the_environment_that_is_running(image: Path) -> None:
+    install(image)
+    assert os.readlink(image / COMMAND) == os.path.join(sys.prefix, "bin", "balloon-agent")
+
+
+def test_the_completions_are_the_commands_own(image: Path) -> None:
+    install(image)
+    for path in COMPLETIONS:
+        assert "_BALLOON_AGENT_COMPLETE" in (image / path).read_text()
+    zsh = (image / "usr/local/share/zsh/site-functions/_balloon-agent").read_text()
+    assert zsh.startswith("#compdef balloon-agent\n")
+
+
+def test_where_openrc_starts_services_it_gets_its_script(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (image / "sbin").mkdir()
+    (image / "sbin/openrc-run").touch()
+    assert install(image) == exit_codes.OK
+    assert files(image) == ALL - {UNIT} | {SCRIPT, "sbin/openrc-run"}
+    script = image / SCRIPT
+    assert script.read_text().startswith("#!/sbin/openrc-run\n")
+    assert 'command="/usr/local/bin/balloon-agent"\n' in script.read_text()
+    assert os.access(script, os.X_OK)
+    assert "rc-update add balloon-agent" in capsys.readouterr().out
+    assert install(image, "--remove") == exit_codes.OK
+    assert files(image) == {"sbin/openrc-run"}
+
+
+def test_openrc_has_no_port_to_hold(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert install(image, "--init", "openrc", "--metrics") == exit_codes.USAGE
+    assert "metrics --output FILE" in capsys.readouterr().err
+    assert not files(image)
 
 
 def test_the_configuration_is_the_shipped_one(image: Path) -> None:
@@ -62,7 +108,7 @@ def test_a_configuration_that_is_there_stays(image: Path) -> None:
 
 def test_metrics_come_when_asked_for_and_go_with_the_rest(image: Path) -> None:
     install(image, "--metrics")
-    assert len(files(image)) == 4
+    assert len(files(image) - ALL) == 2
     install(image, "--remove")
     assert not files(image)
     assert not (image / CONFIG).parent.exists()
@@ -73,17 +119,30 @@ def test_installing_twice_is_installing_once(image: Path) -> None:
     before = (image / UNIT).read_bytes()
     assert install(image) == exit_codes.OK
     assert (image / UNIT).read_bytes() == before
+    assert files(image) == ALL
 
 
-def test_a_unit_of_somebody_else_is_neither_overwritten_nor_removed(
-    image: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("path", sorted(ALL - {CONFIG}))
+def test_a_file_of_somebody_else_is_neither_overwritten_nor_removed(
+    path: str, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (image / UNIT).parent.mkdir(parents=True)
-    (image / UNIT).write_text("[Unit]\n")
+    (image / path).parent.mkdir(parents=True)
+    (image / path).write_text("[Unit]\n")
     assert install(image) == exit_codes.CANNOT_CREATE
     assert "is not from this command" in capsys.readouterr().err
     assert install(image, "--remove") == exit_codes.OK
-    assert files(image) == {UNIT}
+    assert files(image) == {path}
+
+
+def test_what_is_planted_where_a_file_is_made_is_not_followed(image: Path) -> None:
+    victim = image / "victim"
+    victim.write_text("untouched")
+    planted = image / f"{UNIT}.new"
+    planted.parent.mkdir(parents=True)
+    planted.symlink_to(victim)
+    assert install(image) == exit_codes.OK
+    assert victim.read_text() == "untouched"
+    assert not (image / UNIT).is_symlink()
 
 
 def test_beside_the_unit_of_a_package_it_has_nothing_to_do(
@@ -122,25 +181,58 @@ def test_an_image_that_may_not_be_written_is_refused_by_name(
 
     monkeypatch.setattr(os, "makedirs", refuse)
     assert install(image) == exit_codes.NO_PERMISSION
-    assert str(image / "etc/systemd/system") in capsys.readouterr().err
+    assert str(image / "usr/local/bin") in capsys.readouterr().err
+
+
+class Owned:
+    """Root's directories of mode 0755, but for those named: (user, group, mode) of each."""
+
+    def __init__(self, odd: dict[str, tuple[int, int, int]]) -> None:
+        self._odd = odd
+
+    def __call__(self, path: str) -> os.stat_result:
+        user, group, mode = self._odd.get(path, (0, 0, 0o755))
+        return os.stat_result((mode, 0, 0, 1, user, group, 0, 0, 0, 0))
+
+
+PREFIX = "/opt/balloon-agent"
+PYTHON = f"{PREFIX}/bin/python"
 
 
 @pytest.mark.parametrize(
-    ("executable", "owner", "says"),
+    ("executable", "says"),
     [
-        ("/home/me/venv/bin/python", 0, "sandbox hides home"),
-        ("/root/venv/bin/python", 0, "sandbox hides home"),
-        ("/tmp/venv/bin/python", 0, "sandbox hides home"),
-        ("/opt/with space/bin/python", 0, "systemd would not take"),
-        ("/opt/100%/bin/python", 0, "systemd would not take"),
-        ("/opt/balloon-agent/bin/python", 1000, "could then act as root"),
+        ("/home/me/venv/bin/python", "sandbox hides home"),
+        ("/root/venv/bin/python", "sandbox hides home"),
+        ("/tmp/venv/bin/python", "sandbox hides home"),
+        ("/opt/with space/bin/python", "systemd would not take"),
+        ("/opt/100%/bin/python", "systemd would not take"),
     ],
 )
-def test_an_interpreter_that_cannot_serve_root_is_refused(
-    executable: str, owner: int, says: str
+def test_an_interpreter_where_no_service_could_run_it_is_refused(
+    executable: str, says: str
 ) -> None:
-    assert says in (service_files.unfit(executable, owner) or "")
+    assert says in (fitness.unfit((executable,), Owned({})) or "")
+
+
+@pytest.mark.parametrize("path", [PREFIX, PYTHON, f"{PREFIX}/bin", "/opt"])
+@pytest.mark.parametrize(
+    ("owned", "says"),
+    [
+        ((1000, 0, 0o755), "belongs to user 1000"),
+        ((0, 0, 0o777), "Others than root may write"),
+        ((0, 0, 0o1777), "Others than root may write"),
+        ((0, 50, 0o775), "Others than root may write"),
+    ],
+)
+def test_what_somebody_else_could_replace_does_not_serve_root(
+    path: str, owned: tuple[int, int, int], says: str
+) -> None:
+    why = fitness.unfit((PYTHON, PREFIX), Owned({path: owned})) or ""
+    assert says in why
+    assert path in why
 
 
 def test_an_interpreter_of_root_below_opt_is_fit() -> None:
-    assert service_files.unfit("/opt/balloon-agent/bin/python3", 0) is None
+    assert fitness.unfit((PYTHON, PREFIX), Owned({})) is None
+    assert fitness.unfit((PYTHON, PREFIX), Owned({"/opt": (0, 0, 0o775)})) is None

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The program as one file: a `#!` line, code compiled for some Pythons, a zip of the sources.
+
+    #!/usr/bin/python3 -I
+    # code cpython-39 1350400
+    # code cpython-311 1370111
+    <empty line><the first code><the second><the zip>
+
+`packaging/onefile/front.py`, the zip's `__main__`, reads this. Why not the zip alone: Python then
+compiles what it imports at each start, which takes 2.4 times as long (measured), and its zip
+importer keeps a record of every file in memory.
+"""
+
+from __future__ import annotations
+
+import io
+import marshal
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+NAME: Final = "balloon-agent"
+_MAIN: Final = "__main__.py"
+# Used by few and for long, so that compiling it does not count.
+_NOT_COMPILED: Final = ("prometheus_client/", "sim_backend/")
+
+
+class OneFile(NamedTuple):
+    """Its parts; `notes` are the other lines below the first that begin with #."""
+
+    interpreter: str
+    notes: tuple[str, ...]
+    codes: dict[str, bytes]
+    archive: bytes
+
+    def joined(self) -> bytes:
+        """The file's bytes."""
+        lines = [f"#!{self.interpreter}", *self.notes]
+        lines += [f"# code {tag} {len(code)}" for tag, code in self.codes.items()]
+        return "\n".join([*lines, "\n"]).encode() + b"".join(self.codes.values()) + self.archive
+
+
+def path_of_this() -> str | None:
+    """The one file that is running; None for an installation of many."""
+    above = os.path.dirname(os.path.abspath(__file__))
+    while not os.path.exists(above):
+        above = os.path.dirname(above)
+    return above if os.path.isfile(above) else None
+
+
+def taken_apart(path: str) -> OneFile:
+    """The parts of a one file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    start = content.index(b"\n\n") + 2
+    first, *lines = content[:start].decode().splitlines()
+    codes = {}
+    for words in (line.split() for line in lines if line.startswith("# code ")):
+        codes[words[2]] = content[start : start + int(words[3])]
+        start += int(words[3])
+    notes = tuple(line for line in lines if line and not line.startswith("# code "))
+    return OneFile(first.removeprefix("#!"), notes, codes, content[start:])
+
+
+def compiled(sources: Iterable[tuple[str, bytes]]) -> bytes:
+    """An index, and each module's code on its own, for the Python that runs this.
+
+    Args:
+        sources: the path below the import path and the text of each module.
+    """
+    index = {}
+    body = []
+    offset = 0
+    for name, text in sources:
+        if name == _MAIN or name.startswith(_NOT_COMPILED):
+            continue
+        code = compile(text, f"{NAME}/{name}", "exec", dont_inherit=True)
+        raw = zlib.compress(marshal.dumps(code), 9)
+        module = name.removesuffix(".py").replace("/", ".")
+        index[module.removesuffix(".__init__")] = (offset, len(raw), module.endswith(".__init__"))
+        body.append(raw)
+        offset += len(raw)
+    head = marshal.dumps(index)
+    return len(head).to_bytes(4, "big") + head + b"".join(body)
+
+
+def for_this_python(path: str, note: str) -> bytes:
+    """The one file at `path`, started by the Python that runs this and with code for it."""
+    whole = taken_apart(path)
+    tag = sys.implementation.cache_tag
+    codes = whole.codes
+    if tag is not None and tag not in codes:
+        with zipfile.ZipFile(io.BytesIO(whole.archive)) as archive:
+            names = sorted(name for name in archive.namelist() if name.endswith(".py"))
+            codes = {**codes, tag: compiled((name, archive.read(name)) for name in names)}
+    return OneFile(f"{sys.executable} -I", (note,), codes, whole.archive).joined()

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The one file, made of this tree and the libraries that are installed."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from agent import __version__
+from agent.service import onefile
+from tests import captures
+
+TREE = Path(__file__).parents[2]
+BUILD = TREE / "packaging" / "onefile" / "build.py"
+FRONT = BUILD.with_name("front.py")
+
+
+def build(action: str, folder: Path, target: Path, *codes: Path) -> bytes:
+    subprocess.run(
+        [sys.executable, BUILD, action, folder, target, *codes],
+        check=True,
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+    )
+    return target.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What packaging/make-onefile.sh puts into it, less what these tests do not ask for."""
+    folder = tmp_path_factory.mktemp("modules")
+    without_code = shutil.ignore_patterns("__pycache__", "*.so")
+    shutil.copytree(TREE / "agent", folder / "agent", ignore=without_code)
+    for name in ("systemd", "openrc", "docs/balloon-agent.1"):
+        place = folder / "agent" / "shipped" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (TREE / name).is_dir() else shutil.copyfile)(TREE / name, place)
+    for library in ("click", "pyxs"):
+        found = importlib.util.find_spec(library)
+        assert found is not None
+        assert found.origin is not None
+        shutil.copytree(Path(found.origin).parent, folder / library, ignore=without_code)
+    shutil.copyfile(FRONT, folder / "__main__.py")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def code(modules: Path) -> Path:
+    build("compile", modules, modules.parent / "code")
+    return modules.parent / "code"
+
+
+@pytest.fixture(scope="module")
+def program(modules: Path, code: Path) -> Path:
+    made = modules.parent / "balloon-agent.pyz"
+    build("join", modules, made, code)
+    return made
+
+
+def run(program: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    start = [sys.executable, "-I", str(program), *words]
+    return subprocess.run(start, capture_output=True, text=True, check=False, cwd="/")
+
+
+def test_the_same_folder_gives_the_same_bytes(modules: Path, code: Path, program: Path) -> None:
+    again = modules.parent / "again"
+    shutil.copytree(modules, again / "modules")
+    for path in again.rglob("*"):
+        os.utime(path, (0, 0))
+    assert build("compile", again / "modules", again / "code") == code.read_bytes()
+    assert build("join", again / "modules", again / "made", again / "code") == program.read_bytes()
+
+
+def test_it_is_the_program(program: Path) -> None:
+    assert run(program, "--version").stdout == f"balloon-agent, version {__version__}\n"
+    assert os.access(program, os.X_OK)
+
+
+def test_nothing_is_unpacked_or_written_beside_it(program: Path) -> None:
+    before = sorted(program.parent.iterdir())
+    run(program, "--help")
+    assert sorted(program.parent.iterdir()) == before
+
+
+def test_compiled_or_not_it_says_the_same_as_the_installed_one(
+    modules: Path, program: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare.pyz"
+    build("join", modules, bare)
+    root = captures.load("pv-512-1024/boot").write_to(tmp_path / "guest")
+    words = ("--root", str(root), "status", "--json")
+    installed = subprocess.run(
+        [sys.executable, "-I", "-m", "agent", *words], capture_output=True, text=True, check=False
+    )
+    assert json.loads(installed.stdout)["schema"] == 1
+    for made in (program, bare):
+        ran = run(made, *words)
+        assert (ran.returncode, ran.stdout) == (installed.returncode, installed.stdout)
+
+
+def test_code_for_the_running_python_is_used(program: Path, tmp_path: Path) -> None:
+    parts = onefile.taken_apart(str(program))
+    assert list(parts.codes) == [sys.implementation.cache_tag]
+    with zipfile.ZipFile(io.BytesIO(parts.archive)) as archive:
+        front = archive.read("__main__.py")
+    only_the_front = io.BytesIO()
+    with zipfile.ZipFile(only_the_front, "w") as archive:
+        archive.writestr("__main__.py", front)
+    hollow = tmp_path / "hollow.pyz"
+    hollow.write_bytes(parts._replace(archive=only_the_front.getvalue()).joined())
+    assert run(hollow, "--version").stdout == run(program, "--version").stdout
+
+
+def test_installed_it_is_started_by_the_python_that_installed_it_with_code_for_it(
+    modules: Path, tmp_path: Path
+) -> None:
+    bare, image = tmp_path / "bare.pyz", tmp_path / "image"
+    build("join", modules, bare)
+    image.mkdir()
+    assert run(bare, "install-service", "--into", str(image)).returncode == 0
+    command = image / "usr/local/bin/balloon-agent"
+    assert command.read_bytes().startswith(f"#!{sys.executable} -I\n".encode())
+    assert list(onefile.taken_apart(str(command)).codes) == [sys.implementation.cache_tag]
+    assert run(command, "--version").returncode == 0
+    unit = (image / "etc/systemd/system/balloon-agent.service").read_text()
+    assert "\nExecStart=/usr/local/bin/balloon-agent run\n" in unit
+
+    before = command.read_bytes()
+    assert run(command, "install-service", "--into", str(image)).returncode == 0
+    assert command.read_bytes() == before
+    assert run(command, "install-service", "--into", str(image), "--remove").returncode == 0
+    assert [path for path in image.rglob("*") if path.is_file()] == []
+
+
+def test_an_older_python_can_read_the_front_to_be_told_what_is_wanted() -> None:
+    ast.parse(FRONT.read_text(), feature_version=(3, 6))
+    assert "from __future__ import annotations" not in FRONT.read_text()  # Python 3.7's
