@@ -106,6 +106,5 @@ SCENARIOS: Final = (
                 "again each 7 s", f"10 times `xl mem-set {TOO_LITTLE_MIB}`", _each_7_s, _by_xl
             ),
         ),
-        quick=True,
     ),
 )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.scene import Scene
-from tests.xenlab.dom0.settings import XENSTORED, deadline
+from tests.xenlab.dom0.settings import PATIENCE, XENSTORED, deadline
 from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
 
@@ -19,6 +19,8 @@ UNIT: Final = "balloon-agent.service"
 CONFIGURATION: Final = Path("/etc/balloon-agent/config.d/lab.toml")
 STATUS_FILE: Final = "/run/balloon-agent/status.json"
 SETTLE_WITHIN_S: Final = 120.0
+START_S: Final = 30
+STOP_S: Final = 5
 STATE: Final = ("ActiveState", "SubState", "Result", "ConditionResult", "StatusText")
 WATCHDOG_S: Final = 10
 PAUSED_S: Final = 240.0
@@ -48,7 +50,8 @@ def start_daemon(scene: Scene, *, mode: str = "follow", also: str = "") -> None:
         also: another line of configuration.
     """
     script = f"""
-        mkdir -p {CONFIGURATION.parent}
+        mkdir -p {CONFIGURATION.parent} /run/systemd/system/{UNIT}.d
+        printf '%s\\n' {_patience()} >/run/systemd/system/{UNIT}.d/patience.conf
         printf '%s\\n' 'mode = "{mode}"' '{also}' >{CONFIGURATION}
         systemctl daemon-reload
         systemctl enable --quiet {UNIT}
@@ -56,6 +59,14 @@ def start_daemon(scene: Scene, *, mode: str = "follow", also: str = "") -> None:
     """
     done = scene.domain.run(["sh", "-ec", script], timeout_s=180)
     assert done.status == 0, f"the unit does not start: {done}"
+
+
+def _patience() -> str:
+    """The unit's own times, on a machine that is busy with other things."""
+    if PATIENCE == 1:
+        return ""
+    start_s, stop_s = START_S * PATIENCE, STOP_S * PATIENCE
+    return f"'[Service]' TimeoutStartSec={start_s:.0f} TimeoutStopSec={stop_s:.0f}"
 
 
 def expect_alive(scene: Scene, *, restarts: int | None = None) -> None:
