@@ -11,8 +11,9 @@ from agent import exit_codes
 from agent.cli.options import Output, with_output
 from agent.cli.which_domain import WhichDomain
 from agent.core.account.situation import understand
+from agent.core.boot.map import HVM_HOLE_KIB
 from agent.core.boot.verdict import Boots
-from agent.core.facts.kernel_release import KernelRelease, parse_kernel_release
+from agent.core.facts.kernel_release import KernelRelease, is_own_build, parse_kernel_release
 from agent.core.facts.snapshot import DomainType
 from agent.core.facts.units import parse_size_kib
 from agent.core.plan.plan import plan as make_plan
@@ -50,14 +51,14 @@ def _size(_ctx: click.Context, _option: click.Parameter, text: str | None) -> in
         raise click.BadParameter(f"{error}.") from error
 
 
-def _kernel(_ctx: click.Context, _option: click.Parameter, text: str) -> KernelRelease:
-    """The release number in `6.1`, or in what `uname -r` says."""
+def _kernel(_ctx: click.Context, _option: click.Parameter, text: str) -> tuple[KernelRelease, bool]:
+    """The release number in `6.1`, or in what `uname -r` says, and whether not Debian built it."""
     release = parse_kernel_release(text)
     if release is None:
         raise click.BadParameter(
             f"{text!r} is no Linux release; write for example 6.1 or 6.1.0-56-amd64."
         )
-    return release
+    return release, is_own_build(text)
 
 
 @click.command(
@@ -113,6 +114,12 @@ Exit status: 0 yes   1 risky   2 no   4 cannot be told
     callback=_size,
     help="Video memory; 8M for an HVM guest if left out.",
 )
+@click.option(
+    "--mmio-hole",
+    metavar="SIZE",
+    callback=_size,
+    help="An HVM guest's hole for devices below 4 GiB; 256M if left out.",
+)
 @click.option("--e820-host", is_flag=True, help="PV with e820_host=1: the host's map.")
 @click.option(
     "--host-memory", metavar="SIZE", callback=_size, help="With --type dom0: what the host has."
@@ -128,10 +135,11 @@ def plan(
     memory: int | None,
     maxmem: int | None,
     kind: str,
-    kernel: KernelRelease,
+    kernel: tuple[KernelRelease, bool],
     arch: str,
     vcpus: int,
     videoram: int | None,
+    mmio_hole: int | None,
     e820_host: bool,
     host_memory: int | None,
     target: int | None,
@@ -161,12 +169,14 @@ def plan(
         _TYPES[kind],
         memory,
         memory if maxmem is None else maxmem,
-        kernel,
+        kernel[0],
         _BITS[arch],
         videoram,
         e820_host,
         host_memory,
         vcpus,
+        HVM_HOLE_KIB if mmio_hole is None else mmio_hole,
+        own_build=kernel[1],
     )
     return _before_boot(request, output)
 

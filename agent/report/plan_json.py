@@ -27,6 +27,7 @@ def plan_object(made: Plan) -> dict[str, Any]:
         "memory_kib": request.memory_kib,
         "maxmem_kib": request.maxmem_kib,
         "videoram_kib": request.videoram_kib,
+        "mmio_hole_kib": request.mmio_hole_kib if request.domain_type == "hvm" else None,
         "vcpus": request.cpus,
         "boots": made.boots,
         "reason": made.reason,

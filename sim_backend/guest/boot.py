@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.core.boot.map import BOOT_SLACK_PAGES, GuestShape, build_map, reachable_pages
-from agent.core.boot.verdict import LOWMEM_32BIT_KIB, Boots, BootVerdict, boot_verdict
+from agent.core.boot.verdict import Boots, BootVerdict, boot_verdict, low_memory_kib
 from agent.core.facts.kernel_regimes import Clamp
 from agent.core.facts.memory_map import MemoryMap, memory_map
 from agent.core.facts.snapshot import BootLog
@@ -160,7 +160,9 @@ def _verdict(config: GuestConfig, mem_total_kib: int, overhead: int) -> BootVerd
     """Of what is left once the balloon holds what lies beyond the memory."""
     if not config.is_pv and not config.is_dom0:
         mem_total_kib -= config.maxmem_kib - config.memory_kib
-    return boot_verdict(config.memory_kib, overhead, mem_total_kib, bits=config.bits)
+    return boot_verdict(
+        config.memory_kib, overhead, mem_total_kib, bits=config.bits, is_pv=config.is_pv
+    )
 
 
 def _uncounted_pages(config: GuestConfig) -> int:
@@ -187,5 +189,5 @@ def _low_high(config: GuestConfig, nr_pages: int, ballooned: int) -> tuple[int, 
     """How the balloon divides into low_kb and high_kb; on 64 bits all memory is low."""
     if config.bits == 64:
         return ballooned, 0
-    low = max(0, min(ballooned, LOWMEM_32BIT_KIB // PAGE_KIB - nr_pages))
+    low = max(0, min(ballooned, low_memory_kib(is_pv=config.is_pv) // PAGE_KIB - nr_pages))
     return low, ballooned - low

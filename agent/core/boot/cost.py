@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from agent.core.boot.verdict import LOWMEM_32BIT_KIB
+from agent.core.boot.verdict import low_memory_kib
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import FOUR_GIB, MemoryMap, Span, merge_spans
 from agent.core.facts.snapshot import DomainType, is_pv
@@ -22,7 +22,7 @@ from agent.core.facts.units import GIB_KIB, KIB, MIB_KIB, PAGE_BYTES, PAGE_KIB
 
 SECTION_PAGES: Final = 32768  # 128 MiB, SECTION_SIZE_BITS 27: struct pages come by the section
 STRUCT_PAGE_BYTES: Final = 64  # include/linux/mm_types.h; 64 bits, usual configuration
-STRUCT_PAGE_BYTES_32BIT: Final = 32
+STRUCT_PAGE_BYTES_32BIT: Final = 40  # with memory cgroups, as distributions have them
 P2M_BYTES: Final = 8  # arch/x86/xen/p2m.c: a PV guest's own table of machine frames
 P2M_BYTES_32BIT: Final = 4
 PTE_BYTES: Final = 8  # 64 bits, and 32 bits with PAE
@@ -40,13 +40,17 @@ _HASH_ROUND_PAGES: Final = MIB_KIB // PAGE_KIB  # mm/mm_init.c, alloc_large_syst
 _HASH_ADAPT_PAGES: Final = 64 * GIB_KIB // PAGE_KIB  # ADAPT_SCALE_BASE
 _HASH_BY_FREE_SINCE: Final = KernelRelease(6, 10)  # calc_nr_kernel_pages; seen on 6.12 and 7.2
 _PCI_SWIOTLB_SINCE: Final = KernelRelease(6, 5)  # xen_pv_pci_possible; seen on 6.12 and 7.2
+# Debian's 686-pae kernel booted on a PC of 256 MiB to 2 GiB without a hypervisor: within 120 KiB of
+# MemTotal in each.  The only one of 32 bits that was measured.
+LINUX_6_1_686_KIB: Final = 15790
 
 
 class Kernel(NamedTuple):
     """What a kernel costs whatever the size of the map; KiB, with one CPU.
 
     `per_cpu_kib` is added for each further one ("percpu: Embedded N pages/cpu" in its log).
-    `measured`: on a guest with this very series; otherwise borrowed from the nearest one.
+    `measured`: on a guest with Debian's kernel of this very series; otherwise borrowed from the
+    nearest one.  `bits_32_kib` is the same of a 32-bit kernel, of any way to boot.
     """
 
     release: KernelRelease
@@ -54,9 +58,12 @@ class Kernel(NamedTuple):
     hvm_kib: int
     per_cpu_kib: int
     measured: bool = True
+    bits_32_kib: int = LINUX_6_1_686_KIB
 
-    def base_kib(self, domain_type: DomainType) -> int:
+    def base_kib(self, domain_type: DomainType, *, bits: int = 64) -> int:
         """Code, data, per-CPU areas and fixed reservations."""
+        if bits == 32:
+            return self.bits_32_kib
         return self.pv_kib if is_pv(domain_type) else self.hvm_kib
 
 
@@ -68,12 +75,15 @@ MEASURED: Final = (LINUX_5_10, LINUX_6_1, LINUX_6_12, LINUX_7_2)
 FALLBACK_KERNEL: Final = LINUX_6_12._replace(measured=False)  # of a kernel that tells no release
 
 
-def kernel_cost(release: KernelRelease) -> Kernel:
-    """The figures for a release: measured, or those of the newest measured one before it."""
+def kernel_cost(release: KernelRelease, *, own_build: bool = False) -> Kernel:
+    """The figures for a release: measured, or those of the newest measured one before it.
+
+    `own_build`: a distribution's own build of it, other than Debian's, which was measured.
+    """
     before = [kernel for kernel in MEASURED if kernel.release <= release]
     nearest = before[-1] if before else MEASURED[0]
     same_series = nearest.release[:2] == release[:2]
-    return nearest._replace(release=release, measured=same_series)
+    return nearest._replace(release=release, measured=same_series and not own_build)
 
 
 class CostPart(NamedTuple):
@@ -127,7 +137,7 @@ def boot_cost(shape: BootShape) -> tuple[CostPart, ...]:
     parts.append(
         CostPart(
             "kernel",
-            shape.kernel.base_kib(shape.domain_type),
+            shape.kernel.base_kib(shape.domain_type, bits=shape.bits),
             "code and data, per-CPU areas and what else does not depend on the size",
         )
     )
@@ -237,7 +247,7 @@ def _hashed_pages(shape: BootShape, early_kib: int) -> int:
 def _mapped_pages(shape: BootShape) -> int:
     """Pages that the kernel maps for good: all of them, or the low memory of 32 bits."""
     pages = shape.firmware.ram_pages
-    return pages if shape.bits == 64 else min(pages, LOWMEM_32BIT_KIB // PAGE_KIB)
+    return pages if shape.bits == 64 else min(pages, low_memory_kib(is_pv=shape.is_pv) // PAGE_KIB)
 
 
 def _has_swiotlb(shape: BootShape) -> bool:

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from agent.core.facts.bounds import LARGEST_KIB
 from agent.core.facts.kernel_regimes import Clamp
 from agent.core.facts.memory_map import FOUR_GIB, ISA_END, ISA_START, SYSTEM_RAM, Region
 from agent.core.facts.snapshot import DomainType, is_pv
-from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
+from agent.core.facts.units import KIB, PAGE_BYTES, PAGE_KIB
 
 RESERVED: Final = "Reserved"
 UNUSABLE: Final = "Unusable memory"
-HVM_HOLE_START: Final = 0xF0000000  # HVM_BELOW_4G_MMIO_START
+HVM_HOLE_KIB: Final = 256 * 1024  # HVM_BELOW_4G_MMIO_LENGTH
 PVH_HOLE_START: Final = 0xFC000000  # where the ACPI tables lie; seen with 6 GiB
 EBDA_START: Final = 0x9FC00
 DOM0_LOW_END: Final = 0x9F000
@@ -42,6 +43,8 @@ class GuestShape(NamedTuple):
 
     released_pages: pages of the boot allocation that lie in a hole of the map.
     host_ram_end: where the host's RAM below 4 GiB ends; matters with e820_host and in dom0.
+    mmio_hole_kib: what an HVM guest's hole for devices takes below 4 GiB.
+    most_kib: more than that a PV kernel does not map.
     """
 
     domain_type: DomainType
@@ -51,6 +54,8 @@ class GuestShape(NamedTuple):
     e820_host: bool = False
     released_pages: int = 0
     host_ram_end: int = 0xBFFDD000
+    mmio_hole_kib: int = HVM_HOLE_KIB
+    most_kib: int = LARGEST_KIB
 
     @property
     def is_pv(self) -> bool:
@@ -65,14 +70,14 @@ def reachable_pages(shape: GuestShape, clamp: Clamp) -> int:
     limit at boot (3.1; dom0's is its maximum), ten times nr_pages besides nr_pages.
     """
     nr_pages = shape.memory_kib // PAGE_KIB
-    maxmem_pages = shape.maxmem_kib // PAGE_KIB
     if not shape.is_pv:
         return (shape.maxmem_kib - shape.videoram_kib) // PAGE_KIB
+    most_pages = min(shape.maxmem_kib, shape.most_kib) // PAGE_KIB
     if clamp == "max-reservation" and shape.domain_type != "dom0-pv":
-        return min(maxmem_pages, nr_pages + BOOT_SLACK_PAGES)
+        return min(most_pages, nr_pages + BOOT_SLACK_PAGES)
     if clamp != "extra-10x":
-        return min(maxmem_pages, EXTRA_MEM_RATIO * nr_pages)
-    return min(maxmem_pages, (EXTRA_MEM_RATIO + 1) * nr_pages)
+        return min(most_pages, EXTRA_MEM_RATIO * nr_pages)
+    return min(most_pages, (EXTRA_MEM_RATIO + 1) * nr_pages)
 
 
 def build_map(shape: GuestShape, clamp: Clamp) -> tuple[Region, ...]:
@@ -83,7 +88,7 @@ def build_map(shape: GuestShape, clamp: Clamp) -> tuple[Region, ...]:
     if shape.domain_type == "pvh":
         return _pvh(size)
     if shape.domain_type == "hvm":
-        return _hvm(size)
+        return _hvm(shape, size)
     if shape.domain_type == "dom0-pv":
         return _dom0(shape, size + ISA_END - DOM0_LOW_END)
     return _dom0(shape, size)
@@ -139,8 +144,8 @@ def _pvh(size: int) -> tuple[Region, ...]:
     )
 
 
-def _hvm(size: int) -> tuple[Region, ...]:
-    low_end = min(size, HVM_HOLE_START)
+def _hvm(shape: GuestShape, size: int) -> tuple[Region, ...]:
+    low_end = min(size, FOUR_GIB - shape.mmio_hole_kib * KIB)
     return (
         Region(0, EBDA_START - 1, SYSTEM_RAM),
         Region(EBDA_START, ISA_START - 1, RESERVED),

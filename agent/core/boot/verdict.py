@@ -13,8 +13,10 @@ from agent.core.facts.units import MIB_KIB, format_kib
 
 MEM_TOTAL_NO_KIB: Final = 24 * MIB_KIB  # below it the kernel cannot start init
 MEM_TOTAL_RISKY_KIB: Final = 64 * MIB_KIB  # below it init hardly runs a program
-# PAE below a 64-bit Xen: 896 MiB less what the hypervisor's hole takes of the top.
-LOWMEM_32BIT_KIB: Final = 727 * MIB_KIB
+# What 32 bits map for good (LowTotal): 896 MiB less their own tables, seen with 1 GiB; less what
+# the hypervisor's hole takes of the top of a PV guest below a 64-bit Xen.
+_LOW_KIB: Final = 853 * MIB_KIB
+_LOW_PV_KIB: Final = 727 * MIB_KIB
 
 Boots = Literal["yes", "risky", "no"]
 
@@ -27,12 +29,17 @@ class BootVerdict(NamedTuple):
     reason: str
 
 
+def low_memory_kib(*, is_pv: bool) -> int:
+    """How much of its memory a 32-bit kernel reaches at all times; its tables must fit in there."""
+    return _LOW_PV_KIB if is_pv else _LOW_KIB
+
+
 def boot_verdict(
-    memory_kib: int, overhead_kib: int, mem_total_kib: int, *, bits: int = 64
+    memory_kib: int, overhead_kib: int, mem_total_kib: int, *, bits: int = 64, is_pv: bool = True
 ) -> BootVerdict:
     """Judge a boot with `memory_kib` populated of which Linux leaves `mem_total_kib`."""
     if bits == 32:
-        low_kib = min(memory_kib, LOWMEM_32BIT_KIB)
+        low_kib = min(memory_kib, low_memory_kib(is_pv=is_pv))
         if overhead_kib > low_kib - MEM_TOTAL_NO_KIB:
             return BootVerdict(
                 "no", "low-memory-32bit",

@@ -8,6 +8,12 @@ from typing import NamedTuple
 
 _RELEASE = re.compile(r"(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?", re.ASCII)
 
+_DEBIAN_BUILD = re.compile(
+    r"[0-9]{1,3}\.[0-9]{1,4}(?:\.[0-9]{1,6})?"
+    r"(?:(?:[-+][a-z0-9.~]{1,16}){0,3}-(?:amd64|686-pae|686|arm64))?",
+    re.ASCII,
+)
+
 
 class KernelRelease(NamedTuple):
     """major.minor.patch; compares as releases do."""
@@ -31,3 +37,12 @@ def parse_kernel_release(text: str) -> KernelRelease | None:
         return None
     major, minor, patch = match.groups()
     return KernelRelease(int(major), int(minor), int(patch or 0))
+
+
+def is_own_build(text: str) -> bool:
+    """Whether `uname -r` names a build of another distribution than Debian.
+
+    Debian's: `6.1.0-56-amd64`, `6.12.74+deb13-amd64`, `6.12.9+bpo-cloud-amd64`; a bare `6.1` names
+    a release and no build.
+    """
+    return _DEBIAN_BUILD.fullmatch(text.strip()) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from agent.core.boot.map import HVM_HOLE_KIB
 from agent.core.facts.units import MIB_KIB
 from agent.core.plan.request import PlanRequest
 
@@ -34,6 +35,8 @@ def plan_config(request: PlanRequest) -> PlanConfig:
     xl = [f'type = "{request.domain_type}"', f"memory = {memory_mib}", f"maxmem = {maxmem_mib}"]
     if request.domain_type == "hvm":
         xl.append(f"videoram = {request.videoram_kib // MIB_KIB}")
+        if request.mmio_hole_kib != HVM_HOLE_KIB:
+            xl.append(f"mmio_hole = {request.mmio_hole_kib // MIB_KIB}")
     if request.e820_host:
         xl.append("e820_host = 1")
     if request.cpus > 1:

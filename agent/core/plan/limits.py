@@ -13,6 +13,7 @@ from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.finding import Evidence, Severity
 from agent.core.findings.memory import STRUCT_SHARE_TOLD_PERCENT
 from agent.core.plan.plan import SECTION_KIB, Plan, plan
+from agent.core.plan.request import XEN_512GB_SINCE
 
 # Reached at maxmem = 6.4 x memory.
 _STRUCT_SHARE_BAD_PERCENT: Final = 10
@@ -67,6 +68,35 @@ def _map_clamped(made: Plan) -> Limit | None:
     missing_kib = request.maxmem_kib - made.reachable_max_kib
     if not request.is_pv or missing_kib <= 0:
         return None
+    why, fix = _what_ends_the_map(made)
+    hot_adds = made.hot_add_max_kib is not None and made.hot_add_max_kib > made.reachable_max_kib
+    return Limit(
+        "maxmem-unreachable", "info" if hot_adds else "warning",
+        f"{why}: it ends at {format_kib(made.reachable_max_kib)}, {format_kib(missing_kib)} below "
+        "maxmem." + (" What lies beyond must be hot-added." if hot_adds else ""),
+        {
+            "reachable_max_kib": made.reachable_max_kib,
+            "maxmem_kib": request.maxmem_kib,
+            "missing_kib": missing_kib,
+        },
+        fix,
+    )  # fmt: skip
+
+
+def _what_ends_the_map(made: Plan) -> tuple[str, str]:
+    """Why the kernel's map ends before maxmem, and the setting that changes it."""
+    request = made.request
+    lower = f"lower maxmem to {made.reachable_max_kib // MIB_KIB}M"
+    most = format_kib(request.most_kib)
+    if request.bits == 32 and request.maxmem_kib > request.most_kib:
+        return f"A 32-bit kernel addresses {most}", f"take a 64-bit kernel, or {lower}"
+    if made.reachable_max_kib >= request.most_kib:
+        if request.kernel < XEN_512GB_SINCE:
+            return f"A PV kernel of that time maps {most} at most", f"take --type hvm, or {lower}"
+        return (
+            f"A PV guest maps {most} at most",
+            f"xen_512gb_limit=0 on the kernel's command line, --type pvh, or {lower}",
+        )
     why, times = {
         "map-10x": ("Linux keeps at most ten times memory in its map", 10),
         "max-reservation": (
@@ -74,19 +104,7 @@ def _map_clamped(made: Plan) -> Limit | None:
         ),
         "extra-10x": ("Linux keeps at most eleven times memory in its map", 11),
     }[regime_of(request.kernel).clamp]  # fmt: skip
-    return Limit(
-        "maxmem-unreachable", "info" if made.hot_add_max_kib is not None else "warning",
-        f"{why}: it ends at {format_kib(made.reachable_max_kib)}, {format_kib(missing_kib)} below "
-        "maxmem."
-        + (" What lies beyond must be hot-added." if made.hot_add_max_kib is not None else ""),
-        {
-            "reachable_max_kib": made.reachable_max_kib,
-            "maxmem_kib": request.maxmem_kib,
-            "missing_kib": missing_kib,
-        },
-        f"raise memory to {-(-request.maxmem_kib // (times * MIB_KIB))}M, or lower maxmem to "
-        f"{made.reachable_max_kib // MIB_KIB}M",
-    )  # fmt: skip
+    return why, f"raise memory to {-(-request.maxmem_kib // (times * MIB_KIB))}M, or {lower}"
 
 
 def _hot_add_only(made: Plan) -> Limit | None:
@@ -178,11 +196,15 @@ def _dom0_without_max(made: Plan) -> Limit | None:
 def _borrowed_figures(made: Plan) -> Limit | None:
     if made.measured and made.request.bits == 64:
         return None
-    bits = "" if made.request.bits == 64 else " with 32 bits"
+    kernel, size = f"Linux {made.request.kernel}", 50
+    if made.request.bits == 32:
+        kernel, size = f"{kernel} with 32 bits", 16
+    elif made.request.own_build:
+        kernel = f"This distribution's own {kernel}"
     return Limit(
         "figures-borrowed", "info",
-        f"Linux {made.request.kernel}{bits} was not measured: what it keeps for itself (some "
-        "50 MiB) is that of the nearest measured release, and may be off by 10 MiB.",
+        f"{kernel} was not measured: what it keeps for itself (some {size} MiB) is that of "
+        "the nearest one that was, and may be off by 30 MiB.",
         {"kernel": str(made.request.kernel)},
         "compare with MemTotal of one guest",
     )  # fmt: skip

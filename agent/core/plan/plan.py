@@ -113,7 +113,7 @@ def plan(request: PlanRequest) -> Plan:
     check_request(request)
     regime = regime_of(request.kernel)
     firmware = memory_map(build_map(request.shape(), regime.clamp))
-    kernel = kernel_cost(request.kernel)
+    kernel = kernel_cost(request.kernel, own_build=request.own_build)
     present_kib, offset_kib, current_kib = _counts(request, firmware)
     reach_kib = present_kib - request.videoram_kib
     costs = boot_cost(
@@ -129,7 +129,11 @@ def plan(request: PlanRequest) -> Plan:
     )
     overhead_kib = total_kib(costs)
     verdict = boot_verdict(
-        request.memory_kib, overhead_kib, current_kib - overhead_kib, bits=request.bits
+        request.memory_kib,
+        overhead_kib,
+        current_kib - overhead_kib,
+        bits=request.bits,
+        is_pv=request.is_pv,
     )
     holder, certain = _holder(request)
     can_hot_add = request.kernel >= HOTPLUG_SINCE
@@ -139,7 +143,9 @@ def plan(request: PlanRequest) -> Plan:
         reachable_max_kib=reach_kib,
         host_reachable_max_kib=present_kib + offset_kib,
         hot_add_max_kib=(
-            request.maxmem_kib - offset_kib - request.videoram_kib if can_hot_add else None
+            min(request.maxmem_kib, request.most_kib) - offset_kib - request.videoram_kib
+            if can_hot_add
+            else None
         ),
         target_offset_kib=offset_kib,
         current_kib=current_kib,
@@ -166,7 +172,8 @@ def _counts(request: PlanRequest, firmware: MemoryMap) -> tuple[int, int, int]:
     """
     if request.is_pv:
         reach_pages = reachable_pages(request.shape(), regime_of(request.kernel).clamp)
-        return reach_pages * PAGE_KIB, 0, request.memory_kib
+        reach_kib = reach_pages * PAGE_KIB
+        return reach_kib, 0, min(request.memory_kib, reach_kib)
     present_kib = (firmware.ram_pages - firmware.page_zero_pages) * PAGE_KIB
     offset_kib = 0
     if regime_of(request.kernel).target_diff:

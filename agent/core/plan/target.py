@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from agent.core.account.headroom import limit_kib
 from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation
-from agent.core.facts.snapshot import MemoryReading
+from agent.core.facts.snapshot import MemoryReading, Snapshot
 from agent.core.facts.units import MIB_KIB, format_kib, whole_pages_kib
 from agent.core.plan.plan import SECTION_KIB
 
@@ -93,20 +93,7 @@ def _shrink(
     left = f"{format_kib(max(0, kernel_kib - in_use_kib))} would stay available"
     found = [_Verdict("yes", f"{left}, and the floor keeps {format_kib(floor_kib - in_use_kib)}.")]
     if kernel_kib < in_use_kib:
-        short_kib = in_use_kib - kernel_kib
-        if memory.swap_free_kib >= short_kib:
-            reason = (
-                f"{format_kib(short_kib)} that are in use would have to go to swap "
-                f"({format_kib(memory.swap_free_kib)} free)."
-            )
-            found = [_Verdict("risky", reason)]
-        else:
-            reason = (
-                f"{format_kib(short_kib)} more are in use than would be left, and swap has "
-                f"{format_kib(memory.swap_free_kib)}: the guest would stall and the OOM killer "
-                "take a program."
-            )
-            found = [_Verdict("no", reason)]
+        found = [_to_swap(situation.snapshot, memory, in_use_kib - kernel_kib)]
     elif kernel_kib < floor_kib:
         found = [
             _Verdict("risky", f"Only {left}, less than the floor of {format_kib(floor_kib)} keeps.")
@@ -116,16 +103,41 @@ def _shrink(
     return found
 
 
+def _to_swap(snapshot: Snapshot, memory: MemoryReading, short_kib: int) -> _Verdict:
+    """More is in use than would be left: whether it has anywhere to go.
+
+    Huge pages cannot be swapped, and swap on zram lies in the memory that is to be taken away.
+    """
+    swap_kib = max(0, memory.swap_free_kib - snapshot.zram_free_kib)
+    movable_kib = memory.total_kib - memory.available_kib - memory.hugetlb_kib
+    if short_kib <= min(swap_kib, movable_kib):
+        return _Verdict(
+            "risky",
+            f"{format_kib(short_kib)} that are in use would have to go to swap "
+            f"({format_kib(swap_kib)} free).",
+        )
+    why = f"swap has {format_kib(swap_kib)}"
+    if snapshot.zram_free_kib:
+        why += " (zram lies in memory itself and makes none free)"
+    if memory.hugetlb_kib:
+        why += f", {format_kib(memory.hugetlb_kib)} are huge pages and cannot be swapped"
+    return _Verdict(
+        "no",
+        f"{format_kib(short_kib)} more are in use than would be left; {why}: the guest would stall "
+        "and the OOM killer take a program.",
+    )
+
+
 def _grow(situation: Situation, target_kib: int, change_kib: int) -> list[_Verdict]:
     """Giving memory: the limit, the balloon, and hot-adding decide."""
     if change_kib == 0:
         return [_Verdict("yes", "The guest has that much now.")]
-    most_kib = limit_kib(situation.snapshot)
+    most_kib = _most_asked_kib(situation.snapshot)
     if most_kib is not None and target_kib > most_kib:
         return [
             _Verdict(
                 "no",
-                f"The host refuses more than static-max ({format_kib(most_kib)}): raise it with "
+                f"The host refuses more than its limit ({format_kib(most_kib)}): raise it with "
                 "xl mem-max first.",
             )
         ]
@@ -137,6 +149,18 @@ def _grow(situation: Situation, target_kib: int, change_kib: int) -> list[_Verdi
             _Verdict("yes", f"{_NO_HOST_WORD}."),
         ]
     return [_hot_add(situation, change_kib - held_kib), _Verdict("yes", f"{_NO_HOST_WORD}.")]
+
+
+def _most_asked_kib(snapshot: Snapshot) -> int | None:
+    """The largest size that `xl mem-set` takes.
+
+    libxl takes the video memory off what it is told before it compares with static-max
+    (libxl_mem.c, libxl_set_memory_target); xend compared what it was told.
+    """
+    most_kib = limit_kib(snapshot)
+    if most_kib is None or snapshot.domain.toolstack != "libxl":
+        return most_kib
+    return most_kib + max(0, snapshot.host.videoram_kib or 0)
 
 
 def _hot_add(situation: Situation, missing_kib: int) -> _Verdict:
@@ -177,7 +201,7 @@ def _safe_to_kib(situation: Situation, current_kib: int, below_kib: int) -> int 
     """How far up without harm: what the balloon holds, or the limit where memory comes online."""
     snapshot = situation.snapshot
     held_kib = (snapshot.balloon.ballooned_kib if snapshot.balloon else None) or 0
-    most_kib = limit_kib(snapshot)
+    most_kib = _most_asked_kib(snapshot)
     online = snapshot.blocks is not None and (snapshot.blocks.auto_online or "").startswith(
         "online"
     )

@@ -82,6 +82,28 @@ def shape(kernel: Kernel, firmware: MemoryMap, cpus: int = 1) -> BootShape:
     return BootShape("hvm", kernel, firmware, firmware.ram_kib, cpus=cpus)
 
 
+# Debian 12's 686-pae kernel on a PC without a hypervisor: usable RAM of the map, MemTotal; KiB.
+BOOTS_686 = ((261624, 243196), (523768, 502396), (1048056, 1021148), (2096632, 2059676))
+
+
+@pytest.mark.parametrize(("usable_kib", "mem_total_kib"), BOOTS_686)
+def test_a_kernel_of_32_bits_keeps_what_it_was_seen_to_keep(
+    usable_kib: int, mem_total_kib: int
+) -> None:
+    low_kib = 0x9FC00 // 1024
+    firmware = memory_map(
+        [
+            Region(0, 0x9FBFF, RAM),
+            Region(0x100000, 0x100000 + (usable_kib - low_kib) * 1024 - 1, RAM),
+        ]
+    )
+    shape = BootShape("hvm", kernel_cost(KernelRelease(6, 1)), firmware, usable_kib, bits=32)
+    planned_kib = usable_kib - total_kib(boot_cost(shape))
+    assert planned_kib == pytest.approx(mem_total_kib, rel=0.001)
+    kept_kib = usable_kib - mem_total_kib
+    assert total_kib(boot_cost(shape)) == pytest.approx(kept_kib, rel=0.01)
+
+
 @pytest.mark.parametrize(
     "boot", BOOTS, ids=lambda boot: f"{boot.kernel.release}-{boot.memory_mib}-{boot.cpus}"
 )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.facts.kernel_release import KernelRelease
+from agent.core.facts.kernel_release import KernelRelease, is_own_build
 from agent.core.facts.snapshot import DomainType
 from agent.core.plan.config import plan_config
 from agent.core.plan.limits import plan_limits
@@ -94,6 +94,72 @@ def test_a_32_bit_kernel_does_not_fit_a_large_map_into_low_memory() -> None:
     made = a_plan(32768, 131072, kernel=kernel, bits=32)
     assert made.boots == "no"
     assert codes(made)[0] == "low-memory-32bit"
+
+
+def test_a_pv_guest_maps_512_gib_at_most_unless_it_is_told_otherwise() -> None:
+    made = a_plan(128 * 1024, 1024 * 1024)
+    assert made.reachable_max_kib == 512 * 1024 * MIB
+    assert made.hot_add_max_kib == 512 * 1024 * MIB
+    limit = next(limit for limit in plan_limits(made) if limit.code == "maxmem-unreachable")
+    assert limit.severity == "warning"
+    assert "xen_512gb_limit=0" in limit.fix
+    large = a_plan(600 * 1024, 600 * 1024)
+    assert large.current_kib == 512 * 1024 * MIB
+    assert "maxmem-unreachable" in codes(large)
+    assert "maxmem-unreachable" not in codes(a_plan(512 * 1024, 512 * 1024))
+
+
+@pytest.mark.parametrize(
+    ("domain_type", "kernel", "reach_gib"),
+    [
+        ("dom0-pv", LINUX_6_1, 1024),
+        ("pvh", LINUX_6_1, 1024),
+        ("dom0-pv", KernelRelease(4, 2), 500),
+        ("pv", KernelRelease(4, 2), 500),
+        ("pv", KernelRelease(4, 3), 512),
+    ],
+)
+def test_which_kernels_map_more_than_500_gib(
+    domain_type: DomainType, kernel: KernelRelease, reach_gib: int
+) -> None:
+    made = a_plan(1024 * 1024, 1024 * 1024, domain_type, kernel=kernel)
+    assert made.reachable_max_kib // (1024 * MIB) in (reach_gib, reach_gib - 1)
+
+
+def test_32_bits_address_64_gib() -> None:
+    made = a_plan(8192, 131072, "dom0-pv", kernel=KernelRelease(4, 19), bits=32)
+    assert made.reachable_max_kib == 64 * 1024 * MIB
+    with pytest.raises(PlanError, match="take --arch x86_64"):
+        a_plan(8192, 131072, "hvm", kernel=LINUX_6_1, bits=32)
+
+
+def test_a_large_hole_for_devices_moves_memory_beyond_4_gib() -> None:
+    """Seen: HVM 640/1024 MiB with mmio_hole=3584 had 523324 KiB of MemTotal."""
+    made = a_plan(640, 1024, "hvm", mmio_hole_kib=3584 * MIB)
+    assert made.firmware.top == (4 << 30) + (512 << 20)
+    assert made.cost_kib("swiotlb") == 66304
+    assert made.mem_total_kib == pytest.approx(523324, rel=0.0005)
+    assert "mmio_hole = 3584" in plan_config(made.request).xl
+    assert not [line for line in plan_config(a_plan(640, 1024, "hvm").request).xl if "hole" in line]
+
+
+@pytest.mark.parametrize(
+    "text", ["6.1", "6.1.0-56-amd64", "6.12.74+deb13-amd64", "6.12.9+bpo-cloud-amd64", "7.2.13"]
+)
+def test_debians_kernels_were_measured(text: str) -> None:
+    assert not is_own_build(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["6.12.54-1.qubes.fc41.x86_64", "6.12.13-0-lts", "6.1.119-129.201.amzn2023.x86_64",
+     "5.10.0-xilinx-v2021.1", "6.1.66-v8-16k"],
+)  # fmt: skip
+def test_another_distributions_build_of_the_same_series_was_not(text: str) -> None:
+    assert is_own_build(text)
+    made = a_plan(512, 1024, own_build=True)
+    assert not made.measured
+    assert "figures-borrowed" in codes(made)
 
 
 def test_an_hvm_guest_gets_its_video_memory_twice_and_a_mib_less_than_configured() -> None:

@@ -152,3 +152,34 @@ def test_there_is_an_answer_with_a_reason_for_every_size(guest: Snapshot, target
     assert all(reason.endswith((".", ").")) for reason in advice.reasons)
     safe = range(advice.safe_from_kib or 0, (advice.safe_to_kib or 0) + 1)
     assert target_kib not in safe or advice.answer == "yes"
+
+
+def test_huge_pages_and_compressed_memory_are_no_room_to_swap_to() -> None:
+    """12 GiB of which 10 are huge pages: 8 GiB leave no room, however large the swap."""
+    memory = MemoryReading(12209136, 1500000, 900000, 0, 8 * GIB, 8 * GIB, 10 * GIB)
+    huge = a_pvh_guest(
+        balloon={"current_kib": 12566136, "target_kib": 12566136, "low_kib": 4202496},
+        memory=memory,
+    )
+    advice = about(huge, 8 * GIB)
+    assert advice.answer == "no"
+    assert "10 GiB are huge pages and cannot be swapped" in advice.reasons[0]
+    freed = huge._replace(memory=memory._replace(hugetlb_kib=0))
+    assert about(freed, 8 * GIB).answer == "risky"
+
+    swapping = a_pv_guest(memory=MemoryReading(456048, 80268, 48512, 0, GIB, GIB))
+    assert about(swapping._replace(zram_free_kib=GIB), 200 * MIB).answer == "no"
+    assert "zram" in about(swapping._replace(zram_free_kib=GIB), 200 * MIB).reasons[0]
+    assert about(swapping._replace(zram_free_kib=GIB // 2), 200 * MIB).answer == "risky"
+
+
+def test_video_memory_is_taken_off_before_libxl_compares_with_its_limit() -> None:
+    guest = an_hvm_guest(
+        balloon={"current_kib": 1031780, "target_kib": 1031780, "low_kib": 16400},
+        host={"target_kib": 1032192, "static_max_kib": 1048576, "videoram_kib": 16384},
+        memory=MemoryReading(960000, 500000, 400000),
+    )
+    assert about(guest, 1040 * MIB).answer == "yes"
+    assert about(guest, 1040 * MIB + 4).answer == "no"
+    xend = guest._replace(domain=guest.domain._replace(toolstack="xend"))
+    assert about(xend, 1040 * MIB).answer == "no"
