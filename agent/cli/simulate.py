@@ -108,8 +108,10 @@ def _run(
     from sim_backend.stories.agents import AGENTS, agent  # noqa: PLC0415
     from sim_backend.stories.policy_agent import PolicyAgent  # noqa: PLC0415
 
-    _must_be_known(name, catalogue.scenario_names())
-    scenario = catalogue.load(name)
+    try:
+        scenario = catalogue.load(name)
+    except KeyError:
+        raise _unknown(name, catalogue.scenario_names()) from None
     acts = agent_name or scenario.mode
     if acts not in AGENTS:
         raise click.UsageError(f"There is no agent '{acts}'. There are: {', '.join(AGENTS)}.")
@@ -173,12 +175,10 @@ def _must_be_svg(path: str) -> None:
         )
 
 
-def _must_be_known(name: str, known: tuple[str, ...]) -> None:
-    if name in known:
-        return
+def _unknown(name: str, known: tuple[str, ...]) -> click.UsageError:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(known)}."
-    raise click.UsageError(f"There is no scenario '{name}'. {hint}")
+    return click.UsageError(f"There is no scenario '{name}'. {hint}")
 
 
 def _make_directory(path: str) -> None:

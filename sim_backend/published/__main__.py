@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The program that publishes a scenario's domain.
 
-    python3 -m sim_backend.published SCENARIO DIR [--speed FACTOR] [--seed N]
+    python3 -m sim_backend.published SCENARIO DIR [--speed FACTOR] [--seed N] [--held]
 
 prints one line of JSON when everything is there:
 
@@ -10,9 +10,11 @@ prints one line of JSON when everything is there:
 
 `balloon-agent --root DIR/root --xenstore DIR/guest.sock` then lives in that domain, and
 `XENSTORED_PATH=DIR/dom0.sock xenstore-ls` is dom0's view of it.  `xenbus` is a terminal that
-stands for the guest's /dev/xen/xenbus.  The story passes in real time, FACTOR times as fast.
-Ends on SIGTERM, SIGINT, or the end of standard input, from which it takes one command a line:
+stands for the guest's /dev/xen/xenbus.  The story passes in real time, FACTOR times as fast; with
+--held it begins when told to.  Ends on SIGTERM, SIGINT, or the end of standard input, from which it
+takes one command a line:
 
+    go             a story that was held begins
     mem-set MIB    xl mem-set
     stall          xenstored answers nobody, as if it were stopped
     resume         ends that
@@ -48,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("directory")
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--held", action="store_true")
     options = parser.parse_args(arguments)
     try:
         scenario = catalogue.load(options.scenario)
@@ -68,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"{options.directory}: {error}", file=sys.stderr)  # noqa: T201
         return 1
+    published.is_held = options.held
     commands = Commands(sys.stdin.fileno(), stage, published)
     print(json.dumps(published.paths()), flush=True)  # noqa: T201
     while not ended and not commands.ended:
@@ -87,6 +91,7 @@ class Commands:
         self._fd = fd
         self._pending = b""
         self._words: dict[str, Callable[[], None]] = {
+            "go": published.go,
             "stall": server.stall,
             "resume": server.resume,
             "drop": server.drop_connections,

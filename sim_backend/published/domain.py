@@ -73,6 +73,7 @@ class PublishedDomain:
         self._breath_s = min(_FAST_BREATH_S, _BREATH_S * max(1.0, speed))
         self._domain_began_s = domain.now_s()
         self._is_stale = False
+        self.is_held = False  # nothing happens in the domain, and no time passes for it
         self._published_s = self._began_s
         # Below the root, for a reader may ask where what he opened lies (proc/self/fd).
         staging = os.path.join(self.root, ".staging")
@@ -115,6 +116,10 @@ class PublishedDomain:
     def wake_on(self, fd: int) -> None:
         """End a step's wait when `fd` is readable, too."""
         self._selector.register(fd, selectors.EVENT_READ)
+
+    def go(self) -> None:
+        """The domain was held, and is no more."""
+        self.is_held = False
 
     def step(self, limit_s: float | None = None) -> None:
         """Wait until something happens, at most `limit_s`; serve it and bring all up to date.
@@ -159,11 +164,11 @@ class PublishedDomain:
             return _RETRY_S
         pause_s = min(pause_s, self._published_s + _REFRESH_S - time.monotonic())
         if due_s is not None:
-            pause_s = min(pause_s, (due_s - self._present_s()) / self._speed)
+            pause_s = min(pause_s, (due_s - self._present_s(time.monotonic())) / self._speed)
         return max(pause_s, self._breath_s)
 
-    def _present_s(self) -> float:
-        return self._domain_began_s + (time.monotonic() - self._began_s) * self._speed
+    def _present_s(self, now_s: float) -> float:
+        return self._domain_began_s + (now_s - self._began_s) * self._speed
 
     def _drain_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -176,10 +181,11 @@ class PublishedDomain:
         that the domain did meanwhile.  So it stands still, as a guest without a processor does.
         """
         now_s = time.monotonic()
-        late_s = now_s - self._served_s - paused_s - _LATE_S
+        passed_s = now_s - self._served_s
+        late_s = passed_s if self.is_held else passed_s - paused_s - _LATE_S
         self._began_s += max(0.0, late_s)
         self._served_s = now_s
-        self._is_stale |= self._domain.advance_to(self._present_s())
+        self._is_stale |= self._domain.advance_to(self._present_s(now_s))
 
     def _follow_the_domain(self) -> None:
         """After a resume elsewhere, or a new xenstored, the guest has to connect again."""

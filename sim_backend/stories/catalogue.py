@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The named stories.  `scenario_names` lists them, `load` gives one."""
+"""The named stories.  `scenario_names` lists them, `load` gives one.
+
+Beside them there are the variations of `schedules`: `steps-3`, `random-17`, `steps-3@pvh-2048`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Final
 
+from sim_backend.stories import schedules
 from sim_backend.stories.scenario import Scenario
 
 DEFAULT: Final = "balloon-up"
@@ -34,4 +38,5 @@ def load(name: str) -> Scenario:
     Raises:
         KeyError: there is none.
     """
-    return _registry()[name]
+    found = _registry().get(name)
+    return schedules.variation(name) if found is None else found

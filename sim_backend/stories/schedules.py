@@ -30,6 +30,7 @@ from sim_backend.stories.stages import busy, stage_for
 GIVES_SHARE: Final = 8  # a guard that keeps more than that of a guest keeps too much,
 COSTS_KIB: Final = 4 * MIB  # and two batches for each ask
 AFTERWARDS_S: Final = 60.0
+MOST_DIGITS: Final = 9
 
 Ask = Callable[[Stage], None]
 Asks = Sequence[tuple[float, Ask]]
@@ -46,8 +47,7 @@ class Guest:
     @property
     def name(self) -> str:
         """For a list."""
-        late = ", late kernel" if self.hears_late else ""
-        return f"{self.domain_type} {self.memory_mib} MiB{late}"
+        return f"{self.domain_type}-{self.memory_mib}{'-late' if self.hears_late else ''}"
 
     def part_mib(self, share: float) -> int:
         """So much of its memory, in whole MiB."""
@@ -274,7 +274,27 @@ def stories(family: str, guest: Guest, from_s: float = 20.0) -> Iterator[Scenari
     """Every schedule of a family for that guest, beginning `from_s` after its daemon started."""
     plan, toolstack = FAMILIES[family]
     for number, (what, asks) in enumerate(plan(guest, from_s)):
-        yield schedule(f"{family}-{number}", f"{guest.name}: {what}", asks, guest, toolstack)
+        name = f"{family}-{number}@{guest.name}"
+        yield schedule(name, f"{what}", asks, guest, toolstack)
+
+
+def variation(name: str, from_s: float = 5.0) -> Scenario:
+    """The story called FAMILY-N, FAMILY-N@GUEST or random-N.
+
+    Raises:
+        KeyError: there is none.
+    """
+    what, _, who = name.partition("@")
+    family, _, number = what.rpartition("-")
+    guests = {guest.name: guest for guest in (Guest(), *GUESTS)}
+    if not number.isdecimal() or len(number) > MOST_DIGITS:
+        raise KeyError(name)
+    if family == "random" and not who:
+        return random_story(int(number))
+    found = list(stories(family, guests[who or Guest().name], from_s))
+    if int(number) >= len(found):
+        raise KeyError(name)
+    return found[int(number)]
 
 
 def random_story(number: int) -> Scenario:

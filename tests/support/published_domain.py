@@ -33,11 +33,11 @@ class Published(NamedTuple):
 
 
 @contextmanager
-def published(scenario: str, speed: float = 1.0) -> Iterator[Published]:
+def published(scenario: str, speed: float = 1.0, *, held: bool = False) -> Iterator[Published]:
     with tempfile.TemporaryDirectory(prefix="published-") as directory:
         words = [sys.executable, "-m", "sim_backend.published", scenario, directory]
         process = subprocess.Popen(
-            [*words, "--speed", str(speed)],
+            [*words, "--speed", str(speed), *(["--held"] if held else [])],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -325,6 +325,17 @@ def test_what_this_process_is_late_by_the_domain_does_not_live_through(stage: St
     assert stage.domain.time_s - before_s < 0.1
 
 
+def test_a_domain_that_is_held_lives_later_and_is_served_now(stage: Stage) -> None:
+    stage.published.is_held = True
+    stage.published.step(0)
+    before_s = stage.domain.time_s
+    stage.do(lambda: stage.path(TARGET).write_text("524288\n"))
+    stage.until(lambda: stage.domain.written != [])
+    assert stage.domain.time_s == pytest.approx(before_s, abs=1e-6)
+    stage.published.go()
+    stage.until(lambda: stage.domain.time_s > before_s)
+
+
 def test_what_it_sleeps_by_itself_passes_for_the_domain_as_well(stage: Stage) -> None:
     stage.published.step(0)
     before_s, began_s = stage.domain.time_s, time.monotonic()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from sim_backend.stories.agents import agent
+from sim_backend.stories.catalogue import load
 from sim_backend.stories.schedules import FAMILIES, GUESTS, Guest, random_story, stories
 
 
@@ -19,6 +20,15 @@ def test_left_alone_a_guest_does_not_survive_any_of_them(family: str) -> None:
 def test_they_are_played_over_guests_of_all_sizes_and_kinds() -> None:
     assert {guest.memory_mib for guest in GUESTS} == {512, 1024, 2048, 8192}
     assert {guest.domain_type for guest in GUESTS} == {"pv", "pvh"}
+
+
+def test_each_has_a_name_to_be_played_by() -> None:
+    assert load("steps-3").name == "steps-3@pv-512"
+    assert load("same-value-0@pvh-2048-late").name == "same-value-0@pvh-2048-late"
+    assert load("random-17").name == "random-17"
+    for name in ("steps-99", "steps-3@pv-7", "random-17@pv-512", "random-x", "steps-²", "-1"):
+        with pytest.raises(KeyError):
+            load(name)
 
 
 def test_a_random_story_is_the_same_each_time_and_another_by_its_number() -> None:
