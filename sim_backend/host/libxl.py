@@ -6,6 +6,7 @@ The other toolstacks are in their own modules and build on the same `create`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +16,7 @@ from sim_backend.clock import Clock
 from sim_backend.guest.config import GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.store import DomainStore
+from sim_backend.host.libxl_releases import XEN_4_17, LibxlRelease
 from sim_backend.hypervisor import Host
 
 MAXMEM_CONSTANT_KIB: Final = 1024  # LIBXL_MAXMEM_CONSTANT
@@ -30,7 +32,9 @@ LIBXL_GUEST_WRITABLE: Final = (
     "control/feature-reboot",
     "control/feature-suspend",
     "control/sysrq",
+    "device/suspend/event-channel",
 )
+HVM_GUEST_WRITABLE: Final = ("control/feature-s3", "control/feature-s4")
 _EMPTY_NODES: Final = ("attr", "control/shutdown", "control/sysrq", "drivers", "error", "feature")
 
 
@@ -43,6 +47,7 @@ class Libxl:
 
     name: Toolstack = "libxl"
     guest_writable: tuple[str, ...] = LIBXL_GUEST_WRITABLE
+    release: LibxlRelease = XEN_4_17
 
     def __init__(self, clock: Clock, host: Host) -> None:
         self.clock = clock
@@ -66,7 +71,10 @@ class Libxl:
         if config.is_dom0:
             number = 0
         built = self._as_built(config)
-        store = DomainStore(self.nodes(built, number), self.guest_writable)
+        owned = self.guest_writable
+        if config.domain_type == "hvm":
+            owned += HVM_GUEST_WRITABLE
+        store = DomainStore(self.nodes(built, number), owned)
         domain = SimulatedDomain(
             self.clock,
             self.host,
@@ -92,6 +100,8 @@ class Libxl:
     def boot_target_kib(self, config: GuestConfig) -> int:
         """memory/target as written at build: memory less video memory, and 1 MiB for HVM."""
         fudge_kib = config.videoram_kib
+        if fudge_kib < 0 and not self.release.subtracts_unset_videoram:
+            fudge_kib = 0
         if config.domain_type == "hvm" and config.maxmem_kib > config.memory_kib:
             fudge_kib += HVM_FUDGE_KIB
         return config.memory_kib - fudge_kib
@@ -132,23 +142,24 @@ class Libxl:
         """`xl mem-set`: new limit in the hypervisor, new memory/target; does not wait.
 
         Raises:
-            ToolstackError: above static-max, or memory/target is no number any more.
+            ToolstackError: less its video memory it is above static-max, or memory/target is no
+                number any more.
         """
         self._must_be_alive(domain)
         static_max_kib = self._number(domain, "memory/static-max")
         self._number(domain, "memory/target")
-        if memory_kib > static_max_kib:
+        videoram_kib = _atoi(domain.store.read("memory/videoram"))
+        if memory_kib - videoram_kib > static_max_kib:
             raise ToolstackError(
                 "memory_dynamic_max must be less than or equal to memory_static_max"
             )
-        videoram_kib = domain.config.videoram_kib
         limit_kib = memory_kib + MAXMEM_CONSTANT_KIB
         domain.reservation.max_pages = limit_kib // PAGE_KIB
         domain.tell("host-target", f"xl mem-set {memory_kib // MIB_KIB}")
         domain.store.write("memory/target", str(memory_kib - videoram_kib))
 
     def mem_max(self, domain: SimulatedDomain, maxmem_kib: int) -> None:
-        """`xl mem-max`: new limit and static-max; the guest is not told.
+        """`xl mem-max`: new limit, and static-max since Xen 4.17; the guest is not told.
 
         Raises:
             ToolstackError: below the target.
@@ -158,7 +169,8 @@ class Libxl:
             raise ToolstackError("memory_static_max must be greater than or equal to target")
         domain.reservation.max_pages = (maxmem_kib + MAXMEM_CONSTANT_KIB) // PAGE_KIB
         domain.tell("host-limit", f"xl mem-max {maxmem_kib // MIB_KIB}")
-        domain.store.write("memory/static-max", str(maxmem_kib))
+        if self.release.mem_max_writes_static_max:
+            domain.store.write("memory/static-max", str(maxmem_kib))
 
     def migrate(self, domain: SimulatedDomain, there: Host) -> None:
         """Save here, resume on `there` with a new domid; memory and limit stay.
@@ -202,6 +214,12 @@ class Libxl:
         if text is None or not text.isdigit():
             raise ToolstackError(f"cannot get {path} of domain {domain.domid}")
         return int(text)
+
+
+def _atoi(text: str | None) -> int:
+    """As libxl reads memory/videoram: what is no number is 0."""
+    digits = re.match(r"\s*([+-]?[0-9]+)", text or "", re.ASCII)
+    return int(digits[1]) if digits else 0
 
 
 def simple_guest(

@@ -3,8 +3,12 @@
 
 A guest prefers 1.3 times what it says it uses, at least 200 MiB and at most its maximum; dom0 350
 MiB more.  When there is enough, everything is given away in proportion to that; when there is not,
-those above go down to what they prefer and the rest share what that yields (qubes-core-admin
-qubes/qmemman/algo.py; systemstate.py for when it is worth the trouble).
+those above go down to what they prefer and the rest share what is free less what that yields: a
+slip, but so it is.  Read in qubes-core-admin 1ad5f9b84dc1, qubes/qmemman (algo.py, and
+systemstate.py for when it is worth the trouble), and held against recordings of it
+(tests/recordings).
+
+qmemman counts bytes; a size in KiB here has fractions down to one byte.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from agent.core.facts.units import MIB_KIB
+from agent.core.facts.units import KIB, MIB_KIB
 
 CACHE_FACTOR: Final = 1.3
 LEAST_KIB: Final = 200 * MIB_KIB
@@ -31,38 +35,46 @@ class Member(NamedTuple):
 
     domid: int
     used_kib: int
-    actual_kib: int
-    max_kib: int
-    last_target_kib: int
+    actual_kib: float
+    max_kib: float
+    last_target_kib: float
 
     @property
-    def preferred_kib(self) -> int:
+    def preferred_kib(self) -> float:
         """What it would be given if there were neither too much nor too little."""
         wanted_kib = self.used_kib * CACHE_FACTOR
         if self.domid == 0:
-            return int(min(wanted_kib + DOM0_BOOST_KIB, self.max_kib))
-        return int(max(min(wanted_kib, self.max_kib), LEAST_KIB))
+            return whole_bytes(min(wanted_kib + DOM0_BOOST_KIB, self.max_kib))
+        return whole_bytes(max(min(wanted_kib, self.max_kib), LEAST_KIB))
 
     @property
-    def needed_kib(self) -> int:
+    def needed_kib(self) -> float:
         """What it lacks; negative when it has more than it prefers."""
         return self.preferred_kib - self.actual_kib
 
 
-Request = tuple[int, int]  # domid, and what it shall have in KiB
+Request = tuple[int, float]
+"""domid, and what it shall have in KiB."""
 
 
-def requests_to_free(wanted_kib: int, members: Sequence[Member]) -> list[Request]:
+def whole_bytes(kib: float) -> float:
+    """Rounded towards zero to a byte."""
+    return int(kib * KIB) / KIB
+
+
+def requests_to_free(wanted_kib: float, members: Sequence[Member]) -> list[Request]:
     """Whom to ask down for so much memory; nobody when all together cannot give it."""
     donors = [member for member in members if member.needed_kib < 0]
     available_kib = -sum(member.needed_kib for member in donors)
     if available_kib < wanted_kib or not available_kib:
         return []
-    share = wanted_kib / available_kib * SAFETY_NET
-    return [(m.domid, int(m.actual_kib + m.needed_kib * share)) for m in donors]
+    share = wanted_kib / available_kib
+    return [
+        (m.domid, whole_bytes(m.actual_kib - -m.needed_kib * share * SAFETY_NET)) for m in donors
+    ]
 
 
-def balanced(free_kib: int, members: Sequence[Member]) -> list[Request]:
+def balanced(free_kib: float, members: Sequence[Member]) -> list[Request]:
     """What each shall have; those who give come first.  `free_kib` is beside what is kept free."""
     available_kib = free_kib - sum(member.needed_kib for member in members)
     if available_kib > 0:
@@ -70,12 +82,12 @@ def balanced(free_kib: int, members: Sequence[Member]) -> list[Request]:
     return _when_short(free_kib, members)
 
 
-def is_worth_it(requests: Sequence[Request], members: Sequence[Member], free_kib: int) -> bool:
+def is_worth_it(requests: Sequence[Request], members: Sequence[Member], free_kib: float) -> bool:
     """Not for small change.  `free_kib` is all that Xen has free."""
     if KEPT_FREE_KIB - free_kib > LEAST_GAIN_KIB:
         return True
     by_domid = {member.domid: member for member in members}
-    moved_kib = 0
+    moved_kib = 0.0
     for domid, target_kib in requests:
         member = by_domid[domid]
         change_kib = target_kib - member.last_target_kib
@@ -85,51 +97,53 @@ def is_worth_it(requests: Sequence[Request], members: Sequence[Member], free_kib
     return moved_kib + abs(free_kib - KEPT_FREE_KIB) > LEAST_TRANSFER_KIB
 
 
-def _with_plenty(available_kib: int, members: Sequence[Member]) -> list[Request]:
+def _with_plenty(available_kib: float, members: Sequence[Member]) -> list[Request]:
     total_kib = sum(member.preferred_kib for member in members)
     if not total_kib:
         return []  # dom0 alone, and it may have nothing: qmemman itself would divide by it
-    targets: dict[int, int] = {}
-    left_kib = 0
+    targets: dict[int, float] = {}
+    left_kib, takers = 0.0, 0
     for member in members:
         share = member.preferred_kib / total_kib
-        target_kib = int(ROUNDING * (member.preferred_kib + share * available_kib))
-        left_kib += max(0, target_kib - member.max_kib)
+        target_kib = whole_bytes(ROUNDING * (member.preferred_kib + share * available_kib))
+        if target_kib > member.max_kib:
+            left_kib += target_kib - member.max_kib
+        else:
+            takers += 1
         targets[member.domid] = min(target_kib, member.max_kib)
-    _share_out(left_kib, targets, members)
+    _share_out(left_kib, takers, targets, members)
     giving = [(m.domid, targets[m.domid]) for m in members if targets[m.domid] < m.actual_kib]
     getting = [(m.domid, targets[m.domid]) for m in members if targets[m.domid] >= m.actual_kib]
     return giving + getting
 
 
-def _share_out(left_kib: int, targets: dict[int, int], members: Sequence[Member]) -> None:
+def _share_out(
+    left_kib: float, takers: int, targets: dict[int, float], members: Sequence[Member]
+) -> None:
     """What some cannot take for their maximum goes to the others in equal parts."""
-    takers = [member for member in members if targets[member.domid] < member.max_kib]
-    while left_kib > 0 and takers:
-        bonus_kib = int(ROUNDING * left_kib / len(takers))
-        left_kib = 0
-        for member in takers:
-            target_kib = targets[member.domid] + bonus_kib
-            left_kib += max(0, target_kib - member.max_kib)
-            targets[member.domid] = min(target_kib, member.max_kib)
-        takers = [member for member in takers if targets[member.domid] < member.max_kib]
+    while left_kib > 0 and takers > 0:
+        bonus_kib = whole_bytes(ROUNDING * (left_kib / takers))
+        left_kib = 0.0
+        for member in members:
+            target_kib = targets[member.domid]
+            if target_kib >= member.max_kib:
+                continue
+            if target_kib + bonus_kib >= member.max_kib:
+                left_kib += target_kib + bonus_kib - member.max_kib
+                takers -= 1
+            targets[member.domid] = min(target_kib + bonus_kib, member.max_kib)
 
 
-def _when_short(free_kib: int, members: Sequence[Member]) -> list[Request]:
+def _when_short(free_kib: float, members: Sequence[Member]) -> list[Request]:
     donors = [m for m in members if m.needed_kib < 0 or m.actual_kib >= m.max_kib]
     takers = [m for m in members if m not in donors]
-    giving = [(m.domid, m.preferred_kib) for m in donors if -m.needed_kib >= LEAST_GIFT_KIB]
-    to_give_kib = free_kib - sum(m.needed_kib for m in donors if -m.needed_kib >= LEAST_GIFT_KIB)
+    giving = [m for m in donors if -m.needed_kib >= LEAST_GIFT_KIB]
+    requests: list[Request] = [(m.domid, m.preferred_kib) for m in giving]
+    to_give_kib = free_kib - sum(-m.needed_kib for m in giving)
     if to_give_kib < 0:
-        return giving
+        return requests
     total_kib = sum(member.preferred_kib for member in takers)
-    return giving + [
-        (
-            m.domid,
-            min(
-                int(ROUNDING * (m.actual_kib + m.preferred_kib / total_kib * to_give_kib)),
-                m.max_kib,
-            ),
-        )
-        for m in takers
-    ]
+    for m in takers:
+        target_kib = m.actual_kib + m.preferred_kib / total_kib * to_give_kib
+        requests.append((m.domid, min(whole_bytes(ROUNDING * target_kib), m.max_kib)))
+    return requests

@@ -2,9 +2,9 @@
 """squeezed's policy, as arithmetic: who gets how much, and who is stuck.
 
 Every domain that can balloon gets its dynamic-min and the same share of its dynamic range, so that
-the host keeps 9 MiB free.  Memory is freed before any is given.  A domain that has made no progress
-for 5 s counts as inactive and the others make up for it (xen-api ocaml/squeezed, lib/squeeze.ml,
-src/squeeze_xen.ml).
+the host keeps some memory free.  Memory is freed before any is given.  A domain that has made no
+progress for 5 s counts as inactive and the others make up for it.  Read in xen-api e2ee48d6883e,
+ocaml/squeezed/lib/squeeze.ml, and held against recordings of it (tests/recordings).
 """
 
 from __future__ import annotations
@@ -16,10 +16,30 @@ from agent.core.facts.units import MIB_KIB
 
 INACCURACY_KIB: Final = 4
 STUCK_AFTER_S: Final = 5.0
-KEPT_FREE_KIB: Final = 9 * MIB_KIB  # low_mem_emergency_pool and extra_mem_to_keep
 TOLERANCE_KIB: Final = 512
+NOBODY: Final = -1
 
 Verdict = Literal["success", "adjust", "failed"]
+
+
+class Release(NamedTuple):
+    """What releases of squeezed differ in.
+
+    Attributes:
+        kept_free_kib: what is always kept free.  9 MiB until v26.3.0 (4275f76a6c), which took
+            Xen's own limit of 64 MiB for the first MiB of it.
+        spares_who_cannot: the limit of a domain that cannot balloon is only ever raised, since
+            v26.5.0 (0c3aaca7d4).
+    """
+
+    kept_free_kib: int
+    spares_who_cannot: bool
+
+
+V25: Final = Release(9 * MIB_KIB, spares_who_cannot=False)
+V26_3: Final = Release(72 * MIB_KIB, spares_who_cannot=False)
+V26_5: Final = Release(72 * MIB_KIB, spares_who_cannot=True)
+KEPT_FREE_KIB: Final = V26_5.kept_free_kib
 
 
 class Squeezable(NamedTuple):
@@ -75,6 +95,29 @@ def proportional_targets(
     }
 
 
+def share_of_range(
+    domains: Sequence[Squeezable], free_kib: int, kept_kib: int, least_kib: int, most_kib: int
+) -> int:
+    """What a domain of that range gets that is still to be built: all that are there count."""
+    newcomer = Squeezable(NOBODY, True, least_kib, least_kib, most_kib, 0)
+    return proportional_targets([newcomer, *domains], free_kib, kept_kib)[NOBODY]
+
+
+def is_unbalanced(
+    domains: Sequence[Squeezable], free_kib: int, kept_kib: int, now_s: float
+) -> bool:
+    """Whether one that looks for the first time would give any domain another target."""
+    seen = Squeezer().iterate(domains, free_kib, kept_kib, now_s, at_most=True)
+    has = {domain.domid: domain.target_kib for domain in domains}
+    return seen.verdict == "adjust" and any(kib != has[n] for n, kib in seen.targets.items())
+
+
+def is_enough_already(domains: Sequence[Squeezable], free_kib: int, wanted_free_kib: int) -> bool:
+    """Whether a request need not move anybody: there is as much, and nobody is on its way."""
+    at_rest = all(domain.has_hit_target for domain in domains if domain.can_balloon)
+    return wanted_free_kib <= free_kib and at_rest
+
+
 class Squeezer:
     """One attempt to bring the host's free memory to what is wanted; remembers who is stuck."""
 
@@ -96,10 +139,12 @@ class Squeezer:
         now_s: float,
         *,
         at_most: bool,
+        enough_kib: int | None = None,
     ) -> Iteration:
         """One look at the host; done each second until the verdict is another than "adjust".
 
-        `at_most`: success is to have no more free than wanted, as in balancing; else at least.
+        `at_most`: success is to have no more free than wanted, as in balancing; else at least
+        `enough_kib`, which is what is wanted unless a range was asked for.
         """
         self._watch(domains, now_s)
         active = [d for d in domains if d.can_balloon and self.is_active(d.domid)]
@@ -108,17 +153,15 @@ class Squeezer:
         targets = self._phase(active, proportional_targets(active, free_kib, wanted_free_kib))
         settled = all(domain.has_hit_target for domain in active)
         same = all(d.target_kib == targets.get(d.domid, d.target_kib) for d in active)
-        limits = {
-            d.domid: d.clipped_kib()
-            if d.domid in newly_inactive
-            else targets.get(d.domid, d.target_kib)
-            for d in domains
-        }
-        if not settled or not same:
+        goes_on = not settled or not same
+        limits = {d.domid: d.target_kib for d in domains} | (targets if goes_on else {})
+        limits |= {d.domid: d.clipped_kib() for d in domains if d.domid in newly_inactive}
+        if goes_on:
             return Iteration("adjust", targets, limits, ())
-        enough = free_kib - wanted_free_kib < TOLERANCE_KIB if at_most else (
-            free_kib >= wanted_free_kib
-        )  # fmt: skip
+        if at_most:
+            enough = free_kib - wanted_free_kib < TOLERANCE_KIB
+        else:
+            enough = free_kib >= (wanted_free_kib if enough_kib is None else enough_kib)
         stuck = tuple(d.domid for d in domains if d.can_balloon and d.domid in inactive)
         return Iteration("success" if enough else "failed", {}, limits, stuck)
 
@@ -133,6 +176,9 @@ class Squeezer:
         return freeing or dict(targets)
 
     def _watch(self, domains: Sequence[Squeezable], now_s: float) -> None:
+        for gone in self._progress_s.keys() - {domain.domid for domain in domains}:
+            del self._progress_s[gone], self._actual_kib[gone]
+            self._stuck.discard(gone)
         for domain in domains:
             domid, actual_kib = domain.domid, domain.actual_kib
             moved_kib = actual_kib - self._actual_kib.get(domid, actual_kib)

@@ -77,12 +77,12 @@ def _uncooperative(seed: int, name: str) -> Stage:
     xapi = stage.toolstack
     assert isinstance(xapi, Xapi)
     stage.domain.store.guest_write("control/feature-balloon", "1")
-    xapi.limit_error_kib = MIB
+    xapi.squeezed.limit_error_kib = MIB
     stage.mem_set(5.0, 768)
 
     def repair() -> None:
-        xapi.limit_error_kib = 0
-        xapi.set_limit(stage.domain)
+        xapi.squeezed.limit_error_kib = 0
+        xapi.squeezed.apply_limit(stage.domain)
         stage.domain.tell("host-limit", "the administrator corrects the limit")
 
     stage.at(60.0, repair)

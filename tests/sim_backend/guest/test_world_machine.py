@@ -163,7 +163,7 @@ class World(RuleBasedStateMachine):
     @rule(which=numbers, low=mebibytes, more=mebibytes, error=st.sampled_from([0, 1, 4]))
     def set_dynamic_range(self, which: int, low: int, more: int, error: int) -> None:
         assert isinstance(self.toolstack, Xapi)
-        self.toolstack.limit_error_kib = error * MIB
+        self.toolstack.squeezed.limit_error_kib = error * MIB
         with suppress(ToolstackError):
             self.toolstack.set_dynamic_range(self.guest(which), low * MIB, (low + more) * MIB)
 
@@ -182,12 +182,22 @@ class World(RuleBasedStateMachine):
         assert isinstance(self.toolstack, (Xapi, Qubes))
         with suppress(ToolstackError):
             self.toolstack.make_room(mib * MIB)
+        if isinstance(self.toolstack, Xapi):
+            with suppress(ToolstackError):
+                room = self.toolstack.room_to_start(mib * MIB // 2, mib * MIB)
+                self.toolstack.squeezed.delete(room.reservation)
+
+    @precondition(lambda self: isinstance(self.toolstack, Xapi))
+    @rule()
+    def restart_xenopsd(self) -> None:
+        assert isinstance(self.toolstack, Xapi)
+        self.toolstack.restart_xenopsd()
 
     @precondition(lambda self: isinstance(self.toolstack, Qubes))
     @rule()
     def balance(self) -> None:
         assert isinstance(self.toolstack, Qubes)
-        self.toolstack.balance()
+        self.toolstack.qmemman.balance()
 
     # -- the guest -----------------------------------------------------------------------------
 
@@ -292,8 +302,11 @@ def test_no_sequence_of_host_and_guest_actions_breaks_the_world() -> None:
     )
 
 
-ASIDE = {"name", "guest_writable", "nodes", "memory_nodes", "boot_target_kib", "hotplug_max_kib"}
-LOOKS = {"preferred_kib", "free_kib", "is_stuck", "is_active", "limit_error_kib", "set_limit"}
+ASIDE = {
+    "name", "release", "guest_writable", "nodes", "memory_nodes", "boot_target_kib",
+    "hotplug_max_kib", "upstream_qemu",
+}  # fmt: skip
+LOOKS = {"preferred_kib", "is_stuck"}
 RULES: dict[str, Callable[..., Any]] = {
     "create": World.create,
     "mem_set": World.ask,
@@ -303,8 +316,10 @@ RULES: dict[str, Callable[..., Any]] = {
     "fill_dom0_keys": World.fill_dom0_keys,
     "set_dynamic_range": World.set_dynamic_range,
     "make_room": World.make_room,
+    "room_to_start": World.make_room,
     "soft_reset": World.soft_reset,
-    "balance": World.balance,
+    "restart_xenopsd": World.restart_xenopsd,
+    "wait_ballooning": World.migrate,
 }
 
 

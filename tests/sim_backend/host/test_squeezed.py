@@ -94,7 +94,7 @@ def test_a_guest_that_announces_nothing_is_not_asked() -> None:
     assert (target_mib(silent), target_mib(cooperative)) == (512, 1024)
     xapi.mem_set(silent, 300 * MIB)
     assert target_mib(silent) == 512
-    assert silent.reservation.max_pages * 4 == 301 * MIB
+    assert silent.reservation.max_pages * 4 == 513 * MIB
 
 
 def test_an_agent_without_feature_balloon_only_has_its_offset_learned() -> None:
@@ -144,13 +144,13 @@ def test_a_guest_off_its_target_for_20_s_is_marked_and_forgiven() -> None:
     xapi = host_with(free_mib=1000, guests=1)
     domain = guest(xapi)
     run(xapi, 3.0)
-    xapi.limit_error_kib = 2 * MIB
+    xapi.squeezed.limit_error_kib = 2 * MIB
     xapi.mem_set(domain, 768 * MIB)
     run(xapi, 19.0)
     assert domain.store.read("memory/uncooperative") is None
-    run(xapi, 5.0)
+    run(xapi, 11.0)  # it looks each ten seconds
     assert domain.store.read("memory/uncooperative") == ""
-    xapi.limit_error_kib = 0
+    xapi.squeezed.limit_error_kib = 0
     xapi.mem_set(domain, 700 * MIB)
     run(xapi, 15.0)
     assert domain.store.read("memory/uncooperative") is None
@@ -165,6 +165,65 @@ def test_a_soft_reset_leaves_the_crash_kernel_its_memory() -> None:
     assert domain.current_kib == domain.target_kib == 128 * MIB
     assert domain.store.read("memory/target") is None
     assert domain.store.read("memory/uncooperative") is None
+    assert domain.store.read("control/feature-balloon") is None
+    assert domain.store.read("data/updated") == "1"
+
+
+def test_a_domain_that_has_not_booted_is_kept_what_it_lacks_of_its_reservation() -> None:
+    """So that the last agent takes nothing back: the others would be squeezed for it."""
+    xapi = host_with(free_mib=72, guests=2)
+    one, other = guest(xapi), guest(xapi)
+    for domain in (one, other):
+        xapi.set_dynamic_range(domain, 256 * MIB, 512 * MIB)
+    run(xapi, 20.0)
+    xapi.make_room(200 * MIB)
+    run(xapi, 3.0)
+    assert target_mib(one) == pytest.approx(target_mib(other), abs=1)
+    before_kib = int(other.store.read("memory/target") or 0)
+    one.store.remove("control/feature-balloon")
+    run(xapi, 30.0)
+    assert int(other.store.read("memory/target") or 0) < before_kib + 100 * MIB
+    assert xapi.host.free_kib > 150 * MIB
+
+
+def test_room_for_a_vm_is_asked_for_again_and_again_for_a_minute() -> None:
+    xapi = host_with(free_mib=72, guests=1)
+    domain = guest(xapi)
+    run(xapi, 12.0)
+    began_s = xapi.clock.now_s
+    with pytest.raises(ToolstackError, match="cannot free"):
+        xapi.room_to_start(300 * MIB, 400 * MIB)
+    assert 50.0 <= xapi.clock.now_s - began_s <= 70.0
+    xapi.clock.after(15.0, lambda: xapi.set_dynamic_range(domain, 128 * MIB, 512 * MIB))
+    request = xapi.room_to_start(100 * MIB, 400 * MIB)
+    assert 100 * MIB <= request.granted_kib <= 400 * MIB
+
+
+def test_a_save_waits_for_a_balloon_that_says_it_moves_and_for_two_minutes_at_most() -> None:
+    xapi = host_with(free_mib=1000, guests=1)
+    domain = guest(xapi)
+    domain.store.guest_write("control/balloon-active", "1")
+    xapi.clock.after(7.0, lambda: domain.store.guest_write("control/balloon-active", "0"))
+    assert xapi.wait_ballooning(domain) == pytest.approx(7.0)
+    assert xapi.wait_ballooning(domain) == 0.0
+    domain.store.guest_write("control/balloon-active", "1")
+    assert xapi.wait_ballooning(domain) == pytest.approx(120.0)
+
+
+def test_xenopsd_subtracts_nothing_and_writes_no_video_memory() -> None:
+    xapi = host_with(free_mib=4000, guests=1)
+    domain = xapi.create(GuestConfig("hvm", 512 * MIB, 2048 * MIB, videoram_kib=8 * MIB))
+    assert domain.store.read("memory/target") == str(512 * MIB)
+    assert domain.store.read("memory/videoram") is None
+
+
+def test_a_xenopsd_that_starts_anew_gives_a_lost_target_the_least() -> None:
+    xapi = host_with(free_mib=1000, guests=1)
+    domain = guest(xapi)
+    xapi.set_dynamic_range(domain, 256 * MIB, 512 * MIB)
+    domain.store.remove("memory/target")
+    xapi.restart_xenopsd()
+    assert domain.store.read("memory/target") == str(256 * MIB)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 512), (600, 512), (256, 4096)])
