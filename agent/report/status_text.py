@@ -95,6 +95,9 @@ def _who(situation: Situation) -> str:
     """Kind, name, kernel, hypervisor and toolstack, as far as known."""
     domain = situation.snapshot.domain
     kind = _KINDS.get(domain.domain_type or "", "Xen domain of unknown type")
+    firmware_map = situation.snapshot.firmware_map
+    if domain.domain_type == "pvh" and firmware_map is not None and firmware_map.is_of_arm:
+        kind = "ARM guest"
     words = [kind]
     if domain.name:
         words.append(f"'{domain.name}'")

@@ -20,7 +20,7 @@ import re
 from typing import Final
 
 from agent.core.findings.examination import KernelComplaints
-from agent.sources.kernel_log import GROUP_KILL, read_kernel_log_text
+from agent.sources.kernel_log import GROUP_KILL, KILL, read_kernel_log_text
 from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
@@ -51,6 +51,7 @@ def parse_kernel_complaints(text: str) -> KernelComplaints:
         boot_shortage_pages=int(failed[1]) if failed else None,
         refusals=tuple(dict.fromkeys(_REFUSED.findall(text)))[:MOST_REFUSALS],
         p2m_bug=crashed[1] if crashed else None,
+        kills=text.count(KILL),
         group_kills=text.count(GROUP_KILL),
     )
 

@@ -64,7 +64,8 @@ _BALLOON_WORDS: Final = (
     "add_memory() failed", "System RAM resource", "arch/x86/xen/p2m",
 )  # fmt: skip
 GROUP_KILL: Final = "Memory cgroup out of memory: Kill"
-_RELEVANT_WORDS: Final = (*_BOOT_WORDS, *_BALLOON_WORDS, GROUP_KILL)
+KILL: Final = "Out of memory: Kill"
+_RELEVANT_WORDS: Final = (*_BOOT_WORDS, *_BALLOON_WORDS, GROUP_KILL, KILL)
 
 
 class _Read(NamedTuple):

@@ -80,7 +80,7 @@ def reconcile(snapshot: Snapshot, boot: BootFacts) -> Reconciliation:
         *_block_terms(snapshot, firmware_map, boot),
     ]
     if not is_pv(domain_type):
-        terms += _kernel_cut_terms(snapshot, terms)
+        terms += _kernel_cut_terms(snapshot, terms, boot.offlined_kib)
     terms += _regime_terms(snapshot, regime, boot, _sum(terms))
     if seen_moving(snapshot):
         terms += _motion_terms(balloon, _sum(terms))
@@ -178,13 +178,14 @@ def _block_terms(snapshot: Snapshot, firmware_map: MemoryMap, boot: BootFacts) -
     ]  # fmt: skip
 
 
-def _kernel_cut_terms(snapshot: Snapshot, terms: list[Term]) -> list[Term]:
+def _kernel_cut_terms(snapshot: Snapshot, terms: list[Term], offlined_kib: int) -> list[Term]:
     """RAM of the map that an HVM or PVH kernel has no pages for (mem=, memmap=, EFI)."""
     if snapshot.zones is None or any(term.name == "holes-counted" for term in terms):
         return []
     counted = ("e820-ram", "partial-pages", "page-zero", "offline-blocks")
     expected_kib = sum(term.kib for term in terms if term.name in counted)
-    cut_kib = expected_kib - snapshot.zones.present_pages * snapshot.domain.page_kib
+    present_kib = snapshot.zones.present_pages * snapshot.domain.page_kib
+    cut_kib = expected_kib - offlined_kib - present_kib
     if cut_kib <= 0:
         return []
     options = ", ".join(

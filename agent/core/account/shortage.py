@@ -24,7 +24,8 @@ _WHILE_STALLED: Final = 3
 
 def least_available_kib(memory: MemoryReading) -> int:
     """What has to stay available; below that, the guest is short."""
-    return max(_LEAST_KIB, memory.total_kib // _SHARE)
+    for_all_kib = memory.total_kib - memory.hugetlb_kib  # huge pages serve nobody else
+    return max(_LEAST_KIB, for_all_kib // _SHARE)
 
 
 def shortage(

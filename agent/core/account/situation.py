@@ -14,7 +14,7 @@ from agent.core.account.overhead import Overhead, overhead
 from agent.core.account.reconcile import Reconciliation, reconcile
 from agent.core.account.target_offset import TargetOffset, target_offset
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import whole_pages_kib
+from agent.core.facts.units import PAGE_KIB, whole_pages_kib
 
 
 class _Needed(NamedTuple):
@@ -56,7 +56,9 @@ class Situation(_Needed):
         balloon = self.snapshot.balloon
         if balloon is None or balloon.current_kib is None:
             return None
-        return balloon.current_kib - self.hole_kib
+        if not self.hole_kib:
+            return balloon.current_kib
+        return balloon.current_kib - self.hole_kib - PAGE_KIB  # and page 0, which Linux never uses
 
     @property
     def driver(self) -> Driver | None:

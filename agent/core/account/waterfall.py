@@ -28,7 +28,7 @@ LevelName = Literal["maxmem", "map", "current", "total", "available"]
 
 # Terms of the reconciliation that make up the map; the others say where its RAM is.
 _MAP_TERMS: Final = (
-    "e820-ram", "partial-pages", "isa-hole", "page-zero", "holes-counted", "released", "kernel-cut",
+    "e820-ram", "partial-pages", "isa-hole", "page-zero", "released", "kernel-cut",
 )  # fmt: skip
 
 

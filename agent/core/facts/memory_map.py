@@ -93,6 +93,11 @@ class MemoryMap(NamedTuple):
         return tuple(Span(before.stop, after.start) for before, after in zip(spans, spans[1:]))
 
     @property
+    def is_of_arm(self) -> bool:
+        """Whether no RAM lies below 1 MiB, where every x86 machine has some."""
+        return bool(self.top) and not self.ram_within_pages(0, ISA_END)
+
+    @property
     def isa_hole_pages(self) -> int:
         """Pages of the ISA window that the map does not call RAM (96 in a usual PV guest)."""
         window_pages = (ISA_END - ISA_START) // PAGE_BYTES

@@ -155,7 +155,7 @@ def feature_balloon_denied(seen: Examination) -> Finding | None:
 
 @check(
     "stale-meminfo-total",
-    severity="warning",
+    severity="warning; info where no agent is seen to run that could have written it",
     do="restart the agent that wrote it",
     needs=("guest-keys", "meminfo"),
 )
@@ -170,7 +170,7 @@ def stale_meminfo_total(seen: Examination) -> Finding | None:
     running = set(seen.processes.agents) if seen.processes else set()
     writers = sorted(running & {*_WRITES_XAPI_KEYS, "balloon-agent"})
     return Finding(
-        severity="warning",
+        severity="warning" if writers else "info",
         summary=f"The host is told {format_kib(keys.meminfo_total_kib)} of memory, the guest has "
         f"{format_kib(memory.total_kib)}.",
         evidence={

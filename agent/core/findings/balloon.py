@@ -147,6 +147,7 @@ def target_retrying(seen: Examination) -> Finding | None:
     severity="warning",
     do="look at the guest itself with `balloon-agent doctor`, which watches for some seconds",
     needs=DRIVER,
+    unless=("hotplug-refused", "hotplug-offline"),
     because=_TARGET_IS_WRONG,
 )
 def not_seen_moving(seen: Examination) -> Finding | None:

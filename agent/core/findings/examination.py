@@ -32,6 +32,7 @@ class KernelComplaints(NamedTuple):
         boot_shortage_pages: pages that were still to be freed when that wait was given up.
         refusals: messages about memory that could not be hot-added, the first few.
         p2m_bug: where in arch/x86/xen/p2m.c the kernel crashed, as `FILE:LINE`.
+        kills: processes killed because all memory was used up, as far back as the log goes.
         group_kills: processes killed for a control group's own limit, while there was memory.
     """
 
@@ -39,6 +40,7 @@ class KernelComplaints(NamedTuple):
     boot_shortage_pages: int | None = None
     refusals: tuple[str, ...] = ()
     p2m_bug: str | None = None
+    kills: int = 0
     group_kills: int = 0
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from agent.core.account.boot_facts import LARGEST_USUAL_KIB
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import MIB_KIB, format_kib
@@ -66,8 +67,15 @@ def give_at_least(situation: Situation, kib: int, note: str = "") -> Fix:
 
 def on_host_scale_kib(situation: Situation, kib: int) -> int:
     """What `xl mem-set` has to be told so that the kernel aims at `kib`."""
-    offset_kib = situation.offset.kib if situation.offset else 0
+    offset_kib = situation.offset.kib if situation.offset else _as_aimed_kib(situation)
     return kib + offset_kib + max(0, situation.snapshot.host.videoram_kib or 0)
+
+
+def _as_aimed_kib(situation: Situation) -> int:
+    """Where nothing else tells the offset: by how much the kernel aims below the host now."""
+    host_kib, driver = situation.snapshot.host.target_kib, situation.driver
+    below_kib = 0 if host_kib is None or driver is None else host_kib - driver.target_kib
+    return below_kib if 0 <= below_kib <= LARGEST_USUAL_KIB else 0
 
 
 def set_memory(snapshot: Snapshot, kib: int, note: str = "") -> Fix:
@@ -101,9 +109,12 @@ def configure(snapshot: Snapshot, advice: str, qubes: str = "") -> Fix:
     `advice` speaks of memory= and maxmem=; `qubes` is what qvm-prefs is to set instead.
     """
     toolstack = snapshot.domain.toolstack
+    if snapshot.domain.is_dom0:
+        words = "dom0_mem=SIZE,max:SIZE on Xen's command line sets what it has and may have"
+        return Fix("host", (), "next-boot", words)
     if toolstack == "qubes":
         name = snapshot.domain.name or ""
-        if qubes and _PLAIN_NAME.fullmatch(name) and not snapshot.domain.is_dom0:
+        if qubes and _PLAIN_NAME.fullmatch(name):
             return Fix("host", (f"qvm-prefs {name} {qubes}",), "next-boot", "then restart the qube")
         words = advice.replace("maxmem=", "the qube's maxmem").replace("memory=", "its memory")
         return Fix("host", (), "next-boot", words)

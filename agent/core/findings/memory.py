@@ -162,7 +162,10 @@ def page_struct_overhead(seen: Examination) -> Finding | None:
         },
         cause="Linux makes 64 bytes of page structure for each page of the map at boot, ballooned "
         "or not, out of what the guest has.",
-        fixes=(configure(seen.snapshot, "maxmem= lower, or memory= higher"),),
+        # The map of dom0 is the host's, whatever it may have.
+        fixes=()
+        if seen.snapshot.domain.is_dom0
+        else (configure(seen.snapshot, "maxmem= lower, or memory= higher"),),
     )
 
 
@@ -270,6 +273,17 @@ def iomem_hidden(seen: Examination) -> Finding | None:
     )
 
 
+def _whole_kib(seen: Examination, current_kib: int) -> int:
+    """What the crash kernel started with: all of its map, or what it still has."""
+    firmware_map = seen.snapshot.firmware_map
+    if firmware_map is None:
+        return current_kib
+    mapped_kib = firmware_map.ram_kib - uncounted_kib(
+        firmware_map, seen.snapshot.domain.domain_type
+    )
+    return max(current_kib, mapped_kib)
+
+
 @check(
     CRASH_KERNEL,
     severity="info; warning when it would outgrow its memory, critical when it is squeezed",
@@ -312,7 +326,7 @@ def kdump_kernel(seen: Examination) -> Finding | None:
             if driver is not None and driver.target_kib < 0
             else "."
         ),
-        fixes=(aim_at(driver.current_kib, "keep what it has, then write the dump"),)
+        fixes=(aim_at(_whole_kib(seen, driver.current_kib), "then write the dump"),)
         if driver is not None and squeezed
         else (),
         remark="nothing to do; write the dump and reboot",

@@ -84,8 +84,8 @@ def memory_stalls(seen: Examination) -> Finding | None:
         kills = last.oom_kills - first.oom_kills
         stalls = last.allocation_stalls - first.allocation_stalls
         swapped = last.swapped_out_pages - first.swapped_out_pages
-    own = seen.complaints.group_kills if seen.complaints else 0
-    since_boot = max(0, counters.oom_kills - own)
+    own = _kills_of_groups(seen, counters.oom_kills)
+    since_boot = counters.oom_kills - own
     busy = (kills > 0 and since_boot > 0) or (stalls > 0 and swapped > 0)
     if not busy and not since_boot:
         return None
@@ -119,6 +119,17 @@ def memory_stalls(seen: Examination) -> Finding | None:
             else ""
         ),
     )
+
+
+def _kills_of_groups(seen: Examination, oom_kills: int) -> int:
+    """How many of the kills were for a control group's own limit, which the counter counts too.
+
+    The log is a ring: where it tells of such kills alone, so were those it has forgotten.
+    """
+    complaints = seen.complaints
+    if complaints is None or not complaints.group_kills:
+        return 0
+    return oom_kills if not complaints.kills else min(oom_kills, complaints.group_kills)
 
 
 def _processes(count: int) -> str:

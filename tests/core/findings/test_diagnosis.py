@@ -187,8 +187,21 @@ CASES: Final = (
         examined(processes=Processes(("xe-daemon",), 0.5), keys=GuestKeys(control_writable=True)),
     ),
     Case(
-        "stale-meminfo-total", "warning",
+        "stale-meminfo-total", "info",
         examined(keys=GuestKeys(meminfo_total_kib=980332)),
+        examined(keys=GuestKeys(meminfo_total_kib=456000)),
+    ),
+    Case(
+        "memory-stalls", "warning",
+        examined(counters=VmCounters(3, 0, 0), complaints=KernelComplaints(kills=1, group_kills=2)),
+        examined(counters=VmCounters(3, 0, 0), complaints=KernelComplaints(group_kills=1)),
+    ),
+    Case(
+        "stale-meminfo-total", "warning",
+        examined(
+            processes=Processes(("xen-guest-agent",), 0.5),
+            keys=GuestKeys(meminfo_total_kib=980332),
+        ),
         examined(keys=GuestKeys(meminfo_total_kib=456000)),
     ),
     Case("migrated", "info", examined(published_domid=4), examined(published_domid=5)),
