@@ -45,10 +45,10 @@ def rows(situation: Situation) -> list[Row]:
     firmware = snapshot.firmware_map.regions if snapshot.firmware_map else ()
     kernel = snapshot.iomem.regions if snapshot.iomem else ()
     block = snapshot.blocks.block_bytes if snapshot.blocks else None
-    added: tuple[Region, ...] = ()
+    added: frozenset[Region] = frozenset()
     if snapshot.firmware_map is not None:
         exact = situation.boot.ram_kib if situation.boot.ram_exact else None
-        added = hot_added_regions(snapshot.firmware_map, block, exact)
+        added = frozenset(hot_added_regions(snapshot.firmware_map, block, exact))
     names = {(region.start, region.end): region.kind for region in kernel}
     found = []
     for region in firmware:

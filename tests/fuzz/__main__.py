@@ -2,7 +2,8 @@
 """Fuzzes the targets one after the other, each in a process of its own and for a bounded time.
 
 With atheris installed the fuzzer is guided by coverage; without, the kept corpus is mutated at
-random. An input that breaks a target is written to tests/fuzz/found/ and ends the run with status
+random.  At the end inputs are grown, and what takes time with their square is told.  An input that
+breaks a target is written to tests/fuzz/found/ and ends the run with status
 1; the mended input belongs into tests/corpus/TARGET/, under a name that says what is odd.
 """
 
@@ -34,14 +35,25 @@ def main() -> int:
     names = arguments.target or list(TARGETS)
     inputs = -(-arguments.inputs // len(names))
     broken = [name for name in names if not run_apart(name, arguments.seconds, inputs, seed)]
+    if not arguments.target and not grows_in_proportion(arguments.seconds, seed):
+        broken.append("growth")
     return 1 if broken else 0
 
 
 def run_apart(name: str, seconds: float, inputs: int, seed: int) -> bool:
     """One target in a fresh interpreter; whether it held."""
+    return _runs(name, ["tests.fuzz.one", name, str(seconds), str(inputs), str(seed)])
+
+
+def grows_in_proportion(seconds: float, seed: int) -> bool:
+    """Whether no input that is grown takes time with the square of its size."""
+    return _runs("growth", ["tests.fuzz.growth", str(seconds), str(seed)])
+
+
+def _runs(name: str, words: list[str]) -> bool:
+    """A module in a fresh interpreter; whether it held."""
     begin_s = time.monotonic()
-    words = [name, str(seconds), str(inputs), str(seed)]
-    command = [sys.executable, "-m", "tests.fuzz.one", *words]
+    command = [sys.executable, "-m", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     held = done.returncode == 0
     outcome = "held" if held else "BROKEN"

@@ -108,6 +108,8 @@ def boot_facts(snapshot: Snapshot) -> BootFacts:
         return BootFacts(None, ram_kib, ram_exact, None, None, offlined_kib)
     populated_kib, method, exact = found
     released_pages = snapshot.boot_log.released_pages if snapshot.boot_log else 0
+    if regime_of(snapshot.domain.kernel).current_counts_released:
+        released_pages = 0  # they are in current_kb
     nr_pages = NrPages(kib_to_pages(populated_kib) + released_pages, method, exact)
     beyond_kib = ram_kib - uncounted_kib(firmware_map, snapshot.domain.domain_type) - populated_kib
     record = snapshot.boot_record

@@ -11,7 +11,7 @@ Relies on docs/design.md A2 and A9.
 
 from __future__ import annotations
 
-from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region
+from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region, Span
 from agent.core.facts.snapshot import MemoryBlocks
 from agent.core.facts.units import KIB, pages_to_kib
 
@@ -33,10 +33,8 @@ def hot_added_regions(
             found += 1
             surplus_kib -= candidates[-found].size_bytes // KIB
         return candidates[len(candidates) - found :] if surplus_kib == 0 else ()
-    for index, region in enumerate(candidates):
-        if _stands_apart(region, firmware_map):
-            return candidates[index:]
-    return ()
+    first = _first_that_stands_apart(candidates, firmware_map)
+    return candidates[first:]
 
 
 def hot_added_kib(regions: tuple[Region, ...]) -> int:
@@ -47,10 +45,8 @@ def hot_added_kib(regions: tuple[Region, ...]) -> int:
 def offline_kib(firmware_map: MemoryMap, blocks: MemoryBlocks) -> int:
     """System RAM inside the memory blocks that are offline, in KiB."""
     size = blocks.block_bytes
-    return sum(
-        pages_to_kib(firmware_map.ram_within_pages(block * size, (block + 1) * size))
-        for block in blocks.offline
-    )
+    spans = (Span(block * size, (block + 1) * size) for block in blocks.offline)
+    return pages_to_kib(firmware_map.ram_pages_in(spans))
 
 
 def _trailing_blocks(firmware_map: MemoryMap, block_bytes: int | None) -> tuple[Region, ...]:
@@ -66,11 +62,18 @@ def _trailing_blocks(firmware_map: MemoryMap, block_bytes: int | None) -> tuple[
     return tuple(reversed(trailing))
 
 
-def _stands_apart(region: Region, firmware_map: MemoryMap) -> bool:
-    """Whether a range lies behind its address order, or touches RAM it would have merged with."""
-    position = firmware_map.in_order_read.index(region)
-    before = firmware_map.in_order_read[:position]
-    return any(
-        earlier.end > region.end or (earlier.kind == SYSTEM_RAM and earlier.end + 1 == region.start)
-        for earlier in before
-    )
+def _first_that_stands_apart(candidates: tuple[Region, ...], firmware_map: MemoryMap) -> int:
+    """Which of the last entries is the first that a boot's own map would not have there.
+
+    It lies behind its address order, or touches RAM it would have merged with.
+    """
+    ordered = firmware_map.in_order_read
+    before = ordered[: len(ordered) - len(candidates)]
+    reach = max((region.end for region in before), default=-1)
+    ends_of_ram = {region.end for region in before if region.kind == SYSTEM_RAM}
+    for index, region in enumerate(candidates):
+        if reach > region.end or region.start - 1 in ends_of_ram:
+            return index
+        reach = max(reach, region.end)
+        ends_of_ram.add(region.end)
+    return len(candidates)

@@ -96,7 +96,7 @@ def _offlined(boot: BootFacts) -> tuple[CostPart, ...]:
 def _map_at_boot(snapshot: Snapshot, firmware: MemoryMap, boot: BootFacts) -> MemoryMap:
     """The firmware map without what was hot-added since."""
     block = snapshot.blocks.block_bytes if snapshot.blocks else None
-    added = hot_added_regions(firmware, block, boot.ram_kib if boot.ram_exact else None)
+    added = frozenset(hot_added_regions(firmware, block, boot.ram_kib if boot.ram_exact else None))
     if not added:
         return firmware
     return memory_map(

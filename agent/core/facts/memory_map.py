@@ -81,11 +81,20 @@ class MemoryMap(NamedTuple):
 
     def ram_within_pages(self, start: int, stop: int) -> int:
         """Whole pages of System RAM between `start` and `stop` (exclusive)."""
-        return sum(
-            whole_pages(Span(max(start, span.start), min(stop, span.stop)))
-            for span in self.ram_spans()
-            if span.start < stop and span.stop > start
-        )
+        return self.ram_pages_in((Span(start, stop),))
+
+    def ram_pages_in(self, parts: Iterable[Span]) -> int:
+        """Whole pages of System RAM in some parts of the addresses, each counted once."""
+        pages, first, ram = 0, 0, self.ram_spans()
+        for part in merge_spans(parts):
+            while first < len(ram) and ram[first].stop <= part.start:
+                first += 1
+            position = first
+            while position < len(ram) and ram[position].start < part.stop:
+                start, stop = ram[position]
+                pages += whole_pages(Span(max(part.start, start), min(part.stop, stop)))
+                position += 1
+        return pages
 
     def holes(self) -> tuple[Span, ...]:
         """What lies between two spans of RAM: the ISA window, PCI holes, reserved ranges."""

@@ -7,6 +7,7 @@ import pytest
 
 from agent.core.account.boot_facts import JUST_BOOTED_S, boot_facts, uncounted_kib
 from agent.core.account.situation import understand
+from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.snapshot import BootRecord, Snapshot
 from agent.core.findings.assessment import judge
 from tests.support.snapshots import (
@@ -143,3 +144,18 @@ def test_a_guest_is_never_taken_to_have_started_with_nothing(initial_kib: int) -
     )
     assert boot_facts(snapshot).nr_pages is None
     assert judge(understand(snapshot))
+
+
+def test_before_linux_3_2_released_pages_are_in_current_kb_already() -> None:
+    older = a_pv_guest(domain={"kernel": KernelRelease(3, 1)}, boot_log={"released_pages": 96})
+    newer = a_pv_guest(domain={"kernel": KernelRelease(3, 2)}, boot_log={"released_pages": 96})
+    before, after = boot_facts(older).nr_pages, boot_facts(newer).nr_pages
+    assert before
+    assert after
+    assert (before.pages, after.pages) == (131072, 131168)
+
+
+def test_a_log_that_was_read_in_part_makes_no_exact_figure() -> None:
+    facts = boot_facts(a_pv_guest(boot_log={"whole": False}))
+    assert facts.nr_pages == (131072, "kernel-log", False)
+    assert not facts.certain

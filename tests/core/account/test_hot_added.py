@@ -60,3 +60,14 @@ def test_offline_memory_is_only_what_is_ram_within_the_blocks() -> None:
 def test_a_range_listed_twice_is_offline_once() -> None:
     firmware_map = memory_map([Region(*AT_1_GIB, RAM), Region(*AT_1_GIB, RAM)])
     assert offline_kib(firmware_map, MemoryBlocks(BLOCK, (), (8,))) == 128 * MIB
+
+
+def test_of_many_hot_added_ranges_the_first_that_stands_apart_is_found() -> None:
+    """Ranges that a boot could have had come first, then one that touches the one before it."""
+    alone = (0x200000000, 0x207FFFFFF)
+    touching = (0x208000000, 0x20FFFFFFF)
+    added = hot_added_regions(guest_map(GIB, AT_4_GIB, alone, touching), BLOCK)
+    assert [region.start for region in added] == [touching[0]]
+    lower = hot_added_regions(guest_map(GIB, alone, AT_4_GIB, touching), BLOCK)
+    assert [region.start for region in lower] == [AT_4_GIB[0], touching[0]]
+    assert hot_added_regions(guest_map(GIB, AT_4_GIB, alone), BLOCK) == ()

@@ -142,3 +142,20 @@ def test_a_map_that_ends_below_the_isa_window_has_no_such_hole() -> None:
 def test_the_maps_of_an_hvm_guest_and_of_dom0_end_inside_pages_or_do_not() -> None:
     assert (HVM_MAP.ram_kib, HVM_MAP.ram_pages * 4) == (1048187, 1048184)
     assert DOM0_MAP.ram_kib == DOM0_MAP.ram_pages * 4 == 1572864
+
+
+PARTS = st.lists(
+    st.builds(lambda start, size: Span(start * 4096, (start + size) * 4096),
+              st.integers(0, 70), st.integers(0, 20)),
+    max_size=6,
+)  # fmt: skip
+
+
+@given(MAPS, PARTS)
+def test_pages_in_several_parts_are_those_of_each_counted_once(
+    regions: list[Region], parts: list[Span]
+) -> None:
+    found = memory_map(regions)
+    pages = {page for part in parts for page in range(part.start // 4096, part.stop // 4096)}
+    one_by_one = sum(found.ram_within_pages(p * 4096, (p + 1) * 4096) for p in pages)
+    assert found.ram_pages_in(parts) == one_by_one
