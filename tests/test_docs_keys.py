@@ -9,10 +9,11 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from agent.core.facts import host_keys
 from agent.core.policy import decide, follow, guard, self_balloon
+from agent.core.policy.decision import Reason
 from agent.daemon import (
     forget,
     ownership,
@@ -109,32 +110,14 @@ def test_every_key_that_the_publishing_names_is_in_the_table() -> None:
 
 # --- reasons of decisions -------------------------------------------------------------------------
 
-# Which argument of a call is the code; `on_its_way` gives the balloon's state as its code.
-REASON_AT = {"nothing": 0, "write_target": 1, "Decision": 1}
-STATES_ON_THE_WAY = {"moving", "retrying", "absent"}
 
-
-def reasons(module: Any) -> set[str]:
-    """The codes that a module of the policy gives its decisions."""
-    found = set()
-    for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
-        given: ast.expr | None = None
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            at = REASON_AT.get(node.func.id)
-            given = node.args[at] if at is not None else None
-        elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
-            first = node.value.elts[0]
-            given = first if isinstance(first, ast.Constant) else None
-        for part in ast.walk(given) if given is not None else ():
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                found.add(part.value)
-    return found
-
-
-def test_every_reason_of_a_decision_is_documented_and_no_other() -> None:
+def test_every_reason_of_a_decision_is_documented_and_given_and_no_other() -> None:
     documented = {name for row in rows("modes.md", "Every reason") for name in names(row[0])}
-    given = set.union(*(reasons(module) for module in (decide, follow, guard, self_balloon)))
-    assert documented == given | STATES_ON_THE_WAY
+    assert documented == set(get_args(Reason))
+    files = [str(module.__file__) for module in (decide, follow, guard, self_balloon)]
+    nodes = [n for file in files for n in ast.walk(ast.parse(Path(file).read_text("utf-8")))]
+    said = {node.value for node in nodes if isinstance(node, ast.Constant)}
+    assert documented <= said
 
 
 # --- JSON -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from __future__ import annotations
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import BootRecord
 from agent.core.facts.units import pages_to_kib
-from agent.core.policy.memory import is_at
+from agent.core.policy.history import is_at
 
 
 def record_of(situation: Situation) -> BootRecord | None:

@@ -16,7 +16,7 @@ from typing import Final
 from agent.act import ActRefusedError, set_target_kib
 from agent.core.facts.units import format_kib
 from agent.core.facts.untrusted import parse_decimal
-from agent.core.policy.memory import is_at
+from agent.core.policy.history import is_at
 from agent.daemon import journal as j
 from agent.daemon.journal import Journal
 from agent.daemon.key_table import BALLOON, FOLLOW, HELD, KEYS, PROFILE, Key

@@ -1,40 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon's loop: sleep, take a turn, report.
 
-A turn is one look at the domain and all that follows from it.  It is bounded (every request to
-xenstore has a deadline, every read a size), and nothing it meets ends the daemon: what goes wrong
-is told once, counted, and leaves the watchdog without its ping.
+Words: a *peek* reads the kernel's target, a *look* the whole domain; a *turn* is a look and all
+that follows from it.  It is bounded (every request to xenstore has a deadline, every read a size),
+and nothing it meets ends the daemon: what goes wrong is told once, counted, and leaves the watchdog
+without its ping.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import time
+from collections.abc import Set
 from typing import Any, Final
 
 from agent.core.findings.assessment import judge
-from agent.core.policy.memory import wanted_kib
+from agent.core.policy.history import wanted_kib
 from agent.daemon import journal as j
 from agent.daemon.config.load import Config, ConfigError
-from agent.daemon.hearing import Hearing
+from agent.daemon.deadlines import Deadlines
+from agent.daemon.link import Down
 from agent.daemon.parts import Parts
 from agent.daemon.published_keys import LOOK_EVERY_S, parting_keys, profile_for
 from agent.daemon.reporter import Reporter
 from agent.daemon.turn import Turn
-from agent.daemon.upkeep import settle, tidy
 from agent.daemon.wakeups import Woken
 from agent.sources.pressure_trigger import open_trigger
-from agent.sources.xenstore.errors import (
-    DeviceDenied,
-    DeviceMissing,
-    XenstoreError,
-    XenstoreUnreachable,
-)
+from agent.sources.xenstore.errors import XenstoreError
 
-_SOON_S: Final = 0.01
+_BETWEEN_LOOKS_S: Final = 0.01
 _AFTER_FAILURE_S: Final = 10.0
 _BREATH_S: Final = 0.5
+_LAST_WORDS_S: Final = 2.0  # a stop has five seconds
+_WAITS_S: Final = 0.25
 
 
 class Daemon:
@@ -45,12 +45,13 @@ class Daemon:
         self._config = config
         self._reporter = Reporter(parts.runtime, parts.say, parts.root)
         self._turn = Turn(parts, config.policy, self._reporter.log)
-        self._hearing = Hearing(parts, lost=self._look_at, back=self._reporter.forget)
         self._stopping = False
-        self._look_at_s: float | None = None
-        self._ping_at_s: float | None = None
-        self._ticks = 0
-        self._failed_ticks = 0
+        self._look_s: float | None = None
+        self._looked_s = float("-inf")
+        self._ping_s: float | None = None
+        self._turns = 0
+        self._failed_turns = 0
+        parts.link.session.call_meanwhile(self._meanwhile)
 
     def start(self) -> None:
         """The first look and the first connection.
@@ -61,28 +62,27 @@ class Daemon:
             DeviceDenied: there is, but not for this user.
         """
         now_s = time.monotonic()
-        self._mind_pressure()
-        self._turn.observer.look(self._parts.bus, now_s)
-        try:
-            self._parts.bus.connect(now_s)
-        except (DeviceMissing, DeviceDenied):
-            raise
-        except XenstoreUnreachable as error:
-            self._parts.say(j.WARNING, "xenstore", f"xenstore cannot be reached yet: {error}", 3)
-        self._hearing.listen()
-        self.tick("start")
+        self._check_pressure()
+        link = self._parts.link
+        self._turn.observer.look(link, now_s)
+        link.connect(now_s)
+        if isinstance(link.state, Down):
+            text = f"xenstore cannot be reached yet: {link.state.because}"
+            self._parts.say(j.WARNING, "xenstore", text, 3)
+        self.turn({"start"})
         self._say_settings()
         self._parts.notifier.ready()
-        if self._parts.notifier.watchdog_s is not None:
-            self._ping_at_s = now_s + self._parts.notifier.watchdog_s
+        self._ping_s = now_s + self._parts.notifier.ping_every_s
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        settle()
+        _settle()
         while not self._stopping:
             try:
-                self.serve(self._parts.wakeups.wait(self._timeout_s(time.monotonic())))
-            except Exception:  # noqa: BLE001 - as in `tick`
+                timeout_s = self.timeout_s(time.monotonic())
+                self._parts.wakeups.listen_to(self._parts.link.descriptor)
+                self.serve(self._parts.wakeups.wait(timeout_s))
+            except Exception:  # noqa: BLE001 - as in `turn`
                 self._stumbled()
         self._parts.notifier.stopping()
         now_s = time.monotonic()
@@ -90,36 +90,62 @@ class Daemon:
             self._part(now_s)
             self._write_status(now_s)
 
+    @property
+    def deadlines(self) -> Deadlines:
+        """What is due when, unless something happens before."""
+        return Deadlines(
+            peek=self._turn.peek_s,
+            look=self._look_s,
+            link=self._parts.link.due_s,
+            ping=self._ping_s,
+            publish=self._reporter.publish_at_s,
+            status=self._reporter.status_at_s,
+        )
+
+    def timeout_s(self, now_s: float) -> float | None:
+        """How long to sleep at most."""
+        # Asking for events may find that the connection is gone, which is news, too.
+        if self._parts.link.has_events(now_s) or self._parts.link.news:
+            return 0.0
+        first_s = self.deadlines.first_s()
+        return None if first_s is None else max(0.0, first_s - now_s)
+
     def serve(self, woken: Woken) -> None:
-        """Everything that is due after a sleep."""
-        if any(number != signal.SIGHUP for number in woken.signals):
-            self._stopping = True
+        """Everything that has happened or is due after a sleep."""
+        if woken.ends:
+            self._stop()
             return
-        if woken.signals:
-            self._reload()
         now_s = time.monotonic()
-        cause = self._cause(woken, now_s)
-        if cause is not None:
-            self.tick(cause)
+        if woken.xenstore or "peek" in self.deadlines.due(now_s):
+            self._peek(now_s)
+        due = self.deadlines.due(now_s)
+        causes = self._causes(woken, due, now_s)
+        good = self.turn(causes) if causes else True
+        if "ping" in due:
+            self._ping_s = now_s + self._parts.notifier.ping_every_s
+            if good:  # a ping is earned by a good look, for which the host is asked as well
+                self._parts.notifier.alive()
+        if "reload" in causes:
+            self._parts.notifier.ready()
         now_s = time.monotonic()
         if self._reporter.publish_is_due(now_s):
             self._publish(now_s)
         if self._reporter.status_is_due(now_s):
             self._write_status(now_s)
-        tidy()
+        _tidy()
 
-    def tick(self, cause: str) -> bool:
+    def turn(self, causes: Set[str]) -> bool:
         """One turn and its report; whether it went well.  Never raises."""
         now_s = time.monotonic()
-        self._ticks += 1
+        self._turns += 1
         try:
-            self._tick(cause, now_s)
+            self._take_turn(causes, now_s)
         except Exception as error:  # noqa: BLE001 - nothing a look meets may end the daemon
-            self._failed_ticks += 1
-            self._look_at_s = now_s + _AFTER_FAILURE_S
-            self._parts.say(j.ERROR, "tick", f"a look at the domain failed: {error!r}")
+            self._failed_turns += 1
+            self._look_s = now_s + _AFTER_FAILURE_S
+            self._parts.say(j.ERROR, "turn", f"a look at the domain failed: {error!r}")
             return False
-        self._parts.journal.settled("tick")
+        self._parts.journal.settled("turn")
         return True
 
     def _stumbled(self) -> None:
@@ -128,38 +154,64 @@ class Daemon:
         Nothing is said here, as that may be what failed; the pause keeps a fault that lasts from
         taking the CPU.  The look that follows earns the watchdog's ping, or does not.
         """
-        self._failed_ticks += 1
-        self._look_at_s = time.monotonic() + _AFTER_FAILURE_S
+        self._failed_turns += 1
+        self._look_s = time.monotonic() + _AFTER_FAILURE_S
         time.sleep(_BREATH_S)
 
-    def _cause(self, woken: Woken, now_s: float) -> str | None:
-        """Why to look now; None when there is no reason."""
-        retry_at_s = self._parts.bus.retry_at_s
-        if retry_at_s is not None and now_s >= retry_at_s:
-            return "reconnected" if self._hearing.reconnect(now_s) else None
-        shows = woken.xenstore and not self._hearing.holds_back(now_s)
-        if shows or self._hearing.events_wait(now_s):
-            said = self._hearing.hear(now_s)
-            if said is not None:
-                return said
+    def _causes(self, woken: Woken, due: Set[str], now_s: float) -> set[str]:
+        """Every reason to take a turn now; what was consumed to find it is among them."""
+        causes = {"timer"} if "look" in due else set()
         if woken.pressure:
-            return "pressure"
-        if self._ping_at_s is not None and now_s >= self._ping_at_s:
-            self._ping(now_s)
-            return None
-        if self._look_at_s is not None and now_s >= self._look_at_s:
-            return "timer"
-        return None
+            causes.add("pressure")
+        if signal.SIGHUP in woken.signals:
+            self._reload()
+            causes.add("reload")
+        link = self._parts.link
+        link.serve(now_s, shows=woken.xenstore)
+        if "ping" in due:
+            link.ask(now_s)
+            causes.add("watchdog")
+        news = frozenset(link.news)
+        link.news.clear()
+        self._tell(news)
+        return causes | news
 
-    def _look_at(self, at_s: float) -> None:
-        self._look_at_s = at_s
+    def _tell(self, news: Set[str]) -> None:
+        """What has become of xenstore."""
+        state = self._parts.link.state
+        if "xenstore-lost" in news and isinstance(state, Down):
+            self._parts.say(j.WARNING, "xenstore", f"xenstore is lost: {state.because}", 3)
+        if "reconnected" in news:
+            self._reporter.forget()
+            self._parts.journal.settled("xenstore")
+            self._parts.say(j.NOTICE, "xenstore-back", "xenstore is back", j.EVENT_BURST)
 
-    def _tick(self, cause: str, now_s: float) -> None:
-        self._mind_resume(now_s)
-        situation = self._turn.take(cause, now_s)
-        self._look_at_s = self._next_look_s(now_s)
-        self._reporter.note_rest(situation, self._turn.memory, self._turn.settings, now_s)
-        if self._parts.bus.connected:
+    def _peek(self, now_s: float) -> None:
+        if self._turn.peek(now_s):
+            soonest_s = max(now_s, self._looked_s + _BETWEEN_LOOKS_S)
+            self._look_s = soonest_s if self._look_s is None else min(self._look_s, soonest_s)
+
+    def _meanwhile(self) -> float:
+        """While xenstore is waited for: protection does not wait with it, nor does a stop."""
+        if self._parts.wakeups.end_waits() and not self._stopping:
+            self._stop()
+        now_s = time.monotonic()
+        if self._parts.link.session.has_news or "peek" in self.deadlines.due(now_s):
+            self._peek(now_s)
+        peek_s = self._turn.peek_s
+        return _WAITS_S if peek_s is None else min(_WAITS_S, max(0.0, peek_s - now_s))
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._parts.link.session.end_by(time.monotonic() + _LAST_WORDS_S)
+
+    def _take_turn(self, causes: Set[str], now_s: float) -> None:
+        causes = causes | self._resumed(now_s)
+        situation = self._turn.take(causes, now_s)
+        self._looked_s = time.monotonic()
+        self._look_s = self._next_look_s(now_s)
+        self._reporter.note_rest(situation, self._turn.history, self._turn.settings, now_s)
+        if self._parts.link.is_up:
             record = self._reporter.record_boot(situation)
             if record is not None:
                 self._turn.observer.recorded(record)
@@ -175,52 +227,54 @@ class Daemon:
             wanted.append(now_s + LOOK_EVERY_S[profile])
             if not self._reporter.came_to_rest:
                 wanted.append(now_s + self._turn.settings.grace_s)
-        return min(
-            (max(at_s, now_s + _SOON_S) for at_s in wanted if at_s is not None), default=None
-        )
+        first_s = min((at_s for at_s in wanted if at_s is not None), default=None)
+        return None if first_s is None else max(first_s, now_s + _BETWEEN_LOOKS_S)
 
-    def _mind_resume(self, now_s: float) -> None:
-        """After a resume or a migration, what is known of the host is of another one."""
+    def _resumed(self, now_s: float) -> set[str]:
+        """After a resume or a migration, what is known of the host is of another one.
+
+        The kernel then takes up memory/target by itself, as its watches are set up anew
+        (drivers/xen/xenbus/xenbus_xs.c, xs_resume).
+        """
         moved, slept = self._turn.was_moved(), self._turn.was_resumed()
         if not (moved or slept):
-            return
+            return set()
         self._turn.start_afresh()
         self._reporter.moved()
         self._parts.say(j.NOTICE, "resumed", "the domain was resumed or moved; starting afresh", 3)
-        if slept and not moved and self._parts.bus.connected:
-            try:
-                self._parts.bus.read_all()
-            except XenstoreError as error:
-                self._hearing.lose(error, now_s)
+        if slept and not moved:
+            self._parts.link.read_again(now_s)
+        return {"asked"}
 
     def _profile(self) -> str:
-        return profile_for(self._config.profile, self._parts.bus.facts.toolstack)
+        return profile_for(self._config.profile, self._parts.link.facts.toolstack)
 
     def _publish(self, now_s: float) -> None:
         """Tell the host."""
-        situation = self._turn.situation
-        if situation is None or not self._parts.bus.connected:
+        situation, link = self._turn.situation, self._parts.link
+        if situation is None or not link.is_up:
             self._reporter.publish_at_s = None  # a connection that comes back is told everything
             return
-        session, settings, memory = self._parts.bus.session, self._turn.settings, self._turn.memory
-        profile = self._profile()
+        settings, history = self._turn.settings, self._turn.history
         try:
-            self._reporter.publish(session, profile, situation, settings, memory, now_s=now_s)
+            self._reporter.publish(
+                link.session, self._profile(), situation, settings, history, now_s=now_s
+            )
         except XenstoreError as error:
-            self._hearing.lose(error, now_s)
+            link.lose(error, now_s)
 
     def _part(self, now_s: float) -> None:
         """Tell the host that this daemon stops."""
         situation = self._turn.situation
-        if situation is None or not self._parts.bus.connected:
+        if situation is None or not self._parts.link.is_up:
             return
         settings = self._turn.settings
-        aim_kib = wanted_kib(situation, self._turn.memory)
+        aim_kib = wanted_kib(situation, self._turn.history)
         keys = parting_keys(self._profile(), situation, settings, aim_kib)
         try:
-            self._reporter.part(self._parts.bus.session, keys)
+            self._reporter.part(self._parts.link.session, keys)
         except XenstoreError as error:
-            self._hearing.lose(error, now_s)
+            self._parts.link.lose(error, now_s)
 
     def _write_status(self, now_s: float) -> None:
         """Tell whoever reads the status."""
@@ -232,20 +286,21 @@ class Daemon:
 
     def _condition(self, now_s: float) -> dict[str, Any]:
         """How the daemon is, for status.json."""
-        bus = self._parts.bus
+        link = self._parts.link
+        down = link.state if isinstance(link.state, Down) else None
         return {
             "stopped": self._stopping,
             "mode": self._turn.settings.mode,
             "configured_mode": self._config.policy.mode,
             "banner": self._turn.banner,
             "config_files": list(self._config.files),
-            "xenstore": "connected" if bus.connected else f"host-silent: {bus.lost_because}",
+            "xenstore": f"host-silent: {down.because}" if down else "connected",
             "profile": self._profile(),
-            "ticks": self._ticks,
-            "failed_ticks": self._failed_ticks,
+            "ticks": self._turns,
+            "failed_ticks": self._failed_turns,
             "wakeups": self._parts.wakeups.count,
-            "connections": bus.connections,
-            "look_again_in_s": None if self._look_at_s is None else self._look_at_s - now_s,
+            "connections": link.connections,
+            "look_again_in_s": None if self._look_s is None else self._look_s - now_s,
         }
 
     def _reload(self) -> None:
@@ -257,12 +312,10 @@ class Daemon:
             self._parts.say(j.ERROR, "config", f"the configuration stays as it was: {why}", 5)
         else:
             self._turn.configured(self._config.policy)
-            self._mind_pressure()
+            self._check_pressure()
             self._say_settings()
-        self.tick("reload")
-        self._parts.notifier.ready()
 
-    def _mind_pressure(self) -> None:
+    def _check_pressure(self) -> None:
         """Be woken when memory gets short; sooner where there is something to be done about it."""
         soon = self._config.policy.mode in ("guard", "self")
         self._parts.wakeups.mind_pressure(open_trigger(self._parts.root, soon=soon))
@@ -272,24 +325,19 @@ class Daemon:
         text = f"mode {self._turn.settings.mode} ({files})"
         self._parts.say(j.INFO, "settings", text, j.EVENT_BURST)
 
-    def _ping(self, now_s: float) -> None:
-        """A ping is earned by a good look, for which the host is asked as well."""
-        self._hearing.ask(now_s)
-        if self.tick("watchdog"):
-            self._parts.notifier.alive()
-        self._ping_at_s = now_s + (self._parts.notifier.watchdog_s or 60.0)
 
-    def _timeout_s(self, now_s: float) -> float | None:
-        # Asking for events may find that the connection is gone, and when to try again.
-        if self._hearing.events_wait(now_s):
-            return 0.0
-        due = (
-            self._look_at_s,
-            self._reporter.publish_at_s,
-            self._reporter.status_at_s,
-            self._ping_at_s,
-            self._hearing.due_s,
-            self._parts.bus.retry_at_s,
-        )
-        times = [at_s for at_s in due if at_s is not None]
-        return max(0.0, min(times) - now_s) if times else None
+def _settle() -> None:
+    """Once, when everything is loaded that will stay.
+
+    Python keeps freed tuples for later, up to 2000 of each length (Objects/tupleobject.c), and
+    every look makes many: named tuples of all lengths.  Only a full collection gives them back,
+    which by itself comes rarely, and looks at every object there is.  So those that came with the
+    start are set aside once, and then a full collection after each waking costs microseconds.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def _tidy() -> None:
+    """After each waking."""
+    gc.collect()

@@ -9,9 +9,9 @@ from typing import Final
 
 from agent import exit_codes
 from agent.daemon import journal as j
-from agent.daemon.bus import Bus
 from agent.daemon.config.load import Config, ConfigError, load_config
 from agent.daemon.journal import Journal
+from agent.daemon.link import Link
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
 from agent.daemon.options import Options, UsageError, parse_options
@@ -84,11 +84,11 @@ def _run(
     runtime = RuntimeDirectory(_runtime_path(root))
     runtime.lock()
     wakeups = Wakeups()
-    bus: Bus | None = None
+    link: Link | None = None
     try:
-        bus = Bus(xenstore_path if xenstore_path is not None else _device(root))
+        link = Link(xenstore_path if xenstore_path is not None else _device(root))
         parts = Parts(
-            root, bus, wakeups, runtime, journal, Notifier(), lambda: _configuration(options)
+            root, link, wakeups, runtime, journal, Notifier(), lambda: _configuration(options)
         )
         daemon = Daemon(parts, config)
         daemon.start()
@@ -96,8 +96,8 @@ def _run(
     finally:
         wakeups.close(process_ends=True)
         runtime.close()
-        if bus is not None:
-            bus.close()
+        if link is not None:
+            link.close()
 
 
 def _forget(journal: Journal, root: SystemRoot, xenstore_path: str | None) -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+LONGEST_S: Final = 90.0
+"""Between two pings: without a watchdog, too, as it is then that xenstore is found to be dead."""
 _STATUS_CHARS: Final = 200
 
 
@@ -18,7 +20,8 @@ class Notifier:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         name = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + name[1:] if name.startswith("@") else name
-        self.watchdog_s = _watchdog_s(environment) if name else None
+        watchdog_s = _watchdog_s(environment) if name else None
+        self.ping_every_s = LONGEST_S if watchdog_s is None else min(LONGEST_S, watchdog_s)
 
     def ready(self) -> None:
         """The daemon has looked at its domain once, or has read its configuration again."""

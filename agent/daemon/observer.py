@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from agent.core.facts.snapshot import BalloonReading, BootRecord, Origin, Snapshot
-from agent.daemon.bus import Bus
+from agent.daemon.link import Link
 from agent.gather import gather
 from agent.sources import kernel
 from agent.sources.firmware_memmap import read_firmware_memmap
@@ -38,7 +38,7 @@ class Observer:
         self._last: Snapshot | None = None
         self._changed_s = float("-inf")
 
-    def look(self, bus: Bus, now_s: float, *, quickly: bool = False) -> Snapshot:
+    def look(self, link: Link, now_s: float, *, quickly: bool = False) -> Snapshot:
         """The domain now; `quickly`, where the host waits: without what hardly ever changes.
 
         Raises:
@@ -47,7 +47,7 @@ class Observer:
         before = self._last
         if before is None:
             before = gather(self._root, NoKeys(), self._origin)
-        snapshot = self._refreshed(before, bus, now_s, quickly=quickly)
+        snapshot = self._refreshed(before, link, now_s, quickly=quickly)
         self._last = snapshot
         return snapshot
 
@@ -56,7 +56,7 @@ class Observer:
         if self._last is not None:
             self._last = self._last._replace(boot_record=record)
 
-    def _refreshed(self, before: Snapshot, bus: Bus, now_s: float, *, quickly: bool) -> Snapshot:
+    def _refreshed(self, before: Snapshot, link: Link, now_s: float, *, quickly: bool) -> Snapshot:
         known = before.balloon
         if quickly and known is not None:
             balloon, statuses = refresh_xen_memory(self._root, known, before.sources)
@@ -71,7 +71,7 @@ class Observer:
         )
         if _may_have_grown(snapshot, before):
             snapshot = self._with_map(snapshot)
-        return _with_host(snapshot, bus.facts, before.sources, took | bus.statuses)
+        return _with_host(snapshot, link.facts, before.sources, took | link.statuses)
 
     def _with_map(self, snapshot: Snapshot) -> Snapshot:
         """Hot-added memory shows in the map, the blocks and the zones."""

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from agent.daemon.bus import Bus
 from agent.daemon.config.load import Config
 from agent.daemon.journal import Journal
+from agent.daemon.link import Link
 from agent.daemon.notify import Notifier
 from agent.daemon.runtime_directory import RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
@@ -20,7 +20,7 @@ class Parts(NamedTuple):
     """The edges of one daemon: files, xenstore, sleep, and who listens to it."""
 
     root: SystemRoot
-    bus: Bus
+    link: Link
     wakeups: Wakeups
     runtime: RuntimeDirectory
     journal: Journal

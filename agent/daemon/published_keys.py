@@ -18,7 +18,7 @@ from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import Snapshot, Toolstack
 from agent.core.facts.units import MIB_KIB
 from agent.core.policy.guard import DEAD_BAND_KIB
-from agent.core.policy.memory import is_at
+from agent.core.policy.history import is_at
 from agent.core.policy.settings import Mode, PolicySettings
 from agent.daemon.key_table import (
     ACTIVE,

@@ -3,21 +3,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from agent.core.policy.decision import Decision
 
 KEPT: Final = 32
 
 
+class Result(NamedTuple):
+    """What became of a decision."""
+
+    kind: Literal["none", "done", "denied", "refused"]
+    words: str
+
+
 class Entry(NamedTuple):
-    """One decision; `outcome` is what became of it, `times` how often it was taken in a row."""
+    """One decision; `times` is how often it was taken in a row."""
 
     at_s: float
     wall_s: int
     cause: str
     decision: Decision
-    outcome: str
+    result: Result
     times: int = 1
 
 
@@ -46,7 +53,7 @@ class DecisionLog:
 
 
 def _kind(entry: Entry) -> tuple[str, str, str]:
-    return entry.decision.action, entry.decision.reason, entry.outcome
+    return entry.decision.action, entry.decision.reason, entry.result.words
 
 
 def _request(entry: Entry) -> int | float | str | None:
@@ -65,8 +72,8 @@ def decision_object(entry: Entry) -> dict[str, Any]:
         "sentence": decision.sentence,
         "action": decision.action,
         "target_kib": decision.target_kib,
-        "block": decision.block,
+        "block": decision.blocks[0] if decision.blocks else None,
         "numbers": dict(decision.numbers),
-        "outcome": entry.outcome,
+        "outcome": entry.result.words,
         "count": entry.times,
     }

@@ -13,7 +13,7 @@ from agent import __version__
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import BootRecord
 from agent.core.findings.assessment import Assessment
-from agent.core.policy.memory import PolicyMemory
+from agent.core.policy.history import History
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.view import floor_kib
 from agent.daemon import journal as j
@@ -59,10 +59,10 @@ class Reporter:
         self.came_to_rest = False
 
     def note_rest(
-        self, situation: Situation, memory: PolicyMemory, settings: PolicySettings, now_s: float
+        self, situation: Situation, history: History, settings: PolicySettings, now_s: float
     ) -> None:
         """After a look: whether the balloon has been at rest where the host wants it."""
-        still_s = now_s - memory.unchanged_since_s
+        still_s = now_s - history.unchanged_since_s
         if still_s >= settings.grace_s and is_where_the_host_wants_it(situation):
             self.came_to_rest = True
 
@@ -80,7 +80,7 @@ class Reporter:
         profile: str,
         situation: Situation,
         settings: PolicySettings,
-        memory: PolicyMemory,
+        history: History,
         *,
         now_s: float,
     ) -> None:
@@ -93,14 +93,14 @@ class Reporter:
         balloon = situation.snapshot.balloon
         floor = None
         if balloon is not None and balloon.current_kib is not None:
-            floor = floor_kib(situation, settings, balloon.current_kib, memory.use)
+            floor = floor_kib(situation, settings, balloon.current_kib, history.use)
         keys = keys_for(
             profile,
             situation,
             settings.mode,
             floor,
             came_to_rest=self.came_to_rest,
-            in_motion=is_in_motion(situation, memory, settings, now_s),
+            in_motion=is_in_motion(situation, history, settings, now_s),
             time_of_day=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
         if profile == "qubes":

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from agent.core.account.situation import Situation
 from agent.core.facts.units import PAGE_KIB
-from agent.core.policy.memory import PolicyMemory, is_at, wanted_kib
+from agent.core.policy.history import History, is_at, wanted_kib
 from agent.core.policy.settings import PolicySettings
 
 
@@ -29,14 +29,14 @@ def is_where_the_host_wants_it(situation: Situation) -> bool:
 
 
 def is_in_motion(
-    situation: Situation, memory: PolicyMemory, settings: PolicySettings, now_s: float
+    situation: Situation, history: History, settings: PolicySettings, now_s: float
 ) -> bool:
     """Whether the balloon moves, or is about to: the kernel has time to take up a new target."""
     if situation.state == "moving":
         return True
-    aim_kib, balloon = wanted_kib(situation, memory), situation.snapshot.balloon
-    if aim_kib is None or balloon is None or memory.followed:
+    aim_kib, balloon = wanted_kib(situation, history), situation.snapshot.balloon
+    if aim_kib is None or balloon is None or history.followed:
         return False
-    return now_s < memory.host_since_s + settings.grace_s and not is_at(
+    return now_s < history.host_since_s + settings.grace_s and not is_at(
         balloon.current_kib, aim_kib
     )

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One turn of the daemon: look at the domain, decide, act, note what became of it.
 
+A peek is less than a look: the kernel's target alone, and the reflex that may follow from it.
 Nothing here waits, and nothing is told to the host: that is the loop's part.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Set
 from typing import Final
 
 from agent.act import ActDeniedError, ActRefusedError, online_block, set_target_kib
@@ -14,17 +16,24 @@ from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation, understand
 from agent.core.facts.snapshot import Origin
 from agent.core.policy.decide import EMPTY, PolicySettings, decide
-from agent.core.policy.decision import Decision
+from agent.core.policy.decision import UNREMARKABLE, Decision
+from agent.core.policy.history import moved, refused, remembered
+from agent.core.policy.looks import next_look_s
+from agent.core.policy.reflex import next_peek_s, reacted, reflex
 from agent.daemon import journal as j
 from agent.daemon.denial import Denial
 from agent.daemon.observer import Observer
 from agent.daemon.parts import Parts
-from agent.daemon.record import DecisionLog, Entry
+from agent.daemon.record import DecisionLog, Entry, Result
+from agent.sources.xen_memory import read_target_kib
 
-_ACTIONS_PER_TURN: Final = 64
+CAUSES: Final = (
+    "start", "reload", "reconnected", "xenstore-lost", "host", "pressure", "watchdog", "timer",
+)  # fmt: skip
+"""Why a turn is taken; where there are several, the first of these is told."""
+_ACTIONS_PER_TURN: Final = 8
 _RESUME_GAP_S: Final = 1.0
-_POLL_WITHOUT_TRIGGER_S: Final = 10.0
-_WHILE_SHORT_S: Final = 10.0  # what the kernel's shortest average of pressure looks back on
+_NOTHING: Final = Result("none", "nothing to do")
 
 
 class Turn:
@@ -38,7 +47,8 @@ class Turn:
         self.settings = settings
         self.situation: Situation | None = None
         self.decision: Decision | None = None
-        self.memory = EMPTY
+        self.history = EMPTY
+        self.peek_s: float | None = None
         origin = Origin("live", "this machine" if parts.root.is_live else parts.root.path)
         self.observer = Observer(parts.root, origin)
         self._parts = parts
@@ -46,7 +56,7 @@ class Turn:
         self._configured = settings
         self._denial = Denial()
         self._domid: int | None = None
-        self._stalls = False
+        self._stalls = self._was_short = False
         self._sleep_gap_s = _sleep_gap_s()
 
     def configured(self, settings: PolicySettings) -> None:
@@ -59,34 +69,53 @@ class Turn:
         """What has to be said before all else."""
         return self._denial.banner
 
-    def take(self, cause: str, now_s: float) -> Situation:
-        """Look, decide and act until there is nothing more to do; what was seen last."""
+    def take(self, causes: Set[str], now_s: float) -> Situation:
+        """Look, decide and act until there is nothing more to do now; what was seen last."""
+        cause = next((one for one in CAUSES if one in causes), "timer")
+        asked = "asked" in causes
         for _ in range(_ACTIONS_PER_TURN):
             self.settings = self._denial.in_force(self._configured, now_s)
-            quickly = cause == "host"
-            situation = understand(self.observer.look(self._parts.bus, now_s, quickly=quickly))
-            decision, self.memory = decide(situation, self.memory, self.settings, now_s)
-            self._note(cause, decision, self._act(decision, now_s), now_s)
-            if decision.action == "none":
-                break
+            quickly = "host" in causes
+            situation = understand(self.observer.look(self._parts.link, now_s, quickly=quickly))
+            decision, self.history = decide(
+                situation, self.history, self.settings, now_s, asked=asked
+            )
+            self._carry_out(cause, decision, now_s)
+            asked = False
+            if decision.action != "write-target":
+                break  # after blocks went online the host and signals are heard first
         self.situation, self.decision = situation, decision
         seen = situation.snapshot
-        self._stalls = cause == "pressure" or shortage(seen.memory, seen.pressure) != "none"
+        short = "pressure" in causes or shortage(seen.memory, seen.pressure) != "none"
+        self._stalls, self._was_short = short or self._was_short, short
+        self.peek_s = next_peek_s(self.history, now_s)
         return situation
 
-    def next_look_s(self, now_s: float) -> float | None:
-        """When the policy, or a guarded shrink, wants another look.
+    def peek(self, now_s: float) -> bool:
+        """Whether the kernel's target alone calls for a look; what holds is put back at once."""
+        target_kib = read_target_kib(self._parts.root)
+        decision = reflex(self.history, target_kib, now_s)
+        if decision is not None:
+            self._carry_out("host", decision, now_s, by_reflex=True)
+        self.peek_s = next_peek_s(self.history, now_s)
+        awaited = not self.history.followed and target_kib != self.history.target_kib
+        return decision is not None or (awaited and target_kib is not None)
 
-        A guest that stalls is looked at until it does not: nothing tells when that is over, and the
-        host should not go on reading that it stalls, nor the floor of that time.
-        """
-        wanted = [self.decision.look_again_s] if self.decision is not None else []
-        if self._stalls:
-            wanted.append(now_s + _WHILE_SHORT_S)
-        minds_pressure = self.settings.mode in ("guard", "self") and self.memory.own_kib is not None
-        if minds_pressure and not self._parts.wakeups.has_pressure_trigger:
-            wanted.append(now_s + _POLL_WITHOUT_TRIGGER_S)
-        return min((at_s for at_s in wanted if at_s is not None), default=None)
+    def next_look_s(self, now_s: float) -> float | None:
+        """When the policy wants another look."""
+        if self.decision is None:
+            return None
+        if self.decision.action != "none":
+            return now_s  # there is more to do
+        has_trigger = self._parts.wakeups.has_pressure_trigger
+        return next_look_s(
+            self.decision,
+            self.history,
+            self.settings,
+            now_s,
+            stalls=self._stalls,
+            has_trigger=has_trigger,
+        )
 
     def was_resumed(self) -> bool:
         """Whether the machine slept since the last turn."""
@@ -97,47 +126,55 @@ class Turn:
 
     def was_moved(self) -> bool:
         """Whether the domain has another number than in the last turn: another host's."""
-        domid = self._parts.bus.facts.domid
-        moved = domid is not None and self._domid is not None and domid != self._domid
+        domid = self._parts.link.facts.domid
+        moved_now = domid is not None and self._domid is not None and domid != self._domid
         self._domid = domid if domid is not None else self._domid
-        return moved
+        return moved_now
 
     def start_afresh(self) -> None:
-        """Forget what is known of the host; the offset the kernel keeps for as long as it runs."""
-        self.memory = EMPTY._replace(offset_kib=self.memory.offset_kib)
+        """Forget what is known of the host."""
+        self.history = moved(self.history)
         self._denial.lift()
 
-    def _act(self, decision: Decision, now_s: float) -> str:
+    def _carry_out(
+        self, cause: str, decision: Decision, now_s: float, *, by_reflex: bool = False
+    ) -> None:
+        result = self._act(decision, now_s)
+        if result.kind == "refused":
+            self.history = refused(self.history, now_s)
+        elif result.kind == "done":
+            after = reacted if by_reflex else remembered
+            self.history = after(self.history, decision, now_s)
+        self._note(cause, decision, result, now_s)
+
+    def _act(self, decision: Decision, now_s: float) -> Result:
         """Carry a decision out; what became of it."""
+        if decision.action == "none":
+            return _NOTHING
         try:
             if decision.target_kib is not None:
                 set_target_kib(self._parts.root, decision.target_kib)
-            elif decision.block is not None:
-                online_block(self._parts.root, decision.block)
-            else:
-                return "nothing to do"
+            for block in decision.blocks:
+                online_block(self._parts.root, block)
         except ActDeniedError as error:
             if self._denial.met(error, now_s):
                 self._parts.say(j.WARNING, "denied", self._denial.banner or "")
             self.settings = self._denial.in_force(self._configured, now_s)
-            return f"denied: {error}"
+            self.history = self.history._replace(hold_kib=None)
+            return Result("denied", f"denied: {error}")
         except ActRefusedError as error:
             self._parts.say(j.WARNING, "refused", f"the kernel refused: {error}", 3)
-            return f"refused: {error}"
+            return Result("refused", f"refused: {error}")
         if self._denial.over():
             self._parts.say(j.NOTICE, "permitted", "what was denied is permitted again", 3)
-        return "done"
+        return Result("done", "done")
 
-    def _note(self, cause: str, decision: Decision, outcome: str, now_s: float) -> None:
-        is_new = self._log.add(Entry(now_s, int(time.time()), cause, decision, outcome))
-        if decision.action != "none" and not outcome.startswith("denied"):
-            text = f"{decision.sentence} [{decision.reason}: {outcome}]"
+    def _note(self, cause: str, decision: Decision, result: Result, now_s: float) -> None:
+        is_new = self._log.add(Entry(now_s, int(time.time()), cause, decision, result))
+        if result.kind in ("done", "refused"):
+            text = f"{decision.sentence} [{decision.reason}: {result.words}]"
             self._parts.say(j.NOTICE, decision.reason, text, j.EVENT_BURST)
-        elif (
-            decision.action == "none"
-            and is_new
-            and decision.reason not in ("settled", "moving", "kernel-has-time")
-        ):
+        elif result.kind == "none" and is_new and decision.reason not in UNREMARKABLE:
             self._parts.say(j.INFO, decision.reason, decision.sentence, 3)
 
 

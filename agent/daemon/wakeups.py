@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Final, NamedTuple
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ENDS: Final[frozenset[int]] = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 class Woken(NamedTuple):
@@ -20,6 +21,11 @@ class Woken(NamedTuple):
     xenstore: bool = False
     pressure: bool = False
 
+    @property
+    def ends(self) -> bool:
+        """Whether somebody wants the daemon to end."""
+        return not _ENDS.isdisjoint(self.signals)
+
 
 class Wakeups:
     """One poll(2) over everything; the main thread's alone."""
@@ -27,8 +33,9 @@ class Wakeups:
     def __init__(self) -> None:
         self.count = 0
         self._poll = select.poll()
-        self._bus: int | None = None
+        self._link: int | None = None
         self._pressure: int | None = None
+        self._signals: tuple[int, ...] = ()
         self._signal_r, self._signal_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll.register(self._signal_r, select.POLLIN)
         for number in _SIGNALS:
@@ -64,25 +71,35 @@ class Wakeups:
         if trigger is not None:
             self._poll.register(trigger, select.POLLPRI)
 
-    def listen_to(self, bus: int | None) -> None:
+    def listen_to(self, link: int | None) -> None:
         """The descriptor of the xenstore connection, None while there is none."""
-        if self._bus is not None:
+        if link == self._link:
+            return
+        if self._link is not None:
             with contextlib.suppress(KeyError):
-                self._poll.unregister(self._bus)
-        self._bus = bus
-        if bus is not None:
-            self._poll.register(bus, select.POLLIN)
+                self._poll.unregister(self._link)
+        self._link = link
+        if link is not None:
+            self._poll.register(link, select.POLLIN)
 
     def wait(self, timeout_s: float | None) -> Woken:
         """Sleep until something happens or the time is over."""
         timeout_ms = None if timeout_s is None else max(0.0, timeout_s) * 1000
-        ready = dict(self._poll.poll(timeout_ms))
+        ready = dict(self._poll.poll(0 if self._signals else timeout_ms))
         self.count += 1
-        signals: tuple[int, ...] = ()
-        if self._signal_r in ready:
-            signals = tuple(os.read(self._signal_r, 512))
+        self._take_signals()
+        signals, self._signals = self._signals, ()
         pressure = self._pressure_of(ready)
-        return Woken(signals, self._bus is not None and self._bus in ready, pressure)
+        return Woken(signals, self._link is not None and self._link in ready, pressure)
+
+    def end_waits(self) -> bool:
+        """Whether a signal to end has come since the last sleep; the next one tells of it."""
+        self._take_signals()
+        return not _ENDS.isdisjoint(self._signals)
+
+    def _take_signals(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._signals += tuple(os.read(self._signal_r, 512))
 
     def _pressure_of(self, ready: dict[int, int]) -> bool:
         if self._pressure is None or self._pressure not in ready:

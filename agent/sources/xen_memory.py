@@ -179,3 +179,8 @@ def _reading(numbers: Numbers, moving: bool, motion: Motion) -> BalloonReading:
         read_while_moving=moving,
         motion=motion,
     )
+
+
+def read_target_kib(root: SystemRoot) -> int | None:
+    """The kernel's target alone: one small file."""
+    return parsed(root.read(TARGET_FILE), parse_decimal).value

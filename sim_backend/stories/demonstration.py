@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 
 from agent.core.facts.units import format_kib
 from agent.core.policy.guard import GUARD_REMEMBERS_S
-from agent.core.policy.memory_use import seen_use
 from agent.core.policy.settings import Mode, PolicySettings
+from agent.core.policy.use import seen_use
 from agent.core.policy.view import floor_kib
 from sim_backend.stories import catalogue
 from sim_backend.stories.agents import NoAgent

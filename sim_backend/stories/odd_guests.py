@@ -71,7 +71,7 @@ def _dom0_judged(stage: Stage) -> Sequence[Check]:
             f"{len(set(before))} values before the toolstack wrote",
         ),
         checks.settles_at(stage, 800 * MIB, within_s=30.0),
-        checks.writes_at_most(stage, 6),
+        checks.writes_at_most(stage, 8),
     )
 
 

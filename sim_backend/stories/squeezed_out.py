@@ -24,7 +24,7 @@ def _below_judged(stage: Stage) -> Sequence[Check]:
     return (
         checks.no_oom(stage),
         checks.pressure_ends_below(stage, 10.0),
-        checks.writes_at_most(stage, 6),
+        checks.writes_at_most(stage, 8),
         Check(
             "the host gets what the guest can spare",
             ended_kib < min(need_kib + 96 * MIB, 512 * MIB),
@@ -57,7 +57,7 @@ def _leak_judged(stage: Stage) -> Sequence[Check]:
         checks.no_oom(stage),
         checks.alive(stage),
         checks.pressure_ends_below(stage, 10.0),
-        checks.writes_at_most(stage, 12),
+        checks.writes_at_most(stage, 20),
     )
 
 
@@ -75,7 +75,7 @@ def _burst_judged(stage: Stage) -> Sequence[Check]:
     return (
         checks.no_oom(stage),
         checks.settles_at(stage, target_kib, within_s=90.0),
-        checks.writes_at_most(stage, 12),
+        checks.writes_at_most(stage, 20),
     )
 
 

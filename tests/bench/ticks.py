@@ -8,20 +8,20 @@ Every look finds another figure, so that each is judged, decided on and kept.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from agent.daemon.bus import Bus
 from agent.daemon.config.load import load_config
 from agent.daemon.journal import Journal
+from agent.daemon.link import Link
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
 from agent.daemon.parts import Parts
 from agent.daemon.runtime_directory import RuntimeDirectory
-from agent.daemon.upkeep import settle
 from agent.daemon.wakeups import Wakeups, Woken
 from agent.sources.system_root import SystemRoot
 from sim_backend.host.libxl import simple_guest
@@ -40,7 +40,7 @@ def rows(count: int = TICKS) -> list[Row]:
         config = load_config(directory=directory)
         parts = Parts(
             SystemRoot(str(root)),
-            Bus("/nowhere"),
+            Link("/nowhere"),
             Wakeups(),
             RuntimeDirectory(f"{directory}/run/balloon-agent"),
             Journal(os.open("/dev/null", os.O_WRONLY)),
@@ -48,7 +48,8 @@ def rows(count: int = TICKS) -> list[Row]:
             lambda: config,
         )
         daemon = Daemon(parts, config)
-        settle()
+        gc.collect()
+        gc.freeze()
         dirty = []
         began_s = time.process_time()
         for _ in range(10):

@@ -12,7 +12,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.core.policy.decision import nothing, write_target
-from agent.daemon.record import DecisionLog, Entry
+from agent.daemon.record import DecisionLog, Entry, Result
 from agent.sources.daemon_status import FILE, parse_daemon_record
 from tests.captures import load
 
@@ -122,11 +122,12 @@ def test_a_simulated_guest_has_no_daemon(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_what_the_real_daemon_writes_is_understood() -> None:
     log = DecisionLog()
-    log.add(Entry(1.5, 1795376904, "xenstore", write_target(524288, "r", "S.", {}), "done"))
+    written = write_target(524288, "guard", "guard-step", "S.", {})
+    log.add(Entry(1.5, 1795376904, "host", written, Result("done", "done")))
     daemon = {"mode": "follow", "pid": 1, "written": 5, "stopped": False, "banner": None}
     text = json.dumps({"daemon": daemon | {"decisions": log.as_objects()}})
     (decision,) = parse_daemon_record(text).decisions
-    assert (decision.rule, decision.target_kib, decision.outcome) == ("r", 524288, "done")
+    assert (decision.rule, decision.target_kib, decision.outcome) == ("guard-step", 524288, "done")
 
 
 def test_another_request_of_the_host_is_another_entry(
@@ -135,7 +136,8 @@ def test_another_request_of_the_host_is_another_entry(
     log = DecisionLog()
     for second, host_kib in enumerate((524288, 524288, 786432)):
         settled = nothing("settled", "All is well.", {"host_target_kib": host_kib})
-        log.add(Entry(float(second), 1795376904 + second, "xenstore", settled, "nothing to do"))
+        nothing_done = Result("none", "nothing to do")
+        log.add(Entry(float(second), 1795376904 + second, "host", settled, nothing_done))
     assert [entry["count"] for entry in log.as_objects()] == [2, 1]
     assert main(["--root", str(left(tmp_path, decisions=log.as_objects())), "explain"]) == 0
     shown = capsys.readouterr().out

@@ -20,7 +20,7 @@ from agent.core.findings.diagnosis import diagnose
 from agent.core.findings.examination import Examination
 from agent.core.plan.target import advise
 from agent.core.policy.decide import decide
-from agent.core.policy.memory import EMPTY
+from agent.core.policy.history import EMPTY
 from agent.core.policy.settings import MODES, PolicySettings
 from agent.report.check_line import Threshold, Thresholds, check
 from agent.report.doctor_text import doctor_lines
@@ -60,6 +60,6 @@ def test_every_judgement_answers_for_every_snapshot(
         json.dumps(advice_object(advice, situation), allow_nan=False)
         plain(advice_lines(advice, situation, 80))
     policy = PolicySettings(mode=mode)  # type: ignore[arg-type]
-    memory = EMPTY
+    history = EMPTY
     for moment_s, seen in ((1.0, situation), (30.0, understand(next_one)), (60.0, situation)):
-        _, memory = decide(seen, memory, policy, moment_s)
+        _, history = decide(seen, history, policy, moment_s)

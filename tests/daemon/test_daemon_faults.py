@@ -12,9 +12,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agent.daemon.bus import BACKOFF_FIRST_S, BACKOFF_LAST_S, Bus
 from agent.daemon.config.load import load_config
 from agent.daemon.journal import Journal
+from agent.daemon.link import BACKOFF_FIRST_S, BACKOFF_LAST_S, Down, Link, Up
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
 from agent.daemon.parts import Parts
@@ -57,7 +57,7 @@ def daemon_below(root: Path, journal: Journal) -> Iterator[Daemon]:
     runtime = RuntimeDirectory(str(root / "run/balloon-agent"))
     parts = Parts(
         SystemRoot(str(root)),
-        Bus("/nowhere"),
+        Link("/nowhere"),
         wakeups,
         runtime,
         journal,
@@ -82,14 +82,14 @@ def test_whatever_the_kernels_files_say_a_look_ends_well(
 ) -> None:
     root = kernel_files(simple_guest()[1], tmp_path_factory.mktemp("root"))
     with daemon_below(root, Journal(os.open("/dev/null", os.O_WRONLY))) as daemon:
-        assert daemon.tick("first")
+        assert daemon.turn({"start"})
         for name, content in planted.items():
             if content is None:
                 (root / name).unlink()
             else:
                 (root / name).write_bytes(content)
-        assert daemon.tick("second")
-        assert daemon.tick("third")
+        assert daemon.turn({"timer"})
+        assert daemon.turn({"timer"})
 
 
 def test_a_fault_that_lasts_fills_no_journal(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_fault_that_lasts_fills_no_journal(tmp_path: Path) -> None:
     read, write = os.pipe()
     with daemon_below(root, Journal(write)) as daemon:
         daemon._turn = None  # type: ignore[assignment]
-        assert not any(daemon.tick("test") for _ in range(1000))
+        assert not any(daemon.turn({"timer"}) for _ in range(1000))
         daemon._parts.say(6, "end", "end")
     assert os.read(read, 1 << 16).decode().count("a look at the domain failed") == 1
 
@@ -121,17 +121,22 @@ def test_after_a_migration_everything_is_told_to_the_new_host(
 
 
 def test_a_xenstored_that_dies_again_and_again_is_tried_less_and_less_often() -> None:
-    bus, now_s, waits_s = Bus("/nowhere"), 0.0, []
+    link, now_s, waits_s = Link("/nowhere"), 1e9, []  # a clock ahead of the machine's
     for _ in range(12):
-        bus._connected_s = now_s  # it answered, and died a second later
-        bus.lose(XenstoreLost("gone"), now_s + 1.0)
-        assert bus.retry_at_s is not None
-        waits_s.append(bus.retry_at_s - now_s - 1.0)
-        now_s = bus.retry_at_s
+        link.state = Up(now_s)  # it answered, and died a second later
+        link.lose(XenstoreLost("gone"), now_s + 1.0)
+        retry_at_s = _retry_at_s(link)
+        waits_s.append(retry_at_s - now_s - 1.0)
+        now_s = retry_at_s
     assert waits_s[0] <= BACKOFF_FIRST_S
     assert all(wait_s >= BACKOFF_LAST_S / 2 for wait_s in waits_s[-3:])
 
-    bus._connected_s = now_s
-    bus.lose(XenstoreLost("gone"), now_s + 3600.0)
-    assert bus.retry_at_s is not None
-    assert bus.retry_at_s <= now_s + 3600.0 + BACKOFF_FIRST_S
+    link.state = Up(now_s)
+    link.lose(XenstoreLost("gone"), now_s + 3600.0)
+    assert _retry_at_s(link) <= now_s + 3600.0 + BACKOFF_FIRST_S
+
+
+def _retry_at_s(link: Link) -> float:
+    assert isinstance(link.state, Down)
+    assert link.state.retry_at_s is not None
+    return link.state.retry_at_s

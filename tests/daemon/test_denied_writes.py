@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from agent.core.policy.settings import PolicySettings
-from agent.daemon.bus import Bus
 from agent.daemon.config.load import load_config
 from agent.daemon.denial import RETRY_S
 from agent.daemon.journal import Journal
+from agent.daemon.link import Link
 from agent.daemon.notify import Notifier
 from agent.daemon.parts import Parts
 from agent.daemon.record import DecisionLog
@@ -54,22 +54,22 @@ class Stage:
         os.set_blocking(self._told, False)
         self.parts = Parts(
             self.root,
-            Bus("/nowhere"),
+            Link("/nowhere"),
             Wakeups(),
             RuntimeDirectory(str(directory / "run/balloon-agent")),
             Journal(write),
             Notifier({}),
             lambda: load_config(directory=str(directory)),
         )
-        facts = self.parts.bus.facts
-        self.parts.bus.facts = facts._replace(wishes=facts.wishes._replace(target_kib=ASKED_KIB))
+        facts = self.parts.link.facts
+        self.parts.link.facts = facts._replace(wishes=facts.wishes._replace(target_kib=ASKED_KIB))
         self.log = DecisionLog()
         self.turn = Turn(self.parts, PolicySettings(), self.log)
 
     def look_until(self, now_s: float, end_s: float) -> None:
         """Turn after turn, every 30 s."""
         while now_s < end_s:
-            self.turn.take("timer", now_s)
+            self.turn.take({"timer"}, now_s)
             now_s += 30.0
 
     def told(self) -> list[str]:

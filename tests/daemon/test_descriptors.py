@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.daemon.bus import Bus
 from agent.daemon.config.load import load_config
 from agent.daemon.journal import Journal
+from agent.daemon.link import Link
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
 from agent.daemon.parts import Parts
@@ -39,10 +39,10 @@ def test_looks_and_connections_leave_no_descriptor_open(root: Path, config: Path
     with SimulatedXenstored() as xenstored, xenstored.connect() as dom0:
         guest = xenstored.introduce(5)
         write_guest(dom0, GuestConfig(5))
-        bus = Bus(guest.path)
+        link = Link(guest.path)
         parts = Parts(
             SystemRoot(str(root)),
-            bus,
+            link,
             Wakeups(),
             RuntimeDirectory(str(root / "run/balloon-agent")),
             Journal(journal),
@@ -54,16 +54,17 @@ def test_looks_and_connections_leave_no_descriptor_open(root: Path, config: Path
             daemon.start()
             before = opened()
             for number in range(LOOKS):
-                assert daemon.tick("test")
+                assert daemon.turn({"timer"})
                 if number % (LOOKS // CONNECTIONS) == 0:
-                    bus.close()
-                    assert bus.connect(time.monotonic())
+                    link.close()
+                    link.connect(time.monotonic())
+                    assert link.is_up
             for _ in range(20):
                 daemon._reload()
-            assert bus.connections == CONNECTIONS + 1
+            assert link.connections == CONNECTIONS + 1
             assert opened() == before
         finally:
-            bus.close()
+            link.close()
             parts.wakeups.close()
             parts.runtime.close()
             os.close(journal)

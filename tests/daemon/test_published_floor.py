@@ -26,7 +26,7 @@ class Watched(Run):
 
     def __init__(self, mode: Mode = "guard", **guest: Any) -> None:
         super().__init__(PolicySettings(mode=mode), **guest)
-        self.virtual.manager.watchdog_s = None
+        self.virtual.manager.ping_every_s = float("inf")
         self.virtual.start()
 
     def until(self, when_s: float) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.core.account.situation import Situation, understand
-from agent.core.policy.memory import EMPTY, noticed
+from agent.core.policy.history import EMPTY, noticed
 from agent.core.policy.settings import PolicySettings
 from agent.daemon.rest import is_in_motion, is_where_the_host_wants_it
 from tests.support.snapshots import MIB, a_pv_guest
@@ -37,11 +37,11 @@ def test_a_crash_kernel_has_no_target_and_is_never_announced() -> None:
 
 def test_a_save_waits_from_the_moment_the_host_has_asked() -> None:
     at_rest = a_guest()
-    memory = noticed(EMPTY, at_rest, 0.0)
+    memory = noticed(EMPTY, at_rest, 0.0, asked=False)
     assert not is_in_motion(at_rest, memory, FOLLOW, 0.0)
     host = at_rest.snapshot.host._replace(target_kib=400 * MIB)
     asked = understand(at_rest.snapshot._replace(host=host))
-    memory = noticed(memory, asked, 10.0)
+    memory = noticed(memory, asked, 10.0, asked=True)
     assert is_in_motion(asked, memory, FOLLOW, 10.0)
     assert not is_in_motion(asked, memory, FOLLOW, 13.0)  # the kernel does not follow
     moving = a_guest(target_kib=400 * MIB, motion="moved")

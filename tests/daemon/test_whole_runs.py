@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from agent.core.policy.settings import MODES, PolicySettings
-from agent.daemon.bus import REQUEST_S
+from agent.daemon.link import REQUEST_S
 from agent.daemon.record import KEPT
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13
@@ -163,7 +163,7 @@ class Run:
     def _clock_stands_still(self, _: None) -> None:
         for _look in range(5):
             if self.virtual.runs:
-                self.virtual.daemon.tick("again")
+                self.virtual.daemon.turn({"timer"})
 
     def _resumed_elsewhere(self, _: None) -> None:
         self.toolstack.migrate(self.domain, Host())
@@ -194,14 +194,18 @@ def decisions_of(run: Run) -> list[dict[str, Any]]:
 
 def check_writes(run: Run) -> None:
     writes = run.virtual.root.writes
+    had_kib = 0
     for write in writes:
+        had_kib = max(write.current_kib, had_kib)
+        protects = write.aimed_kib < write.target_kib <= had_kib
         if not run.misled:  # it judges by what the kernel's files say
-            assert write.target_kib >= write.lowest_kib
-        assert write.static_max_kib is None or write.target_kib <= write.static_max_kib
+            assert write.target_kib >= write.lowest_kib or protects
+        assert write.static_max_kib is None or write.target_kib <= write.static_max_kib or protects
         assert write.target_kib % 4 == 0
+        had_kib = write.target_kib
     for earlier, later in zip(writes, writes[1:]):
-        afresh = any(earlier.when_s <= when_s <= later.when_s for when_s in run.afresh_s)
-        assert afresh or later.when_s - earlier.when_s >= run.policy.cooldown_s - 1e-6
+        protects = later.aimed_kib < later.target_kib <= max(later.current_kib, earlier.target_kib)
+        assert protects or later.when_s - earlier.when_s >= run.policy.cooldown_s - 1e-6
     if run.policy.mode == "observe":
         assert run.virtual.root.all_writes == 0
 
@@ -243,7 +247,7 @@ def test_the_promises_hold_in_every_run_of_the_daemon(
     assert run.virtual.longest_turn_s <= (1 + silences) * REQUEST_S + 0.1
     kinds = {kind for _, (kind, _) in schedule}
     if "no-memory-for-a-look" not in kinds:
-        assert run.virtual.daemon._failed_ticks == 0
+        assert run.virtual.daemon._failed_turns == 0
 
 
 @pytest.mark.parametrize("kind", sorted(FAULTS))
@@ -279,7 +283,7 @@ def test_a_look_that_fails_all_the_time_feeds_no_watchdog() -> None:
     run.plan(10.0, "no-memory-for-a-look", True)
     run.play()
     assert run.virtual.manager.pings == []
-    assert run.virtual.daemon._failed_ticks > 10
+    assert run.virtual.daemon._failed_turns > 10
 
 
 def test_a_limit_that_is_raised_while_it_runs_is_noticed_at_once() -> None:
@@ -310,4 +314,4 @@ def test_what_a_profile_publishes_below_memory_or_data_wakes_nobody(
     key = "memory/meminfo" if profile == "qubes" else "data/meminfo_free"
     assert (store.read(key) or "").isdigit()
     assert (store.read("control/feature-balloon") == "1") is (profile == "xapi")
-    assert run.virtual.daemon._ticks < LASTS_S / every_s * 1.5 + 20
+    assert run.virtual.daemon._turns < LASTS_S / every_s * 1.5 + 20

@@ -11,7 +11,7 @@ import errno
 import gc
 import random
 import time as real_time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -20,10 +20,10 @@ from unittest.mock import patch
 from agent.core.account.situation import understand
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.view import floor_kib
-from agent.daemon import bus, loop, notify, parts, reporter, turn
-from agent.daemon.bus import REQUEST_S, Bus
+from agent.daemon import link, loop, notify, parts, reporter, turn
 from agent.daemon.config.load import Config
 from agent.daemon.journal import Journal
+from agent.daemon.link import REQUEST_S, Link
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
 from agent.daemon.parts import Parts
@@ -39,7 +39,7 @@ from sim_backend.guest.domain import SimulatedDomain
 LOOK_S: Final = 0.001  # what a look takes
 PING_S: Final = 90.0
 RESTART_S: Final = 2.0
-_CLOCKED: Final = (loop, notify, parts, reporter, turn)
+_CLOCKED: Final = (link, loop, notify, parts, reporter, turn)
 
 
 class Killed(BaseException):
@@ -53,6 +53,8 @@ class Write:
         situation = understand(domain.snapshot())
         self.when_s = domain.clock.now_s
         self.target_kib = target_kib
+        self.aimed_kib = domain.target_kib
+        self.current_kib = domain.current_kib
         self.lowest_kib = floor_kib(situation, settings, domain.current_kib)
         self.static_max_kib = situation.snapshot.host.static_max_kib
 
@@ -106,6 +108,8 @@ class Session:
         self.refusal: str | None = None
         self.written = 0
         self.largest = 0
+        self.until_s = float("inf")
+        self.meanwhile: Callable[[], float] = lambda: REQUEST_S
         self._hung_up = False
         self._paths: dict[str, None] = {}
         domain.store.watch("memory", self._changed)
@@ -120,7 +124,9 @@ class Session:
         self._mind_the_end()
         if self.silent:
             clock = self.domain.clock
-            clock.run_until(clock.now_s + REQUEST_S)
+            deadline_s = min(clock.now_s + REQUEST_S, self.until_s)
+            while clock.now_s < deadline_s:
+                clock.run_until(min(deadline_s, clock.now_s + max(0.001, self.meanwhile())))
             self.close()
             raise XenstoreLost("no answer")
 
@@ -142,6 +148,16 @@ class Session:
 
     def fileno(self) -> int:
         return -1
+
+    def call_meanwhile(self, call: Callable[[], float]) -> None:
+        self.meanwhile = call
+
+    def end_by(self, at_s: float | None) -> None:
+        self.until_s = float("inf") if at_s is None else at_s
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._paths)
 
     def watch(self, key: str, _token: str) -> None:
         self._answered()
@@ -201,8 +217,11 @@ class Sleep:
     def _stall(self) -> None:
         self._stalled = self.has_pressure_trigger
 
-    def listen_to(self, bus: int | None) -> None:
-        self._listens = bus is not None
+    def listen_to(self, descriptor: int | None) -> None:
+        self._listens = descriptor is not None
+
+    def end_waits(self) -> bool:
+        return False
 
     def mind_pressure(self, _trigger: int | None) -> None:
         pass
@@ -255,7 +274,7 @@ class Manager(Notifier):
 
     def __init__(self, domain: SimulatedDomain) -> None:
         super().__init__({})
-        self.watchdog_s = PING_S
+        self.ping_every_s = PING_S
         self.pings: list[float] = []
         self._domain = domain
 
@@ -285,7 +304,7 @@ class VirtualDaemon:
         self.daemon = self._made()
 
     def _made(self) -> Daemon:
-        connection = Bus("/nonexistent")
+        connection = Link("/nonexistent")
         connection.session = cast("XenstoreSession", self.session)
         made = Parts(
             self.root,
@@ -328,7 +347,8 @@ class VirtualDaemon:
                 if not self.runs:
                     clock.run_until(until_s, stop=lambda: self.runs)
                     continue
-                timeout_s = self.daemon._timeout_s(clock.now_s)
+                timeout_s = self.daemon.timeout_s(clock.now_s)
+                self.sleep.listen_to(self.daemon._parts.link.descriptor)
                 woken = self.sleep.wait(timeout_s, until_s)
                 began_s = clock.now_s
                 try:
@@ -354,7 +374,7 @@ class VirtualDaemon:
             time=lambda: 1.7e9 + clock.now_s,
         )
         patches = [patch.object(module, "time", fake) for module in _CLOCKED]
-        patches.append(patch.object(bus, "os", SimpleNamespace(urandom=self._chance.randbytes)))
+        patches.append(patch.object(link, "os", SimpleNamespace(urandom=self._chance.randbytes)))
         for one in patches:
             one.start()
         try:

@@ -3,7 +3,8 @@
 
 `decide` is a pure function: the same arguments give the same decision.  Rules propose; whatever
 they propose passes `_admitted`, which alone keeps the promises: no write in mode observe, none
-below the floor or above static-max, and at most one per cooldown.
+below the floor or above static-max, and at most one per cooldown.  Protection is exempt from
+patience: what stops a shrink and makes the guest no larger is due at once.
 
 Relies on docs/design.md A23.
 """
@@ -15,48 +16,105 @@ from typing import Final, Optional
 
 from agent.core.account.situation import Situation
 from agent.core.facts.units import format_kib
-from agent.core.policy.decision import Decision, nothing
-from agent.core.policy.follow import FOLLOW_RULES, lent, released_pages
-from agent.core.policy.guard import GUARD_REMEMBERS_S, GUARD_RULES
-from agent.core.policy.memory import EMPTY, PolicyMemory, noticed, remembered
-from agent.core.policy.memory_use import seen_use
-from agent.core.policy.self_balloon import SELF_RULES, is_calm
+from agent.core.policy import follow, guard, self_balloon
+from agent.core.policy.decision import Decision, Reason, nothing
+from agent.core.policy.history import EMPTY, History, noticed
 from agent.core.policy.settings import Mode, PolicySettings
+from agent.core.policy.use import seen_use
 from agent.core.policy.view import View, view
 
-__all__ = ["EMPTY", "PolicyMemory", "PolicySettings", "decide"]
+__all__ = ["EMPTY", "RULES", "History", "PolicySettings", "decide"]
 
 Rule = Callable[[View], Optional[Decision]]
-_RULES: Final[Mapping[Mode, tuple[Rule, ...]]] = {
-    "observe": FOLLOW_RULES,
-    "follow": FOLLOW_RULES,
-    "guard": GUARD_RULES,
-    "self": SELF_RULES,
+
+_FOLLOW: Final[tuple[Rule, ...]] = (
+    follow.finish_nudge,
+    follow.released_pages,
+    follow.no_host_target,
+    follow.beyond_static_max,
+    follow.target_ignored,
+    follow.settled,
+    follow.blocks_offline,
+    follow.cancelled,
+    follow.lent,
+    follow.on_its_way,
+)
+_GUARD: Final[tuple[Rule, ...]] = (
+    guard.hold,
+    follow.finish_nudge,
+    follow.released_pages,
+    guard.await_kernel,
+    guard.release,
+    guard.guarded_shrink,
+    follow.no_host_target,
+    follow.beyond_static_max,
+    follow.target_ignored,
+    follow.settled,
+    follow.blocks_offline,
+    follow.cancelled,
+    follow.lent,
+    follow.on_its_way,
+)
+_SELF: Final[tuple[Rule, ...]] = (
+    guard.hold,
+    follow.finish_nudge,
+    follow.released_pages,
+    guard.await_kernel,
+    guard.guarded_shrink,
+    follow.no_host_target,
+    follow.beyond_static_max,
+    self_balloon.resume,
+    self_balloon.take_back,
+    self_balloon.give_back,
+    self_balloon.stay,
+    guard.release,
+    follow.target_ignored,
+    follow.settled,
+    follow.blocks_offline,
+    follow.cancelled,
+    follow.lent,
+    follow.on_its_way,
+)
+RULES: Final[Mapping[Mode, tuple[Rule, ...]]] = {
+    "observe": _FOLLOW,  # whose proposals are not admitted
+    "follow": _FOLLOW,
+    "guard": _GUARD,
+    "self": _SELF,
 }
+"""Of each mode, the first that has something to say decides."""
 
 
 def decide(
-    situation: Situation, memory: PolicyMemory, settings: PolicySettings, now_s: float
-) -> tuple[Decision, PolicyMemory]:
-    """The decision for this moment and the memory for the next; never raises."""
-    memory = noticed(memory, situation, now_s)
+    situation: Situation,
+    history: History,
+    settings: PolicySettings,
+    now_s: float,
+    *,
+    asked: bool = False,
+) -> tuple[Decision, History]:
+    """The decision for this moment, and the history with what was seen; never raises.
+
+    Whoever carries it out calls `remembered`, or `refused`.  `asked`: memory/target has been
+    touched since the last decision, be it with the same value.
+    """
+    history = noticed(history, situation, now_s, asked=asked)
     if settings.mode in ("guard", "self"):
-        span_s = settings.self_remember_s if settings.mode == "self" else GUARD_REMEMBERS_S
-        memory = memory._replace(use=seen_use(memory.use, situation, now_s, span_s))
-    seen = view(situation, memory, settings, now_s)
+        span_s = settings.self_remember_s if settings.mode == "self" else guard.GUARD_REMEMBERS_S
+        history = history._replace(use=seen_use(history.use, situation, now_s, span_s))
+    seen = view(situation, history, settings, now_s)
     if seen is None:
-        return nothing("no-driver", "This kernel has no balloon driver."), memory
-    memory = _with_calm(memory, seen)
-    seen = seen._replace(memory=memory)
-    decision = _admitted(_proposed(seen), seen)
-    return decision, remembered(memory, decision, situation, now_s, settings.cooldown_s)
+        history = history._replace(hold_kib=None)
+        return nothing("no-driver", "This kernel has no balloon driver."), history
+    history = _with_calm(history, seen)
+    seen = seen._replace(history=history)
+    hands_off = _hands_off(seen)
+    holds = hands_off is None and settings.mode in ("guard", "self")
+    history = history._replace(hold_kib=guard.held_kib(seen) if holds else None)
+    return _admitted(hands_off or _proposed(seen), seen), history
 
 
 def _proposed(seen: View) -> Decision:
-    hands_off = _hands_off(seen)
-    if hands_off is not None:
-        return hands_off
-    for rule in _RULES[seen.settings.mode]:
+    for rule in RULES[seen.settings.mode]:
         decision = rule(seen)
         if decision is not None:
             return decision
@@ -70,11 +128,8 @@ def _hands_off(seen: View) -> Decision | None:
     dom0 = seen.snapshot.domain.is_dom0
     if not (dom0 or seen.settings.driver_domain) or seen.settings.act_in_dom0:
         return None
-    released = released_pages(seen)
-    if released is not None and dom0:
-        return released
     kind = "dom0" if dom0 else "a driver domain"
-    return nothing(
+    return follow.released_pages(seen) or nothing(
         "dom0",
         f"This is {kind}: nothing is changed unless act_in_dom0 is set.",
         seen.numbers(),
@@ -84,17 +139,18 @@ def _hands_off(seen: View) -> Decision | None:
 
 def _rests(seen: View) -> bool:
     """Whether nothing is to be seen before the next event: what moves is followed to its end."""
-    still = seen.situation.state not in ("moving", "retrying", "unclear") or lent(seen) is not None
+    still = seen.situation.state not in ("moving", "retrying", "unclear")
+    still = still or follow.lent(seen) is not None
     return still and seen.now_s >= seen.grace_ends_s
 
 
-def _with_calm(memory: PolicyMemory, seen: View) -> PolicyMemory:
+def _with_calm(history: History, seen: View) -> History:
     """Since when the guest has been at ease, for mode self."""
-    if not is_calm(seen):
-        return memory._replace(calm_since_s=None)
-    if memory.calm_since_s is None:
-        return memory._replace(calm_since_s=seen.now_s)
-    return memory
+    if not self_balloon.is_calm(seen):
+        return history._replace(calm_since_s=None)
+    if history.calm_since_s is None:
+        return history._replace(calm_since_s=seen.now_s)
+    return history
 
 
 def _admitted(decision: Decision, seen: View) -> Decision:
@@ -111,19 +167,26 @@ def _admitted(decision: Decision, seen: View) -> Decision:
     return nothing(reason, f"{decision.sentence} {why}", numbers, look_again_s)
 
 
-def _broken_promise(target_kib: int | None, seen: View) -> tuple[str, str, float] | None:
+def _broken_promise(target_kib: int | None, seen: View) -> tuple[Reason, str, float] | None:
     """Which promise an action would break: its code, the words, and when to try again."""
     if seen.settings.mode == "observe":
         return "observing", "Mode observe changes nothing.", seen.look_s()
-    if target_kib is None:
-        return None
-    if seen.most_kib is not None and target_kib > seen.most_kib:
+    if seen.now_s < seen.history.retry_s:
+        return "refused-before", "The kernel refused a moment ago.", seen.history.retry_s
+    return None if target_kib is None else _breaks_promise(target_kib, seen)
+
+
+def _breaks_promise(target_kib: int, seen: View) -> tuple[Reason, str, float] | None:
+    """Of a target: static-max, the floor, and the cooldown for all but protection."""
+    had_kib = max(seen.current_kib, seen.history.own_kib or 0)
+    if seen.most_kib is not None and target_kib > max(seen.most_kib, had_kib):
         most = format_kib(seen.most_kib)
         return "beyond-static-max", f"The domain may have {most}.", seen.look_s()
     if target_kib < seen.floor_kib:
         floor = format_kib(seen.floor_kib)
         return "below-floor", f"The guest needs {floor}.", max(seen.look_s(), seen.now_s + 5.0)
-    ready_s = seen.memory.wrote_s + seen.settings.cooldown_s
-    if seen.now_s < ready_s:
+    ready_s = seen.history.wrote_s + seen.settings.cooldown_s
+    protects = seen.target_kib < target_kib <= had_kib
+    if seen.now_s < ready_s and not protects:
         return "cooldown", "The last write was a moment ago.", ready_s
     return None

@@ -10,11 +10,14 @@ Relies on docs/design.md A9, A13 and A26.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 from agent.core.account.hot_added import hot_added_regions
-from agent.core.facts.units import MIB_KIB, PAGE_KIB, format_kib
-from agent.core.policy.decision import Decision, nothing, write_target
+from agent.core.facts.units import KIB, MIB_KIB, PAGE_KIB, format_kib
+from agent.core.policy.decision import Decision, Reason, nothing, write_target
 from agent.core.policy.view import View
 
 # A cancelled driver and one that is between two batches look the same; hot-adding pauses for 1.5 s.
@@ -25,12 +28,14 @@ WAKE_LAST_S: Final = 600.0
 REWRITE_LAST_S: Final = 600.0
 _ROOM_TO_WAKE_KIB: Final = 16 * MIB_KIB
 _UNREACHABLE_LOOK_S: Final = 30.0
+_BLOCKS_AT_ONCE: Final = 64  # then the host and signals are heard
+_BEYOND: Final = 1 << 64
 
 
 def finish_nudge(view: View) -> Decision | None:
     """The second half of waking the driver: back to the exact target."""
-    nudge = view.memory.nudge
-    if nudge is None:
+    nudge = view.history.nudge
+    if nudge is None or nudge.restore_kib < view.floor_kib:  # the guest has come to need more
         return None
     if view.now_s < nudge.due_s:
         return nothing(
@@ -41,6 +46,7 @@ def finish_nudge(view: View) -> Decision | None:
         )
     return write_target(
         nudge.restore_kib,
+        "wake",
         "wake-finished",
         "The driver has been woken; it gets its exact target back.",
         view.numbers(),
@@ -82,11 +88,11 @@ def target_ignored(view: View) -> Decision | None:
     """The kernel aims at something else than the host asked for."""
     if view.aim_kib is None or view.at_host_target:
         return None
-    since_s = max(view.memory.host_since_s, view.memory.target_since_s)
+    since_s = max(view.history.host_since_s, view.history.target_since_s)
     due_s = since_s + view.settings.grace_s
-    if view.memory.rewrites:
-        wait_s = min(REWRITE_LAST_S, view.settings.grace_s * 2.0**view.memory.rewrites)
-        due_s = max(due_s, view.memory.wrote_s + wait_s)
+    if view.history.rewrites:
+        wait_s = min(REWRITE_LAST_S, view.settings.grace_s * 2.0**view.history.rewrites)
+        due_s = max(due_s, view.history.wrote_s + wait_s)
     elif view.target_kib < min(view.floor_kib, view.aim_kib) or _starves(view):
         due_s = view.now_s  # a wrong target that does harm is not waited for
     if view.now_s < due_s:
@@ -98,6 +104,7 @@ def target_ignored(view: View) -> Decision | None:
         )
     return write_target(
         view.aim_kib,
+        "insist",
         "target-ignored",
         f"The host asks for {format_kib(view.aim_kib)} and the kernel aims at "
         f"{format_kib(view.target_kib)}.",
@@ -133,40 +140,48 @@ def blocks_offline(view: View) -> Decision | None:
             view.numbers(offline_blocks=len(blocks.offline)),
             view.now_s + _UNREACHABLE_LOOK_S,
         )
-    untried = [b for b in _hot_added_blocks(view) if b not in view.memory.tried_blocks]
-    if not untried:
+    lacking_kib = view.target_kib - view.current_kib - held_kib
+    most = min(_BLOCKS_AT_ONCE, max(1, -(-lacking_kib * KIB // max(1, blocks.block_bytes))))
+    tried = view.history.tried_blocks
+    next_blocks = tuple(islice((b for b in _hot_added_blocks(view) if b not in tried), most))
+    if not next_blocks:
         return nothing(
             "blocks-stay-offline",
             "The target needs memory that is hot-added and does not come online.",
             view.numbers(offline_blocks=len(blocks.offline)),
             max(view.look_s(), view.now_s + 1.0),
         )
+    first, last, more = next_blocks[0], next_blocks[-1], len(next_blocks) > 1
+    which = f"blocks {first} to {last}, which are" if more else f"block {first}, which is"
     return Decision(
         "online-block",
         "hotplug-offline",
-        f"The target needs memory block {untried[0]}, which is hot-added and offline.",
-        view.numbers(block=untried[0], offline_blocks=len(blocks.offline)),
-        block=untried[0],
+        f"The target needs memory {which} hot-added and offline.",
+        view.numbers(block=first, offline_blocks=len(blocks.offline)),
+        blocks=next_blocks,
     )
 
 
-def _hot_added_blocks(view: View) -> list[int]:
+def _hot_added_blocks(view: View) -> Iterable[int]:
     """The offline blocks that were hot-added, as far as the map tells; else all that are offline.
 
     A block that somebody put offline by hand lies in the boot's own memory, and stays as it is.
     """
     blocks, firmware_map = view.snapshot.blocks, view.snapshot.firmware_map
     if blocks is None or firmware_map is None:
-        return []
+        return ()
     boot, size = view.situation.boot, blocks.block_bytes
     regions = hot_added_regions(firmware_map, size, boot.ram_kib if boot.ram_exact else None)
     if not regions and not boot.ram_exact:
-        return list(blocks.offline)
-    return [
-        block
-        for block in blocks.offline
-        if any(region.start <= block * size <= region.end for region in regions)
-    ]
+        return blocks.offline
+    ends = sorted((region.start, region.end) for region in regions)
+    return (block for block in blocks.offline if _is_within(block * size, ends))
+
+
+def _is_within(address: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Whether one of the sorted ranges, which do not overlap, holds the address."""
+    position = bisect_right(ranges, (address, _BEYOND)) - 1
+    return position >= 0 and address <= ranges[position][1]
 
 
 def cancelled(view: View) -> Decision | None:
@@ -178,9 +193,9 @@ def cancelled(view: View) -> Decision | None:
     if view.situation.state != "cancelled":
         return None
     wait_s = STEADY_S
-    if view.memory.wakes:
-        wait_s = min(WAKE_LAST_S, WAKE_FIRST_S * 2.0 ** (view.memory.wakes - 1))
-    due_s = max(view.memory.unchanged_since_s + STEADY_S, view.memory.wrote_s + wait_s)
+    if view.history.wakes:
+        wait_s = min(WAKE_LAST_S, WAKE_FIRST_S * 2.0 ** (view.history.wakes - 1))
+    due_s = max(view.history.unchanged_since_s + STEADY_S, view.history.wrote_s + wait_s)
     if view.now_s < due_s:
         return nothing("given-up", "The driver seems to have given up.", view.numbers(), due_s)
     shrinks = view.target_kib < view.current_kib
@@ -194,10 +209,11 @@ def cancelled(view: View) -> Decision | None:
     nudged_kib = view.target_kib + (PAGE_KIB if shrinks else -PAGE_KIB)
     return write_target(
         nudged_kib,
+        "wake",
         "driver-gave-up",
         f"The driver gave up on the way to {format_kib(view.target_kib)}; it has to be woken.",
-        view.numbers(wakes=view.memory.wakes),
-    )._replace(nudge_to_kib=view.target_kib)
+        view.numbers(wakes=view.history.wakes),
+    )._replace(nudge_to_kib=view.target_kib, look_again_s=view.now_s + view.settings.cooldown_s)
 
 
 def lent(view: View) -> Decision | None:
@@ -207,7 +223,7 @@ def lent(view: View) -> Decision | None:
         return None
     if view.situation.state not in ("moving", "unclear"):
         return None
-    steady = view.now_s - view.memory.unchanged_since_s >= LENT_AFTER_S
+    steady = view.now_s - view.history.unchanged_since_s >= LENT_AFTER_S
     if not steady or not driver.lacks_with_empty_balloon:
         return None
     return nothing(
@@ -225,11 +241,13 @@ def on_its_way(view: View) -> Decision:
             view.numbers(),
             view.now_s + _UNREACHABLE_LOOK_S,
         )
-    sentence = {
-        "retrying": "The kernel was refused, and keeps trying.",
-        "unclear": "The balloon is off its target and was not seen to move.",
-    }.get(state, "The balloon is on its way.")
-    return nothing(state, sentence, view.numbers(), view.look_s())
+    reason: Reason = "moving"
+    sentence = "The balloon is on its way."
+    if state == "retrying":
+        reason, sentence = "retrying", "The kernel was refused, and keeps trying."
+    elif state == "unclear":
+        reason, sentence = "unclear", "The balloon is off its target and was not seen to move."
+    return nothing(reason, sentence, view.numbers(), view.look_s())
 
 
 def released_pages(view: View) -> Decision | None:
@@ -251,26 +269,14 @@ def released_pages(view: View) -> Decision | None:
     held_kib = (balloon.ballooned_kib or 0) if balloon else 0
     goal_kib = min(goal_kib, view.current_kib + held_kib)
     unasked = view.situation.state == "settled" and view.target_kib == view.current_kib
+    unasked = unasked and view.history.own_kib is None
     if not unasked or not 0 < goal_kib - view.target_kib <= log.released_pages * PAGE_KIB:
         return None
     return write_target(
         goal_kib,
+        "reclaim",
         "reclaim-released",
         f"The kernel gave {format_kib(log.released_pages * PAGE_KIB)} back to Xen at boot; they "
         "are taken again.",
         view.numbers(released_pages=log.released_pages),
     )
-
-
-FOLLOW_RULES: Final = (
-    finish_nudge,
-    released_pages,
-    no_host_target,
-    beyond_static_max,
-    target_ignored,
-    settled,
-    blocks_offline,
-    cancelled,
-    lent,
-    on_its_way,
-)

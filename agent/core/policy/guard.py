@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mode `guard`: as `follow`, but a shrink goes in steps and stops at the floor.
 
-The kernel takes memory/target up at once and would squeeze the guest into the OOM killer.  The
-agent lets it take the host's target first (otherwise that would overwrite what the agent wrote),
-and then sets one nearer, as far as memory allows now.  When the host's target is above what the
-guest has, there is nothing to guard.
+The kernel takes memory/target up at once and would squeeze the guest into the OOM killer.  Whatever
+it aims at, and whoever told it so, `hold` puts back what may be; that never waits.  The steps down
+do.  When the host's target is above what the guest has, there is nothing to guard.
 
 Relies on docs/design.md A14 and A16.
 """
@@ -16,21 +15,40 @@ from typing import Final
 from agent.core.account.headroom import air_kib
 from agent.core.facts.units import MIB_KIB, PAGE_KIB, format_kib
 from agent.core.policy.decision import Decision, nothing, write_target
-from agent.core.policy.follow import (
-    FOLLOW_RULES,
-    beyond_static_max,
-    cancelled,
-    finish_nudge,
-    no_host_target,
-)
+from agent.core.policy.follow import cancelled
+from agent.core.policy.history import UNIT_KIB
 from agent.core.policy.view import View
 
 DEAD_BAND_KIB: Final = 4 * MIB_KIB
 GUARD_REMEMBERS_S: Final = 15.0
 """A program that takes more for each request is not to be squeezed between two of them."""
-_AWAIT_KERNEL_S: Final = 0.05
 _STEP_LOOK_S: Final = 0.25
 _HELD_LOOK_S: Final = 2.0
+
+
+def hold(view: View) -> Decision | None:
+    """The kernel aims lower than it may for now."""
+    next_kib = held_kib(view)
+    cut = view.history.wrote_kib == next_kib and next_kib - view.target_kib < UNIT_KIB
+    if view.target_kib >= next_kib or cut:
+        return None
+    asked_kib = view.target_kib if view.asked_kib is None else view.asked_kib
+    return write_target(
+        next_kib,
+        "guard",
+        "guard-held" if next_kib >= view.current_kib else "guard-step",
+        f"The host asks for {format_kib(max(0, asked_kib))}; for now the guest sinks to "
+        f"{format_kib(next_kib)}.",
+        _figures(view, next_kib),
+    )
+
+
+def held_kib(view: View) -> int:
+    """How far the guest may sink now if the host asks for all: what was held, or the next step."""
+    lowest_kib, own_kib = _lowest_kib(view), view.history.own_kib
+    if own_kib is not None and own_kib >= lowest_kib:
+        return own_kib
+    return _step_kib(view, lowest_kib)
 
 
 def await_kernel(view: View) -> Decision | None:
@@ -41,19 +59,20 @@ def await_kernel(view: View) -> Decision | None:
         "kernel-has-time",
         "The kernel is given a moment to take up the host's target.",
         view.numbers(aim_kib=view.aim_kib),
-        min(view.grace_ends_s, view.now_s + _AWAIT_KERNEL_S),
+        view.grace_ends_s,
     )
 
 
 def release(view: View) -> Decision | None:
     """The host no longer asks for less than there is: its target counts again."""
-    own_kib, aim_kib = view.memory.own_kib, view.aim_kib
+    own_kib, aim_kib = view.history.own_kib, view.aim_kib
     if aim_kib is None or aim_kib < view.current_kib or own_kib is None:
         return None
     if view.target_kib != own_kib or view.at_host_target:
         return None
     return write_target(
         aim_kib,
+        "follow",
         "guard-over",
         "The host no longer asks for less; its target counts.",
         view.numbers(),
@@ -62,40 +81,32 @@ def release(view: View) -> Decision | None:
 
 def guarded_shrink(view: View) -> Decision | None:
     """The host asks for less than there is: the next step, if there is room for one."""
-    if view.aim_kib is None or view.aim_kib >= view.current_kib:
+    asked_kib = view.asked_kib
+    if asked_kib is None or asked_kib >= view.current_kib:
         return None
-    short = view.short
-    floor_kib = _watched_floor_kib(view)
-    lowest_kib = max(view.aim_kib, view.current_kib if short else floor_kib)
-    next_kib = _next_kib(view, lowest_kib)
-    figures = view.numbers(
-        aim_kib=view.aim_kib,
-        floor_kib=floor_kib,
-        next_kib=next_kib,
-        available_kib=view.available_kib,
-        short="yes" if short else "no",
-    )
-    if view.target_kib < next_kib:
+    lowest_kib, own_kib = max(asked_kib, _lowest_kib(view)), view.history.own_kib
+    next_kib = _step_kib(view, lowest_kib)
+    if own_kib is not None and lowest_kib <= own_kib < view.current_kib:
+        next_kib = own_kib  # no new step while one is under way
+    figures = _figures(view, next_kib)
+    held = view.target_kib == own_kib and min(own_kib, next_kib) >= view.current_kib
+    goes_on = view.history.asks.air_kib(view.now_s) > 0  # the air melts away with each second
+    band_kib = max(DEAD_BAND_KIB, view.settings.guard_step_kib) if goes_on else DEAD_BAND_KIB
+    worth_it = view.target_kib - next_kib >= band_kib or next_kib == asked_kib
+    if view.target_kib < next_kib or (view.target_kib > next_kib and worth_it and not held):
         return write_target(
             next_kib,
-            "guard-held" if next_kib >= view.current_kib else "guard-step",
-            f"The host asks for {format_kib(view.aim_kib)}; for now the guest sinks to "
-            f"{format_kib(next_kib)}.",
-            figures,
-        )
-    worth_it = view.target_kib - next_kib >= DEAD_BAND_KIB or next_kib == view.aim_kib
-    if view.target_kib > next_kib and worth_it:
-        return write_target(
-            next_kib,
+            "follow" if next_kib == view.aim_kib else "guard",
             "guard-step",
             f"There is room: the guest sinks to {format_kib(next_kib)}.",
             figures,
         )
     if view.target_kib >= view.current_kib:
+        when = "not yet" if goes_on else "not"
         return nothing(
             "held-at-floor",
-            f"The host asks for {format_kib(view.aim_kib)}; the guest needs "
-            f"{format_kib(floor_kib)} and is not made smaller.",
+            f"The host asks for {format_kib(max(0, asked_kib))}; the guest needs "
+            f"{format_kib(view.floor_kib)} and is {when} made smaller.",
             figures,
             view.now_s + _HELD_LOOK_S,
         )
@@ -111,34 +122,38 @@ def guarded_shrink(view: View) -> Decision | None:
     )
 
 
+def _figures(view: View, next_kib: int) -> dict[str, int | float | str]:
+    return dict(
+        view.numbers(
+            aim_kib=view.asked_kib,
+            floor_kib=_watched_floor_kib(view),
+            next_kib=next_kib,
+            available_kib=view.available_kib,
+            short="yes" if view.short else "no",
+        )
+    )
+
+
+def _lowest_kib(view: View) -> int:
+    return view.current_kib if view.short else _watched_floor_kib(view)
+
+
 def _watched_floor_kib(view: View) -> int:
-    """The floor; with twice the air as long as the guest has not been watched for a while.
+    """The floor, with air for what this host's asks will cost if it goes on as it does.
 
-    What is taken too much cannot be had back: with the target, the toolstack has lowered what Xen
-    lets the domain have (libxl.c, libxl_set_memory_target).
+    Twice the air as long as the guest has not been watched for a while.  What is taken too much
+    cannot be had back: with the target, the toolstack has lowered what Xen lets the domain have
+    (libxl.c, libxl_set_memory_target).
     """
-    memory = view.snapshot.memory
-    if memory is None or view.settings.mode != "guard" or not view.memory.use.is_new:
-        return view.floor_kib
-    return min(view.current_kib, view.floor_kib + air_kib(memory) // PAGE_KIB * PAGE_KIB)
+    more_kib = view.history.asks.air_kib(view.now_s)
+    reading = view.snapshot.memory
+    if reading is not None and view.settings.mode == "guard" and view.history.use.is_new:
+        more_kib += air_kib(reading)
+    return min(view.current_kib, view.floor_kib + more_kib // PAGE_KIB * PAGE_KIB)
 
 
-def _next_kib(view: View, lowest_kib: int) -> int:
-    """How far to go now: half of the room there is; no new step while one is under way."""
+def _step_kib(view: View, lowest_kib: int) -> int:
+    """How far to go at once: half of the room there is."""
     half_kib = (view.current_kib - lowest_kib) // 2 // PAGE_KIB * PAGE_KIB
     step_kib = max(view.settings.guard_step_kib // PAGE_KIB * PAGE_KIB, half_kib)
-    next_kib = max(lowest_kib, view.current_kib - step_kib)
-    own_kib = view.memory.own_kib
-    under_way = own_kib is not None and lowest_kib <= own_kib < view.current_kib
-    return own_kib if under_way and own_kib is not None else next_kib
-
-
-GUARD_RULES: Final = (
-    finish_nudge,
-    no_host_target,
-    beyond_static_max,
-    await_kernel,
-    release,
-    guarded_shrink,
-    *FOLLOW_RULES,
-)
+    return max(lowest_kib, view.current_kib - step_kib)

@@ -14,8 +14,6 @@ from typing import Final
 
 from agent.core.facts.units import MIB_KIB, PAGE_KIB, format_kib
 from agent.core.policy.decision import Decision, nothing, write_target
-from agent.core.policy.follow import beyond_static_max, finish_nudge, no_host_target
-from agent.core.policy.guard import GUARD_RULES, await_kernel, guarded_shrink
 from agent.core.policy.view import View
 
 _DOWN_SHARE: Final = 8
@@ -29,12 +27,12 @@ _SOONEST_S: Final = 0.5
 
 def goal_kib(view: View) -> int | None:
     """What the guest should have now, between floor and host target; None if it cannot be told."""
-    memory = view.snapshot.memory
-    if memory is None or view.aim_kib is None:
+    reading = view.snapshot.memory
+    if reading is None or view.aim_kib is None:
         return None
     reserve = reserve_kib(view)
-    in_use_kib = view.current_kib - memory.available_kib
-    needed_kib = max(in_use_kib + reserve, view.memory.use.recent_peak_kib + reserve // 2)
+    in_use_kib = view.current_kib - reading.available_kib
+    needed_kib = max(in_use_kib + reserve, view.history.use.recent_peak_kib + reserve // 2)
     floor_kib = max(view.floor_kib, view.settings.floor_kib or 0)
     return min(view.aim_kib, max(floor_kib, -(-needed_kib // PAGE_KIB) * PAGE_KIB))
 
@@ -55,7 +53,7 @@ def is_urgent(view: View) -> bool:
     group's own limit: more memory for the guest is no help to them.
     """
     pressure = view.snapshot.pressure
-    waits = view.memory.use.lost_us >= _LOST_US
+    waits = view.history.use.lost_us >= _LOST_US
     if pressure is not None and pressure.some_avg10 >= view.settings.guard_stall_percent:
         waits = True
     return view.short or (waits and (view.available_kib or 0) < reserve_kib(view))
@@ -75,14 +73,15 @@ def is_calm(view: View) -> bool:
 
 def resume(view: View) -> Decision | None:
     """The host wrote a target again, and the guest needs no more than it had kept for itself."""
-    kept_kib, goal = view.memory.kept_kib, goal_kib(view)
+    kept_kib, goal = view.history.kept_kib, goal_kib(view)
     if kept_kib is None or goal is None or view.aim_kib is None or is_tight(view):
         return None
     grows = view.at_host_target and view.current_kib < view.target_kib
-    if not grows or view.memory.own_kib is not None or not goal <= kept_kib < view.aim_kib:
+    if not grows or view.history.own_kib is not None or not goal <= kept_kib < view.aim_kib:
         return None
     return write_target(
         max(kept_kib, view.current_kib),
+        "take-back",
         "self-resume",
         f"The host allows {format_kib(view.aim_kib)}; the guest still needs less.",
         view.numbers(goal_kib=goal, kept_kib=kept_kib),
@@ -107,6 +106,7 @@ def take_back(view: View) -> Decision | None:
         return None
     return write_target(
         next_kib,
+        "take-back",
         "self-take-back",
         f"The guest needs more: {format_kib(next_kib)} of the {format_kib(view.aim_kib)} the host "
         "allows.",
@@ -116,14 +116,15 @@ def take_back(view: View) -> Decision | None:
 
 def give_back(view: View) -> Decision | None:
     """The guest has had more than it needs for a while."""
-    goal, calm_since_s = goal_kib(view), view.memory.calm_since_s
+    goal, calm_since_s = goal_kib(view), view.history.calm_since_s
     if goal is None or calm_since_s is None or view.situation.state != "settled":
         return None
     surplus_kib = view.target_kib - goal
     if surplus_kib <= view.settings.self_dead_band_kib:
         return None
     due_s = max(
-        calm_since_s + view.settings.self_calm_s, view.memory.gave_s + view.settings.self_interval_s
+        calm_since_s + view.settings.self_calm_s,
+        view.history.gave_s + view.settings.self_interval_s,
     )
     if view.now_s < due_s:
         return None
@@ -131,6 +132,7 @@ def give_back(view: View) -> Decision | None:
     next_kib = max(goal, view.target_kib - step_kib)
     return write_target(
         next_kib,
+        "give-back",
         "self-give-back",
         f"{format_kib(surplus_kib)} are not needed; the guest goes to {format_kib(next_kib)}.",
         view.numbers(goal_kib=goal, available_kib=view.available_kib),
@@ -141,7 +143,7 @@ def stay(view: View) -> Decision | None:
     """At its own target, below the host's: nothing to do for the moment."""
     if view.aim_kib is None or view.aim_kib < view.current_kib:
         return None
-    if view.memory.own_kib != view.target_kib and not view.at_host_target:
+    if view.history.own_kib != view.target_kib and not view.at_host_target:
         return None
     if view.situation.state not in ("settled", "moving"):
         return None
@@ -155,22 +157,8 @@ def stay(view: View) -> Decision | None:
 
 def _patience_s(view: View) -> float:
     """How long not to look: less than it takes to use up half the reserve, as fast as lately."""
-    grew_kib_s = view.memory.use.grew_kib_s
+    grew_kib_s = view.history.use.grew_kib_s
     if grew_kib_s <= 0 or view.at_host_target:
         return view.settings.self_interval_s
     room_kib = (view.available_kib or 0) - reserve_kib(view) // 2
     return min(view.settings.self_interval_s, max(_SOONEST_S, room_kib / grew_kib_s / 2))
-
-
-SELF_RULES: Final = (
-    finish_nudge,
-    no_host_target,
-    beyond_static_max,
-    await_kernel,
-    guarded_shrink,
-    resume,
-    take_back,
-    give_back,
-    stay,
-    *GUARD_RULES,
-)

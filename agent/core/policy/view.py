@@ -14,9 +14,9 @@ from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import PAGE_KIB
 from agent.core.policy.decision import Numbers
-from agent.core.policy.memory import PolicyMemory, is_at, wanted_kib
-from agent.core.policy.memory_use import NOTHING_SEEN, Use
+from agent.core.policy.history import History, is_at, wanted_kib
 from agent.core.policy.settings import PolicySettings
+from agent.core.policy.use import NOTHING_SEEN, Use
 
 _LOOK_SOONEST_S: Final = 0.25
 _LOOK_LATEST_S: Final = 30.0
@@ -30,7 +30,7 @@ class View(NamedTuple):
     """
 
     situation: Situation
-    memory: PolicyMemory
+    history: History
     settings: PolicySettings
     now_s: float
     current_kib: int
@@ -45,6 +45,11 @@ class View(NamedTuple):
         return self.situation.snapshot
 
     @property
+    def asked_kib(self) -> int | None:
+        """What the host asks for; where that cannot be read, what the kernel made of it."""
+        return self.history.unread_kib if self.aim_kib is None else self.aim_kib
+
+    @property
     def at_host_target(self) -> bool:
         """Whether the kernel aims at what the host asked for."""
         return self.aim_kib is not None and is_at(self.target_kib, self.aim_kib)
@@ -52,12 +57,12 @@ class View(NamedTuple):
     @property
     def kernel_has_time(self) -> bool:
         """Whether the kernel may still be about to take up a new target of the host's."""
-        return not self.memory.followed and self.now_s < self.grace_ends_s
+        return not self.history.followed and self.now_s < self.grace_ends_s
 
     @property
     def grace_ends_s(self) -> float:
         """When the kernel should have taken up what the host asked."""
-        return self.memory.host_since_s + self.settings.grace_s
+        return self.history.host_since_s + self.settings.grace_s
 
     @property
     def available_kib(self) -> int | None:
@@ -72,7 +77,7 @@ class View(NamedTuple):
 
     def look_s(self) -> float:
         """When to look again at something that moves: soon at first, then less and less often."""
-        elapsed_s = self.now_s - self.memory.unchanged_since_s
+        elapsed_s = self.now_s - self.history.unchanged_since_s
         return self.now_s + min(_LOOK_LATEST_S, max(_LOOK_SOONEST_S, elapsed_s / 2))
 
     def numbers(self, **more: int | float | str | None) -> Numbers:
@@ -87,7 +92,7 @@ class View(NamedTuple):
 
 
 def view(
-    situation: Situation, memory: PolicyMemory, settings: PolicySettings, now_s: float
+    situation: Situation, history: History, settings: PolicySettings, now_s: float
 ) -> View | None:
     """What the rules look at; None without a balloon driver."""
     balloon = situation.snapshot.balloon
@@ -95,14 +100,14 @@ def view(
         return None
     return View(
         situation,
-        memory,
+        history,
         settings,
         now_s,
         balloon.current_kib,
         balloon.target_kib,
-        wanted_kib(situation, memory),
-        floor_kib(situation, settings, balloon.current_kib, memory.use),
-        _most_kib(situation, memory),
+        wanted_kib(situation, history),
+        floor_kib(situation, settings, balloon.current_kib, history.use),
+        _most_kib(situation, history),
     )
 
 
@@ -127,11 +132,11 @@ def floor_kib(
     return min(current_kib, -(-floor // PAGE_KIB) * PAGE_KIB)
 
 
-def _most_kib(situation: Situation, memory: PolicyMemory) -> int | None:
+def _most_kib(situation: Situation, history: History) -> int | None:
     """static-max on the kernel's scale, None where it is unknown."""
     static_max_kib, offset = situation.snapshot.host.static_max_kib, situation.offset
     if static_max_kib is None:
         return None
     if offset is not None and offset.basis == "same-scale":
         return static_max_kib
-    return None if memory.offset_kib is None else static_max_kib - memory.offset_kib
+    return None if history.offset_kib is None else static_max_kib - history.offset_kib

@@ -19,6 +19,7 @@ import errno
 import os
 import select
 import time
+from collections.abc import Callable
 from typing import Final
 
 from agent.sources.xenstore.errors import XenstoreLost, XenstoreRefused, refusal
@@ -56,7 +57,11 @@ class PendingReply:
 
 
 class LoopRouter:
-    """One connection, one request at a time, no thread."""
+    """One connection, one request at a time, no thread.
+
+    While an answer is waited for, `meanwhile` is called; it says for how long it need not be called
+    again, in seconds.  No request waits beyond `until_s`, whatever its own deadline is.
+    """
 
     def __init__(self, path: str, timeout_s: float, watches: Watches) -> None:
         self.connection = path
@@ -67,6 +72,8 @@ class LoopRouter:
         self._framer = Framer()
         self._owner_pid = 0
         self._rq_id = 0
+        self.meanwhile: Callable[[], float] | None = None
+        self.until_s: float | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -114,6 +121,8 @@ class LoopRouter:
         """Send a request; its deadline begins here."""
         transport = self._require()
         deadline_s = time.monotonic() + self._timeout_s
+        if self.until_s is not None:
+            deadline_s = min(deadline_s, self.until_s)
         header = HEADER.pack(packet.op, packet.rq_id, packet.tx_id, len(packet.payload))
         try:
             self._send_all(transport, header + packet.payload, deadline_s, packet)
@@ -136,6 +145,8 @@ class LoopRouter:
             wait_s = deadline_s - time.monotonic()
             # One look more: it may be this process that has not run, and the answer is there.
             expired = wait_s <= 0
+            if self.meanwhile is not None:
+                wait_s = min(wait_s, self.meanwhile())
             if self._readable.poll(max(0.0, wait_s) * 1000):
                 self._read()
 

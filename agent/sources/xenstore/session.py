@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -95,6 +96,19 @@ class XenstoreSession:
             XenstoreLost: not connected.
         """
         return self._router.fileno()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether an event came with what has been read so far."""
+        return self._watches.any_due
+
+    def end_by(self, at_s: float | None) -> None:
+        """No request waits beyond that time (of the monotonic clock), however many there are."""
+        self._router.until_s = at_s
+
+    def call_meanwhile(self, call: Callable[[], float]) -> None:
+        """While an answer is waited for, `call`; it says for how long not again, in seconds."""
+        self._router.meanwhile = call
 
     def read(self, key: str) -> bytes:
         """The value of `key`, at most 4096 bytes, which may be any. To be distrusted."""

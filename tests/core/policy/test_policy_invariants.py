@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from agent.core.account.situation import understand
 from agent.core.policy.decide import PolicySettings, decide
 from agent.core.policy.decision import Decision
-from agent.core.policy.memory import EMPTY
+from agent.core.policy.history import EMPTY, moved, remembered
 from agent.core.policy.settings import MODES
 from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13
 from sim_backend.hypervisor import Host
@@ -82,7 +82,7 @@ def plan(story: Story, when_s: float, kind: str, value: Any) -> None:
 
     def move() -> None:
         story.toolstack.migrate(domain, Host())
-        story.agent.memory = EMPTY  # as the daemon does when its domid changes
+        story.agent.history = moved(story.agent.history)  # as when the domid changes
 
     actions: dict[str, Callable[[], Any]] = {
         "host-writes": lambda: store.write("memory/target", value),
@@ -107,6 +107,24 @@ def lowest_allowed_kib(decided: Any, policy: PolicySettings) -> int:
     return min(current_kib, floor_kib if floor_kib is not None else current_kib)
 
 
+def had_kib(decided: Any) -> int:
+    """What a guest that is held may keep, whatever static-max says."""
+    current_kib: int = decided.situation.snapshot.balloon.current_kib
+    return max(current_kib, decided.before.own_kib or 0)
+
+
+def protects(decided: Any) -> bool:
+    """Whether a write stops a shrink and makes the guest no larger than it was."""
+    aimed_kib = decided.situation.snapshot.balloon.target_kib
+    return bool(aimed_kib < decided.decision.target_kib <= had_kib(decided))
+
+
+def refused(decided: Any, run: list[tuple[float, tuple[str, Any]]], start_s: float) -> bool:
+    """Whether the kernel refused that write, so that it was none."""
+    said = sorted((start_s + when_s, value) for when_s, (kind, value) in run if kind == "refuse")
+    return any(value for when_s, value in said if when_s <= decided.when_s)
+
+
 def check_limits(decided: Any, policy: PolicySettings) -> None:
     decision: Decision = decided.decision
     if decision.target_kib is None:
@@ -114,7 +132,7 @@ def check_limits(decided: Any, policy: PolicySettings) -> None:
     snapshot = decided.situation.snapshot
     assert decision.target_kib >= lowest_allowed_kib(decided, policy)
     if snapshot.host.static_max_kib is not None:
-        assert decision.target_kib <= snapshot.host.static_max_kib
+        assert decision.target_kib <= max(snapshot.host.static_max_kib, had_kib(decided))
     assert decision.target_kib % 4 == 0
 
 
@@ -131,12 +149,14 @@ def test_the_promises_hold_in_every_run(
     record = story.agent.record
     for decided in record:
         check_limits(decided, policy)
-        again, _ = decide(decided.situation, decided.before, policy, decided.when_s)
+        again, _ = decide(
+            decided.situation, decided.before, policy, decided.when_s, asked=decided.asked
+        )
         assert again == decided.decision
-    writes = [d.when_s for d in record if d.decision.action == "write-target"]
-    moved = any(kind == "move" for _, (kind, _) in run)
+    writes = [d for d in record if d.decision.action == "write-target"]
     for earlier, later in zip(writes, writes[1:]):
-        assert moved or later - earlier >= policy.cooldown_s - 1e-6
+        waited = later.when_s - earlier.when_s >= policy.cooldown_s - 1e-6
+        assert waited or protects(later) or refused(earlier, run, story.start_s)
     if policy.mode == "observe":
         assert all(decided.decision.action == "none" for decided in record)
     assert len(record) < 200 / 0.05 + 10 * len(run)
@@ -151,11 +171,12 @@ def test_a_clock_that_stands_still_or_jumps_causes_no_burst(mode: Any, data: st.
     story.run(0.2)
     situation = understand(story.domain.snapshot())
     policy = PolicySettings(mode=mode)
-    now_s, memory, writes = 1000.0, EMPTY, 0
+    now_s, history, writes = 1000.0, EMPTY, 0
     steps = data.draw(st.lists(st.sampled_from([0.0, 0.001, 600.0]), min_size=20, max_size=60))
     for step_s in steps:
         now_s += step_s
-        decision, memory = decide(situation, memory, policy, now_s)
+        decision, history = decide(situation, history, policy, now_s)
+        history = remembered(history, decision, now_s)
         writes += decision.action == "write-target"
     assert writes <= 1 + sum(step_s > 1 for step_s in steps)
 
@@ -187,9 +208,10 @@ def test_no_numbers_however_odd_end_in_an_exception(  # noqa: PLR0917 - hypothes
         host=snapshot.host._replace(target_kib=host, static_max_kib=static_max),
         memory=snapshot.memory._replace(available_kib=available),
     )
-    memory = EMPTY
+    history = EMPTY
     for now_s in nows:
-        decision, memory = decide(understand(snapshot), memory, policy, now_s)
+        decision, history = decide(understand(snapshot), history, policy, now_s)
+        history = remembered(history, decision, now_s)
         assert decision.reason
 
 

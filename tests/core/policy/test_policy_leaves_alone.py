@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.core.account.situation import understand
 from agent.core.policy.decide import EMPTY, decide
+from agent.core.policy.history import remembered
 from agent.core.policy.settings import PolicySettings
 from sim_backend.guest.files import BALLOON
 from tests.core.policy.test_policy_runs import FOLLOW, MIB, SELF, Story
@@ -23,13 +24,15 @@ def test_a_block_of_the_boots_own_memory_that_somebody_put_offline_stays_offline
         online=tuple(block for block in snapshot.blocks.online if block != by_hand),
         offline=(by_hand, *hot_added),
     )
-    situation, memory = understand(snapshot._replace(blocks=blocks)), EMPTY
-    put_online = set()
+    situation, history = understand(snapshot._replace(blocks=blocks)), EMPTY
+    put_online: set[int] = set()
     for look in range(5):
-        decision, memory = decide(situation, memory, PolicySettings(), look * BETWEEN_LOOKS_S)
-        put_online.add(decision.block)
+        now_s = look * BETWEEN_LOOKS_S
+        decision, history = decide(situation, history, PolicySettings(), now_s)
+        history = remembered(history, decision, now_s)
+        put_online.update(decision.blocks)
 
-    assert put_online - {None} == set(hot_added)
+    assert put_online == set(hot_added)
 
 
 def test_who_makes_dom0_smaller_by_hand_gets_what_he_wanted() -> None:

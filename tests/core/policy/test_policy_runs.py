@@ -202,7 +202,7 @@ def test_free_swap_is_no_room_to_shrink_into(mode: Any, in_use_mib: int) -> None
 def test_a_configured_floor_is_never_passed() -> None:
     story = Story(GUARD._replace(floor_kib=300 * MIB))
     story.mem_set(1, 200)
-    story.run(60)
+    story.run(80)
 
     assert story.current_mib == 300
 

@@ -8,8 +8,8 @@ import pytest
 from agent.core.account.situation import Situation, understand
 from agent.core.facts.snapshot import MemoryReading
 from agent.core.policy.decide import EMPTY, decide
-from agent.core.policy.memory_use import NOTHING_SEEN, seen_use
 from agent.core.policy.settings import PolicySettings
+from agent.core.policy.use import NOTHING_SEEN, seen_use
 from sim_backend.stories.catalogue import load
 from sim_backend.stories.policy_agent import PolicyAgent
 from tests.core.policy.test_policy_runs import SELF, Story
@@ -129,8 +129,8 @@ def test_a_clock_that_went_back_begins_anew() -> None:
 @pytest.mark.parametrize(("available_mib", "urgent"), [(150, True), (300, False)])
 def test_who_waits_for_something_else_gets_no_memory(available_mib: int, urgent: bool) -> None:
     """Programs in a control group wait at its limit, however much the guest has."""
-    _, memory = decide(seen(300, 0), EMPTY, SELF, 100.0)
-    decision, _ = decide(seen(available_mib, 400_000), memory, SELF, 110.0)
+    _, history = decide(seen(300, 0), EMPTY, SELF, 100.0)
+    decision, _ = decide(seen(available_mib, 400_000), history, SELF, 110.0)
     assert (decision.reason == "self-take-back") is urgent
 
 

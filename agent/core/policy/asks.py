@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How the host asks for memory, and what its asking has cost.
+
+The kernel takes each target of the host's at once, and shrinks until the agent's own is there: a
+batch or two of the driver (512 pages, drivers/xen/balloon.c) that a guest held at its floor loses
+with every ask.  It cannot always be had back, as `xl mem-set` and squeezed lower what Xen lets the
+domain have (libxl_mem.c, libxl_set_memory_target).  So a host that asks fast is held early: by what
+its asks will cost if it goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from agent.core.facts.units import MIB_KIB
+
+LONG_AGO_S: Final = float("-inf")
+NEVER_S: Final = float("inf")
+GOES_ON_S: Final = 60.0
+_ONE_ASK_S: Final = 0.06  # several keys of one request, or the same value heard and seen
+_COST_AT_FIRST_KIB: Final = 4 * MIB_KIB  # two batches
+
+
+class Asks(NamedTuple):
+    """Of asks for less than the guest has.
+
+    Attributes:
+        at_s: when the last one came, `gap_s` after the one before, as short as lately.
+        cost_kib: what one takes from a guest that is held.
+        sunk_kib: how far the guest was below the agent's target when the last one came.
+    """
+
+    at_s: float = LONG_AGO_S
+    gap_s: float = NEVER_S
+    cost_kib: int = _COST_AT_FIRST_KIB
+    sunk_kib: int = 0
+
+    def another(self, now_s: float, sunk_kib: int) -> Asks:
+        """One more has come."""
+        gap_s = now_s - self.at_s
+        if 0 <= gap_s < _ONE_ASK_S:
+            return self
+        gap_s = max(_ONE_ASK_S, gap_s) if gap_s >= 0 else NEVER_S
+        if self.gap_s < gap_s < NEVER_S:
+            gap_s = (3 * self.gap_s + gap_s) / 4
+        return self._replace(at_s=now_s, gap_s=gap_s, sunk_kib=sunk_kib)
+
+    def cost_seen(self, sunk_kib: int) -> Asks:
+        """The guest is that far below the agent's target now."""
+        lost_kib = sunk_kib - self.sunk_kib
+        return self._replace(cost_kib=lost_kib) if lost_kib > self.cost_kib else self
+
+    def air_kib(self, now_s: float) -> int:
+        """What the host's asks will take if it goes on as it does for a minute.
+
+        One that asked a moment ago, for the first time, may ask every moment.
+        """
+        since_s = max(_ONE_ASK_S, now_s - self.at_s)
+        gap_s = since_s if self.gap_s == NEVER_S else max(self.gap_s, since_s)
+        return int(self.cost_kib * GOES_ON_S / gap_s) if gap_s < GOES_ON_S else 0
+
+
+NO_ASKS: Final = Asks()

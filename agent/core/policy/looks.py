@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""When to look at the domain again, if nothing wakes the agent before."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent.core.policy.decision import Decision
+from agent.core.policy.history import History
+from agent.core.policy.settings import PolicySettings
+
+_POLL_WITHOUT_TRIGGER_S: Final = 10.0
+_WHILE_SHORT_S: Final = 10.0  # what the kernel's shortest average of pressure looks back on
+
+
+def next_look_s(
+    decision: Decision,
+    history: History,
+    settings: PolicySettings,
+    now_s: float,
+    *,
+    stalls: bool = False,
+    has_trigger: bool = True,
+) -> float | None:
+    """The decision's own wish, and what no event tells.
+
+    `stalls`: the guest is short of memory, or was a moment ago; nothing tells when that is over,
+    and the host should not go on reading that it is, nor the floor of that time.  `has_trigger`:
+    the kernel says by itself that memory gets short.
+    """
+    wanted = [decision.look_again_s]
+    if stalls:
+        wanted.append(now_s + _WHILE_SHORT_S)
+    if history.own_kib is not None and settings.mode in ("guard", "self") and not has_trigger:
+        wanted.append(now_s + _POLL_WITHOUT_TRIGGER_S)
+    return min((at_s for at_s in wanted if at_s is not None), default=None)
