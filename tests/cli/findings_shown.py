@@ -133,6 +133,11 @@ def running(*names: str, cpu_s: float = 0.5) -> dict[str, str]:
     }
 
 
+def _offset(kib: int) -> Callable[[Stage], None]:
+    """squeezed has that for the guest's memory-offset; the recorded one of a growing PV guest."""
+    return lambda stage: stage.domain.store.write("memory/memory-offset", str(kib))
+
+
 def _log(name: str, *lines: str) -> str:
     """The log of a capture with more at its end."""
     return captures.load(name).files["kernel.log"] + "".join(f"{text}\n" for text in lines)
@@ -292,6 +297,10 @@ CASES: Final[Mapping[str, tuple[Guest, Guest]]] = {
         simulated("XAPI, 256 to 1024 MiB", story=_range(256, 1024), toolstack=Xapi),
     ),
     "host-target-garbage": (scenario("garbage-target"), PLAIN),
+    "memory-offset-spoilt": (
+        simulated("XAPI, announced early", story=_offset(-159744), toolstack=Xapi),
+        simulated("XAPI, announced at rest", story=_offset(0), toolstack=Xapi),
+    ),
     "marked-uncooperative": (
         scenario("xapi-uncooperative"),
         simulated("XAPI, settled", toolstack=Xapi),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from agent.core.account.target_offset import TargetOffset
-from agent.core.facts.snapshot import BalloonReading, MemoryReading, Snapshot
+from agent.core.facts.snapshot import BalloonReading, HostWishes, MemoryReading, Snapshot
 from agent.core.facts.units import MIB_KIB
 
 # What Hyper-V's driver never gives away, by the guest's size: (size up to MiB, base MiB, share);
@@ -26,12 +26,15 @@ _FLOOR_BEYOND: Final = (488, 32)
 _SPARE_SHARE: Final = 20  # one twentieth of MemTotal
 _SPARE_LEAST_KIB: Final = 16 * MIB_KIB
 
+_USUAL_PV_KIB: Final = (-MIB_KIB, MIB_KIB)
+_USUAL_KIB: Final = (-4 * MIB_KIB, 32 * MIB_KIB)
+
 
 class Headroom(NamedTuple):
     """KiB; None where it cannot be told.
 
     Attributes:
-        up_kib: what the host may still add before memory/static-max.
+        up_kib: what the host may still add before memory/static-max, or XAPI before its own limit.
         down_kib: what can be taken before the guest is below `floor_kib`.
         floor_kib: the smallest current_kb that serves what the guest uses now.
         reach_kib: what of `up_kib` this kernel can take: without hot-adding, what it has ballooned.
@@ -91,7 +94,7 @@ def least_kib(current_kib: int) -> int:
 
 
 def _up_kib(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | None) -> int | None:
-    """Up to static-max on the kernel's scale; without xenstore, what the balloon holds.
+    """Up to the host's limit on the kernel's scale; without xenstore, what the balloon holds.
 
     For a dom0 started without a limit the toolstack writes a static-max of many TiB
     (libxl_mem.c, libxl__fill_dom0_memory_info): that is no limit.
@@ -99,7 +102,35 @@ def _up_kib(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | 
     most_kib, current_kib = limit_kib(snapshot), balloon.current_kib or 0
     if most_kib is None or offset is None:
         return balloon.ballooned_kib
+    most_kib = min(most_kib, squeezed_limit_kib(snapshot.host, snapshot.domain.is_pv) or most_kib)
     return max(0, most_kib - offset.kib - current_kib)
+
+
+def squeezed_limit_kib(host: HostWishes, is_pv: bool) -> int | None:
+    """What squeezed gives a guest at most, as memory/target counts; None where it has no say.
+
+    It never raises a target beyond dynamic-max, and the limit that it sets in Xen is the target
+    and memory-offset.  That offset is small, unless it was taken while the balloon still moved:
+    then a guest that was to grow lacks so much for as long as it runs (squeeze_xen.ml,
+    set_maxmem_noexn; xen-api e2ee48d6883e).
+    """
+    if host.dynamic_max_kib is None:
+        return None
+    spoilt_kib = spoilt_offset_kib(host, is_pv) or 0
+    return host.dynamic_max_kib + min(0, spoilt_kib)
+
+
+def spoilt_offset_kib(host: HostWishes, is_pv: bool) -> int | None:
+    """Squeezed's memory-offset where it cannot be what a guest at rest has beyond its target.
+
+    That is nothing for PV, and for the others what firmware and video memory take less what the
+    kernel subtracts; seen of the real squeezed: 0, -64 and -388 KiB (tests/recordings).
+    """
+    offset_kib = host.memory_offset_kib
+    if offset_kib is None:
+        return None
+    least_kib, most_kib = _USUAL_PV_KIB if is_pv else _USUAL_KIB
+    return None if least_kib <= offset_kib <= most_kib else offset_kib
 
 
 def limit_kib(snapshot: Snapshot) -> int | None:

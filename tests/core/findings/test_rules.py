@@ -137,6 +137,21 @@ CASES: Final = (
         a_pv_guest(host={"target_kib": None, "target_text": "'abc'"}),
         a_pv_guest(host={"target_kib": None}),
     ),
+    *(
+        Case(
+            "memory-offset-spoilt", "warning",
+            spoilt._replace(domain=spoilt.domain._replace(toolstack="xapi")),
+            right._replace(domain=right.domain._replace(toolstack="xapi")),
+        )
+        for spoilt, right in (
+            (a_pv_guest(host={"memory_offset_kib": -159744}),
+             a_pv_guest(host={"memory_offset_kib": 0})),
+            (a_pvh_guest(host={"memory_offset_kib": 229376}),
+             a_pvh_guest(host={"memory_offset_kib": -388})),
+            (a_pv_guest(host={"memory_offset_kib": 480, "uncooperative": True}),
+             a_pv_guest(host={"memory_offset_kib": 480})),
+        )
+    ),
     Case(
         "marked-uncooperative", "warning",
         a_pv_guest(host={"uncooperative": True}), a_pv_guest(),
