@@ -276,6 +276,11 @@ def test_scenarios_are_played_on_hosts_that_exist() -> None:
         assert scenario.guest.user_space in {None, *KERNELS}, scenario.name
 
 
+def test_what_has_another_user_space_gets_the_agent_as_a_package() -> None:
+    for scenario in scenarios.ALL.values():
+        assert scenario.guest.debs or not scenario.guest.user_space, scenario.name
+
+
 def test_what_every_change_is_tested_with_needs_one_release_of_xen() -> None:
     quick = {HOSTS[one.host].release.name for one in scenarios.ALL.values() if one.quick}
     assert quick == {RELEASES[MAIN].name}

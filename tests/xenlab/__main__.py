@@ -65,7 +65,13 @@ def _run(arguments: argparse.Namespace) -> int:
         chosen = scenarios.select(arguments.scenarios)
     except KeyError as error:
         raise LabError(f"no such scenario: {error.args[0]}; see the list command") from None
-    run = runner.prepare(chosen, say, wheel=arguments.wheel, machines=arguments.machines)
+    run = runner.prepare(
+        chosen,
+        say,
+        wheel=arguments.wheel,
+        bundled=arguments.bundled,
+        machines=arguments.machines,
+    )
     return _follow(run)
 
 
@@ -179,6 +185,9 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("run", help="play scenarios: names, hosts, `quick` or `all`")
     command.add_argument("scenarios", nargs="+", metavar="SCENARIO")
     command.add_argument("--wheel", type=Path, help="the agent to test, else built from here")
+    command.add_argument(
+        "--bundled", type=Path, help="its package with libraries inside, else built from here"
+    )
     command.add_argument("--machines", type=_count, help="how many play side by side")
     command.set_defaults(act=_run)
 

@@ -29,7 +29,8 @@ class GuestSpec(NamedTuple):
     """The Debian suite of its root file system; None: that of its host."""
     systemd: bool = False
     debs: bool = False
-    """The agent is not installed; its Debian packages lie in /lab/debs."""
+    """The agent is not installed; its Debian packages lie in /lab/debs, with another user space
+    the one that has its libraries inside."""
     command_line: tuple[str, ...] = ()
     """Words to add to the kernel's command line."""
     config: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,7 @@ LIBRARIES: Final = ("python3-click", "python3-psutil", "python3-pyxs", "python3-
 ALSO: Final = ("man-db", "python3-prometheus-client")
 """What the root file system never has: the reader of manuals, and the metrics' library."""
 ARCHIVE: Final = "debs.cpio"
+BUNDLED: Final = "bundled.cpio"
 
 
 def prepare(shares: Iterable[Path], rootfs: Path, scratch: Path) -> None:
@@ -57,6 +59,30 @@ def prepare(shares: Iterable[Path], rootfs: Path, scratch: Path) -> None:
     archive = cpio.archive(entries)
     for share in shares:
         (share / ARCHIVE).write_bytes(archive)
+
+
+def build_bundled(scratch: Path) -> Path:
+    """Build the package that has its libraries inside, and return it.
+
+    Raises:
+        LabError: a tool for building packages is missing, or it cannot be built.
+    """
+    into = scratch / "bundled"
+    into.mkdir()
+    packaging = paths.REPOSITORY / "packaging"
+    environment = os.environ | {"BUILD_PYTHON": sys.executable}
+    _run(str(packaging / "make-onefile.sh"), str(into), environment=environment)
+    _run(str(packaging / "make-deb.sh"), str(into), "bundled", environment=environment)
+    return next(into.glob("balloon-agent_*.deb"))
+
+
+def prepare_bundled(shares: Iterable[Path], deb: Path) -> None:
+    """Write the package into each share as a part of an initramfs: /lab/debs."""
+    entries = [cpio.folder("payload"), cpio.folder("payload/debs")]
+    entries.append(cpio.file(f"payload/debs/{deb.name}", deb.read_bytes()))
+    archive = cpio.archive(entries)
+    for share in shares:
+        (share / BUNDLED).write_bytes(archive)
 
 
 def _download(debs: Path, rootfs: Path) -> None:

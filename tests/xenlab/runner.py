@@ -19,7 +19,7 @@ from tests.xenlab.dispatch import Dispatcher
 from tests.xenlab.errors import LabError
 from tests.xenlab.hosts import HOSTS, MAIN, Host
 from tests.xenlab.machine import Machine, disks
-from tests.xenlab.model import Scenario
+from tests.xenlab.model import GuestSpec, Scenario
 from tests.xenlab.results import FILE, Results
 
 RUNS_KEPT: Final = 5
@@ -81,6 +81,7 @@ def prepare(
     say: Callable[[str], None],
     *,
     wheel: Path | None = None,
+    bundled: Path | None = None,
     captures: bool = False,
     machines: int | None = None,
 ) -> Run:
@@ -90,6 +91,7 @@ def prepare(
         scenarios: what to play.
         say: takes a line of progress.
         wheel: the agent to test; by default one is built from this repository.
+        bundled: its package with libraries inside, for guests with another user space; likewise.
         captures: the scenarios are those that refresh the fixtures.
         machines: how many play side by side; by default what this computer bears.
 
@@ -127,17 +129,25 @@ def prepare(
         ]
         stages.append(Stage(HOSTS[name], played, made, number))
         number += len(made)
-    shares = [
-        machine.share
-        for stage in stages
-        if any(scenario.guest.debs for scenario in stage.scenarios)
-        for machine in stage.machines
-    ]
-    if shares:
+    if shares := _shares(stages, lambda guest: guest.debs and guest.user_space is None):
         say("building the Debian packages")
         packages.prepare(shares, artifacts.roots[MAIN], folder)
+    if shares := _shares(stages, lambda guest: guest.user_space is not None):
+        if bundled is None:
+            say("building the Debian package with its libraries inside")
+        packages.prepare_bundled(shares, bundled or packages.build_bundled(folder))
     results = Results(scenarios, artifacts.kernel_versions())
     return Run(folder, stages, results, about)
+
+
+def _shares(stages: Sequence[Stage], wanted: Callable[[GuestSpec], bool]) -> list[Path]:
+    """Return the shares of all machines that play a guest which is wanted."""
+    return [
+        machine.share
+        for stage in stages
+        if any(wanted(scenario.guest) for scenario in stage.scenarios)
+        for machine in stage.machines
+    ]
 
 
 def shell(
@@ -157,13 +167,7 @@ def _machine(
     machine = Machine(artifacts, host, folder)
     found = disks(artifacts)
     told = plan | {"boot_disks": found.boot, "user_spaces": found.user_spaces}
-    share.prepare(
-        machine.share,
-        wheel,
-        told,
-        testing=artifacts.testing.get(host.release.root),
-        libraries=artifacts.libraries,
-    )
+    share.prepare(machine.share, wheel, told, artifacts.testing.get(host.release.root))
     return machine
 
 

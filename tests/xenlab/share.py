@@ -5,7 +5,7 @@ tests/xenlab/...   the lab's own sources, imported under the same names as here
 tests/contract/... tests that are run in a guest, with what they need of tests/support
 agent.whl          the agent to test
 payload.cpio       the same two for guests, laid behind their initramfs
-libraries.cpio     what the agent depends on, for guests with another user space
+bundled.cpio       the package with its libraries inside, for guests with another user space
 debs.cpio          the agent's Debian packages for guests that get these instead (packages.py)
 run.json           what holds for the whole run
 events.jsonl       written by dom0: what happened and that it wants to know what to play next
@@ -31,19 +31,11 @@ EVENTS: Final = "events.jsonl"
 ORDERS: Final = "orders.jsonl"
 DRIVER_LOG: Final = "driver.log"
 KEPT: Final = "kept"
-LIBRARIES: Final = "libraries.cpio"
 CONTRACT: Final = ("contract", "support/xenstored")
 NOT_SHARED: Final = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
-def prepare(
-    share: Path,
-    wheel: Path,
-    run: dict[str, Any],
-    *,
-    testing: Path | None = None,
-    libraries: Path | None = None,
-) -> None:
+def prepare(share: Path, wheel: Path, run: dict[str, Any], testing: Path | None = None) -> None:
     """Fill an empty folder for a run.
 
     Args:
@@ -51,7 +43,6 @@ def prepare(
         wheel: the agent to test.
         run: what to do.
         testing: the artifact with pytest, if guests run tests themselves.
-        libraries: the artifact with what the agent depends on, if guests lack that.
     """
     package = share / "tests"
     package.mkdir(parents=True)
@@ -63,9 +54,6 @@ def prepare(
     shutil.copy(wheel, share / WHEEL)
     shutil.copytree(REPOSITORY / "systemd", share / SYSTEMD)
     (share / "payload.cpio").write_bytes(_payload(share, testing))
-    if libraries is not None:
-        found = cpio.tree(libraries / "modules", "payload/libraries")
-        (share / LIBRARIES).write_bytes(cpio.archive([cpio.folder("payload"), *found]))
     (share / "run.json").write_text(json.dumps(run, indent=1) + "\n")
     (share / EVENTS).touch()
     (share / ORDERS).touch()

@@ -13,7 +13,6 @@ from tests.xenlab.build import recipe, requirements
 from tests.xenlab.build.apt import Suite
 from tests.xenlab.build.artifact import Artifact
 from tests.xenlab.build.kernel import hypervisor, kernel
-from tests.xenlab.build.libraries import libraries
 from tests.xenlab.build.rootfs import root_file_system, user_space
 from tests.xenlab.build.testing import testing
 from tests.xenlab.hosts import Release
@@ -31,8 +30,6 @@ class Artifacts(NamedTuple):
     user_spaces: dict[str, Path]
     testing: dict[str, Path]
     """pytest, where a guest wants it."""
-    libraries: Path | None = None
-    """What the wheel depends on, for guests with another user space."""
 
     def kernel_versions(self) -> dict[str, str]:
         """Return what `uname -r` will say, by suite."""
@@ -88,7 +85,6 @@ def build(wanted: Wanted, say: Callable[[str], None], *, update: bool = False) -
         made({name: kernel(root, suites[name], base) for name in images}),
         made({name: user_space(root, suites[name]) for name in sorted(wanted.user_spaces)}),
         made({name: testing(root, suites[name]) for name in sorted(roots) if wanted.tests}),
-        made({"": libraries(root)})[""] if wanted.user_spaces else None,
     )
 
 

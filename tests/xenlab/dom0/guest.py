@@ -298,9 +298,7 @@ def initramfs(spec: GuestSpec) -> Path:
     """Lay the lab's files for such a guest behind the initramfs of its kernel, once."""
     parts = [boot_folder(spec.kernel) / "initramfs.cpio", SHARE / "payload.cpio"]
     if spec.debs:
-        parts.append(SHARE / "debs.cpio")
-    elif spec.user_space:
-        parts.append(SHARE / "libraries.cpio")
+        parts.append(SHARE / ("bundled.cpio" if spec.user_space else "debs.cpio"))
     names = "-".join(part.stem for part in parts[1:])
     whole = Path(f"/tmp/initramfs-{spec.kernel}-{names}.cpio")
     if not whole.exists():

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Installs the agent as its package does: a folder of its own, a launcher on the PATH, the unit.
 
-What it depends on is in the root file system as Debian packages, or in `libraries/` where Debian's
-are too old; there is no network. Its modules are compiled at once, for an ordinary user could not
-keep the byte code.
+What it depends on is in the root file system as Debian packages; there is no network. Its modules
+are compiled at once, for an ordinary user could not keep the byte code.
 """
 
 from __future__ import annotations
@@ -32,8 +31,6 @@ sys.exit({function}())
 
 def install(lab: Path) -> None:
     """Install what lies in the lab's folder: `agent.whl` and `agent-systemd/`."""
-    if (lab / "libraries").is_dir():
-        shutil.copytree(lab / "libraries", FOLDER)
     _install_wheel(lab / "agent.whl")
     CONFIGURATION.mkdir(exist_ok=True)
     for file in (lab / "agent-systemd").iterdir():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from tests.xenlab.dom0.scene import Scene
@@ -17,6 +18,7 @@ from tests.xenlab.scenarios.daemon import (
     with_daemon,
 )
 
+DEBS: Final = "/lab/debs"
 DEBIAN: Final = "11"
 SYSTEMD: Final = "systemd 247"
 
@@ -42,12 +44,28 @@ def _named_in_the_journal() -> Case:
     return Case("the journal", "names the program, not its Python", act)
 
 
+def _installed() -> Case:
+    def act(scene: Scene) -> None:
+        began = time.monotonic()
+        done = scene.domain.run(["sh", "-ec", f"dpkg --install {DEBS}/*.deb"], timeout_s=300)
+        assert done.status == 0, str(done)
+        scene.measure("dpkg --install", f"{time.monotonic() - began:.0f} s")
+        version = scene.agent("--version")
+        assert version.status == 0, str(version)
+        scene.measure("version", version.text)
+        enabled = shown(scene, "UnitFileState")
+        assert enabled == "enabled", f"the unit is {enabled}"
+
+    return Case("dpkg --install", "the package with its libraries inside; the unit is enabled", act)
+
+
 SCENARIOS: Final = (
     Scenario(
         "pv-debian11",
         "a PV guest that is Debian 11, with the daemon: it has what the host gives",
-        GuestSpec("pv", kernel="bullseye", user_space="bullseye", systemd=True),
+        GuestSpec("pv", kernel="bullseye", user_space="bullseye", systemd=True, debs=True),
         (
+            _installed(),
             _is_debian_11(),
             steps.blocks_left_offline(768, current_kib=524288, offline_kib=262144),
             started(),
