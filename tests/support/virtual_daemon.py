@@ -339,6 +339,13 @@ class VirtualDaemon:
         with self.clock_of_the_domain():
             self.restart()
 
+    def stop(self) -> None:
+        """SIGTERM: the last words, and the end of the connection."""
+        with self.clock_of_the_domain():
+            self.daemon._part(self.domain.clock.now_s)
+        self.session.close()
+        self.runs = False
+
     def run(self, until_s: float) -> None:
         """Serve until that moment of the domain's clock."""
         clock = self.domain.clock
