@@ -23,6 +23,7 @@ from agent.sources.numbers import parse_decimal
 from agent.sources.outcome import parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 
+_SIZES: Final = range(2, LARGEST_ADDRESS + 1)  # a hidden range is one byte, at 0
 SIZE_FILE: Final = "sys/kernel/kexec_crash_size"
 
 _RANGE = re.compile(
@@ -33,7 +34,7 @@ _RANGE = re.compile(
 def parse_crash_ranges(iomem: str) -> int:
     """The sum of all ranges of the crash kernel, in KiB; 0 where addresses are hidden."""
     sizes = [int(end, 16) - int(start, 16) + 1 for start, end in _RANGE.findall(iomem)]
-    return sum(size for size in sizes if 1 < size <= LARGEST_ADDRESS) // KIB
+    return sum(size for size in sizes if size in _SIZES) // KIB
 
 
 def read_crash_kernel(

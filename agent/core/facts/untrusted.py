@@ -52,17 +52,15 @@ def parse_decimal(raw: bytes) -> Untrusted:
 
 def parse_signed_decimal(raw: bytes) -> Untrusted:
     """As `parse_decimal`, with an optional minus sign, -(2**63 - 1) to 2**63 - 1."""
-    if not raw.startswith(b"-"):
-        size, sign = parse_decimal(raw), 1
-    else:
-        size, sign = parse_decimal(raw[1:]), -1
+    negative = raw.startswith(b"-")
+    size = parse_decimal(raw[1:] if negative else raw)
     if size.value is None:
-        return size if sign > 0 else Untrusted(None, f"not a decimal number: {excerpt(raw)}")
+        return Untrusted(None, f"not a decimal number: {excerpt(raw)}") if negative else size
     if size.value > LARGEST_SIGNED:
         return Untrusted(None, f"more than 64 bits with its sign: {excerpt(raw)}")
-    if sign < 0 and size.value == 0:
+    if negative and not size.value:
         return Untrusted(None, f"minus zero: {excerpt(raw)}")
-    return Untrusted(sign * size.value, None)
+    return Untrusted(-size.value if negative else size.value, None)
 
 
 def parse_kib(raw: bytes) -> Untrusted:

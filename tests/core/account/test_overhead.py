@@ -104,3 +104,10 @@ def test_what_is_left_for_the_kernel_is_the_same_in_every_state_of_every_guest(n
     more_cpus = int(captured.load(name).meta.get("vcpus", 1)) - 1
     usual_kib = kernel.base_kib(snapshot.domain.domain_type) + more_cpus * kernel.per_cpu_kib
     assert abs(parts(snapshot)["kernel"] - usual_kib) <= 132
+
+
+def test_a_part_that_is_all_that_is_left_is_still_named() -> None:
+    left_kib = parts(a_pvh_guest())["kernel"]
+    found = parts(a_pvh_guest(crash_kernel_kib=left_kib))
+    assert (found["crashkernel"], found["kernel"]) == (left_kib, 0)
+    assert "crashkernel" not in parts(a_pvh_guest(crash_kernel_kib=left_kib + 4))

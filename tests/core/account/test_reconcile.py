@@ -158,8 +158,12 @@ def test_dom0_may_have_lent_ballooned_pages_to_backends() -> None:
 
 @pytest.mark.parametrize(
     ("target_kib", "low_kib", "moved_kib"),
-    [(786432, 524288 - 6144, -6144), (393216, 524288 + 2048, 2048)],
-    ids=["growing", "shrinking"],
+    [
+        (786432, 524288 - 6144, -6144),
+        (393216, 524288 + 2048, 2048),
+        (524288 + 6144, 524288 - 6144, -6144),
+    ],
+    ids=["growing", "shrinking", "all the way"],
 )
 def test_what_moved_between_two_reads_is_named_and_proves_nothing(
     target_kib: int, low_kib: int, moved_kib: int

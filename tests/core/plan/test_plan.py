@@ -261,3 +261,15 @@ def test_every_plan_adds_up(
     assert all(t.current_kib - t.mem_total_kib == made.overhead_kib for t in made.targets)
     assert [t.current_kib for t in made.targets] == sorted(t.current_kib for t in made.targets)
     plan_limits(made)
+
+
+@pytest.mark.parametrize("domain_type", ["pv", "pvh", "hvm"])
+def test_the_lowest_target_leaves_just_enough(domain_type: DomainType) -> None:
+    videoram_kib = 8 * MIB if domain_type == "hvm" else 0
+    made = a_plan(1024, 2048, domain_type, videoram_kib=videoram_kib)
+    lowest = made.targets[0]
+    assert lowest.name == "lowest"
+    assert 64 * MIB <= lowest.mem_total_kib < 65 * MIB
+    offset_kib = made.target_offset_kib + videoram_kib
+    assert lowest.host_target_kib - offset_kib == lowest.current_kib
+    assert lowest.current_kib - made.overhead_kib == lowest.mem_total_kib
