@@ -5,6 +5,8 @@ An address has at most 52 bits on x86 (Intel SDM 4.1.4, MAXPHYADDR; AMD64 APM 5.
 (FEAT_LPA), so no domain has more than 4 PiB.  The bound does more than keep reports sane: the
 kernel multiplies what is written to target_kb by 1024 in 64 bits (drivers/xen/xen-balloon.c,
 store_target_kb), and a target of 2^54 KiB that is handed on to it asks for nothing at all.
+
+Relies on docs/design.md A19.
 """
 
 from __future__ import annotations

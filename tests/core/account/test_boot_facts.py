@@ -8,9 +8,10 @@ import pytest
 from agent.core.account.boot_facts import JUST_BOOTED_S, boot_facts, uncounted_kib
 from agent.core.account.situation import understand
 from agent.core.facts.kernel_release import KernelRelease
-from agent.core.facts.snapshot import BootRecord, Snapshot
+from agent.core.facts.snapshot import BootRecord, MemoryBlocks, Snapshot
 from agent.core.findings.assessment import judge
 from tests.support.snapshots import (
+    BLOCK,
     DOM0_MAP,
     GIB,
     HVM_MAP,
@@ -159,3 +160,20 @@ def test_a_log_that_was_read_in_part_makes_no_exact_figure() -> None:
     facts = boot_facts(a_pv_guest(boot_log={"whole": False}))
     assert facts.nr_pages == (131072, "kernel-log", False)
     assert not facts.certain
+
+
+@pytest.mark.parametrize(
+    ("offline", "offlined_kib"),
+    [((2,), 128 * MIB), ((32,), 0), ((2, 32), 128 * MIB), ((2, 3), 256 * MIB)],
+    ids=["by hand", "hot-added", "one of each", "two by hand"],
+)
+def test_without_a_log_the_drivers_counts_tell_a_block_of_the_boot_from_a_hot_added_one(
+    offline: tuple[int, ...], offlined_kib: int
+) -> None:
+    added = ((1 << 32, (1 << 32) + BLOCK - 1),) if 32 in offline else ()
+    guest = a_pvh_guest(
+        boot_log=None,
+        firmware_map=guest_map(GIB, *added),
+        blocks=MemoryBlocks(BLOCK, (0, 1), offline, "offline"),
+    )
+    assert boot_facts(guest).offlined_kib == offlined_kib

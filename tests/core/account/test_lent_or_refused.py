@@ -67,7 +67,7 @@ def missing_pages(domain: SimulatedDomain) -> int:
     return (domain.target_kib - domain.current_kib) // PAGE_KIB
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_what_is_called_lent_is_lent_and_what_is_called_refused_comes_with_memory(
     steps: list[tuple[str, int]],

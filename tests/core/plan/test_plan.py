@@ -273,3 +273,7 @@ def test_the_lowest_target_leaves_just_enough(domain_type: DomainType) -> None:
     offset_kib = made.target_offset_kib + videoram_kib
     assert lowest.host_target_kib - offset_kib == lowest.current_kib
     assert lowest.current_kib - made.overhead_kib == lowest.mem_total_kib
+
+
+def test_a_single_mib_is_a_guest_that_does_not_boot() -> None:
+    assert a_plan(1, 1).boots == "no"

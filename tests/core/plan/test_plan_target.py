@@ -183,3 +183,10 @@ def test_video_memory_is_taken_off_before_libxl_compares_with_its_limit() -> Non
     assert about(guest, 1040 * MIB + 4).answer == "no"
     xend = guest._replace(domain=guest.domain._replace(toolstack="xend"))
     assert about(xend, 1040 * MIB).answer == "no"
+
+
+def test_how_far_up_is_safe_is_what_the_balloon_holds_in_the_hosts_words() -> None:
+    """The kernel aims 388 KiB below the host's target on PVH, and the video memory besides."""
+    assert about(a_pvh_guest(), 768 * MIB).safe_to_kib == 523900 + 524288 + 388
+    guest = an_hvm_guest(host={"target_kib": 523264, "static_max_kib": GIB, "videoram_kib": 8192})
+    assert about(guest, 768 * MIB).safe_to_kib == 522868 + 525312 + 396 + 8192
