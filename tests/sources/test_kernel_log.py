@@ -127,3 +127,12 @@ def test_a_capture_does_not_tell_who_was_killed() -> None:
 def test_hot_adding_that_fails_is_a_refusal_in_the_words_of_3_13() -> None:
     line = "[ 1088.6] xen:balloon: reserve_additional_memory: add_memory() failed: -17\n"
     assert parse_kernel_complaints(line * 3).refusals == ("add_memory() failed: -17",)
+
+
+@pytest.mark.parametrize(("populated", "left"), [(0, 300), (100, 200), (300, 0), (400, 0)])
+def test_pages_populated_elsewhere_were_not_given_back(populated: int, left: int) -> None:
+    lines = (
+        "Released 300 pages of unused memory\n"
+        f"Populating 1a-2b pfn range: {populated} pages added\n"
+    )
+    assert parse_kernel_log(lines + LINUX_6_1).released_pages == left

@@ -168,9 +168,7 @@ def struct_pages_kib(firmware: MemoryMap, *, bits: int = 64) -> int:
 def section_pages(spans: Iterable[Span]) -> int:
     """Pages of all 128 MiB sections that the spans touch."""
     size = SECTION_PAGES * PAGE_BYTES
-    touched = merge_spans(
-        Span(span.start // size, -(-span.stop // size)) for span in spans if span.stop > span.start
-    )
+    touched = merge_spans(Span(span.start // size, -(-span.stop // size)) for span in spans)
     return sum(sections.stop - sections.start for sections in touched) * SECTION_PAGES
 
 

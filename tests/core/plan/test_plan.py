@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.facts.kernel_regimes import REGIMES
 from agent.core.facts.kernel_release import KernelRelease, is_own_build
 from agent.core.facts.snapshot import DomainType
 from agent.core.plan.config import plan_config
@@ -209,6 +210,7 @@ def test_a_missing_max_of_dom0_is_priced_where_the_host_is_known() -> None:
         (PlanRequest("pv", 1 << 50, 1 << 50), "take less"),
         (PlanRequest("pvh", 512 * MIB, 512 * MIB, KernelRelease(4, 4)), "since 4.11"),
         (PlanRequest("pv", 512 * MIB, 512 * MIB, KernelRelease(6, 1), 32), "since 5.9"),
+        (PlanRequest("pv", 512 * MIB, 512 * MIB, KernelRelease(5, 9), 32), "since 5.9"),
         (PlanRequest("pv", 512 * MIB, 512 * MIB, KernelRelease(2, 4, 1)), "no Xen balloon"),
         (PlanRequest("pv", 512 * MIB, 512 * MIB, videoram_kib=8), "leave out --videoram"),
         (PlanRequest("hvm", 8 * MIB, 8 * MIB, videoram_kib=8 * MIB), "raise memory"),
@@ -277,3 +279,10 @@ def test_the_lowest_target_leaves_just_enough(domain_type: DomainType) -> None:
 
 def test_a_single_mib_is_a_guest_that_does_not_boot() -> None:
     assert a_plan(1, 1).boots == "no"
+
+
+def test_the_last_pv_kernel_of_32_bits_and_the_first_that_boots_as_pvh_are_planned() -> None:
+    assert a_plan(512, 512, kernel=KernelRelease(5, 8), bits=32).boots == "yes"
+    assert a_plan(512, 512, "pvh", kernel=KernelRelease(4, 11)).boots == "yes"
+    assert a_plan(512, 512, kernel=REGIMES[0].since).boots == "yes"
+    assert a_plan(128, 128, "dom0-pv").boots == "no"  # and not refused: xl takes 128M
