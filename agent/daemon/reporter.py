@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent import __version__
 from agent.core.account.situation import Situation
@@ -23,11 +23,13 @@ from agent.daemon.publisher import Publisher
 from agent.daemon.record import DecisionLog
 from agent.daemon.rest import is_in_motion, is_where_the_host_wants_it
 from agent.daemon.runtime_directory import RuntimeDirectory
-from agent.daemon.use_report import UseReport
 from agent.report.status_json import status_object
 from agent.sources.boot_record import format_boot_record
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.session import XenstoreSession
+
+if TYPE_CHECKING:
+    from agent.daemon.use_report import UseReport
 
 STATUS_EVERY_S: Final = 1.0
 
@@ -46,7 +48,7 @@ class Reporter:
         self._say = say
         self._root = root
         self._publisher = Publisher()
-        self._use = UseReport()
+        self._use: UseReport | None = None
         self._status_written_s = float("-inf")
 
     def forget(self) -> None:
@@ -103,18 +105,27 @@ class Reporter:
             in_motion=is_in_motion(situation, history, settings, now_s),
             time_of_day=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
-        if profile == "qubes":
-            if now_s >= self._use.due_s:
-                self._use.look(self._root, now_s)
-            keys = {**self._use.keys(), **keys}
+        use = self._use_looked_at(now_s) if profile == "qubes" else None
+        if use is not None:
+            keys = {**use.keys(), **keys}
         done = self._publisher.publish(session, keys, now_s)
         for key, reason in done.refused:
             self._say(j.NOTICE, f"refused {key}", f"xenstore refused {key}: {reason}")
         for key, why in done.left:
             self._say(j.NOTICE, f"left {key}", f"{key} is left alone: {why}")
         self.publish_at_s = self._publisher.due_s(keys, now_s)
-        if profile == "qubes":
-            self.publish_at_s = min(self._use.due_s, self.publish_at_s or self._use.due_s)
+        if use is not None:
+            self.publish_at_s = min(use.due_s, self.publish_at_s or use.due_s)
+
+    def _use_looked_at(self, now_s: float) -> UseReport:
+        """What a qube says of its use of memory, after a look if one is due."""
+        if self._use is None:
+            from agent.daemon.use_report import UseReport  # noqa: PLC0415 - memory others save
+
+            self._use = UseReport()
+        if now_s >= self._use.due_s:
+            self._use.look(self._root, now_s)
+        return self._use
 
     def part(self, session: XenstoreSession, keys: Keys) -> None:
         """Tell the host that nobody minds this guest's keys any more.
