@@ -56,7 +56,7 @@ xenstored: ## fetch Debian's real xenstored and its tools, for the tests that wa
 test-xen: $(VENV)/develops ## boot a real Xen and test in its guests: the main line, minutes
 	$(BIN)/pytest -v -m "xen and quick" tests/xen
 
-test-xen-all: $(VENV)/develops ## ... every scenario and guest kernel: before a release
+test-xen-all: $(VENV)/develops ## ... every scenario, guest kernel and Xen: before a release
 	$(BIN)/pytest -v -m xen tests/xen
 
 bench: $(VENV)/develops ## what it costs, as ratios measured in one run
