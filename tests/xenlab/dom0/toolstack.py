@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.xenlab.dom0.settings import PATIENCE
+from tests.xenlab.dom0.settings import PATIENCE, XENSTORED
 
 TIMED_OUT: Final = 124
-XENSTORED_PID: Final = Path("/run/xenstored.pid")
+XENSTORED_PROGRAM: Final = {"ocaml": "oxenstored", "c": "xenstored"}[XENSTORED]
 
 
 class Done(NamedTuple):
@@ -60,7 +59,7 @@ def must(argv: list[str], timeout_s: float = 120) -> str:
 
 def xenstored_pid() -> str:
     """Return the process that is xenstored now."""
-    return XENSTORED_PID.read_text().strip()
+    return must(["pgrep", "-o", XENSTORED_PROGRAM])
 
 
 def xenstore_read(path: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.scene import VERDICT_STATUSES, Scene
-from tests.xenlab.dom0.settings import XENSTORED, deadline
+from tests.xenlab.dom0.settings import deadline
 from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
 from tests.xenlab.scenarios.daemon import (
@@ -104,7 +104,7 @@ def _another() -> Case:
     """What an administrator might try, to no avail."""
 
     def act(scene: Scene) -> None:
-        program = {"ocaml": "oxenstored", "c": "xenstored"}[XENSTORED]
+        program = toolstack.XENSTORED_PROGRAM
         done = toolstack.run([program, "--pid-file", "/run/xenstored.pid"], HOST_WITHIN_S)
         assert done.status == 0, f"{program}: {done}"
         command = ["xl", "mem-set", str(scene.domain.domid), "400"]
