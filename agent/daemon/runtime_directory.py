@@ -15,6 +15,7 @@ from typing import Final
 
 FILES: Final = ("status.json", "boot.json")
 _MODE: Final = 0o644
+_LOCK_MODE: Final = 0o600  # who can open it can hold it (flock asks for no right to write)
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -54,10 +55,12 @@ class RuntimeDirectory:
             return
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:
-            descriptor = os.open("lock", flags, _MODE, dir_fd=self._directory)
+            descriptor = os.open("lock", flags, _LOCK_MODE, dir_fd=self._directory)
         except OSError as error:
             self.problem = f"{self.path}/lock: {error.strerror}"
             return
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, _LOCK_MODE)  # that of an older version was for everybody
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

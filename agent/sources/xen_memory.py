@@ -183,4 +183,4 @@ def _reading(numbers: Numbers, moving: bool, motion: Motion) -> BalloonReading:
 
 def read_target_kib(root: SystemRoot) -> int | None:
     """The kernel's target alone: one small file."""
-    return parsed(root.read(TARGET_FILE), parse_decimal).value
+    return parsed(root.read(TARGET_FILE), parse_target_kib).value

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from agent.core.facts import host_keys
+from agent.core.facts.bounds import unwrapped
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import FOUR_GIB, SYSTEM_RAM, MemoryMap, Region, memory_map
 from agent.core.facts.memory_options import memory_options
@@ -105,7 +106,7 @@ def balloon_reading(domain: Machine) -> tuple[BalloonReading | None, dict[str, s
     return (
         BalloonReading(
             current_kib=pages_as_kib(driver.current_pages),
-            target_kib=pages_as_kib(driver.target_pages),
+            target_kib=unwrapped(pages_as_kib(driver.target_pages)),
             target_bytes=driver.target_pages * PAGE_BYTES & (1 << 64) - 1,
             low_kib=pages_as_kib(driver.low_pages),
             high_kib=pages_as_kib(driver.high_pages),

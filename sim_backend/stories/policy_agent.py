@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.situation import Situation, understand
+from agent.core.facts.bounds import unwrapped
 from agent.core.policy.decide import EMPTY, History, PolicySettings, decide
 from agent.core.policy.decision import Decision
 from agent.core.policy.history import refused, remembered
@@ -60,10 +61,11 @@ class PolicyAgent:
 
     def _peek(self, domain: SimulatedDomain, now_s: float) -> None:
         """The kernel's target alone, and what follows from it."""
-        decision = reflex(self.history, domain.target_kib, now_s)
+        target_kib = unwrapped(domain.target_kib)
+        decision = reflex(self.history, target_kib, now_s)
         if decision is not None:
             self._carry_out(domain, decision, now_s, by_reflex=True)
-        awaited = not self.history.followed and domain.target_kib != self.history.target_kib
+        awaited = not self.history.followed and target_kib != self.history.target_kib
         if decision is not None or awaited:
             self._look_s = now_s
 

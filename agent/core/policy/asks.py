@@ -18,6 +18,8 @@ LONG_AGO_S: Final = float("-inf")
 NEVER_S: Final = float("inf")
 GOES_ON_S: Final = 60.0
 _ONE_ASK_S: Final = 0.06  # several keys of one request, or the same value heard and seen
+_TIMES_MORE: Final = 3
+_MOST_MORE: Final = 60
 _COST_AT_FIRST_KIB: Final = 4 * MIB_KIB  # two batches
 
 
@@ -26,12 +28,14 @@ class Asks(NamedTuple):
 
     Attributes:
         at_s: when the last one came, `gap_s` after the one before, as short as lately.
+        many: how many came without a minute of quiet between two of them.
         cost_kib: what one takes from a guest that is held.
         sunk_kib: how far the guest was below the agent's target when the last one came.
     """
 
     at_s: float = LONG_AGO_S
     gap_s: float = NEVER_S
+    many: int = 0
     cost_kib: int = _COST_AT_FIRST_KIB
     sunk_kib: int = 0
 
@@ -40,10 +44,11 @@ class Asks(NamedTuple):
         gap_s = now_s - self.at_s
         if 0 <= gap_s < _ONE_ASK_S:
             return self
-        gap_s = max(_ONE_ASK_S, gap_s) if gap_s >= 0 else NEVER_S
-        if self.gap_s < gap_s < NEVER_S:
+        if not 0 <= gap_s < GOES_ON_S:
+            return Asks(now_s, many=1, cost_kib=self.cost_kib, sunk_kib=sunk_kib)
+        if self.gap_s < gap_s:
             gap_s = (3 * self.gap_s + gap_s) / 4
-        return self._replace(at_s=now_s, gap_s=gap_s, sunk_kib=sunk_kib)
+        return self._replace(at_s=now_s, gap_s=gap_s, many=self.many + 1, sunk_kib=sunk_kib)
 
     def cost_seen(self, sunk_kib: int) -> Asks:
         """The guest is that far below the agent's target now."""
@@ -51,13 +56,15 @@ class Asks(NamedTuple):
         return self._replace(cost_kib=lost_kib) if lost_kib > self.cost_kib else self
 
     def air_kib(self, now_s: float) -> int:
-        """What the host's asks will take if it goes on as it does for a minute.
+        """What the host's asks will take if it goes on for a minute, or for thrice as many.
 
         One that asked a moment ago, for the first time, may ask every moment.
         """
         since_s = max(_ONE_ASK_S, now_s - self.at_s)
         gap_s = since_s if self.gap_s == NEVER_S else max(self.gap_s, since_s)
-        return int(self.cost_kib * GOES_ON_S / gap_s) if gap_s < GOES_ON_S else 0
+        if gap_s >= GOES_ON_S:
+            return 0
+        return int(self.cost_kib * max(GOES_ON_S / gap_s, min(_TIMES_MORE * self.many, _MOST_MORE)))
 
 
 NO_ASKS: Final = Asks()

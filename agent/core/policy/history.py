@@ -46,8 +46,7 @@ class History(NamedTuple):
         wrote_s, wrote_kib: the last write to target_kb; `own_kib` what the agent itself aims at.
         unread_kib: what the kernel aims at of its own, where the host's target cannot be read.
         hold_kib: what to write at once should the kernel aim lower; None: not to be held.
-        asks_less: the host, or the kernel where the host's target cannot be read, wants the guest
-            smaller than it is.
+        asks_less: the host wants the guest smaller than it is, or it cannot be told.
         kept_kib: what the guest was last given of the agent's own accord (mode self).
         wakes, rewrites: how often the driver was woken, a target rewritten, without effect.
         refusals: how many writes in a row the kernel refused; none is tried before `retry_s`.
@@ -124,7 +123,8 @@ def noticed(history: History, situation: Situation, now_s: float, *, asked: bool
     """The history after a look at the situation; `asked`: memory/target has been touched."""
     balloon = situation.snapshot.balloon
     host_kib = situation.snapshot.host.target_kib
-    asked = asked or (host_kib is not None and host_kib != history.host_kib)
+    first = history.target_kib is None  # who knows what was asked a moment ago
+    asked = asked or first or (host_kib is not None and host_kib != history.host_kib)
     sunk_kib = history.sunk_kib  # before this ask
     if asked:
         history = history._replace(
@@ -146,8 +146,8 @@ def noticed(history: History, situation: Situation, now_s: float, *, asked: bool
     overruled = changed and balloon.target_kib < (history.own_kib or 0)
     history = _with_target(history, balloon.target_kib, aim_kib, now_s)
     less = balloon.target_kib if aim_kib is None else aim_kib
-    history = history._replace(asks_less=less < balloon.current_kib)
-    if (asked or overruled) and history.asks_less:
+    history = history._replace(asks_less=aim_kib is None or less < balloon.current_kib)
+    if (asked or overruled) and less < balloon.current_kib:
         history = history._replace(asks=history.asks.another(now_s, sunk_kib))
     if history.own_kib is not None and less < history.own_kib:
         history = history._replace(asks=history.asks.cost_seen(history.sunk_kib))
@@ -217,6 +217,8 @@ def remembered(history: History, decision: Decision, now_s: float) -> History:
         history = history._replace(hold_kib=min(history.hold_kib, target_kib))
     if decision.purpose == "wake":
         return history
+    if decision.purpose == "reclaim" and history.unread_kib is not None:
+        history = history._replace(unread_kib=target_kib)
     of_own_accord = decision.purpose in ("give-back", "take-back")
     return history._replace(
         own_kib=target_kib if of_own_accord or decision.purpose == "guard" else None,
