@@ -27,7 +27,8 @@ def run(which: WhichDomain, *, config: str | None, mode: str | None, forget: boo
     """Run the daemon in the foreground: follow the host's target and report.
 
     SIGTERM ends it, SIGHUP has the configuration read again.  With --forget the keys that the last
-    daemon left in xenstore are removed, and the balloon follows the host again.
+    daemon left in xenstore are removed, but for those that a host counts on, and the balloon
+    follows the host again.
 
     It ends with 0 after a signal, 64 wrong usage, 69 not a Xen domain, 71 too little memory,
     75 another one runs already, 77 no permission, 78 wrong configuration.

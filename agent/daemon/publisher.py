@@ -69,6 +69,10 @@ class Publisher:
         self._has_looked = False
         self._paused_until_s.clear()
 
+    def may_publish(self, key: str) -> bool:
+        """Whether it is neither another's nor denied, as far as is known."""
+        return key not in self.denied and key not in self.ownership.left
+
     def due_s(self, keys: Keys, now_s: float) -> float | None:
         """When there will be something to write; None when everything is said."""
         wanted = self._changed(keys, float("inf"))
@@ -119,8 +123,7 @@ class Publisher:
         return [
             key
             for key in keys
-            if key not in self.denied
-            and key not in self.ownership.left
+            if self.may_publish(key)
             and now_s >= self._paused_until_s.get(key, float("-inf"))
             and (key not in self.sent or is_worth_writing(key, self.sent[key], keys))
         ]

@@ -18,6 +18,7 @@ from agent.core.policy.settings import PolicySettings
 from agent.core.policy.view import floor_kib
 from agent.daemon import journal as j
 from agent.daemon.boot_recorder import record_of
+from agent.daemon.key_table import USED
 from agent.daemon.published_keys import Keys, keys_for
 from agent.daemon.publisher import Publisher
 from agent.daemon.record import DecisionLog
@@ -105,7 +106,8 @@ class Reporter:
             in_motion=is_in_motion(situation, history, settings, now_s),
             time_of_day=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
-        use = self._use_looked_at(now_s) if profile == "qubes" else None
+        reports = profile == "qubes" and self._publisher.may_publish(USED)
+        use = self._use_looked_at(now_s) if reports else None
         if use is not None:
             keys = {**use.keys(), **keys}
         done = self._publisher.publish(session, keys, now_s)

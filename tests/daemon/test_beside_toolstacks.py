@@ -308,3 +308,6 @@ def test_beside_qubes_own_writer_the_daemon_reports_nothing() -> None:
     assert daemon.daemon._reporter._publisher.sent.get("memory/meminfo") is None
     said = [text for _, text in daemon.lines.lines if "memory/meminfo is left alone" in text]
     assert len(said) == 1
+    woken = daemon.sleep.count
+    live(daemon, 60.0)
+    assert daemon.sleep.count - woken < 10  # and it looks no more
