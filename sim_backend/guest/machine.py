@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from agent.core.facts.bounds import unwrapped
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import Region
 from agent.core.facts.snapshot import Origin, Toolstack
@@ -99,8 +100,8 @@ class Machine:
 
     @property
     def target_kib(self) -> int:
-        """The kernel's target as a plain number; beyond 64 bits it shows modulo."""
-        return pages_as_kib(self.driver.target_pages)
+        """The kernel's target as the agent reads it: below zero where its 64 bits have wrapped."""
+        return unwrapped(pages_as_kib(self.driver.target_pages))
 
     @property
     def uptime_s(self) -> float:

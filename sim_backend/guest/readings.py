@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Final
 
 from agent.core.facts import host_keys
-from agent.core.facts.bounds import unwrapped
+from agent.core.facts.bounds import LARGEST_ADDRESS, unwrapped
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import FOUR_GIB, SYSTEM_RAM, MemoryMap, Region, memory_map
-from agent.core.facts.memory_options import memory_options
+from agent.core.facts.memory_options import crash_kernel_kib, memory_options
 from agent.core.facts.snapshot import BalloonReading, DomainFacts, HostWishes, Snapshot, Zones
 from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
 from agent.core.facts.untrusted import excerpt
@@ -48,6 +48,7 @@ def snapshot_of(domain: Machine) -> Snapshot:
     image = domain.config.image
     wishes, host_statuses = host_wishes(domain)
     balloon, balloon_statuses = balloon_reading(domain)
+    options, ram_kib = memory_options(domain.config.cmdline), domain.blocks.firmware.ram_kib
     statuses = dict.fromkeys(_ALWAYS_THERE, "ok")
     statuses["hypervisor.guest_type"] = "ok" if image.release >= GUEST_TYPE_SINCE else "absent"
     statuses["pressure"] = "ok" if image.pressure else "absent"
@@ -77,7 +78,8 @@ def snapshot_of(domain: Machine) -> Snapshot:
         blocks=domain.blocks.reading(),
         hotplug_unpopulated=False if image.hotplug and image.balloon else None,
         boot_log=domain.boot.log,
-        kernel_options=memory_options(domain.config.cmdline),
+        kernel_options=options,
+        crash_kernel_kib=0 if domain.config.is_pv else crash_kernel_kib(options, ram_kib),
         uptime_s=round(domain.uptime_s, 2),
     )
 
@@ -106,8 +108,10 @@ def balloon_reading(domain: Machine) -> tuple[BalloonReading | None, dict[str, s
     return (
         BalloonReading(
             current_kib=pages_as_kib(driver.current_pages),
-            target_kib=unwrapped(pages_as_kib(driver.target_pages)),
-            target_bytes=driver.target_pages * PAGE_BYTES & (1 << 64) - 1,
+            target_kib=domain.target_kib,
+            target_bytes=unwrapped(
+                driver.target_pages * PAGE_BYTES & (1 << 64) - 1, LARGEST_ADDRESS
+            ),
             low_kib=pages_as_kib(driver.low_pages),
             high_kib=pages_as_kib(driver.high_pages),
             schedule_delay_s=driver.schedule_delay_s if has else None,

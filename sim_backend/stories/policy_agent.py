@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.situation import Situation, understand
-from agent.core.facts.bounds import unwrapped
 from agent.core.policy.decide import EMPTY, History, PolicySettings, decide
 from agent.core.policy.decision import Decision
 from agent.core.policy.history import refused, remembered
@@ -61,7 +60,7 @@ class PolicyAgent:
 
     def _peek(self, domain: SimulatedDomain, now_s: float) -> None:
         """The kernel's target alone, and what follows from it."""
-        target_kib = unwrapped(domain.target_kib)
+        target_kib = domain.target_kib
         decision = reflex(self.history, target_kib, now_s)
         if decision is not None:
             self._carry_out(domain, decision, now_s, by_reflex=True)

@@ -75,9 +75,14 @@ def test_every_toolstack_reads_the_same_through_its_files(
     assert domain.snapshot().domain.toolstack == toolstack.name
 
 
-@pytest.mark.parametrize("text", ["abc", "", "-1", "0x80000", "9" * 40, "1e6", "\u0661", "5 "])
-def test_a_garbage_target_reads_the_same_through_its_files(text: str, tmp_path: Path) -> None:
-    domain = under(Libxl, GuestConfig())
+@pytest.mark.parametrize("kind", ["pv", "pvh"])
+@pytest.mark.parametrize(
+    "text", ["abc", "", "-1", "0x80000", "9" * 40, "1e6", "\u0661", "5 ", "0", str(1 << 55)]
+)
+def test_an_odd_target_reads_the_same_through_its_files(
+    text: str, kind: DomainType, tmp_path: Path
+) -> None:
+    domain = under(Libxl, GuestConfig(kind))
     domain.store.write("memory/target", text)
     domain.settle()
     assert comparable(read_back(domain, tmp_path)) == comparable(domain.snapshot())
