@@ -28,6 +28,7 @@ from sim_backend.host.qubes import Qubes
 from sim_backend.host.xapi import Xapi
 from sim_backend.hypervisor import Host
 from sim_backend.published.in_process import SimulatedKeys, SimulatedRoot, Simulation
+from sim_backend.stories import catalogue
 from sim_backend.stories.scenario import Stage
 from sim_backend.stories.stages import stage_for
 from tests import captures
@@ -39,19 +40,38 @@ A_MOMENT_S: Final = 4.0
 STAT: Final = "{0} ({1}) S 2 0 0 0 -1 0 0 0 0 0 {2} 0 0 0 20 0 1 0 231 0 0\n"
 
 
+class Living(NamedTuple):
+    """A simulated guest, its host, and the files that other programs in it would have."""
+
+    stage: Stage
+    files: dict[str, str]
+
+
 class Guest(NamedTuple):
-    """How one guest comes about and how the doctor looks at it."""
+    """How one guest comes about and how the doctor looks at it; a living one can be acted on."""
 
     what: str
     examined: Callable[[Path], Diagnosis]
+    living: Callable[[], Living] | None = None
+    seconds: float = 4.0
 
 
 def scenario(name: str, seconds: float = A_MOMENT_S) -> Guest:
     """A scenario at the moment it is told for."""
     return Guest(
         f"--sim {name} doctor --seconds {seconds:g}",
-        lambda _: _diagnosed(Simulation(name).domain, seconds, {}),
+        lambda _: diagnosed(Simulation(name).domain, seconds, {}),
+        lambda: Living(_shown(name), {}),
+        seconds,
     )
+
+
+def _shown(name: str) -> Stage:
+    """The stage of a scenario at the moment it is told for."""
+    story = catalogue.load(name)
+    stage = story.build(0, name)
+    stage.clock.run_until(stage.start_s + story.show_at_s)
+    return stage
 
 
 def simulated(
@@ -65,12 +85,16 @@ def simulated(
 ) -> Guest:
     """A simulated guest after a story of its own; `files` are there beside the kernel's."""
 
-    def examined(_: Path) -> Diagnosis:
+    def living() -> Living:
         stage = stage_for(0, "test", config, toolstack)
         story(stage)
-        return _diagnosed(stage.domain, seconds, files or {})
+        return Living(stage, dict(files or {}))
 
-    return Guest(what, examined)
+    def examined(_: Path) -> Diagnosis:
+        stage, more = living()
+        return diagnosed(stage.domain, seconds, more)
+
+    return Guest(what, examined, living, seconds)
 
 
 def captured(name: str, /, **changes: str | None) -> Guest:
@@ -115,7 +139,7 @@ class _WithFiles(SimulatedRoot):
         return Outcome(tuple(sorted({*(super().names(relative).value or ()), *below})), OK)
 
 
-def _diagnosed(domain: SimulatedDomain, seconds: float, files: Mapping[str, str]) -> Diagnosis:
+def diagnosed(domain: SimulatedDomain, seconds: float, files: Mapping[str, str]) -> Diagnosis:
     root = _WithFiles(domain, files)
 
     def wait(how_long_s: float) -> None:
@@ -155,6 +179,14 @@ def _range(low_mib: int, high_mib: int) -> Callable[[Stage], None]:
     def story(stage: Stage) -> None:
         stage.domain.store.write("memory/dynamic-min", str(low_mib * MIB))
         stage.domain.store.write("memory/dynamic-max", str(high_mib * MIB))
+
+    return story
+
+
+def _range_with_agent(low_mib: int, high_mib: int) -> Callable[[Stage], None]:
+    def story(stage: Stage) -> None:
+        stage.domain.store.write("control/feature-balloon", "1")
+        _range(low_mib, high_mib)(stage)
 
     return story
 
@@ -293,7 +325,7 @@ CASES: Final[Mapping[str, tuple[Guest, Guest]]] = {
     ),
     "target-beyond-static-max": (captured("pv-512-1024/xenstore-raw-beyond-maxmem"), captured(PV)),
     "host-limits-contradict": (
-        simulated("XAPI, 800 to 600 MiB", story=_range(800, 600), toolstack=Xapi),
+        simulated("XAPI, 800 to 600 MiB", story=_range_with_agent(800, 600), toolstack=Xapi),
         simulated("XAPI, 256 to 1024 MiB", story=_range(256, 1024), toolstack=Xapi),
     ),
     "host-target-garbage": (scenario("garbage-target"), PLAIN),

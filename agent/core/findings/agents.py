@@ -96,7 +96,7 @@ def enrolled_but_stuck(seen: Examination) -> Finding | None:
         "follow; that holds up every other guest.",
         evidence={"memory/meminfo": "present", "balloon_state": state},
         cause="qmemman counts on every guest that reports its use.",
-        fixes=(_service(seen, "disable --now", "meminfo-writer", "until the balloon works"),),
+        fixes=(Fix("guest", note="stop qubes-meminfo-writer until the balloon works"),),
     )
 
 

@@ -6,8 +6,7 @@ name may hold anything.  Where the toolstack is not known, or owns the target it
 qmemman), there is no command that sets it.
 
 xl and xm   mem-set sets limit and target at once
-XAPI        squeezed moves the target within the dynamic range, which is the administrator's: a
-            command may widen it, never make it one size
+XAPI        squeezed moves the target within the dynamic range, which is the administrator's
 Qubes       qmemman sets the target of each qube; qvm-prefs takes effect at the next start
 """
 
@@ -48,15 +47,11 @@ def hold_at(situation: Situation, kib: int, note: str = "") -> Fix:
 
 def give_at_least(situation: Situation, kib: int, note: str = "") -> Fix:
     """The host lets the guest have `kib` of populated memory."""
-    snapshot, host = situation.snapshot, situation.snapshot.host
+    snapshot = situation.snapshot
     host_kib = on_host_scale_kib(situation, kib)
     if snapshot.domain.toolstack == "xapi":
-        low_kib, high_kib = host.dynamic_min_kib, host.dynamic_max_kib
-        if low_kib is None or high_kib is None or host_kib <= low_kib:
-            return Fix("host", note="raise the VM's dynamic-min, or free memory there")
-        if host_kib < high_kib:
-            return set_range(snapshot, host_kib, high_kib, "its dynamic-max stays")
-        return set_range(snapshot, low_kib, host_kib, "its dynamic-min stays")
+        words = f"raise the VM's dynamic-min ({format_kib(host_kib)}), or free memory there"
+        return Fix("host", note=words)
     if snapshot.domain.toolstack == "qubes":
         if snapshot.domain.is_dom0:
             words = "raise dom0-mem-boost in /etc/qubes/qmemman.conf, or dom0_mem= with its max:"

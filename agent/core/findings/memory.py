@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.account.boot_facts import uncounted_kib
+from agent.core.account.driver import Driver
 from agent.core.account.headroom import limit_kib
 from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation
@@ -181,17 +182,25 @@ def pressure_after_deflate(seen: Examination) -> Finding | None:
     up_kib, driver = seen.situation.headroom.reach_kib, seen.driver
     if not up_kib or driver is None or _shortage(seen) == "none":
         return None
-    more_kib = min(up_kib, max(driver.way_kib, driver.current_kib // 4 // MIB_KIB * MIB_KIB))
     available_kib = seen.snapshot.memory.available_kib if seen.snapshot.memory else 0
     return Finding(
         severity="critical" if _shortage(seen) == "stalled" else "warning",
         summary=f"The guest is short of memory ({format_kib(available_kib)} available) while the "
         f"host could still give {format_kib(up_kib)}.",
         evidence=_shortness(seen),
-        cause="The host's target is below what the guest uses; the Xen balloon gives nothing back "
-        "by itself when memory runs short.",
-        fixes=(give_at_least(seen.situation, driver.current_kib + more_kib),),
+        cause="The target is below what the guest uses; the Xen balloon gives nothing back by "
+        "itself when memory runs short.",
+        fixes=(give_more(seen, driver, up_kib),),
     )
+
+
+def give_more(seen: Examination, driver: Driver, up_kib: int) -> Fix:
+    """A quarter more; or what the host gives already, where the kernel aims at less."""
+    wanted_kib = seen.situation.host_target_on_kernel_scale_kib
+    if wanted_kib is not None and wanted_kib > max(driver.target_kib, driver.current_kib):
+        return aim_at(wanted_kib, "what the host gives")
+    more_kib = min(up_kib, max(driver.way_kib, driver.current_kib // 4 // MIB_KIB * MIB_KIB))
+    return give_at_least(seen.situation, driver.current_kib + more_kib)
 
 
 @check(

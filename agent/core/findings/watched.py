@@ -9,7 +9,7 @@ from agent.core.account.shortage import least_available_kib
 from agent.core.facts.units import MIB_KIB, format_kib, pages_to_kib
 from agent.core.findings.examination import Examination, Look, Watch
 from agent.core.findings.finding import Finding, Fix
-from agent.core.findings.host_commands import give_at_least, hold_at
+from agent.core.findings.memory import give_more
 from agent.core.findings.registry import DRIVER, check
 
 # The balloon's thread sleeps when it has nothing to do; these shares of one CPU are far more than
@@ -45,8 +45,6 @@ def kthread_busy(seen: Examination) -> Finding | None:
         percent, span_s = processes.balloon_thread_s * 100 / uptime_s, uptime_s
     if percent <= _BUSY_PERCENT:
         return None
-    driver = seen.driver
-    held = driver is not None and driver.way_kib != 0
     return Finding(
         severity="warning",
         summary=f"The kernel thread [xen-balloon] takes {percent:.0f} % of a CPU while the balloon "
@@ -54,9 +52,6 @@ def kthread_busy(seen: Examination) -> Finding | None:
         evidence={"cpu_percent": round(percent, 1), "over_s": round(span_s, 1)},
         cause="It polls for something that does not come: a target beyond what can be added, or "
         "one that the host changes again and again.",
-        fixes=(hold_at(seen.situation, driver.current_kib, "a target that can be reached"),)
-        if held and driver is not None
-        else (),
         remark="balloon-agent doctor --seconds 60 shows whether it is so now, and what moves",
     )
 
@@ -89,7 +84,6 @@ def memory_stalls(seen: Examination) -> Finding | None:
     busy = (kills > 0 and since_boot > 0) or (stalls > 0 and swapped > 0)
     if not busy and not since_boot:
         return None
-    more_kib = driver.current_kib + min(up_kib, driver.current_kib // 4 // MIB_KIB * MIB_KIB)
     summary = (
         "The guest is short of memory right now: it kills or swaps while the host could give more."
         if busy
@@ -109,7 +103,7 @@ def memory_stalls(seen: Examination) -> Finding | None:
         cause="The target is, or was, below what the guest needs; the Xen balloon does not "
         "deflate by itself before the OOM killer comes.",
         # What was killed long ago is no reason to paste anything now.
-        fixes=(give_at_least(seen.situation, more_kib),) if busy else (),
+        fixes=(give_more(seen, driver, up_kib),) if busy else (),
         remark="nothing to paste: it is over; if it comes again, let the guest have more"
         if not seen.snapshot.domain.is_dom0
         else "it is over; if it comes again: dom0_mem=SIZE,max:SIZE on Xen's command line"
