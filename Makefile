@@ -21,8 +21,9 @@ run: $(VENV)/runs ## show this guest's memory; not on Xen: that of the built-in 
     $(BIN)/balloon-agent --sim balloon-up status; \
 	  else [ $$code -lt 64 ]; fi; }
 
-demo: $(VENV)/runs ## two guests without and with the agent, simulated; plots in dist/demo
+demo: $(VENV)/runs ## two guests without and with the agent, and a host, simulated; plots in dist/demo
 	$(BIN)/balloon-agent simulate --demo dist/demo
+	@$(BIN)/python -m sim_backend.published.host dist/demo/host --show
 
 demo-xen: $(VENV)/develops ## ... in guests of a real Xen: minutes; plots and samples in dist/demo-xen
 	$(BIN)/python -m tests.xenlab demonstrate dist/demo-xen

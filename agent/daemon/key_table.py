@@ -28,6 +28,10 @@ ASKED: Final = f"{BALLOON}/host_target_kb"
 ACTUAL: Final = f"{BALLOON}/actual_kb"
 BALLOONED: Final = f"{BALLOON}/ballooned_kb"
 BEYOND: Final = f"{BALLOON}/beyond_nr_pages_kb"
+SPARE: Final = f"{BALLOON}/spare_kb"
+AVAILABLE: Final = f"{BALLOON}/available_kb"
+MODE: Final = f"{BALLOON}/mode"
+FINDING: Final = f"{BALLOON}/finding"
 FLOOR: Final = f"{BALLOON}/floor_kb"
 PRESSURE: Final = f"{BALLOON}/pressure"
 FOLLOW: Final = f"{BALLOON}/follow_kb"
@@ -100,6 +104,16 @@ KEYS: Final = (
         "in the modes `guard` and `self`: how far the host may go, within 16 MiB; see below",
         _TOOLS,
     ),
+    Key(
+        SPARE, _ALL,
+        "what it could give and go on as it does, within 16 MiB, and exactly whenever the balloon "
+        "has moved",
+        f"`balloon-agent guests` and `mem-set` in dom0; {_TOOLS}",
+    ),
+    Key(AVAILABLE, _ALL, "MemAvailable, as closely", "the same"),
+    Key(MODE, _ALL, "the daemon's: `observe`, `follow`, `guard` or `self`", "the same"),
+    Key(FINDING, _ALL, "the gravest finding, by its code; absent where nothing is wrong",
+        "the same"),
     Key(
         PRESSURE, _ALL,
         "`none`; `some`: next to nothing is available (8 MiB, or 3 % of MemTotal); `full`: little "

@@ -24,16 +24,20 @@ from agent.daemon.key_table import (
     ACTIVE,
     ACTUAL,
     ASKED,
+    AVAILABLE,
     BALLOONED,
     BEYOND,
     FEATURE,
+    FINDING,
     FLOOR,
     FOLLOW,
     FREE,
     HELD,
     KEYS,
+    MODE,
     PRESSURE,
     PROFILE,
+    SPARE,
     STATE,
     TOTAL,
     UPDATED,
@@ -60,6 +64,7 @@ def keys_for(
     mode: Mode,
     floor_kib: int | None,
     *,
+    finding: str | None = None,
     came_to_rest: bool,
     in_motion: bool = False,
     time_of_day: str = "",
@@ -77,7 +82,7 @@ def keys_for(
     keys: dict[str, str] = {}
     if profile == "xapi":
         keys[ACTIVE] = "1" if in_motion else "0"  # first: xenopsd may be about to save
-    keys |= _balloon_keys(situation, mode, floor_kib)
+    keys |= _balloon_keys(situation, mode, floor_kib, finding)
     keys[PROFILE] = profile
     memory = situation.snapshot.memory
     if memory is not None and profile == "xapi":
@@ -89,8 +94,14 @@ def keys_for(
     return keys
 
 
-def _balloon_keys(situation: Situation, mode: Mode, floor_kib: int | None) -> dict[str, str]:
+def _balloon_keys(
+    situation: Situation, mode: Mode, floor_kib: int | None, finding: str | None
+) -> dict[str, str]:
     snapshot, balloon = situation.snapshot, situation.snapshot.balloon
+    current_kib = balloon.current_kib if balloon else None
+    spare_kib = None
+    if floor_kib is not None and current_kib is not None:
+        spare_kib = max(0, current_kib - floor_kib)
     numbers: dict[str, int | None] = {
         ASKED: snapshot.host.target_kib,
         HELD: balloon.target_kib if balloon else None,
@@ -98,11 +109,16 @@ def _balloon_keys(situation: Situation, mode: Mode, floor_kib: int | None) -> di
         BALLOONED: balloon.ballooned_kib if balloon else None,
         BEYOND: situation.boot.beyond_kib,
         FLOOR: floor_kib if mode in ("guard", "self") else None,
+        SPARE: spare_kib,
+        AVAILABLE: snapshot.memory.available_kib if snapshot.memory else None,
     }
     keys = {name: str(kib) for name, kib in numbers.items() if kib is not None}
     keys[STATE] = situation.state
     keys[PRESSURE] = pressure_word(snapshot)
+    keys[MODE] = mode
     keys[VERSION] = __version__
+    if finding is not None:
+        keys[FINDING] = finding
     return keys
 
 
@@ -127,14 +143,23 @@ def parting_keys(
     return keys | {HELD: str(target_kib), FOLLOW: str(aim_kib)}
 
 
-def is_worth_writing(key: str, before: str, keys: Keys) -> bool:
-    """Whether a value differs enough from what was written of it before."""
+def is_worth_writing(key: str, before: str, keys: Keys, *, exactly: bool = False) -> bool:
+    """Whether a value differs enough from what was written of it before.
+
+    `exactly`: other keys are written now, and whoever reads those wants the rest of that moment.
+    """
     now = keys[key]
     if now == before or key == UPDATED:  # the time of day goes with what it is the time of
         return False
-    bands = {FLOOR: _floor_band_kib(keys), FREE: _FREE_BAND_KIB}
+    bands = {
+        FLOOR: _floor_band_kib(keys),
+        FREE: _FREE_BAND_KIB,
+        SPARE: _FREE_BAND_KIB,
+        AVAILABLE: _FREE_BAND_KIB,
+    }
     band_kib = bands.get(key)
-    return band_kib is None or abs(int(now) - int(before)) >= band_kib
+    exactly &= key in (SPARE, AVAILABLE)
+    return band_kib is None or exactly or abs(int(now) - int(before)) >= band_kib
 
 
 def _floor_band_kib(keys: Keys) -> int:

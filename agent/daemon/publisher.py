@@ -120,13 +120,18 @@ class Publisher:
         return Published(written, tuple(refused), tuple(news))
 
     def _changed(self, keys: Keys, now_s: float) -> list[str]:
-        return [
+        ours = [
             key
             for key in keys
             if self.may_publish(key)
             and now_s >= self._paused_until_s.get(key, float("-inf"))
-            and (key not in self.sent or is_worth_writing(key, self.sent[key], keys))
         ]
+        if not any(self._differs(key, keys) for key in ours):
+            return []
+        return [key for key in ours if self._differs(key, keys, exactly=True)]
+
+    def _differs(self, key: str, keys: Keys, *, exactly: bool = False) -> bool:
+        return key not in self.sent or is_worth_writing(key, self.sent[key], keys, exactly=exactly)
 
     def _gone(self, keys: Keys) -> list[str]:
         """What is no longer true of anything: a stale value is worse than none."""

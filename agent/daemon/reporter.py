@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from agent import __version__
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import BootRecord
-from agent.core.findings.assessment import Assessment
+from agent.core.findings.assessment import Assessment, judge
+from agent.core.findings.finding import RANK
 from agent.core.policy.history import History
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.view import floor_kib
@@ -102,6 +103,7 @@ class Reporter:
             situation,
             settings.mode,
             floor,
+            finding=_gravest_code(situation),
             came_to_rest=self.came_to_rest,
             in_motion=is_in_motion(situation, history, settings, now_s),
             time_of_day=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -177,3 +179,9 @@ class Reporter:
         if self._runtime.problem is not None:
             problem = self._runtime.problem
             self._say(j.WARNING, "runtime", f"the status cannot be kept: {problem}")
+
+
+def _gravest_code(situation: Situation) -> str | None:
+    """The finding a host should know of; None where nothing is wrong."""
+    findings = judge(situation).findings
+    return findings[0].code if findings and RANK[findings[0].severity] else None

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.core.account.boot_facts import uncounted_kib
@@ -77,11 +78,16 @@ def amounts_picture(situation: Situation, width: int) -> list[Line]:
     if not parts:
         return []
     whole_kib = sum(part.kib for part in parts)
+    return parts_picture(
+        parts, width, [_mark_line(mark, whole_kib, width) for mark in amount_marks(situation)]
+    )
+
+
+def parts_picture(parts: list[Part], width: int, marks: Sequence[Line] = ()) -> list[Line]:
+    """A bar of parts, each with a size; the marks below it, and what the glyphs mean."""
     columns = _columns([part.kib for part in parts], width)
     bar = line(*(Span(part.glyph * n, part.style) for part, n in zip(parts, columns)))
-    lines = [bar]
-    lines += [_mark_line(mark, whole_kib, width) for mark in amount_marks(situation)]
-    return lines + _legend(parts, width)
+    return [bar, *marks, *_legend(parts, width)]
 
 
 def addresses_picture(firmware_map: MemoryMap, width: int) -> list[Line]:

@@ -60,11 +60,19 @@ class Publishable(Protocol):
 class PublishedDomain:
     """A domain below `directory`, which is made if need be.
 
+    With a `server` it is one of several on a host, whose xenstored somebody else closes.
+
     Only for the main thread: leases are announced by a signal.  Making it raises OSError when
     the directory cannot be used, FileExistsError when it holds something else.
     """
 
-    def __init__(self, domain: Publishable, directory: str, speed: float = 1.0) -> None:
+    def __init__(
+        self,
+        domain: Publishable,
+        directory: str,
+        speed: float = 1.0,
+        server: Server | None = None,
+    ) -> None:
         self.root = os.path.join(directory, "root")
         self.refused_writes: list[tuple[str, str, OSError]] = []
         self._domain = domain
@@ -78,9 +86,9 @@ class PublishedDomain:
         # Below the root, for a reader may ask where what he opened lies (proc/self/fd).
         staging = os.path.join(self.root, ".staging")
         self._claim(directory, staging)
-        store = Store()
-        self._mirror = StoreMirror(store, domain.domid, domain.store)
-        self.server = Server(store)
+        self._owns_server = server is None
+        self.server = Server(Store()) if server is None else server
+        self._mirror = StoreMirror(self.server.store, domain.domid, domain.store)
         self.dom0_path = self.server.listen(os.path.join(directory, "dom0.sock"), 0)
         self.guest_path = self.server.listen(os.path.join(directory, "guest.sock"), domain.domid)
         self.xenbus_path = self.server.open_pty(domain.domid)
@@ -142,7 +150,8 @@ class PublishedDomain:
     def close(self) -> None:
         """Close the sockets and remove them; the files stay."""
         self._selector.close()
-        self.server.close()
+        if self._owns_server:
+            self.server.close()
         self._mirror.close()
         self._files.close()
         signal.set_wakeup_fd(self._wakeup_before)

@@ -9,6 +9,7 @@ would cost 0.7 MiB for the threads, queues and sockets it loads and a `LoopRoute
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from agent.sources.xenstore.errors import XenstoreLost, refusal
@@ -54,8 +55,17 @@ class Requests:
             XenstoreRefused: the answer is an error.
             XenstoreLost: there is no answer, or it makes no sense.
         """
+        return self.begin(op, *args)()
+
+    def begin(self, op: int, *args: bytes) -> Callable[[], bytes]:
+        """Send the request alone; what is returned waits for its answer.
+
+        Over a socket several may be under way, and their answers have to be taken in the same
+        order.
+        """
         sent = self._request(op, args)
-        return self._judged(sent, self.router.send(sent).get())
+        pending = self.router.send(sent)
+        return lambda: self._judged(sent, pending.get())
 
     def _request(self, op: int, args: tuple[bytes, ...]) -> Frame:
         payload = b"".join(args)

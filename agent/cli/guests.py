@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`balloon-agent guests`, in dom0."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import click
+
+from agent import exit_codes
+from agent.cli.host import ThisHost, now_utc
+from agent.cli.options import Output, with_output
+from agent.cli.seconds import Seconds
+from agent.cli.which_domain import WhichDomain
+from agent.core.host.guests import Host, verdict
+from agent.report.guests_json import guests_object
+from agent.report.guests_text import guests_lines
+from agent.report.styled import heading
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  balloon-agent guests
+  balloon-agent guests db web --watch
+  balloon-agent guests --json | jq '.guests[] | {name, spare_kib}'
+
+\b
+Exit status: 0, or 1 where a guest lacks memory, is stuck or cannot be read.
+"""
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--watch", is_flag=True, help="Refresh in place until interrupted.")
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=Seconds(0.1, 3600),
+    default=2.0,
+    show_default=True,
+    help="With --watch: look so often.",
+)
+@with_output("Draw")
+@click.pass_obj
+def guests(
+    which: WhichDomain, *, names: tuple[str, ...], watch: bool, interval: float, output: Output
+) -> int:
+    """Show in dom0 what every guest has, and what it could give without hurting.
+
+    A NAME is a guest's name or number.  What a guest says of itself is its own word: checked,
+    bounded by what its host gave it, and never trusted.  Where a guest has no agent there is "-".
+    Nothing is changed.
+    """
+    with ThisHost(which) as this:
+        host = this.look(names)
+        if watch:
+            return _watch(this, names, host, interval, output)
+        output.show(lambda: guests_object(host, now_utc()), lambda width: guests_lines(host, width))
+        return _status(host)
+
+
+def _watch(
+    this: ThisHost, names: tuple[str, ...], host: Host, interval_s: float, output: Output
+) -> int:
+    try:
+        while True:
+            _draw(host, output)
+            time.sleep(interval_s)
+            host = this.look(names)
+    except KeyboardInterrupt:
+        return _status(host)
+
+
+def _draw(host: Host, output: Output) -> None:
+    """One frame: a line of JSON, in place, or below the one before."""
+    if output.as_json:
+        sys.stdout.write(json.dumps(guests_object(host, now_utc())) + "\n")
+        sys.stdout.flush()
+        return
+    terminal = output.terminal()
+    lines = guests_lines(host, terminal.width)
+    if terminal.redraws:
+        terminal.refresh(lines)
+    else:
+        terminal.show([heading(now_utc()), *lines, ()])
+
+
+def _status(host: Host) -> int:
+    return exit_codes.OF_VERDICT[verdict(host)]

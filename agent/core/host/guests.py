@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guests of a host as dom0 sees them: what the toolstack says, and what each guest claims.
+
+The two are never mixed: whatever a guest has written below data/balloon is its own word, bounded
+by what its host has given it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, NamedTuple
+
+from agent.core.facts.bounds import LARGEST_KIB
+from agent.core.facts.units import MIB_KIB, format_kib
+
+Life = Literal["running", "paused", "dying", "shut down", "crashed", "gone"]
+Kind = Literal["agent", "old agent", "stopped agent", "no agent", "unreadable"]
+
+_SLACK_KIB: Final = 16 * MIB_KIB  # what a guest's count may be above its maximum: video memory
+WORD_CHARS: Final = 40
+
+
+class Claims(NamedTuple):
+    """What a guest wrote of itself, as far as it makes sense; None where it does not.
+
+    Attributes:
+        host_target_kib: `memory/target` as the guest has heard it.
+        spare_kib: what it could give and go on as it does.
+        odd: which of its keys made no sense, with the reason, each in one printable line.
+    """
+
+    state: str | None = None
+    pressure: str | None = None
+    mode: str | None = None
+    version: str | None = None
+    finding: str | None = None
+    seq: int | None = None
+    host_target_kib: int | None = None
+    target_kib: int | None = None
+    actual_kib: int | None = None
+    floor_kib: int | None = None
+    spare_kib: int | None = None
+    available_kib: int | None = None
+    odd: tuple[str, ...] = ()
+
+
+NO_CLAIMS: Final = Claims()
+
+
+class Guest(NamedTuple):
+    """One domain.
+
+    Attributes:
+        has_kib: what the hypervisor says it has; None where nobody could be asked.
+        static_max_kib, target_kib, videoram_kib: what the toolstack wrote.
+        problem: why its keys could not be read, if they could not.
+    """
+
+    domid: int
+    name: str | None = None
+    uuid: str | None = None
+    target_kib: int | None = None
+    static_max_kib: int | None = None
+    videoram_kib: int = 0
+    uncooperative: bool = False
+    has_kib: int | None = None
+    life: Life = "running"
+    claims: Claims = NO_CLAIMS
+    problem: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What can be known of it, and from whom."""
+        if self.problem is not None:
+            return "unreadable"
+        if self.claims.state is None:
+            return "no agent"
+        if self.claims.state == "stopped":
+            return "stopped agent"
+        return "old agent" if self.spare_kib is None else "agent"
+
+    @property
+    def actual_kib(self) -> int | None:
+        """What it has: the hypervisor's word before its own, and before what it was asked for."""
+        return self.has_kib if self.has_kib is not None else self.claims.actual_kib
+
+    @property
+    def spare_kib(self) -> int | None:
+        """What it says it could give; an older agent that holds a floor says it by that."""
+        claims = self.claims
+        if claims.spare_kib is not None:
+            return claims.spare_kib
+        if claims.floor_kib is None or claims.actual_kib is None:
+            return None
+        return max(0, claims.actual_kib - claims.floor_kib)
+
+    @property
+    def asked_kib(self) -> int | None:
+        """What the toolstack asked it to have, video memory included, as `xl mem-set` counts."""
+        return None if self.target_kib is None else self.target_kib + self.videoram_kib
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it says that it has next to nothing left."""
+        return self.claims.pressure in ("some", "full")
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether its balloon does not get where the host wants it."""
+        return self.claims.state in ("retrying", "cancelled", "unreachable")
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it holds more than the host asks for, because it needs it."""
+        floor_kib, asked_kib = self.claims.floor_kib, self.claims.host_target_kib
+        return floor_kib is not None and asked_kib is not None and asked_kib < floor_kib
+
+
+class Hypervisor(NamedTuple):
+    """What xl tells of the whole host; None where it could not be asked."""
+
+    total_kib: int | None = None
+    free_kib: int | None = None
+    dom0_kib: int | None = None
+
+
+class Host(NamedTuple):
+    """One look at all of them."""
+
+    hypervisor: Hypervisor
+    guests: tuple[Guest, ...]
+
+    @property
+    def has_kib(self) -> int:
+        """What all guests together have, as far as it is known."""
+        return sum(guest.actual_kib or 0 for guest in self.guests)
+
+    @property
+    def spare_kib(self) -> int:
+        """What they say they could give together."""
+        return sum(guest.spare_kib or 0 for guest in self.guests if not guest.is_short)
+
+
+def bounded(claims: Claims, static_max_kib: int | None) -> Claims:
+    """Claims without the figures that cannot be: nobody has more than his host gives him."""
+    most_kib = min(LARGEST_KIB, (static_max_kib or LARGEST_KIB) + _SLACK_KIB)
+    odd = list(claims.odd)
+    kept: dict[str, int | None] = {}
+    for name in ("host_target_kib", "target_kib", "actual_kib", "floor_kib", "spare_kib",
+                 "available_kib"):  # fmt: skip
+        value: int | None = getattr(claims, name)
+        limit_kib, of = most_kib, "its maximum"
+        actual_kib = kept.get("actual_kib")
+        if name in ("spare_kib", "available_kib") and actual_kib is not None:
+            limit_kib, of = actual_kib, "it has"
+        if value is not None and value > limit_kib:
+            odd.append(f"{name.replace('_kib', '_kb')} is more than {of}")
+            value = None
+        kept[name] = value
+    return claims._replace(odd=tuple(odd), **kept)  # type: ignore[arg-type]
+
+
+def selected(guests: Iterable[Guest], wanted: Iterable[str]) -> tuple[tuple[Guest, ...], list[str]]:
+    """The guests of these names or numbers, all without any; and the words that fit none."""
+    guests, words = tuple(guests), tuple(wanted)
+    if not words:
+        return guests, []
+    of_word: Mapping[str, list[Guest]] = {
+        word: [guest for guest in guests if word in (guest.name, str(guest.domid))]
+        for word in words
+    }
+    found = {guest.domid for some in of_word.values() for guest in some}
+    return (
+        tuple(guest for guest in guests if guest.domid in found),
+        [word for word, some in of_word.items() if not some],
+    )
+
+
+def sentence(host: Host) -> str:
+    """What all have, what they could give without hurting, and who lacks what."""
+    guests = host.guests
+    if not guests:
+        return "There are no guests."
+    count = "The guest has" if len(guests) == 1 else f"The {len(guests)} guests have"
+    parts = [f"{count} {format_kib(host.has_kib)}"]
+    if any(guest.spare_kib is not None for guest in guests):
+        parts.append(f"and could give {format_kib(host.spare_kib)} without hurting")
+    text = " ".join(parts)
+    for fits, one, many in (
+        (_is_short, "lacks memory", "lack memory"),
+        (_is_stuck, "is stuck", "are stuck"),
+        (_is_unreadable, "cannot be read", "cannot be read"),
+    ):
+        names = [label(guest) for guest in guests if fits(guest)]
+        if names:
+            text += f"; {_listed(names)} {one if len(names) == 1 else many}"
+    mute = sum(guest.kind in ("no agent", "stopped agent") for guest in guests)
+    if mute:
+        text += f"; {mute} {'has' if mute == 1 else 'have'} no agent that runs"
+    return text + "."
+
+
+def verdict(host: Host) -> str:
+    """ok; warning where a guest lacks memory, is stuck, or cannot be read."""
+    return "warning" if any(is_in_trouble(guest) for guest in host.guests) else "ok"
+
+
+def is_in_trouble(guest: Guest) -> bool:
+    """Whether somebody should look at it."""
+    return guest.is_short or guest.is_stuck or _is_unreadable(guest)
+
+
+def label(guest: Guest) -> str:
+    """Its name, or its number where it has none."""
+    return guest.name or f"domain {guest.domid}"
+
+
+def _is_short(guest: Guest) -> bool:
+    return guest.is_short
+
+
+def _is_stuck(guest: Guest) -> bool:
+    return guest.is_stuck
+
+
+def _is_unreadable(guest: Guest) -> bool:
+    return guest.kind == "unreadable"
+
+
+def _listed(names: list[str], most: int = 4) -> str:
+    """A few names and how many more."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How a guest is brought to another size: what to ask for next, and when that is over.
+
+Pure: it is given one look at the guest after the other, and answers `Ask`, `Wait` or `End`.
+Downwards each step is at most half of what the guest says it can spare now, and the next one is
+asked for when the guest has given it and said how it is; the first is small, since what a guest
+said long ago may no longer be so.  Upwards there is one step.
+
+Sizes are in MiB as `xl mem-set` counts them, video memory included.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple, Union
+
+from agent.core.facts.units import MIB_KIB, format_kib
+from agent.core.host.guests import Guest, label
+
+FIRST_STEP_MIB: Final = 32
+LEAST_STEP_MIB: Final = 8
+FORCED_STEP_MIB: Final = 64
+NEAR_KIB: Final = MIB_KIB  # how far from what was asked counts as there
+REST_S: Final = 2.0  # what a balloon at rest gets to begin to move
+STUCK_S: Final = 6.0  # what a guest that says it is stuck gets to come loose
+
+How = Literal["reached", "stopped", "refused"]
+
+
+class Ask(NamedTuple):
+    """Ask the toolstack for so much."""
+
+    mib: int
+
+
+class Wait(NamedTuple):
+    """Look again in a moment."""
+
+
+class End(NamedTuple):
+    """It is over.
+
+    Attributes:
+        how: reached; stopped short of it; refused, with nothing asked for.
+        back_to_mib: to be asked for once more, so that the guest breathes again.
+    """
+
+    how: How
+    sentence: str
+    back_to_mib: int | None = None
+
+
+Move = Union[Ask, Wait, End]
+
+
+class Request(NamedTuple):
+    """What the administrator wants."""
+
+    wanted_mib: int
+    force: bool = False
+    timeout_s: float = 60.0
+
+
+class Way(NamedTuple):
+    """How far it has come.
+
+    Attributes:
+        began_mib: what was asked of the guest before the first step.
+        asked_mib: what was asked last; None before the first step.
+        before_mib: what was asked before that.
+        since_s: when the guest last came nearer to it.
+        nearest_kib: the nearest it came.
+    """
+
+    began_mib: int
+    asked_mib: int | None = None
+    before_mib: int | None = None
+    since_s: float = 0.0
+    nearest_kib: int | None = None
+
+
+def begin(guest: Guest, request: Request) -> Way | End:
+    """Where it begins, or why it does not."""
+    wanted_kib, name = request.wanted_mib * MIB_KIB, label(guest)
+    if guest.problem is not None or guest.asked_kib is None:
+        return _refused(f"{name} cannot be read: {guest.problem or 'it has no memory/target'}.")
+    if guest.life not in ("running", "paused"):
+        return _refused(f"{name} is {guest.life}.")
+    if guest.static_max_kib is not None and wanted_kib > guest.static_max_kib:
+        most = format_kib(guest.static_max_kib)
+        return _refused(f"{name} may have {most} at most; xl mem-max, or its maxmem, says so.")
+    if wanted_kib < _mib(_has_now_kib(guest)) * MIB_KIB and not request.force:
+        why = _why_not_down(guest, wanted_kib)
+        if why is not None:
+            return _refused(f"{why}; --force goes there all the same.")
+    return Way(began_mib=_mib(_has_now_kib(guest)))
+
+
+def _why_not_down(guest: Guest, wanted_kib: int) -> str | None:
+    """Why a guest must not be made smaller by so much, as far as it is known at the beginning."""
+    name, floor_kib = label(guest), guest.claims.floor_kib
+    if guest.kind in ("no agent", "stopped agent"):
+        return f"{name} has no agent that runs, so nobody knows what it needs"
+    if guest.is_short:
+        return f"{name} lacks memory already"
+    if floor_kib is not None and wanted_kib - _offset_kib(guest) < floor_kib:
+        return f"{name} holds {format_kib(floor_kib)} and gives no more"
+    if guest.spare_kib is None:
+        return f"{name} has an agent too old to say what it could give"
+    return None
+
+
+def move(guest: Guest, way: Way, request: Request, now_s: float) -> tuple[Move, Way]:
+    """What to do next, with a guest that was just looked at."""
+    down = request.wanted_mib < way.began_mib
+    over = _is_over(guest, way, request, down=down)
+    if over is not None:
+        return over, way
+    if way.asked_mib is not None and not _has_followed(guest, way, now_s):
+        return _while_it_moves(guest, way, request, now_s, down=down)
+    name, now_mib = label(guest), way.began_mib if way.asked_mib is None else way.asked_mib
+    if now_mib == request.wanted_mib and (way.asked_mib is not None or _is_there(guest)):
+        return End("reached", f"{name} has {format_kib(now_mib * MIB_KIB)}."), way
+    step_mib = _next_mib(guest, now_mib, way, request) if down else request.wanted_mib
+    if step_mib is None:
+        return End("stopped", f"{_stopped(now_mib)}: the guest needs it."), way
+    asked = way._replace(asked_mib=step_mib, before_mib=now_mib, since_s=now_s, nearest_kib=None)
+    return Ask(step_mib), asked
+
+
+def _is_over(guest: Guest, way: Way, request: Request, *, down: bool) -> End | None:
+    """Whether something has happened that ends it at once."""
+    name = label(guest)
+    if guest.life not in ("running", "paused") or guest.asked_kib is None:
+        return End("stopped", f"{name} is gone: it is {guest.life}.")
+    if way.asked_mib is not None and _mib(guest.asked_kib) != way.asked_mib:
+        there = format_kib(guest.asked_kib)
+        return End("stopped", f"Somebody else asked {name} for {there} meanwhile.")
+    if down and guest.is_short and not request.force:
+        back = way.before_mib if way.asked_mib is not None else None
+        at = way.began_mib if back is None else back
+        return End("stopped", f"{_stopped(at)}: the guest lacks memory below that.", back)
+    return None
+
+
+def planned_mib(guest: Guest, request: Request) -> list[int]:
+    """The steps as they look now; the guest is heard after each, so they may end sooner."""
+    started = begin(guest, request)
+    if isinstance(started, End):
+        return []
+    if request.wanted_mib >= started.began_mib:
+        return [request.wanted_mib]
+    steps, now_mib, spare_kib = [], started.began_mib, guest.spare_kib or 0
+    way = started
+    while now_mib > request.wanted_mib:
+        seen = guest._replace(claims=guest.claims._replace(spare_kib=spare_kib))
+        step_mib = _next_mib(seen, now_mib, way, request)
+        if step_mib is None:
+            break
+        spare_kib = max(0, spare_kib - (now_mib - step_mib) * MIB_KIB)
+        way = way._replace(asked_mib=step_mib)
+        steps.append(step_mib)
+        now_mib = step_mib
+    return steps
+
+
+def _next_mib(guest: Guest, now_mib: int, way: Way, request: Request) -> int | None:
+    """The next size downwards; None where the guest has nothing to spare."""
+    left_mib = now_mib - request.wanted_mib
+    spare_mib = _mib(guest.spare_kib or 0)
+    if request.force:
+        return now_mib - min(left_mib, max(FORCED_STEP_MIB, spare_mib // 2))
+    half_mib = spare_mib // 2 if way.asked_mib is not None else min(spare_mib // 2, FIRST_STEP_MIB)
+    give_mib = min(left_mib, max(half_mib, LEAST_STEP_MIB))
+    return now_mib - give_mib if give_mib <= spare_mib else None
+
+
+def _while_it_moves(
+    guest: Guest, way: Way, request: Request, now_s: float, *, down: bool
+) -> tuple[Move, Way]:
+    """It has not what was asked for: it comes nearer, holds on, is stuck, or takes too long."""
+    asked_mib = way.asked_mib or 0
+    has_kib, before_mib = _has_now_kib(guest), way.before_mib or way.began_mib
+    far_kib = abs(has_kib - asked_mib * MIB_KIB)
+    if way.nearest_kib is None or far_kib < way.nearest_kib - NEAR_KIB:
+        return Wait(), way._replace(nearest_kib=far_kib, since_s=now_s)
+    waited_s = now_s - way.since_s
+    heard = guest.claims.host_target_kib == guest.target_kib
+    if down and heard and guest.is_held and guest.claims.state == "settled":
+        return End("stopped", f"{_stopped(_mib(has_kib))}: the guest holds that, it needs it."), way
+    stuck = heard and guest.is_stuck and waited_s >= STUCK_S
+    if not stuck and waited_s < request.timeout_s:
+        return Wait(), way
+    why = _why_stuck(guest) if guest.claims.state is not None else "it does not follow"
+    if not stuck:
+        why += f" for {request.timeout_s:.0f} s"
+    back = before_mib if down else None
+    return End("stopped", f"{_stopped(_mib(has_kib))}: {why}.", back), way
+
+
+def _why_stuck(guest: Guest) -> str:
+    state, finding = guest.claims.state or "silent", guest.claims.finding
+    why = f"the guest says its balloon is {state}"
+    if finding is not None:
+        why += f" ({finding}); `balloon-agent doctor` there has the cure"
+    return why
+
+
+def _has_followed(guest: Guest, way: Way, now_s: float) -> bool:
+    """Whether it has what was asked last, by its own report and the hypervisor's.
+
+    They count differently by a few MiB on HVM and PVH: a guest that rests is where it goes.
+    """
+    claims = guest.claims
+    if claims.state is not None and claims.state != "stopped":
+        if claims.host_target_kib != guest.target_kib or claims.state == "moving":
+            return False
+        rests = claims.state == "settled" and now_s - way.since_s >= REST_S
+        if rests and not guest.is_held:
+            return True
+    return guest.actual_kib is not None and _is_there(guest, way.asked_mib)
+
+
+def _is_there(guest: Guest, mib: int | None = None) -> bool:
+    """Whether it has what was asked, give or take what HVM and PVH guests do not count."""
+    asked_kib = guest.asked_kib if mib is None else mib * MIB_KIB
+    return asked_kib is not None and abs(_has_now_kib(guest) - asked_kib) <= NEAR_KIB
+
+
+def _has_now_kib(guest: Guest) -> int:
+    """What it has as xl counts it; what was asked for where nobody can tell."""
+    if guest.has_kib is not None:
+        return guest.has_kib
+    actual_kib, asked_kib = guest.claims.actual_kib, guest.asked_kib or 0
+    if actual_kib is None or (guest.claims.state == "settled" and not guest.is_held):
+        return asked_kib
+    return actual_kib + _offset_kib(guest)
+
+
+def _offset_kib(guest: Guest) -> int:
+    """What the host counts and this guest's kernel does not.
+
+    That is video memory, and on HVM and PVH a constant (target_diff), which shows where the kernel
+    aims at what the host asks.
+    """
+    claims = guest.claims
+    if claims.target_kib is None or claims.host_target_kib is None or guest.is_held:
+        return guest.videoram_kib
+    constant_kib = claims.host_target_kib - claims.target_kib
+    return guest.videoram_kib + (constant_kib if 0 <= constant_kib <= 64 * MIB_KIB else 0)
+
+
+def _mib(kib: int) -> int:
+    return kib // MIB_KIB
+
+
+def _stopped(mib: int) -> str:
+    return f"stopped at {format_kib(mib * MIB_KIB)}"
+
+
+def _refused(sentence: str) -> End:
+    return End("refused", sentence)

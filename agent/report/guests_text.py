@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The screen of `guests`: a sentence, a picture of the host, a row for each guest.
+
+● OK: The 3 guests have 1.5 GiB and could give 412 MiB without hurting.
+
+████████████████▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒······················
+█ dom0 1 GiB   ▒ guests 1.5 GiB   · free 1.47 GiB
+
+ ID  name  has      target   maximum  floor    could give  state    pressure  agent
+  1  db    512 MiB  512 MiB  1 GiB    -        91.5 MiB    settled  none      1.0.0
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent.core.facts.units import format_kib
+from agent.core.host.guests import Guest, Host, is_in_trouble, label, sentence, verdict
+from agent.report.picture import Part, parts_picture
+from agent.report.styled import Line, Span, line, wrapped
+from agent.report.top import judged_lines
+
+_LONGEST_NAME: Final = 24
+_HEADS: Final = (
+    "ID", "name", "has", "target", "maximum", "floor", "could give", "state", "pressure", "agent",
+)  # fmt: skip
+_RIGHT: Final = frozenset({0, 2, 3, 4, 5, 6})
+_GAP: Final = "  "
+
+
+def guests_lines(host: Host, width: int) -> list[Line]:
+    """The whole screen."""
+    lines = judged_lines(verdict(host), sentence(host), width)
+    picture = host_picture(host, width)
+    lines += [(), *picture] if picture else []
+    if host.guests:
+        lines += [(), *_table([_cells(guest) for guest in host.guests], host.guests)]
+    remarks = [remark for guest in host.guests for remark in _remarks(guest)]
+    lines += [()] if remarks else []
+    for remark in remarks:
+        lines += wrapped(remark, width, style="info")
+    return lines
+
+
+def host_picture(host: Host, width: int) -> list[Line]:
+    """Dom0, the guests and what nobody has; nothing where the hypervisor could not be asked."""
+    hypervisor = host.hypervisor
+    if hypervisor.free_kib is None or hypervisor.dom0_kib is None:
+        return []
+    parts = [
+        Part("dom0", hypervisor.dom0_kib, "█", "populated"),
+        Part("guests", host.has_kib, "▒", "ballooned"),
+        Part("free", hypervisor.free_kib, "·", "dim"),
+    ]
+    return parts_picture([part for part in parts if part.kib > 0], width)
+
+
+def _cells(guest: Guest) -> tuple[str, ...]:
+    claims = guest.claims
+    state = claims.state or guest.kind
+    if guest.life != "running":
+        state = guest.life
+    elif guest.is_held:
+        state = "held"
+    return (
+        str(guest.domid),
+        _cut(label(guest)),
+        _size(guest.actual_kib),
+        _size(guest.asked_kib),
+        _size(guest.static_max_kib),
+        _size(claims.floor_kib),
+        _size(guest.spare_kib),
+        state,
+        claims.pressure or "-",
+        claims.version or "-",
+    )
+
+
+def _table(rows: list[tuple[str, ...]], guests: tuple[Guest, ...]) -> list[Line]:
+    """Columns as wide as what is in them; a row in trouble in the colour of its trouble."""
+    widths = [max(map(len, column)) for column in zip(_HEADS, *rows)]
+    lines = [line(Span(_row(_HEADS, widths), "heading"))]
+    for cells, guest in zip(rows, guests):
+        style = "warning" if is_in_trouble(guest) else ""
+        lines.append(line(Span(_row(cells, widths), style)))
+    return lines
+
+
+def _row(cells: tuple[str, ...], widths: list[int]) -> str:
+    padded = [
+        cell.rjust(width) if n in _RIGHT else cell.ljust(width)
+        for n, (cell, width) in enumerate(zip(cells, widths))
+    ]
+    return _GAP.join(padded)
+
+
+def _remarks(guest: Guest) -> list[str]:
+    """What does not fit into a row."""
+    name, found = _cut(label(guest)), []
+    if guest.problem is not None:
+        found.append(f"{name}: its keys cannot be read: {guest.problem}.")
+    if guest.claims.finding is not None and (guest.is_stuck or guest.is_short):
+        found.append(f"{name}: says {guest.claims.finding}; run balloon-agent doctor there.")
+    if guest.uncooperative:
+        found.append(f"{name}: the toolstack calls it uncooperative.")
+    odd = guest.claims.odd
+    if odd:
+        more = f", and {len(odd) - 1} more" if len(odd) > 1 else ""
+        found.append(f"{name}: what it wrote makes no sense: {odd[0]}{more}.")
+    return found
+
+
+def _size(kib: int | None) -> str:
+    return "-" if kib is None else format_kib(kib)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

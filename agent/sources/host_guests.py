@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All guests of this host, from xenstore as dom0 sees it.
+
+    /local/domain/5/name                    "db"            the toolstack's
+    /local/domain/5/memory/target           "524288"        the toolstack's
+    /local/domain/5/data/balloon/spare_kb   "91136"         the guest's own word
+
+Only keys that are known are asked for: a guest with a thousand others costs no more than any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
+
+from agent.core.facts.bounds import LARGEST_DOMID
+from agent.core.facts.untrusted import LARGEST_SIGNED, excerpt, parse_decimal, parse_kib
+from agent.core.host.guests import NO_CLAIMS, WORD_CHARS, Claims, Guest, bounded
+from agent.sources.outcome import ABSENT, OK, Outcome
+
+T = TypeVar("T")
+Names = list[str]  # inside a class, `list` is a method
+Outcomes = list[Outcome[bytes]]
+_DOMAINS: Final = "/local/domain"
+_OF_HOST: Final = ("name", "vm", "memory/target", "memory/static-max", "memory/videoram",
+                   "memory/uncooperative", "data/balloon/state")  # fmt: skip
+_FIGURES: Final = ("host_target_kb", "target_kb", "actual_kb", "floor_kb", "spare_kb",
+                   "available_kb")  # fmt: skip
+_WORDS: Final[Mapping[str, re.Pattern[bytes]]] = {
+    "state": re.compile(rb"settled|moving|retrying|cancelled|unreachable|absent|unclear|stopped"),
+    "pressure": re.compile(rb"none|some|full|unknown"),
+    "mode": re.compile(rb"observe|follow|guard|self"),
+    "version": re.compile(rb"[0-9A-Za-z][0-9A-Za-z.+~-]{0,39}"),
+    "finding": re.compile(rb"[a-z0-9][a-z0-9-]{0,39}"),
+}
+_OF_GUEST: Final = (*_FIGURES, "seq", *_WORDS)
+_UUID: Final = re.compile(rb"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_NAME_CHARS: Final = 64
+
+
+class Store(Protocol):
+    """`pyxs_client.StoreClient`."""
+
+    def list(self, key: str) -> Names:
+        """The names below a key, or raise XenstoreError."""
+        ...
+
+    def read_each(self, keys: Sequence[str]) -> Outcomes:
+        """What became of reading each."""
+        ...
+
+    def at_one_moment(self, read: Callable[[], T]) -> T:
+        """Readings that no writer comes between."""
+        ...
+
+
+def read_guests(store: Store) -> tuple[Guest, ...]:
+    """Every domain but dom0, by number; raises XenstoreError when nothing can be read."""
+    numbers = sorted(int(name) for name in store.list(_DOMAINS) if _is_guest(name))
+    return _read(store, numbers)
+
+
+def read_guest(store: Store, domid: int) -> Guest | None:
+    """One guest as it is at this moment; None where it is gone.  Raises XenstoreError."""
+    (guest,) = store.at_one_moment(lambda: _read(store, [domid]))
+    return guest if guest.name is not None or guest.target_kib is not None else None
+
+
+def parse_claims(read: Mapping[str, Outcome[bytes]]) -> Claims:
+    """What a guest wrote below data/balloon: bounded, checked, and what is odd about it; total."""
+    words: dict[str, str] = {}
+    numbers: dict[str, int] = {}
+    odd: list[str] = []
+    for key, found in read.items():
+        raw = found.value
+        if raw is None:
+            odd += [] if found.status == ABSENT else [f"{key}: {found.status}"[:200]]
+        elif key in _WORDS:
+            if _WORDS[key].fullmatch(raw):
+                words[key] = raw.decode("ascii")
+            else:
+                odd.append(f"{key} is {excerpt(raw)}")
+        else:
+            judged = parse_decimal(raw) if key == "seq" else parse_kib(raw)
+            if judged.value is None or judged.value > LARGEST_SIGNED:
+                odd.append(f"{key}: {judged.why or 'too large'}")
+            else:
+                numbers[key.replace("_kb", "_kib")] = judged.value
+    if words.get("state") is None and (words or numbers or odd):
+        words["state"] = "unclear"  # there is an agent, of which nothing else is known
+    return Claims(**words, **numbers, odd=tuple(odd))  # type: ignore[arg-type]
+
+
+def _is_guest(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) <= 5 and 0 < int(name) <= LARGEST_DOMID
+
+
+def _read(store: Store, numbers: Sequence[int]) -> tuple[Guest, ...]:
+    """What the toolstack says of each first, then of those that have an agent what they say."""
+    found = _each(store, numbers, _OF_HOST)
+    speak = [domid for domid in numbers if found[domid]["data/balloon/state"].status != ABSENT]
+    own = tuple(f"data/balloon/{key}" for key in _OF_GUEST)
+    claimed = _each(store, speak, own)
+    guests = []
+    for domid in numbers:
+        keys = claimed.get(domid, {})
+        claims = NO_CLAIMS
+        if keys:
+            claims = parse_claims({key: keys[f"data/balloon/{key}"] for key in _OF_GUEST})
+        guests.append(_guest(domid, found[domid], claims))
+    return tuple(guests)
+
+
+def _each(
+    store: Store, numbers: Sequence[int], keys: Sequence[str]
+) -> dict[int, dict[str, Outcome[bytes]]]:
+    paths = [f"{_DOMAINS}/{domid}/{key}" for domid in numbers for key in keys]
+    answers: Iterator[Outcome[bytes]] = iter(store.read_each(paths))
+    return {domid: {key: next(answers) for key in keys} for domid in numbers}
+
+
+def _guest(domid: int, keys: Mapping[str, Outcome[bytes]], claims: Claims) -> Guest:
+    vm = _UUID.fullmatch(keys["vm"].value or b"")
+    static_max_kib = _kib(keys["memory/static-max"])
+    videoram_kib = _kib(keys["memory/videoram"])  # -1 of a PV guest is none
+    refused = [read.status for read in keys.values() if read.status not in (OK, ABSENT)]
+    return Guest(
+        domid=domid,
+        name=_name(keys["name"].value),
+        uuid=vm.group(1).decode("ascii") if vm else None,
+        target_kib=_kib(keys["memory/target"]),
+        static_max_kib=static_max_kib,
+        videoram_kib=videoram_kib or 0,
+        uncooperative=keys["memory/uncooperative"].value is not None,
+        claims=bounded(claims, static_max_kib),
+        problem=refused[0] if refused else None,
+    )
+
+
+def _kib(read: Outcome[bytes]) -> int | None:
+    return None if read.value is None else parse_kib(read.value).value
+
+
+def _name(raw: bytes | None) -> str | None:
+    """A name that a terminal survives, whatever somebody called the domain."""
+    if raw is None:
+        return None
+    text = raw[:_NAME_CHARS].decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else excerpt(raw)[: WORD_CHARS + 40]

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""xl, Xen's own program of dom0; the only module of the agent that starts a process.
+
+In dom0 there is no other way that keeps every promise of `xl mem-set`: it sets the hypervisor's
+limit and the guest's target together, under libxl's lock (libxl_mem.c, libxl_set_memory_target),
+and the calls into the hypervisor differ from release to release.  Arguments are numbers that were
+checked, there is no shell, and a guest's commands and daemon never come here.
+
+    $ xl list                                                   (4.14 to 4.20)
+    Name                                        ID   Mem VCPUs      State   Time(s)
+    Domain-0                                     0  1024     1     r-----      62.1
+    db                                           5   512     1     -b----       9.3
+    $ xl info
+    total_memory           : 4095
+    free_memory            : 2047
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from agent.core.facts.bounds import LARGEST_KIB
+from agent.core.facts.units import MIB_KIB
+from agent.core.host.guests import Hypervisor, Life
+
+PLACES: Final = ("usr/sbin/xl", "usr/local/sbin/xl", "sbin/xl", "usr/bin/xl", "usr/local/bin/xl")
+_MOST_BYTES: Final = 1 << 20
+_TIMEOUT_S: Final = 20.0
+_DOMAIN: Final = re.compile(
+    r"^.{1,200}? +([0-9]{1,5}) +([0-9]{1,12}) +[0-9]{1,5} +([a-z-]{6}) +[0-9.]{1,20} *$",
+    re.ASCII | re.MULTILINE,
+)
+_INFO: Final = re.compile(r"^(total|free)_memory +: ([0-9]{1,12})$", re.ASCII | re.MULTILINE)
+
+
+class XlError(Exception):
+    """xl could not be asked, or refused; the text is its own, in one printable line."""
+
+
+class Listed(NamedTuple):
+    """A line of `xl list`."""
+
+    has_kib: int
+    life: Life
+
+
+class Xl:
+    """The program at `path`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def domains(self) -> dict[int, Listed]:
+        """Every domain by its number, dom0 too.
+
+        Raises:
+            XlError: it could not be asked.
+        """
+        return parse_list(self._run("list"))
+
+    def hypervisor(self) -> Hypervisor:
+        """What the host has, but for dom0's part.
+
+        Raises:
+            XlError: it could not be asked.
+        """
+        return parse_info(self._run("info"))
+
+    def mem_set(self, domid: int, mib: int) -> None:
+        """Ask a guest to have so much; does not wait for it.
+
+        Raises:
+            XlError: it was refused.
+        """
+        if not (domid > 0 and 0 < mib <= LARGEST_KIB // MIB_KIB):
+            raise XlError(f"domain {domid} cannot be given {mib} MiB")
+        self._run("mem-set", str(domid), f"{mib}m")
+
+    def _run(self, *arguments: str) -> str:
+        """Its output.  In a session of its own, so that an interrupt never ends it half way."""
+        try:
+            ended = subprocess.run(  # noqa: S603 - no shell, and only arguments made here
+                [self.path, *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT_S,
+                start_new_session=True,
+                check=False,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+            )
+        except OSError as error:
+            raise XlError(f"{self.path}: {error.strerror}") from error
+        except subprocess.TimeoutExpired as error:
+            raise XlError(f"xl {arguments[0]} took longer than {_TIMEOUT_S:.0f} s") from error
+        if ended.returncode:
+            raise XlError(_said(ended.stderr) or f"xl {arguments[0]}: exit {ended.returncode}")
+        return ended.stdout[:_MOST_BYTES].decode("utf-8", "backslashreplace")
+
+
+def find_xl(root: str) -> Xl | None:
+    """Xl below a root: of this machine, or of a published host."""
+    for place in PLACES:
+        path = os.path.join(root, place)
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return Xl(path)
+    return None
+
+
+def parse_list(text: str) -> dict[int, Listed]:
+    """`xl list` by number; a line that makes no sense is left out: a name may hold anything."""
+    return {
+        int(domid): Listed(int(mib) * MIB_KIB, _life(flags))
+        for domid, mib, flags in _DOMAIN.findall(text)
+        if int(mib) * MIB_KIB <= LARGEST_KIB
+    }
+
+
+def parse_info(text: str) -> Hypervisor:
+    """What `xl info` says of memory; None where it does not."""
+    mib: Mapping[str, str] = dict(_INFO.findall(text))
+    return Hypervisor(_kib(mib.get("total")), _kib(mib.get("free")))
+
+
+def _kib(mib: str | None) -> int | None:
+    kib = int(mib) * MIB_KIB if mib is not None else None
+    return kib if kib is not None and kib <= LARGEST_KIB else None
+
+
+def _life(flags: str) -> Life:
+    """`r-b-p-s-c-d`: each letter says that it is so (tools/xl/xl_list.c)."""
+    for letter, life in (("d", "dying"), ("c", "crashed"), ("s", "shut down"), ("p", "paused")):
+        if letter in flags:
+            return life  # type: ignore[return-value]
+    return "running"
+
+
+def _said(stderr: bytes) -> str:
+    """The last line of what it complained of, printable."""
+    lines = stderr[-4096:].decode("utf-8", "backslashreplace").strip().splitlines()
+    last = lines[-1] if lines else ""
+    return "".join(c if c.isprintable() else "?" for c in last)[:200]

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a host says of its guests, and what it does not believe them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.core.facts.units import MIB_KIB
+from agent.core.host.guests import Claims, Guest, Host, Hypervisor, bounded, selected, sentence
+
+FINE: dict[str, Any] = {"state": "settled", "pressure": "none", "spare_kib": 64 * MIB_KIB}
+
+
+def guest(domid: int = 1, name: str | None = "db", **claims: Any) -> Guest:
+    return Guest(domid, name, has_kib=512 * MIB_KIB, claims=Claims(**claims))
+
+
+@pytest.mark.parametrize(
+    ("guests", "said"),
+    [
+        ((), "There are no guests."),
+        ((guest(**FINE),), "The guest has 512 MiB and could give 64 MiB without hurting."),
+        (
+            (guest(**FINE), guest(2, "web", **{**FINE, "pressure": "some"})),
+            "The 2 guests have 1 GiB and could give 64 MiB without hurting; web lacks memory.",
+        ),
+        (
+            (guest(**{**FINE, "state": "retrying"}), guest(2, None)),
+            (
+                "The 2 guests have 1 GiB and could give 64 MiB without hurting; db is stuck; "
+                "1 has no agent that runs."
+            ),
+        ),
+        (
+            tuple(guest(n, f"g{n}", state="settled", pressure="full") for n in range(1, 7)),
+            "The 6 guests have 3 GiB; g1, g2, g3, g4 and 2 more lack memory.",
+        ),
+    ],
+)
+def test_one_sentence_says_what_they_have_could_give_and_lack(
+    guests: tuple[Guest, ...], said: str
+) -> None:
+    assert sentence(Host(Hypervisor(), guests)) == said
+
+
+@pytest.mark.parametrize("name", ["actual_kib", "floor_kib", "spare_kib", "available_kib"])
+def test_a_figure_beyond_what_the_host_gives_is_not_believed(name: str) -> None:
+    claimed: dict[str, Any] = {name: 2048 * MIB_KIB}
+    claims = bounded(Claims(**claimed), 1024 * MIB_KIB)
+    assert getattr(claims, name) is None
+    assert claims.odd == (f"{name.replace('_kib', '_kb')} is more than its maximum",)
+
+
+def test_nobody_can_spare_more_than_he_has() -> None:
+    claims = bounded(Claims(actual_kib=100, spare_kib=101, available_kib=100), 1024 * MIB_KIB)
+    assert (claims.spare_kib, claims.available_kib) == (None, 100)
+    assert claims.odd == ("spare_kb is more than it has",)
+
+
+def test_a_guest_that_lacks_memory_has_nothing_to_give() -> None:
+    short = guest(**{**FINE, "pressure": "full"})
+    assert Host(Hypervisor(), (short,)).spare_kib == 0
+
+
+def test_guests_are_chosen_by_name_or_number() -> None:
+    guests = (guest(1, "db"), guest(2, "web"), guest(3, "db"))
+    assert selected(guests, ()) == (guests, [])
+    assert selected(guests, ("db",)) == ((guests[0], guests[2]), [])
+    assert selected(guests, ("2", "nobody")) == ((guests[1],), ["nobody"])
+
+
+@pytest.mark.parametrize(
+    ("claims", "kind"),
+    [
+        ({}, "no agent"),
+        ({"state": "stopped"}, "stopped agent"),
+        ({"state": "settled"}, "old agent"),
+        ({"state": "settled", "actual_kib": 5, "floor_kib": 3}, "agent"),
+        (FINE, "agent"),
+    ],
+)
+def test_a_guest_is_shown_as_what_it_is(claims: dict[str, Any], kind: str) -> None:
+    assert guest(**claims).kind == kind

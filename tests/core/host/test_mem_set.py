@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Bringing a guest to a size: steps that leave it its air, and an end that says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.facts.units import MIB_KIB
+from agent.core.host.guests import Claims, Guest
+from agent.core.host.mem_set import Ask, End, Request, Way, begin, move, planned_mib
+
+MOST_LOOKS = 2000
+
+
+class Pretended:
+    """A guest that gives what it is asked for, and says what its programs leave."""
+
+    def __init__(self, has: int = 512, needs: int = 420, most: int = 1024, **claims: Any) -> None:
+        self.has, self.needs, self.most = has, needs, most
+        self.asked = has
+        self.claims = claims
+        self.lowest_spare = has
+        self.domain: dict[str, Any] = {}
+
+    def seen(self) -> Guest:
+        spare = max(0, self.has - self.needs)
+        claims = {
+            "state": "settled" if self.has == self.asked else "moving",
+            "pressure": "none",
+            "host_target_kib": self.asked * MIB_KIB,
+            "target_kib": self.asked * MIB_KIB,
+            "actual_kib": self.has * MIB_KIB,
+            "spare_kib": spare * MIB_KIB,
+        }
+        return Guest(
+            domid=1,
+            name="db",
+            target_kib=self.asked * MIB_KIB,
+            static_max_kib=self.most * MIB_KIB,
+            has_kib=self.has * MIB_KIB,
+            claims=Claims(**{**claims, **self.claims}),
+        )._replace(**self.domain)
+
+    def move(self) -> None:
+        """A second passes."""
+        step = max(-64, min(64, self.asked - self.has))
+        self.has += step
+        self.lowest_spare = min(self.lowest_spare, self.has - self.needs)
+
+
+def play(guest: Pretended, request: Request, *, moves: bool = True) -> tuple[End, list[int]]:
+    """As the command does."""
+    asked: list[int] = []
+    way = begin(guest.seen(), request)
+    if isinstance(way, End):
+        return way, asked
+    for now_s in range(MOST_LOOKS):
+        done, way = move(guest.seen(), way, request, float(now_s))
+        if isinstance(done, End):
+            return done, asked
+        if isinstance(done, Ask):
+            guest.asked = done.mib
+            asked.append(done.mib)
+        if moves:
+            guest.move()
+    raise AssertionError("it never ends")
+
+
+def test_below_what_a_guest_needs_it_stops_where_the_guest_needs_the_rest() -> None:
+    end, asked = play(Pretended(), Request(200))
+    assert end == End("stopped", f"stopped at {asked[-1]} MiB: the guest needs it.")
+    assert asked[0] == 512 - 32
+    assert 420 <= asked[-1] < 420 + 8
+
+
+def test_a_size_that_leaves_it_enough_is_reached_in_steps() -> None:
+    end, asked = play(Pretended(needs=100), Request(256))
+    assert (end.how, end.sentence) == ("reached", "db has 256 MiB.")
+    assert len(asked) > 1
+    assert asked == sorted(asked, reverse=True)
+
+
+def test_upwards_it_is_one_step() -> None:
+    assert play(Pretended(), Request(1024)) == (End("reached", "db has 1 GiB."), [1024])
+
+
+def test_what_it_has_already_is_reached_without_asking() -> None:
+    assert play(Pretended(), Request(512)) == (End("reached", "db has 512 MiB."), [])
+
+
+@given(st.integers(64, 900), st.integers(1, 1024), st.integers(128, 1024))
+def test_no_step_takes_more_than_half_of_what_is_spare_and_every_way_ends(
+    needs: int, wanted: int, has: int
+) -> None:
+    guest = Pretended(has=has, needs=needs)
+    spare = has - needs
+    end, asked = play(guest, Request(wanted))
+    before = has
+    for step in asked:
+        if wanted < has:
+            assert before - step <= max(8, spare // 2 + 1)
+            spare -= before - step
+        before = step
+    if wanted < has and needs < has:
+        assert guest.lowest_spare >= 0
+    assert (end.how == "reached") == (before == wanted)
+
+
+def test_a_guest_that_lacks_memory_after_a_step_gets_that_step_back() -> None:
+    guest = Pretended(needs=100)
+    request = Request(200)
+    way = begin(guest.seen(), request)
+    assert isinstance(way, Way)
+    asked, way = move(guest.seen(), way, request, 0.0)
+    assert isinstance(asked, Ask)
+    guest.asked = guest.has = asked.mib
+    guest.claims = {"pressure": "full"}
+    end, _ = move(guest.seen(), way, request, 5.0)
+    assert isinstance(end, End)
+    assert (end.how, end.back_to_mib) == ("stopped", 512)
+    assert "lacks memory" in end.sentence
+
+
+@pytest.mark.parametrize(
+    ("claims", "domain", "wanted", "why"),
+    [
+        ({"state": None}, {}, 400, "no agent"),
+        ({"state": "stopped"}, {}, 400, "no agent"),
+        ({"spare_kib": None}, {}, 400, "too old"),
+        ({"pressure": "some"}, {}, 400, "lacks memory already"),
+        ({"floor_kib": 424 * MIB_KIB}, {}, 200, "holds 424 MiB"),
+        ({}, {"life": "dying"}, 400, "is dying"),
+        ({}, {"problem": "denied"}, 400, "cannot be read"),
+        ({}, {"target_kib": None}, 400, "cannot be read"),
+        ({}, {}, 2048, "1 GiB at most"),
+    ],
+)
+def test_what_would_hurt_or_cannot_be_is_refused_with_nothing_asked(
+    claims: dict[str, Any], domain: dict[str, Any], wanted: int, why: str
+) -> None:
+    guest = Pretended(needs=100, **claims)
+    guest.domain = domain
+    end, asked = play(guest, Request(wanted))
+    assert (end.how, asked) == ("refused", [])
+    assert why in end.sentence
+
+
+def test_force_goes_below_what_it_needs_all_the_same() -> None:
+    end, asked = play(Pretended(), Request(200, force=True))
+    assert (end.how, asked[-1]) == ("reached", 200)
+    end, asked = play(Pretended(state=None, spare_kib=None), Request(200, force=True))
+    assert (end.how, asked[-1]) == ("reached", 200)
+
+
+def test_a_guest_that_is_stuck_says_why() -> None:
+    guest = Pretended(state="unreachable", finding="hotplug-offline")
+    end, asked = play(guest, Request(768), moves=False)
+    assert asked == [768]
+    assert end == End(
+        "stopped",
+        "stopped at 512 MiB: the guest says its balloon is unreachable (hotplug-offline); "
+        "`balloon-agent doctor` there has the cure.",
+    )
+
+
+def test_a_guest_that_does_not_follow_is_given_up_after_the_time_and_asked_for_the_last_step() -> (
+    None
+):
+    guest = Pretended(needs=100, state="moving")
+    end, asked = play(guest, Request(256, timeout_s=30.0), moves=False)
+    assert (end.how, end.back_to_mib, asked) == ("stopped", 512, [480])
+    assert "for 30 s" in end.sentence
+
+
+def test_a_guard_that_holds_on_ends_it() -> None:
+    """Its floor rose while it was on the way."""
+    guest = Pretended(needs=100)
+    request = Request(400)
+    way = begin(guest.seen(), request)
+    assert isinstance(way, Way)
+    _, way = move(guest.seen(), way, request, 0.0)
+    guest.asked = 480
+    guest.claims = {"floor_kib": 512 * MIB_KIB, "state": "settled"}
+    for now_s in (1.0, 2.0, 3.0):
+        end, way = move(guest.seen(), way, request, now_s)
+    assert isinstance(end, End)
+    assert end.sentence == "stopped at 512 MiB: the guest holds that, it needs it."
+
+
+def test_somebody_else_who_asks_meanwhile_ends_it() -> None:
+    guest, request = Pretended(needs=100), Request(400)
+    way = begin(guest.seen(), request)
+    assert isinstance(way, Way)
+    _, way = move(guest.seen(), way, request, 0.0)
+    guest.asked = 300
+    end, _ = move(guest.seen(), way, request, 1.0)
+    assert isinstance(end, End)
+    assert "Somebody else asked db for 300 MiB" in end.sentence
+
+
+def test_the_planned_steps_are_those_of_a_guest_that_goes_on_as_it_does() -> None:
+    guest, request = Pretended(needs=100), Request(256)
+    planned = planned_mib(guest.seen(), request)
+    assert planned == play(guest, request)[1]
+    assert planned_mib(Pretended().seen(), Request(200))[-1] >= 420
+    assert planned_mib(Pretended().seen(), Request(768)) == [768]
