@@ -60,7 +60,7 @@ class Xl:
         Raises:
             XlError: it could not be asked.
         """
-        return parse_list(self._run("list"))
+        return listed_in(self._run("list"))
 
     def hypervisor(self) -> Hypervisor:
         """What the host has, but for dom0's part.
@@ -68,7 +68,7 @@ class Xl:
         Raises:
             XlError: it could not be asked.
         """
-        return parse_info(self._run("info"))
+        return hypervisor_in(self._run("info"))
 
     def mem_set(self, domid: int, mib: int) -> None:
         """Ask a guest to have so much; does not wait for it.
@@ -110,7 +110,7 @@ def find_xl(root: str) -> Xl | None:
     return None
 
 
-def parse_list(text: str) -> dict[int, Listed]:
+def listed_in(text: str) -> dict[int, Listed]:
     """`xl list` by number; a line that makes no sense is left out: a name may hold anything."""
     return {
         int(domid): Listed(int(mib) * MIB_KIB, _life(flags))
@@ -119,7 +119,7 @@ def parse_list(text: str) -> dict[int, Listed]:
     }
 
 
-def parse_info(text: str) -> Hypervisor:
+def hypervisor_in(text: str) -> Hypervisor:
     """What `xl info` says of memory; None where it does not."""
     mib: Mapping[str, str] = dict(_INFO.findall(text))
     return Hypervisor(_kib(mib.get("total")), _kib(mib.get("free")))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.core.facts.units import MIB_KIB
 from agent.core.host.guests import Hypervisor
-from agent.xl import Listed, Xl, XlError, find_xl, parse_info, parse_list
+from agent.xl import Listed, Xl, XlError, find_xl, hypervisor_in, listed_in
 
 LIST = """\
 Name                                        ID   Mem VCPUs\tState\tTime(s)
@@ -38,7 +38,7 @@ def a_program(directory: Path, script: str) -> Path:
 
 
 def test_the_list_is_read_whatever_the_names_hold() -> None:
-    assert parse_list(LIST) == {
+    assert listed_in(LIST) == {
         0: Listed(1024 * MIB_KIB, "running"),
         1: Listed(512 * MIB_KIB, "running"),
         2: Listed(400 * MIB_KIB, "paused"),
@@ -48,15 +48,15 @@ def test_the_list_is_read_whatever_the_names_hold() -> None:
 
 
 def test_the_host_is_read_as_far_as_it_is_told() -> None:
-    assert parse_info(INFO) == Hypervisor(4095 * MIB_KIB, 2047 * MIB_KIB)
-    assert parse_info("free_memory : 99999999999999\n") == Hypervisor()
+    assert hypervisor_in(INFO) == Hypervisor(4095 * MIB_KIB, 2047 * MIB_KIB)
+    assert hypervisor_in("free_memory : 99999999999999\n") == Hypervisor()
 
 
 @given(st.text(max_size=300))
 def test_no_text_ends_in_an_error_or_in_a_size_no_machine_has(text: str) -> None:
-    for listed in parse_list(text).values():
+    for listed in listed_in(text).values():
         assert 0 <= listed.has_kib <= 1 << 42
-    parse_info(text)
+    hypervisor_in(text)
 
 
 def test_a_size_is_handed_over_as_two_words_without_a_shell(tmp_path: Path) -> None:

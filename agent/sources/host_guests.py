@@ -23,7 +23,7 @@ T = TypeVar("T")
 Names = list[str]  # inside a class, `list` is a method
 Outcomes = list[Outcome[bytes]]
 _DOMAINS: Final = "/local/domain"
-_OF_HOST: Final = ("name", "vm", "memory/target", "memory/static-max", "memory/videoram",
+OF_HOST: Final = ("name", "vm", "memory/target", "memory/static-max", "memory/videoram",
                    "memory/uncooperative", "data/balloon/state")  # fmt: skip
 _FIGURES: Final = ("host_target_kb", "target_kb", "actual_kb", "floor_kb", "spare_kb",
                    "available_kb")  # fmt: skip
@@ -67,7 +67,7 @@ def read_guest(store: Store, domid: int) -> Guest | None:
     return guest if guest.name is not None or guest.target_kib is not None else None
 
 
-def parse_claims(read: Mapping[str, Outcome[bytes]]) -> Claims:
+def claims_in(read: Mapping[str, Outcome[bytes]]) -> Claims:
     """What a guest wrote below data/balloon: bounded, checked, and what is odd about it; total."""
     words: dict[str, str] = {}
     numbers: dict[str, int] = {}
@@ -98,7 +98,7 @@ def _is_guest(name: str) -> bool:
 
 def _read(store: Store, numbers: Sequence[int]) -> tuple[Guest, ...]:
     """What the toolstack says of each first, then of those that have an agent what they say."""
-    found = _each(store, numbers, _OF_HOST)
+    found = _each(store, numbers, OF_HOST)
     speak = [domid for domid in numbers if found[domid]["data/balloon/state"].status != ABSENT]
     own = tuple(f"data/balloon/{key}" for key in _OF_GUEST)
     claimed = _each(store, speak, own)
@@ -107,8 +107,8 @@ def _read(store: Store, numbers: Sequence[int]) -> tuple[Guest, ...]:
         keys = claimed.get(domid, {})
         claims = NO_CLAIMS
         if keys:
-            claims = parse_claims({key: keys[f"data/balloon/{key}"] for key in _OF_GUEST})
-        guests.append(_guest(domid, found[domid], claims))
+            claims = claims_in({key: keys[f"data/balloon/{key}"] for key in _OF_GUEST})
+        guests.append(a_guest_of(domid, found[domid], claims))
     return tuple(guests)
 
 
@@ -120,7 +120,8 @@ def _each(
     return {domid: {key: next(answers) for key in keys} for domid in numbers}
 
 
-def _guest(domid: int, keys: Mapping[str, Outcome[bytes]], claims: Claims) -> Guest:
+def a_guest_of(domid: int, keys: Mapping[str, Outcome[bytes]], claims: Claims) -> Guest:
+    """A guest from what the toolstack wrote (`OF_HOST`), and what it claims."""
     vm = _UUID.fullmatch(keys["vm"].value or b"")
     static_max_kib = _kib(keys["memory/static-max"])
     videoram_kib = _kib(keys["memory/videoram"])  # -1 of a PV guest is none

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is fuzzed, by name: a function of bytes that raises only when the program is wrong.
 
-Text of the kernel, keys of the host, packets of xenstored, the head of an HTTP request, the
-administrator's configuration, and a whole capture somebody sent. The kept corpus of a target is
-tests/corpus/NAME/.
+Text of the kernel, keys of the host and of its guests, packets of xenstored, the head of an HTTP
+request, the administrator's configuration, and a whole capture somebody sent. The kept corpus of a
+target is tests/corpus/NAME/.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from agent.sources.xenstore.errors import XenstoreError
 from agent.sources.xenstore.session import XenstoreSession
 from tests.sources.parsers import PARSERS, REFUSALS
 from tests.support.captured import QUICK, gathered, load
+from tests.support.claims import KEYS, must_be_shown_as_it_should
 from tests.support.scripted_peer import ScriptedPeer
 
 Target = Callable[[bytes], None]
@@ -106,6 +107,11 @@ def capture(raw: bytes) -> None:
             assert chosen.startswith("sys/"), chosen
 
 
+def guest_claims(raw: bytes) -> None:
+    """What a guest writes below data/balloon, a key a line, as dom0 shows it beside another's."""
+    must_be_shown_as_it_should(dict(zip(KEYS, raw.split(b"\n"))))
+
+
 @cache
 def _captured() -> dict[str, bytes]:
     return {name: text.encode() for name, text in load(CAPTURED).files.items()}
@@ -121,6 +127,7 @@ OTHERS: Final[dict[str, Target]] = {
     "configuration": configuration,
     "xenstore_stream": xenstore_stream,
     "capture": capture,
+    "guest_claims": guest_claims,
 }
 TARGETS: Final[dict[str, Target]] = {
     **{name: _parser(parse) for name, parse in PARSERS.items()},
