@@ -123,8 +123,7 @@ class Publisher:
         ours = [
             key
             for key in keys
-            if self.may_publish(key)
-            and now_s >= self._paused_until_s.get(key, float("-inf"))
+            if self.may_publish(key) and now_s >= self._paused_until_s.get(key, float("-inf"))
         ]
         if not any(self._differs(key, keys) for key in ours):
             return []
