@@ -9,7 +9,7 @@ SOURCE := agent sim_backend tests
 SPREAD := --numprocesses=logical --maxprocesses=4
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo demo-xen test check lint types format pictures man xenstored test-xen test-xen-all bench fuzz wheel test-wheel onefile sbom constraints deb test-deb clean
+.PHONY: help run demo demo-xen test check lint types format pictures man xenstored test-xen test-xen-all bench fuzz wheel test-wheel onefile sbom constraints deb deb-bundled rpm release test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,8 +82,17 @@ sbom: wheel ## the wheel's bill of materials (CycloneDX), beside it
 constraints: ## pin the newest versions of everything that is installed
 	packaging/renew-constraints.sh
 
-deb: ## Debian packages, in dist/ (needs Debian's build packages, no root)
+deb: ## Debian packages with Debian's libraries, in dist/ (12 and Ubuntu 24.04 on); as root it installs what it wants
 	packaging/make-deb.sh dist
+
+deb-bundled: onefile ## ... with the libraries inside, for Debian 11 and Ubuntu 22.04
+	packaging/make-deb.sh dist bundled
+
+rpm: onefile ## the RPM around the one file, for RHEL 9 and its kin, Amazon Linux 2023, Fedora
+	packaging/make-rpm.sh dist
+
+release: $(VENV)/develops ## all of it, with bill of materials and SHA256SUMS
+	BUILD_PYTHON=$(BIN)/python packaging/make-release.sh dist
 
 test-deb: $(VENV)/develops ## build them, and install, upgrade, remove and purge them in a fresh Debian
 	$(BIN)/pytest -m deb tests/deb

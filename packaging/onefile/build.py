@@ -28,7 +28,7 @@ def zipped(modules: Path) -> bytes:
     """All that is in the folder, in the order of the names."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name in sorted(p.relative_to(modules).as_posix() for p in modules.rglob("*.*")):
+        for name in sorted(p.relative_to(modules).as_posix() for p in modules.rglob("*")):
             if (modules / name).is_file():
                 info = zipfile.ZipInfo(name, DAWN)
                 info.external_attr = 0o644 << 16

@@ -3,7 +3,7 @@
 
     python3 -m tests.bench                everything, to read; some minutes
     python3 -m tests.bench --markdown     what has a limit or is a ratio, as Markdown
-    python3 -m tests.bench --readme       writes it into README.md
+    python3 -m tests.bench --readme       writes it into docs/cost.md
     python3 -m tests.bench --looks 10000 --events 100000    with fewer of them, to be done sooner
 
 What needs Debian's real xenstored is "not measured" without it; `make xenstored` fetches it.
@@ -155,7 +155,7 @@ def is_telling(row: Line) -> bool:
     )
 
 
-def into_readme(table: str, file: Path = TOP / "README.md") -> None:
+def into_readme(table: str, file: Path = TOP / "docs" / "cost.md") -> None:
     """Put the table in the place of the one that is there."""
     text = file.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
@@ -167,7 +167,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into docs/cost.md")
     parser.add_argument("--looks", type=int, default=ticks.TICKS, metavar="COUNT")
     parser.add_argument("--events", type=int, default=events.EVENTS, metavar="COUNT")
     options = parser.parse_args()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The table of costs: its words, its place in the README, and what is not there."""
+"""The table of costs: its words, its place in docs/cost.md, and what is not there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.bench import __main__ as bench
 from tests.bench.rows import Row
 from tests.support.xenstored.daemon import XenstoredMissing
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "docs" / "cost.md").read_text(encoding="utf-8")
 
 
 def test_a_ratio_counts_times_and_a_limit_that_is_passed_says_so() -> None:

@@ -1,0 +1,63 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# life-of-openrc.sh PROGRAM: in a root with OpenRC and busybox but no bash, as root: the one file
+# installs itself, OpenRC's openrc-run starts, reloads and stops what it wrote, and it takes all of
+# it back.  In the place of the daemon's domain stands a simulated one, so the daemon starts.
+set -eu
+program=$1
+ok() { echo "ok: $*"; }
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+there() {
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /domain \) -prune \
+        -o -type f -print | sort
+}
+# As after a boot by OpenRC, whose own init.sh makes these.
+for state in daemons exclusive failed hotplugged inactive options scheduled started starting \
+    stopping wasinactive tmp; do
+    mkdir -p "/run/openrc/$state"
+done
+mkdir -p /run/lock
+touch /run/openrc/softlevel
+there >/tmp/before
+"$program" install-service --init openrc >/tmp/said || fail "$(cat /tmp/said)"
+grep -q '^Next: rc-update add balloon-agent' /tmp/said || fail "$(cat /tmp/said)"
+ok "installed: $(grep -c '^wrote' /tmp/said) files"
+PYTHONPATH=$program python3 -m sim_backend.published balloon-up /domain </dev/zero >/tmp/domain 2>&1 &
+domain=$!
+trap 'kill $domain 2>/dev/null' EXIT
+tries=0
+until grep -q guest.sock /tmp/domain; do
+    tries=$((tries + 1))
+    [ $tries -lt 200 ] || fail "no domain: $(cat /tmp/domain)"
+    sleep 0.1
+done
+mkdir -p /etc/conf.d
+cat >/etc/conf.d/balloon-agent <<'END'
+balloon_agent_options="--root /domain/root --xenstore /domain/guest.sock"
+BALLOON_AGENT_ANYWHERE=yes
+END
+script=/etc/init.d/balloon-agent
+$script start || fail "start"
+tries=0
+until [ -e /domain/root/run/balloon-agent/status.json ]; do
+    tries=$((tries + 1))
+    [ $tries -lt 200 ] || fail "no daemon: $(tail /var/log/* 2>/dev/null)"
+    sleep 0.1
+done
+$script status | grep -q started || fail "status: $($script status)"
+pid=$(pgrep -f '/usr/local/bin/balloon-agent --root') || fail "no process"
+ok "started, as process $pid"
+$script reload || fail "reload"
+kill -0 "$pid" || fail "a reload ended it"
+$script stop || fail "stop"
+! kill -0 "$pid" 2>/dev/null || fail "it still runs"
+ok "stopped"
+rm /etc/conf.d/balloon-agent
+"$program" install-service --remove >/tmp/said || fail "$(cat /tmp/said)"
+there >/tmp/after
+diff /tmp/before /tmp/after || fail "files are not as before"
+ok "removed: files are as they were"
