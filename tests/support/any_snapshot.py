@@ -7,6 +7,7 @@ one off them, below zero; parts missing; maps of any shape.
 
 from __future__ import annotations
 
+import sys
 import typing
 from typing import Any, Final
 
@@ -94,10 +95,20 @@ def _of_type(hint: Any) -> st.SearchStrategy[Any]:
     return simple[hint]
 
 
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """The type of each field (`typing.get_type_hints` knows `X | None` from Python 3.10 on)."""
+    names = vars(sys.modules[kind.__module__])
+    hints = {}
+    for field, hint in kind.__annotations__.items():
+        text = hint.__forward_arg__ if isinstance(hint, typing.ForwardRef) else hint
+        hints[field] = typing.Union[tuple(eval(part, names) for part in text.split(" | "))]
+    return hints
+
+
 def _fields() -> list[tuple[str, str, st.SearchStrategy[Any]]]:
     found = []
     for part, kind in PARTS.items():
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         found += [(part, field, _of_type(hints[field])) for field in hints]
     return found
 
