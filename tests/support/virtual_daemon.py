@@ -80,6 +80,8 @@ class Root(SystemRoot):
             return Outcome(None, ABSENT)
         if relative in self.garbage:
             return Outcome(self.garbage[relative][:limit_bytes], OK)
+        if relative == TARGET_FILE:
+            return Outcome(f"{self.domain.target_kib}\n".encode(), OK)  # read a thousand times
         text = self.domain.files().get(relative)
         return Outcome(None, ABSENT) if text is None else Outcome(text.encode(), OK)
 
