@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.facts.kernel_regimes import REGIMES
@@ -246,6 +246,7 @@ def test_the_lines_to_paste_are_those_of_each_toolstack() -> None:
 sizes = st.integers(128, 1 << 17)
 
 
+@settings(deadline=None)
 @given(
     sizes,
     sizes,
@@ -286,3 +287,13 @@ def test_the_last_pv_kernel_of_32_bits_and_the_first_that_boots_as_pvh_are_plann
     assert a_plan(512, 512, "pvh", kernel=KernelRelease(4, 11)).boots == "yes"
     assert a_plan(512, 512, kernel=REGIMES[0].since).boots == "yes"
     assert a_plan(128, 128, "dom0-pv").boots == "no"  # and not refused: xl takes 128M
+
+
+def test_only_a_map_that_unpopulated_alloc_holds_grows_by_hot_adding() -> None:
+    assert a_plan(512, 1024, kernel=LINUX_6_12).grows_by_hot_add
+    assert not a_plan(512, 512, kernel=LINUX_6_12).grows_by_hot_add
+    assert not a_plan(512, 1024, kernel=LINUX_6_1).grows_by_hot_add
+
+
+def test_64_gib_are_not_too_much_for_32_bits() -> None:
+    assert a_plan(1024, 65536, "hvm", kernel=LINUX_6_1, bits=32).request.maxmem_kib == 65536 * MIB
