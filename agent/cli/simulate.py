@@ -114,7 +114,9 @@ def _run(
         raise _unknown(name, catalogue.scenario_names()) from None
     acts = agent_name or scenario.mode
     if acts not in AGENTS:
-        raise click.UsageError(f"There is no agent '{acts}'. There are: {', '.join(AGENTS)}.")
+        close = difflib.get_close_matches(acts, AGENTS, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise click.UsageError(f"There is no agent '{acts}'.{hint} There are: {', '.join(AGENTS)}.")
     who = agent(acts, keeps_record=explain)
     if explain and not isinstance(who, PolicyAgent):
         raise click.UsageError(f"Agent '{acts}' gives no reasons; take a mode: {scenario.mode}.")

@@ -17,6 +17,7 @@ from agent.core.account.situation import Situation, understand
 from agent.core.facts.snapshot import Origin
 from agent.core.policy.decide import EMPTY, PolicySettings, decide
 from agent.core.policy.decision import UNREMARKABLE, Decision
+from agent.core.policy.guard import GUARD_REMEMBERS_S
 from agent.core.policy.history import moved, refused, remembered
 from agent.core.policy.looks import next_look_s
 from agent.core.policy.reflex import next_peek_s, reacted, reflex
@@ -32,6 +33,8 @@ CAUSES: Final = (
 )  # fmt: skip
 """Why a turn is taken; where there are several, the first of these is told."""
 _ACTIONS_PER_TURN: Final = 8
+_AFTER_SHORT_S: Final = 3 * GUARD_REMEMBERS_S
+"""Until the need of that time is no longer counted, and the host has read the floor without it."""
 _RESUME_GAP_S: Final = 1.0
 _NOTHING: Final = Result("none", "nothing to do")
 
@@ -56,7 +59,7 @@ class Turn:
         self._configured = settings
         self._denial = Denial()
         self._domid: int | None = None
-        self._stalls = self._was_short = False
+        self._short_s = float("-inf")
         self._sleep_gap_s = _sleep_gap_s()
 
     def configured(self, settings: PolicySettings) -> None:
@@ -87,7 +90,8 @@ class Turn:
         self.situation, self.decision = situation, decision
         seen = situation.snapshot
         short = "pressure" in causes or shortage(seen.memory, seen.pressure) != "none"
-        self._stalls, self._was_short = short or self._was_short, short
+        if short:
+            self._short_s = now_s
         self.peek_s = next_peek_s(self.history, now_s)
         return situation
 
@@ -113,7 +117,7 @@ class Turn:
             self.history,
             self.settings,
             now_s,
-            stalls=self._stalls,
+            stalls=now_s - self._short_s <= _AFTER_SHORT_S,
             has_trigger=has_trigger,
         )
 

@@ -67,7 +67,7 @@ def test_a_run_as_json_has_events_samples_and_checks(capsys: pytest.CaptureFixtu
 def test_the_decisions_of_a_mode_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "hotplug-offline", "--agent", "follow", "--explain"]) == 0
     decisions = capsys.readouterr().out.partition("\nDecisions\n")[2].splitlines()
-    assert any("hotplug-offline: The target needs memory block 8" in line for line in decisions)
+    assert any("hotplug-offline: The target needs memory block" in line for line in decisions)
     assert [line for line in decisions if "settled: " in line] == [decisions[0], decisions[-1]]
 
 

@@ -44,14 +44,19 @@ def test_a_guarded_shrink_stops_at_the_floor_and_says_which() -> None:
     ):
         daemon.ready()
         until_s = time.monotonic() + PATIENCE_S
-        while (status := daemon.status())["daemon"]["decisions"][-1]["rule"] != "held-at-floor":
+        near_kib = 40 * 1024  # more air until it has watched for 15 s, and while the host may go on
+        while True:
             assert time.monotonic() < until_s
             daemon.message(0.2)
-        held_kib = status["balloon"]["current_kib"]
+            status = daemon.status()
+            held_kib = status["balloon"]["current_kib"]
+            floor_kib = int(dom0.read(f"{there.home}/data/balloon/floor_kb"))
+            held = status["daemon"]["decisions"][-1]["rule"] == "held-at-floor"
+            if held and held_kib - floor_kib <= near_kib:
+                break
         assert status["host"]["target_kib"] == 200 * 1024
         assert 400 * 1024 < held_kib < 512 * 1024
-        floor_kib = int(dom0.read(f"{there.home}/data/balloon/floor_kb"))
-        assert 0 <= held_kib - floor_kib <= 40 * 1024  # more air until it has watched for 15 s
+        assert held_kib >= floor_kib
         assert daemon.end() == 0
 
 

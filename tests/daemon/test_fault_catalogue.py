@@ -122,8 +122,8 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
         "core/policy/test_policy_self.py::test_without_pressure_triggers_a_demand_within_the_reserve_costs_no_program",
     ),
     "/proc/meminfo lacks MemAvailable, or is spaced oddly": (
-        "sources/test_trees.py::test_a_kernel_without_memavailable_gets_an_estimate",
-        "sources/test_trees.py::test_meminfo_is_read_whatever_its_spacing",
+        "sources/test_meminfo.py::test_a_kernel_without_mem_available_gets_an_estimate",
+        "sources/test_meminfo.py::test_meminfo_is_read_whatever_its_spacing",
     ),
     "a target below what the guest uses": (
         "daemon/test_daemon_published.py::test_a_guarded_shrink_stops_at_the_floor_and_says_which",

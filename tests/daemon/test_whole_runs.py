@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from agent.core.policy.settings import MODES, PolicySettings
+from agent.daemon.key_table import KEYS
 from agent.daemon.link import REQUEST_S
 from agent.daemon.record import KEPT
 from sim_backend.guest.domain import SimulatedDomain
@@ -214,7 +215,7 @@ def check_bounds(run: Run) -> None:
     virtual = run.virtual
     reporter = virtual.daemon._reporter
     assert len(reporter.log.as_objects()) <= KEPT
-    assert len(reporter._publisher.sent) <= 12
+    assert len(reporter._publisher.sent) <= len(KEYS)
     assert len(virtual.lines._said) <= 256
     assert virtual.session.largest <= 64
     assert virtual.files.largest <= 64 * 1024

@@ -26,6 +26,7 @@ from agent.sources.kernel_config import parse_kernel_config
 from agent.sources.kernel_log import parse_kernel_log
 from agent.sources.meminfo import parse_meminfo
 from agent.sources.numbers import parse_decimal, parse_hex, parse_kib
+from agent.sources.os_release import parse_os_release
 from agent.sources.outcome import HiddenError, MalformedError
 from agent.sources.pressure import parse_pressure
 from agent.sources.processes import parse_stat
@@ -58,6 +59,7 @@ PARSERS: Final[dict[str, Callable[[bytes], Any]]] = {
     "kernel_release": _of_text(parse_kernel_release),
     "meminfo": _of_text(parse_meminfo),
     "memmap_type": _of_text(parse_type),
+    "os_release": _of_text(parse_os_release),
     "memory_options": _of_text(memory_options),
     "pressure": _of_text(parse_pressure),
     "process_stat": _of_text(parse_stat),
