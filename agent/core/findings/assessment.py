@@ -59,9 +59,12 @@ def assessment_of(
 
 
 def can_be_judged(situation: Situation) -> bool:
-    """Whether the balloon's state is known, and what the host wants of it."""
+    """Whether the balloon's state is known, and the host could be asked what it wants.
+
+    Who may not ask it, as an ordinary user, is told what is missing; that is no silent host.
+    """
     connection = situation.snapshot.sources.get("xenstore", "ok")
-    return situation.state != "absent" and connection in ("ok", "absent")
+    return situation.state != "absent" and connection in ("ok", "absent", "denied")
 
 
 def headline_of(situation: Situation) -> str:

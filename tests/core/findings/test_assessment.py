@@ -31,6 +31,7 @@ STOPPED = {"target_kib": 786432, "motion": "still"}
         (a_pv_guest(domain={"domain_type": None}), "ok"),
         (a_pv_guest(balloon={"target_kib": None}), "unknown"),
         (a_pv_guest(sources={"xenstore": "malformed: no answer"}), "unknown"),
+        (a_pv_guest(sources={"xenstore": "denied"}), "ok"),
         (a_pv_guest(balloon=None), "warning"),
     ],
 )
