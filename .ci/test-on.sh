@@ -20,7 +20,7 @@ cd /tree
 python3 -m venv /venv
 /venv/bin/python -m pip --quiet install --constraint packaging/constraints.txt '.[test]'
 /venv/bin/python --version
-/venv/bin/python -m pytest -q -p no:cacheprovider --import-mode=append \
+/venv/bin/python -m pytest -q -p no:cacheprovider --import-mode=append --hypothesis-profile=package \
     tests/core tests/report tests/cli/test_install_service.py
 END
 # Debian's index of a release may have run out; its packages are what they were.
