@@ -41,8 +41,8 @@ class ThisHost:
         self.root = SystemRoot(which.root or "/")
         if (self.root.read("proc/xen/capabilities").value or "").strip() != "control_d":
             raise CommandError(
-                "This is not the dom0 of a Xen host: guests, mem-set and metrics --guests are for "
-                "there.  In a guest: balloon-agent status.",
+                "This is not the dom0 of a Xen host, which guests and mem-set are for. "
+                "In a guest: balloon-agent status.",
                 exit_codes.NOT_XEN,
             )
         self.xl: Xl | None = find_xl(self.root.path)
