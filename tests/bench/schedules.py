@@ -7,7 +7,7 @@
 The first plays every schedule of `sim_backend.stories.schedules` over some guests (--all: every
 guest), and N random ones, in virtual time.  For each family it prints how many stories failed, and
 of the first of them what.  The second plays some of them with the real daemon in a published guest,
-each a process of its own, and prints the table of docs/modes.md.
+each a process of its own, and prints them as a table.
 """
 
 from __future__ import annotations
