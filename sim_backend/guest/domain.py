@@ -62,8 +62,8 @@ class SimulatedDomain(Machine):
     # -- for publishing -----------------------------------------------------------------------
 
     def files(self) -> Mapping[str, str]:
-        """The kernel's files, by path relative to the root, as root would read them."""
-        return kernel_files.render(self)
+        """The kernel's files, by path relative to the root, as root would read them now."""
+        return kernel_files.KernelFiles(self)
 
     def write_file(self, path: str, text: str) -> None:
         """Somebody writes a kernel file.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from agent.core.facts.memory_map import MemoryMap
@@ -33,30 +34,39 @@ _DMA_END_PAGE: Final = 4096
 _DMA32_END_PAGE: Final = 1 << 20
 
 
-def render(domain: Machine) -> dict[str, str]:
-    """Every file with its content."""
-    config = domain.config
-    shown = {
-        "proc/cmdline": config.cmdline + "\n",
-        "proc/meminfo": _meminfo(domain),
-        "proc/zoneinfo": _zoneinfo(domain),
-        "proc/iomem": _iomem(domain),
-        "proc/uptime": f"{domain.uptime_s:.2f} {domain.uptime_s / 2:.2f}\n",
-        "proc/version": version_line(config) + "\n",
-        "proc/sys/kernel/osrelease": config.image.release_text + "\n",
-        "proc/xen/capabilities": "control_d\n" if config.is_dom0 else "",
-        "proc/vmstat": _vmstat(domain),
-        "kernel.log": kernel_log(config, domain.boot, domain.kernel_said),
-    }
-    if config.image.pressure:
-        shown["proc/pressure/memory"] = _pressure(domain)
-    if config.image.hotplug and config.image.balloon:
-        shown["proc/sys/xen/balloon/hotplug_unpopulated"] = "0\n"
-    shown |= _hypervisor(domain)
-    shown |= _balloon(domain)
-    shown |= _memmap(domain.blocks.firmware)
-    shown |= _blocks(domain)
-    return shown
+class KernelFiles(Mapping[str, str]):
+    """Every file of a guest.  A long one is made when it is read, as by the kernel."""
+
+    def __init__(self, domain: Machine) -> None:
+        self._domain = domain
+        image = domain.config.image
+        self._short = {
+            "proc/cmdline": domain.config.cmdline + "\n",
+            "proc/uptime": f"{domain.uptime_s:.2f} {domain.uptime_s / 2:.2f}\n",
+            "proc/version": version_line(domain.config) + "\n",
+            "proc/sys/kernel/osrelease": image.release_text + "\n",
+            "proc/xen/capabilities": "control_d\n" if domain.config.is_dom0 else "",
+        }
+        if image.hotplug and image.balloon:
+            self._short["proc/sys/xen/balloon/hotplug_unpopulated"] = "0\n"
+        self._short.update(_hypervisor(domain))
+        self._short.update(_balloon(domain))
+        self._short.update(_memmap(domain.blocks.firmware))
+        self._short.update(_blocks(domain))
+        self._long = dict(_LONG)
+        if not image.pressure:
+            del self._long["proc/pressure/memory"]
+
+    def __getitem__(self, path: str) -> str:
+        made = self._long.get(path)
+        return self._short[path] if made is None else made(self._domain)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._short
+        yield from self._long
+
+    def __len__(self) -> int:
+        return len(self._short) + len(self._long)
 
 
 def write(domain: Machine, path: str, text: str) -> None:
@@ -67,8 +77,7 @@ def write(domain: Machine, path: str, text: str) -> None:
     """
     driver = domain.driver
     name = path.removeprefix(f"{BALLOON}/")
-    known = render(domain)
-    if path not in known:
+    if path not in KernelFiles(domain):
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     try:
         if name == "target_kb":
@@ -268,3 +277,13 @@ def _zoneinfo(domain: Machine) -> str:
         f"        managed  {zone_managed}\n"
         for name, zone_spanned, zone_present, zone_managed in zones
     )
+
+
+_LONG: Final[Mapping[str, Callable[[Machine], str]]] = {
+    "proc/meminfo": _meminfo,
+    "proc/zoneinfo": _zoneinfo,
+    "proc/iomem": _iomem,
+    "proc/vmstat": _vmstat,
+    "proc/pressure/memory": _pressure,
+    "kernel.log": lambda domain: kernel_log(domain.config, domain.boot, domain.kernel_said),
+}

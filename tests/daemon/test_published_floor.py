@@ -73,11 +73,11 @@ def test_a_driver_that_cannot_give_holds_a_shrink_as_well(monkeypatch: pytest.Mo
     run.until(4.0)
     monkeypatch.setattr(run.domain.memory, "take", lambda _pages, _unit=1: 0)
     run.plan(5.0, "host-asks", 300)
-    run.until(600.0)
+    run.until(200.0)
     assert run.current_kib == 512 * MIB
     assert run.domain.driver.cancellations
     run.domain.change_workload(anon_kib=200 * MIB)
-    run.until(600.0 + HELD_S + MOMENT_S)
+    run.until(200.0 + HELD_S + MOMENT_S)
     assert run.off_kib <= NEAR_KIB
 
 
@@ -93,7 +93,7 @@ def test_a_stall_is_told_at_once_and_so_is_its_end() -> None:
     assert run.domain.store.read("data/balloon/pressure") == "none"
     assert run.off_kib <= NEAR_KIB
     awake = run.virtual.sleep.count
-    run.until(3600.0)
+    run.until(3200.0)
     assert run.virtual.sleep.count - awake <= 1
 
 
@@ -102,7 +102,7 @@ def test_a_settled_guest_wakes_nobody_to_say_that_it_needs_more_or_less() -> Non
     run.plan(10.0, "workload", 200)
     run.until(9.0)
     awake = run.virtual.sleep.count
-    run.until(3600.0)
+    run.until(3200.0)
     assert run.virtual.sleep.count - awake <= 1  # the end of the run
     assert run.off_kib > NEAR_KIB
 
@@ -110,6 +110,6 @@ def test_a_settled_guest_wakes_nobody_to_say_that_it_needs_more_or_less() -> Non
 def test_a_host_that_asks_again_for_the_same_reads_the_floor_of_now() -> None:
     run = Watched()
     run.plan(10.0, "workload", 200)
-    run.plan(3600.0, "host-asks", 512)
-    run.until(3600.0 + MOMENT_S)
+    run.plan(3200.0, "host-asks", 512)
+    run.until(3200.0 + MOMENT_S)
     assert run.off_kib <= NEAR_KIB
