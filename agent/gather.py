@@ -25,16 +25,12 @@ from agent.sources.memory_blocks import read_memory_blocks
 from agent.sources.outcome import DENIED, HIDDEN, Statuses
 from agent.sources.pressure import read_pressure
 from agent.sources.swaps import read_zram_free_kib
-from agent.sources.system_root import SystemRoot
+from agent.sources.system_root import NotXenError, SystemRoot
 from agent.sources.xen_memory import read_xen_memory
 from agent.sources.xenstore.key_store import KeyStore
 from agent.sources.zoneinfo import read_zoneinfo
 
 _KERNEL_PAGE_SIZES_KIB = (4, 16, 64)
-
-
-class NotXenError(Exception):
-    """There is no Xen domain here."""
 
 
 def gather(

@@ -39,6 +39,9 @@ def _run_daemon(words: Words) -> int:
             "balloon-agent: --sim does not go with run; --root DIR --xenstore PATH do.\n"
         )
         return exit_codes.USAGE
+    from agent.lean import leave_annotations_alone  # noqa: PLC0415 - not for the commands
+
+    leave_annotations_alone()
     from agent.daemon.main import main as run  # noqa: PLC0415 - only when it is sure to start
 
     return run(words.rest[1:], words.given.get("--root"), words.given.get("--xenstore"))

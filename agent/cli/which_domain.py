@@ -13,8 +13,8 @@ from agent.core.facts.snapshot import Origin, Snapshot
 from agent.core.findings.assessment import Assessment
 from agent.core.findings.diagnosis import diagnose
 from agent.examine import examine
-from agent.gather import NotXenError, gather
-from agent.sources.system_root import SystemRoot
+from agent.gather import gather
+from agent.sources.system_root import NotXenError, SystemRoot
 from agent.sources.xenstore.errors import XenstoreError
 from agent.sources.xenstore.key_store import CapturedKeys, KeyStore, NoKeys, SessionKeys
 

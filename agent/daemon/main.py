@@ -18,8 +18,7 @@ from agent.daemon.options import Options, UsageError, parse_options
 from agent.daemon.parts import Parts
 from agent.daemon.runtime_directory import AlreadyRunningError, RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
-from agent.gather import NotXenError
-from agent.sources.system_root import SystemRoot
+from agent.sources.system_root import NotXenError, SystemRoot
 from agent.sources.xenstore.errors import DeviceDenied, XenstoreLost, XenstoreUnreachable
 from agent.sources.xenstore.session import XenstoreSession, default_path
 

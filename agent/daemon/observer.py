@@ -13,18 +13,14 @@ from typing import Final, Literal
 
 from agent.core.facts.snapshot import BalloonReading, BootRecord, Origin, Snapshot
 from agent.daemon.link import Link
-from agent.gather import gather
 from agent.sources import kernel
-from agent.sources.firmware_memmap import read_firmware_memmap
 from agent.sources.host_wishes import HostFacts
 from agent.sources.meminfo import read_meminfo
-from agent.sources.memory_blocks import read_memory_blocks
 from agent.sources.outcome import Statuses
 from agent.sources.pressure import read_pressure
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import read_xen_memory, refresh_xen_memory
 from agent.sources.xenstore.key_store import NoKeys
-from agent.sources.zoneinfo import read_zoneinfo
 
 STILL_AFTER_S: Final = 2.0
 
@@ -46,6 +42,8 @@ class Observer:
         """
         before = self._last
         if before is None:
+            from agent.gather import gather  # noqa: PLC0415 - once, and not after a rest
+
             before = gather(self._root, NoKeys(), self._origin)
         snapshot = self._refreshed(before, link, now_s, quickly=quickly)
         self._last = snapshot
@@ -75,6 +73,10 @@ class Observer:
 
     def _with_map(self, snapshot: Snapshot) -> Snapshot:
         """Hot-added memory shows in the map, the blocks and the zones."""
+        from agent.sources.firmware_memmap import read_firmware_memmap  # noqa: PLC0415 - seldom
+        from agent.sources.memory_blocks import read_memory_blocks  # noqa: PLC0415
+        from agent.sources.zoneinfo import read_zoneinfo  # noqa: PLC0415
+
         firmware_map = read_firmware_memmap(self._root)
         blocks = read_memory_blocks(self._root)
         zones = read_zoneinfo(self._root)

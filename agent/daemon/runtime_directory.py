@@ -73,6 +73,15 @@ class RuntimeDirectory:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
 
+    def adopt_lock(self, descriptor: int) -> None:
+        """Go on with the lock that an earlier program of this process took, and so still holds."""
+        self._lock = descriptor
+
+    @property
+    def lock_descriptor(self) -> int | None:
+        """What holds the lock; None where the directory cannot be used."""
+        return self._lock
+
     def replace(self, name: str, content: bytes) -> bool:
         """Give a file new content in one step; False, and `problem`, when that cannot be."""
         if self._directory is None:

@@ -34,6 +34,10 @@ def status_of_error(error: OSError) -> str:
     return malformed(error.strerror or "input/output error")
 
 
+class NotXenError(Exception):
+    """There is no Xen domain below a root."""
+
+
 class SystemRoot:
     """A directory that stands for `/`.  Paths are given relative to it, without leading slash."""
 

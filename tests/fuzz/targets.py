@@ -20,8 +20,8 @@ from agent.cli.http_once import answer_to
 from agent.core.facts.untrusted import parse_decimal
 from agent.core.findings.assessment import assess
 from agent.daemon.config.load import ConfigError, load_config
-from agent.gather import NotXenError
 from agent.report.status_json import status_object
+from agent.sources.system_root import NotXenError
 from agent.sources.xenstore.errors import XenstoreError
 from agent.sources.xenstore.session import XenstoreSession
 from tests.sources.parsers import PARSERS, REFUSALS

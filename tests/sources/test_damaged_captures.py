@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from agent import exit_codes
 from agent.core.findings.assessment import assess
-from agent.gather import NotXenError
 from agent.report.memmap_json import memmap_object
 from agent.report.memmap_text import memmap_lines
 from agent.report.status_json import status_object
 from agent.report.status_text import status_lines
 from agent.report.styled import plain
+from agent.sources.system_root import NotXenError
 from tests.support.captured import QUICK, gathered, load
 
 GUESTS = ("pv-512-1024-k510/memset-768", "hvm-512-1024/boot", "dom0/boot")

@@ -12,13 +12,13 @@ import pytest
 
 from agent.core.facts.snapshot import Origin
 from agent.core.findings.assessment import assess
-from agent.gather import NotXenError, gather, lacks_privileges
+from agent.gather import gather, lacks_privileges
 from agent.sources.firmware_memmap import MOST_ENTRIES, read_firmware_memmap
 from agent.sources.host_wishes import read_host
 from agent.sources.memory_blocks import MOST_BLOCKS, read_memory_blocks
 from agent.sources.outcome import Outcome
 from agent.sources.pressure import read_pressure
-from agent.sources.system_root import SystemRoot
+from agent.sources.system_root import NotXenError, SystemRoot
 from agent.sources.xenstore.key_store import CapturedKeys, NoKeys
 from tests.support.captured import gathered, load
 

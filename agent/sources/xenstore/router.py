@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Final
 
 from agent.sources.xenstore.errors import XenstoreLost, XenstoreRefused, refusal
-from agent.sources.xenstore.transport import Transport, open_transport
+from agent.sources.xenstore.transport import Transport, adopted_transport, open_transport
 from agent.sources.xenstore.watches import Watches
 from agent.sources.xenstore.wire import HEADER, Frame, Framer, Op, describe
 
@@ -81,6 +81,11 @@ class LoopRouter:
         return self._transport is not None
 
     @property
+    def is_between_packets(self) -> bool:
+        """Whether everything that was read has been taken in."""
+        return self._framer.is_empty
+
+    @property
     def errno_is_answer(self) -> bool:
         """Whether the peer is the kernel's device, which carries out a WATCH inside write()."""
         return self._require().errno_is_answer
@@ -90,7 +95,13 @@ class LoopRouter:
         if self._transport is not None and self._owner_pid == os.getpid():
             return
         self.terminate()
-        transport = open_transport(self.connection, self._timeout_s)
+        self._use(open_transport(self.connection, self._timeout_s))
+
+    def adopt(self, descriptor: int) -> None:
+        """Go on between two packets where an earlier program of this process ended."""
+        self._use(adopted_transport(descriptor))
+
+    def _use(self, transport: Transport) -> None:
         self._readable = select.poll()  # select() stops at descriptor 1023
         self._readable.register(transport.fileno(), select.POLLIN)
         self._framer = Framer()

@@ -15,6 +15,8 @@ and `connect()` begins anew. Keys are relative, so they follow the domain throug
 One limit is the kernel's: over /dev/xen/xenbus a WATCH or UNWATCH is carried out inside write(),
 uninterruptibly. If xenstored dies in that moment the process waits until it is back. To make the
 moment short, a request that has a deadline goes before each.
+
+Relies on docs/design.md A27.
 """
 
 from __future__ import annotations
@@ -76,6 +78,20 @@ class XenstoreSession:
             XenstoreUnreachable: any other reason; the two above are kinds of it.
         """
         self._router.start()
+
+    @property
+    def can_be_handed_on(self) -> bool:
+        """Whether whoever goes on with the descriptor misses nothing: all that came was told."""
+        return self.connected and self._router.is_between_packets and not self.has_news
+
+    def adopt(self, descriptor: int, key: str, token: str) -> None:
+        """Go on with a connection of an earlier program of this process, and the watch it has set.
+
+        Raises:
+            OSError: the descriptor is none.
+        """
+        self._router.adopt(descriptor)
+        self._watches.add(key, token)
 
     def close(self) -> None:
         """Close the connection and forget the watches; never waits."""

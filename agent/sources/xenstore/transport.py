@@ -12,11 +12,11 @@ write() instead of a packet; it does not end when xenstored dies, requests only 
 
 from __future__ import annotations
 
+import _socket  # all of `socket` would cost the daemon 0.4 MiB: see agent/daemon/notify.py
 import errno
 import io
 import os
 import select
-import socket
 import stat
 import time
 from typing import Final, Protocol
@@ -54,29 +54,13 @@ class Transport(Protocol):
 
 
 class SocketTransport:
-    """A unix socket."""
+    """A unix socket that is connected."""
 
     errno_is_answer = False
 
-    def __init__(self, path: str, timeout_s: float) -> None:
+    def __init__(self, connected: _socket.socket) -> None:
         self._page = _page()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        deadline_s = time.monotonic() + timeout_s
-        try:
-            while not self._try_to_connect(path):
-                if time.monotonic() > deadline_s:
-                    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-                time.sleep(_RETRY_CONNECT_S)
-        except BaseException:
-            self._socket.close()
-            raise
-
-    def _try_to_connect(self, path: str) -> bool:
-        try:
-            self._socket.connect(path)
-        except BlockingIOError:  # xenstored's backlog is 1, and a unix socket does not queue
-            return False
-        return True
+        self._socket = connected
 
     def fileno(self) -> int:
         """The descriptor, for poll()."""
@@ -93,7 +77,7 @@ class SocketTransport:
     def write(self, data: bytes) -> int | None:
         """How many bytes were taken, None when there is no room yet."""
         try:
-            return self._socket.send(data, socket.MSG_NOSIGNAL)
+            return self._socket.send(data, _socket.MSG_NOSIGNAL)
         except BlockingIOError:
             return None
 
@@ -107,16 +91,9 @@ class DeviceTransport:
 
     errno_is_answer = True
 
-    def __init__(self, path: str) -> None:
-        flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    def __init__(self, file: io.FileIO) -> None:
         self._page = _page()
-        self._file = io.FileIO(os.open(path, flags), "r+")
-        try:
-            with select.epoll() as probe:
-                probe.register(self._file, select.EPOLLIN)
-        except BaseException:
-            self._file.close()
-            raise
+        self._file = file
 
     def fileno(self) -> int:
         """The descriptor, for poll()."""
@@ -141,6 +118,19 @@ def _page() -> memoryview:
     return memoryview(bytearray(_MOST_AT_ONCE_BYTES))
 
 
+def adopted_transport(descriptor: int) -> Transport:
+    """The transport of a descriptor that an earlier program of this process has opened.
+
+    Raises:
+        OSError: it is none.
+    """
+    if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        connected = _socket.socket(fileno=descriptor)
+        connected.setblocking(False)
+        return SocketTransport(connected)
+    return DeviceTransport(io.FileIO(descriptor, "r+"))
+
+
 def open_transport(path: str, timeout_s: float) -> Transport:
     """Open `path` by what it is; a socket is given `timeout_s` seconds to accept.
 
@@ -152,18 +142,52 @@ def open_transport(path: str, timeout_s: float) -> Transport:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISSOCK(mode):
-            return SocketTransport(path, timeout_s)
+            return SocketTransport(_connected(path, timeout_s))
     except (OSError, ValueError) as error:
         raise _unreachable(path, error) from error
     if not (stat.S_ISCHR(mode) or stat.S_ISREG(mode)):  # xenfs shows a regular file
         raise XenstoreUnreachable(path, "neither a xenbus device nor a unix socket")
     try:
-        return DeviceTransport(path)
+        return DeviceTransport(_opened(path))
     except OSError as error:
         if error.errno == errno.EPERM and os.access(path, os.R_OK | os.W_OK):
             # epoll's word for a file that cannot be waited for, such as one on a disk.
             raise XenstoreUnreachable(path, "an ordinary file, not xenbus") from error
         raise _unreachable(path, error) from error
+
+
+def _connected(path: str, timeout_s: float) -> _socket.socket:
+    made = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
+    deadline_s = time.monotonic() + timeout_s
+    try:
+        while not _try_to_connect(made, path):
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            time.sleep(_RETRY_CONNECT_S)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _try_to_connect(made: _socket.socket, path: str) -> bool:
+    try:
+        made.connect(path)
+    except BlockingIOError:  # xenstored's backlog is 1, and a unix socket does not queue
+        return False
+    return True
+
+
+def _opened(path: str) -> io.FileIO:
+    flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    file = io.FileIO(os.open(path, flags), "r+")
+    try:
+        with select.epoll() as probe:
+            probe.register(file, select.EPOLLIN)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def default_path(devices: tuple[str, ...] = DEVICES) -> str:

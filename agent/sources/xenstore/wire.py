@@ -79,6 +79,11 @@ class Framer:
         """How many bytes `feed` takes now; never 0 once `next_frame` has returned None."""
         return HEADER.size + MOST_PAYLOAD_BYTES - len(self._held)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether what was fed ended where a packet ends."""
+        return not self._held
+
     def feed(self, data: bytes) -> None:
         """Append what was received, at most `room` bytes."""
         self._held += data

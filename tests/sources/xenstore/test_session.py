@@ -398,3 +398,26 @@ def test_a_key_of_another_domain_made_private_is_denied(
     with suppress(KeyDenied):
         session.watch("data/secret", "t")
     assert session.read("memory/target") == b"524288"
+
+
+def test_whoever_goes_on_with_the_open_file_is_told_of_what_was_watched_before(
+    session: XenstoreSession, dom0: RawClient
+) -> None:
+    watch_quietly(session, "data", "told")
+    dom0.write(f"{HOME}/data/told", "now")
+    adopted = XenstoreSession(session.path)
+    adopted.adopt(os.dup(session.fileno()), "data", "told")
+    try:
+        assert adopted.wait(LONG_S)
+        told = adopted.can_be_handed_on, adopted.events(), adopted.can_be_handed_on
+        assert told == (False, [WatchEvent("data/told", "told")], True)
+        assert adopted.read("data/told") == b"now"
+    finally:
+        adopted.close()
+
+
+def test_what_was_handed_on_and_is_no_open_file_is_said_to_be_none(path: str) -> None:
+    adopted = XenstoreSession(path)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        adopted.adopt(9999, "data", "told")
+    assert not adopted.connected
