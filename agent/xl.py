@@ -29,11 +29,10 @@ from agent.core.host.guests import Hypervisor, Life
 
 PLACES: Final = ("usr/sbin/xl", "usr/local/sbin/xl", "sbin/xl", "usr/bin/xl", "usr/local/bin/xl")
 _MOST_BYTES: Final = 1 << 20
-_TIMEOUT_S: Final = 20.0
-_DOMAIN: Final = re.compile(
-    r"^.{1,200}? +([0-9]{1,5}) +([0-9]{1,12}) +[0-9]{1,5} +([a-z-]{6}) +[0-9.]{1,20} *$",
-    re.ASCII | re.MULTILINE,
-)
+_ASK_S: Final = 5.0
+_CHANGE_S: Final = 20.0
+_FLAGS: Final = re.compile(r"[A-Za-z?-]{6}", re.ASCII)
+_WHY: Final = re.compile(r"libxl: error: (?:[\w.]+:[0-9]+:\w+: (?:Domain [0-9]+:)?)?(.+)", re.ASCII)
 _INFO: Final = re.compile(r"^(total|free)_memory +: ([0-9]{1,12})$", re.ASCII | re.MULTILINE)
 
 
@@ -60,7 +59,10 @@ class Xl:
         Raises:
             XlError: it could not be asked.
         """
-        return listed_in(self._run("list"))
+        found = listed_in(self._run("list"))
+        if not found:  # not even dom0
+            raise XlError("xl list says nothing that can be read")
+        return found
 
     def hypervisor(self) -> Hypervisor:
         """What the host has, but for dom0's part.
@@ -78,16 +80,17 @@ class Xl:
         """
         if not (domid > 0 and 0 < mib <= LARGEST_KIB // MIB_KIB):
             raise XlError(f"domain {domid} cannot be given {mib} MiB")
-        self._run("mem-set", str(domid), f"{mib}m")
+        self._run("mem-set", str(domid), f"{mib}m", timeout_s=_CHANGE_S)
 
-    def _run(self, *arguments: str) -> str:
+    def _run(self, *arguments: str, timeout_s: float | None = None) -> str:
         """Its output.  In a session of its own, so that an interrupt never ends it half way."""
+        timeout_s = _ASK_S if timeout_s is None else timeout_s
         try:
             ended = subprocess.run(  # noqa: S603 - no shell, and only arguments made here
                 [self.path, *arguments],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=_TIMEOUT_S,
+                timeout=timeout_s,
                 start_new_session=True,
                 check=False,
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
@@ -95,7 +98,7 @@ class Xl:
         except OSError as error:
             raise XlError(f"{self.path}: {error.strerror}") from error
         except subprocess.TimeoutExpired as error:
-            raise XlError(f"xl {arguments[0]} took longer than {_TIMEOUT_S:.0f} s") from error
+            raise XlError(f"xl {arguments[0]} took longer than {timeout_s:g} s") from error
         if ended.returncode:
             raise XlError(_said(ended.stderr) or f"xl {arguments[0]}: exit {ended.returncode}")
         return ended.stdout[:_MOST_BYTES].decode("utf-8", "backslashreplace")
@@ -111,12 +114,19 @@ def find_xl(root: str) -> Xl | None:
 
 
 def listed_in(text: str) -> dict[int, Listed]:
-    """`xl list` by number; a line that makes no sense is left out: a name may hold anything."""
-    return {
-        int(domid): Listed(int(mib) * MIB_KIB, _life(flags))
-        for domid, mib, flags in _DOMAIN.findall(text)
-        if int(mib) * MIB_KIB <= LARGEST_KIB
-    }
+    """`xl list` by number; a line that makes no sense is left out.  A name may hold anything."""
+    found = {}
+    for line in text.split("\n"):
+        domid, mib, vcpus, flags, _ = (("",) * 5 + tuple(line.split()))[-5:]
+        if _is_number(domid, 5) and _is_number(vcpus, 5) and _FLAGS.fullmatch(flags):
+            kib = _kib(mib) if _is_number(mib, 12) else None
+            if kib is not None:
+                found[int(domid)] = Listed(kib, _life(flags))
+    return found
+
+
+def _is_number(word: str, most_digits: int) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= most_digits
 
 
 def hypervisor_in(text: str) -> Hypervisor:
@@ -131,15 +141,29 @@ def _kib(mib: str | None) -> int | None:
 
 
 def _life(flags: str) -> Life:
-    """`r-b-p-s-c-d`: each letter says that it is so (tools/xl/xl_list.c)."""
-    for letter, life in (("d", "dying"), ("c", "crashed"), ("s", "shut down"), ("p", "paused")):
+    """`rbpscd`: running, blocked, paused, shut down, by which reason, dying (tools/xl/xl_list.c).
+
+    The reason is one of `-rscwS?`; `c` has crashed, `w` was ended by its watchdog.
+    """
+    for letter, life in (
+        ("d", "dying"),
+        ("c", "crashed"),
+        ("w", "crashed"),
+        ("s", "shut down"),
+        ("p", "paused"),
+    ):
         if letter in flags:
             return life  # type: ignore[return-value]
     return "running"
 
 
 def _said(stderr: bytes) -> str:
-    """The last line of what it complained of, printable."""
-    lines = stderr[-4096:].decode("utf-8", "backslashreplace").strip().splitlines()
-    last = lines[-1] if lines else ""
-    return "".join(c if c.isprintable() else "?" for c in last)[:200]
+    """Why it failed, printable: what libxl says first, and what it ends with where that is silent.
+
+    libxl: error: libxl_mem.c:278:libxl_set_memory_target: Domain 8:memory_dynamic_max must be ...
+    cannot set domid 8 dynamic max memory to : 2048m
+    """
+    lines = stderr[:4096].decode("utf-8", "backslashreplace").strip().splitlines()
+    whys = [found.group(1) for found in map(_WHY.match, lines) if found]
+    why = (whys or lines or [""])[0 if whys else -1]
+    return "".join(c if c.isprintable() else "?" for c in why)[:200]

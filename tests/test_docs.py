@@ -39,6 +39,7 @@ ONLY_LOOKED_UP: Final = {
     "--root",
     "--config",
     "--http",
+    "--guests",  # of a dom0: tests/cli/test_host.py
 }  # endless, or of the reader's files
 OF_A_GUEST: Final = {"status", "memmap", "check", "--target", "doctor", "metrics"}
 OURS: Final = commands("balloon-agent")

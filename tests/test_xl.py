@@ -20,6 +20,9 @@ g512                                         1   512     1     -b----       9.3
 a name with   spaces                         2   400     4     --p---       0.0
 leaving                                      7     0     1     --ps-d     120.5
 (null)                                      12   256     1     ------       1.0
+                                            13   256     1     ---sw-       1.0
+an unknown reason                           14   256     1     ---s?-       1.0
+a name that is longer than its column of 40 letters, by far    15 16384    32     r----- 1234567.1
 """
 INFO = """\
 host                   : lab
@@ -44,6 +47,9 @@ def test_the_list_is_read_whatever_the_names_hold() -> None:
         2: Listed(400 * MIB_KIB, "paused"),
         7: Listed(0, "dying"),
         12: Listed(256 * MIB_KIB, "running"),
+        13: Listed(256 * MIB_KIB, "crashed"),
+        14: Listed(256 * MIB_KIB, "shut down"),
+        15: Listed(16384 * MIB_KIB, "running"),
     }
 
 
@@ -77,11 +83,44 @@ def test_what_is_no_guest_and_no_size_is_never_handed_over(
     assert not (program.parent / "asked").exists()
 
 
-def test_a_refusal_is_its_last_line_and_printable(tmp_path: Path) -> None:
-    program = a_program(tmp_path, "printf 'one\\nlibxl: \\033[2Jrefused\\n' >&2; exit 1")
+# As Xen 4.17's xl said it in the lab.
+REFUSAL = """\
+libxl: error: libxl_mem.c:278:libxl_set_memory_target: Domain 8:memory_dynamic_max must be less
+cannot set domid 8 dynamic max memory to : 2048m
+"""
+NO_ROOT = """\
+libxl: error: libxl.c:102:libxl_ctx_alloc: cannot open libxc handle: Permission denied
+cannot init xl context
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (REFUSAL, "memory_dynamic_max must be less"),
+        (NO_ROOT, "cannot open libxc handle: Permission denied"),
+        ("one\nlibxl: \033[2Jrefused", "libxl: ?[2Jrefused"),
+        ("", "xl mem-set: exit 1"),
+    ],
+)
+def test_a_refusal_is_told_in_the_words_of_its_reason(tmp_path: Path, said: str, why: str) -> None:
+    (tmp_path / "said").write_text(said)
+    program = a_program(tmp_path, f"cat {tmp_path}/said >&2; exit 1")
     with pytest.raises(XlError) as refused:
         Xl(str(program)).mem_set(5, 384)
-    assert str(refused.value) == "libxl: ?[2Jrefused"
+    assert str(refused.value) == why
+
+
+def test_a_list_without_even_dom0_is_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(XlError, match="nothing that can be read"):
+        Xl(str(a_program(tmp_path, "echo rubbish"))).domains()
+
+
+def test_who_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.xl._ASK_S", 0.2)
+    program = a_program(tmp_path, "exec sleep 60")
+    with pytest.raises(XlError, match=r"xl list took longer than 0\.2 s"):
+        Xl(str(program)).domains()
 
 
 def test_without_a_program_there_is_none(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Final
 
 import click
 
@@ -19,6 +20,8 @@ from agent.report.guests_json import guests_object
 from agent.report.guests_text import guests_lines
 from agent.report.styled import heading
 
+_SECOND_LOOK_S: Final = 1.0
+
 
 @click.command(
     epilog="""\b
@@ -28,7 +31,8 @@ Examples:
   balloon-agent guests --json | jq '.guests[] | {name, spare_kib}'
 
 \b
-Exit status: 0, or 1 where a guest lacks memory, is stuck or cannot be read.
+Exit status: 0, or 1 where a guest lacks memory, is stuck, does not answer, says
+what cannot be, or cannot be read.
 """
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
@@ -54,6 +58,9 @@ def guests(
     """
     with ThisHost(which) as this:
         host = this.look(names)
+        if any(guest.is_silent or guest.doubts for guest in host.guests):
+            time.sleep(_SECOND_LOOK_S)  # it may just have been asked
+            host = this.look(names)
         if watch:
             return _watch(this, names, host, interval, output)
         output.show(lambda: guests_object(host, now_utc()), lambda width: guests_lines(host, width))

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import NoReturn
 
 from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
-from agent.core.host.guests import Guest, Host, Hypervisor, selected
+from agent.core.host.guests import Guest, Host, Hypervisor, listing, selected
 from agent.sources.host_guests import read_guest, read_guests
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.errors import DeviceDenied, XenstoreError
@@ -73,20 +72,20 @@ class ThisHost:
             guests = read_guests(self._store)
         except XenstoreError as error:
             self._fail(error)
-        hypervisor = Hypervisor()
-        if self.xl is not None:
-            with contextlib.suppress(XlError):  # what xenstore says stands without it
-                listed = self.xl.domains()
-                guests = tuple(_with(guest, listed) for guest in guests)
-                dom0 = listed.get(0)
-                hypervisor = self.xl.hypervisor()._replace(dom0_kib=dom0.has_kib if dom0 else None)
+        hypervisor, problem = Hypervisor(), None
+        try:
+            listed = self._xl_there().domains()
+            guests = with_listed(guests, listed)
+            dom0 = listed.get(0)
+            hypervisor = Hypervisor(dom0_kib=dom0.has_kib if dom0 else None)
+            total_kib, free_kib, _ = self._xl_there().hypervisor()
+            hypervisor = hypervisor._replace(total_kib=total_kib, free_kib=free_kib)
+        except XlError as error:  # what xenstore says stands without it
+            problem = str(error)
         found, unknown = selected(guests, words)
         if unknown:
-            names = ", ".join(guest.name or str(guest.domid) for guest in guests[:20])
-            raise CommandError(
-                f"There is no guest {unknown[0]!r}. There are: {names or 'none'}.", exit_codes.USAGE
-            )
-        return Host(hypervisor, found)
+            _fail_unknown(unknown[0], guests)
+        return Host(hypervisor, found, problem)
 
     def look_at(self, domid: int) -> Guest | None:
         """One guest, afresh and of one moment; None where it is gone.
@@ -105,6 +104,11 @@ class ThisHost:
         except XlError:
             return guest
         return _with(guest, listed) if domid in listed else None
+
+    def _xl_there(self) -> Xl:
+        if self.xl is None:
+            raise XlError("xl is not on this host")
+        return self.xl
 
     def balancer(self) -> str | None:
         """Which toolstack sets the targets here by itself: xapi, qubes or none."""
@@ -133,10 +137,35 @@ class ThisHost:
         raise CommandError(f"xenstore cannot be asked: {error}.", exit_codes.NOT_XEN) from error
 
 
+def with_listed(guests: Iterable[Guest], listed: Mapping[int, Listed]) -> tuple[Guest, ...]:
+    """The guests with what the hypervisor knows of them, and those that it alone still knows.
+
+    A domain that dies while others hold its pages has no part of xenstore any more.
+    """
+    known = {guest.domid: _with(guest, listed) for guest in guests}
+    left = {
+        domid: Guest(domid, has_kib=one.has_kib, life=one.life)
+        for domid, one in listed.items()
+        if domid not in known and domid != 0
+    }
+    return tuple(guest for _, guest in sorted({**known, **left}.items()))
+
+
 def _with(guest: Guest, listed: Mapping[int, Listed]) -> Guest:
-    """The guest with what the hypervisor knows of it."""
     found = listed.get(guest.domid)
     return guest if found is None else guest._replace(has_kib=found.has_kib, life=found.life)
+
+
+def _fail_unknown(word: str, guests: Sequence[Guest]) -> NoReturn:
+    if word in ("0", "Domain-0"):
+        raise CommandError(
+            "Domain-0 is this host's dom0 and none of its guests; "
+            "balloon-agent status shows its memory.",
+            exit_codes.USAGE,
+        )
+    names = [guest.name or str(guest.domid) for guest in guests]
+    there = f"There are: {listing(names, 20)}." if names else "There is none at all."
+    raise CommandError(f"There is no guest {word!r}. {there}", exit_codes.USAGE)
 
 
 def now_utc() -> str:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import click
 
@@ -25,6 +27,7 @@ Examples:
   balloon-agent metrics
   balloon-agent metrics --output /var/lib/prometheus/node-exporter/balloon-agent.prom
   balloon-agent --sim balloon-up metrics | promtool check metrics
+  balloon-agent metrics --guests          in dom0
 """
 )
 @click.option(
@@ -39,8 +42,11 @@ Examples:
     is_flag=True,
     help="Answer one HTTP request on standard input: what systemd's socket starts.",
 )
+@click.option(
+    "--guests", is_flag=True, help="In dom0: those of its guests, instead of its own balloon."
+)
 @click.pass_obj
-def metrics(which: WhichDomain, *, output: str | None, http: bool) -> int:
+def metrics(which: WhichDomain, *, output: str | None, http: bool, guests: bool) -> int:
     """Print the state of the balloon as Prometheus metrics.
 
     Sizes are in bytes, times in seconds; what could not be read is left out.
@@ -48,8 +54,8 @@ def metrics(which: WhichDomain, *, output: str | None, http: bool) -> int:
     if output and http:
         raise click.UsageError("--output and --http exclude each other.")
     if http:
-        return _serve(which)
-    text = _text(which)
+        return _serve(which, guests=guests)
+    text = _text(which, guests=guests)
     if output is None:
         sys.stdout.write(text)
     else:
@@ -57,27 +63,38 @@ def metrics(which: WhichDomain, *, output: str | None, http: bool) -> int:
     return exit_codes.OK
 
 
-def _text(which: WhichDomain) -> str:
+def _text(which: WhichDomain, *, guests: bool) -> str:
     """The metrics now."""
+    if not guests:
+        metrics_text = _imported("metrics_text").metrics_text
+        return str(metrics_text(which.assessment()))
+    from agent.cli.host import ThisHost  # noqa: PLC0415 - for dom0 alone
+
+    host_metrics_text = _imported("host_metrics_text").host_metrics_text
+    with ThisHost(which) as host:
+        return str(host_metrics_text(host.look()))
+
+
+def _imported(report: str) -> ModuleType:
+    """A module that needs a package which need not be there."""
     try:
-        from agent.report.metrics_text import metrics_text  # noqa: PLC0415 - an optional package
+        return import_module(f"agent.report.{report}")
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "prometheus_client":
             raise
         raise CommandError(_MISSING + ".", exit_codes.MISSING_PART) from None
-    return metrics_text(which.assessment())
 
 
-def _serve(which: WhichDomain) -> int:
+def _serve(which: WhichDomain, *, guests: bool) -> int:
     """One request, one answer; a domain that cannot be read is 503 with the sentence."""
     from agent.cli.http_once import serve_once  # noqa: PLC0415 - only behind a socket
 
     def collected() -> tuple[int, str, str]:
         try:
-            text = _text(which)
+            text = _text(which, guests=guests)
         except CommandError as error:
             return 503, f"{error.sentence}\n", "text/plain; charset=utf-8"
-        from agent.report.metrics_text import CONTENT_TYPE  # noqa: PLC0415 - as above
+        from agent.report.exposition import CONTENT_TYPE  # noqa: PLC0415 - as above
 
         return 200, text, CONTENT_TYPE
 

@@ -24,6 +24,7 @@ def guests_object(host: Host, time_utc: str) -> dict[str, Any]:
             "dom0_kib": hypervisor.dom0_kib,
             "guests_kib": host.has_kib,
             "spare_kib": host.spare_kib,
+            "problem": host.problem,
         },
         "guests": [_guest(guest) for guest in host.guests],
     }
@@ -52,6 +53,8 @@ def _guest(guest: Guest) -> dict[str, Any]:
         "agent": claims.version,
         "uncooperative": guest.uncooperative,
         "problem": guest.problem,
-        "odd": list(claims.odd),
+        "held": guest.is_held,
+        "silent": guest.is_silent,
+        "odd": list(guest.doubts),
         "trusted": False,
     }

@@ -35,7 +35,12 @@ def guests_lines(host: Host, width: int) -> list[Line]:
     lines += [(), *picture] if picture else []
     if host.guests:
         lines += [(), *_table([_cells(guest) for guest in host.guests], host.guests)]
-    remarks = [remark for guest in host.guests for remark in _remarks(guest)]
+    remarks = (
+        [f"xl could not be asked: {host.problem}. What a guest has is its own word."]
+        if (host.problem)
+        else []
+    )
+    remarks += [remark for guest in host.guests for remark in _remarks(guest)]
     lines += [()] if remarks else []
     for remark in remarks:
         lines += wrapped(remark, width, style="info")
@@ -60,6 +65,8 @@ def _cells(guest: Guest) -> tuple[str, ...]:
     state = claims.state or guest.kind
     if guest.life != "running":
         state = guest.life
+    elif guest.is_silent:
+        state = "silent"
     elif guest.is_held:
         state = "held"
     return (
@@ -103,10 +110,15 @@ def _remarks(guest: Guest) -> list[str]:
         found.append(f"{name}: says {guest.claims.finding}; run balloon-agent doctor there.")
     if guest.uncooperative:
         found.append(f"{name}: the toolstack calls it uncooperative.")
-    odd = guest.claims.odd
-    if odd:
-        more = f", and {len(odd) - 1} more" if len(odd) > 1 else ""
-        found.append(f"{name}: what it wrote makes no sense: {odd[0]}{more}.")
+    if guest.is_silent:
+        asked = _size(guest.target_kib)
+        found.append(f"{name}: its agent has not heard of its target, {asked}: does it run?")
+    if guest.life == "dying" and guest.actual_kib:
+        found.append(f"{name}: it is gone, but others still use {_size(guest.actual_kib)} of it.")
+    doubts = guest.doubts
+    if doubts:
+        more = f", and {len(doubts) - 1} more" if len(doubts) > 1 else ""
+        found.append(f"{name}: what it says cannot be: {doubts[0]}{more}.")
     return found
 
 

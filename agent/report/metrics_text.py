@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An assessment as Prometheus metrics; the only module that knows prometheus_client.
+"""An assessment as Prometheus metrics.
 
     # HELP xen_balloon_current_bytes Memory that is populated now.
     # TYPE xen_balloon_current_bytes gauge
@@ -10,17 +10,15 @@ Names and meanings: docs/metrics.md.  What could not be read is left out, never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, get_args
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     InfoMetricFamily,
     Metric,
 )
-from prometheus_client.registry import Collector
 
 from agent import __version__
 from agent.core.account.balloon_state import State
@@ -28,35 +26,27 @@ from agent.core.account.situation import Situation
 from agent.core.facts.units import KIB
 from agent.core.findings.assessment import Assessment
 from agent.core.findings.finding import RANK
+from agent.report.exposition import exposed
 
 PREFIX: Final = "xen_balloon"
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def metrics_text(assessment: Assessment) -> str:
     """The exposition, in the text format that every Prometheus reads."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Assessed(assessment))
-    return generate_latest(registry).decode("utf-8")
+    return exposed(lambda: _families(assessment))
 
 
-class _Assessed(Collector):
-    """One moment; a registry asks it once."""
-
-    def __init__(self, assessment: Assessment) -> None:
-        self._assessment = assessment
-
-    def collect(self) -> Iterable[Metric]:
-        """Every family that has a value."""
-        situation = self._assessment.situation
-        yield _domain(situation)
-        yield from _sizes(situation)
-        yield _state(situation)
-        yield from _driver(situation)
-        yield from _parts(situation)
-        yield from _pressure(situation)
-        yield from _findings(self._assessment)
-        yield _sources(situation)
+def _families(assessment: Assessment) -> Iterator[Metric]:
+    """Every family that has a value."""
+    situation = assessment.situation
+    yield _domain(situation)
+    yield from _sizes(situation)
+    yield _state(situation)
+    yield from _driver(situation)
+    yield from _parts(situation)
+    yield from _pressure(situation)
+    yield from _findings(assessment)
+    yield _sources(situation)
 
 
 def _domain(situation: Situation) -> Metric:

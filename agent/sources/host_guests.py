@@ -58,13 +58,18 @@ class Store(Protocol):
 def read_guests(store: Store) -> tuple[Guest, ...]:
     """Every domain but dom0, by number; raises XenstoreError when nothing can be read."""
     numbers = sorted(int(name) for name in store.list(_DOMAINS) if _is_guest(name))
-    return _read(store, numbers)
+    return tuple(guest for guest in _read(store, numbers) if _is_there(guest))
 
 
 def read_guest(store: Store, domid: int) -> Guest | None:
     """One guest as it is at this moment; None where it is gone.  Raises XenstoreError."""
     (guest,) = store.at_one_moment(lambda: _read(store, [domid]))
-    return guest if guest.name is not None or guest.target_kib is not None else None
+    return guest if _is_there(guest) else None
+
+
+def _is_there(guest: Guest) -> bool:
+    """Whether anything is left of it: it may go between two readings."""
+    return (guest.name, guest.uuid, guest.target_kib, guest.problem) != (None,) * 4
 
 
 def claims_in(read: Mapping[str, Outcome[bytes]]) -> Claims:

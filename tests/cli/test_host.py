@@ -104,7 +104,11 @@ def test_a_guest_keeps_what_it_needs_and_gets_more_again(
         (("mem-set", "old", "200"), 2, "old has no agent that runs"),
         (("mem-set", "web", "100"), 2, "web holds "),
         (("mem-set", "db", "2G"), 2, "db may have 1 GiB at most"),
-        (("mem-set", "nobody", "200"), 64, "There is no guest 'nobody'. There are: db, web, old."),
+        (
+            ("mem-set", "nobody", "200"),
+            64,
+            "There is no guest 'nobody'. There are: db, web and old.",
+        ),
         (("mem-set", "db", "lots"), 64, "'lots' is not a size"),
         (("mem-set", "db", "0"), 64, "'0' is less than 1 MiB"),
         (("guests", "nobody"), 64, "There is no guest 'nobody'"),
@@ -149,3 +153,18 @@ def test_a_guest_is_told_that_these_are_for_dom0(
     assert main(["--root", own["root"], "--xenstore", own["xenstore"], *words]) == 69
     assert "not the dom0 of a Xen host" in capsys.readouterr().err
     assert main(["--sim", "balloon-up", *words]) == 64
+
+
+def test_metrics_of_the_guests_come_as_text_and_into_a_file(
+    host: APublishedHost, capsys: Capture, tmp_path: Path
+) -> None:
+    pytest.importorskip("prometheus_client")
+    settled(host, capsys)
+    capsys.readouterr()
+    assert host.run("metrics", "--guests", "--output", str(tmp_path / "guests.prom")) == 0
+    assert host.run("metrics", "--guests") == 0
+    text = capsys.readouterr().out
+    for written in (text, (tmp_path / "guests.prom").read_text()):
+        assert '\nxen_guest_static_max_bytes{domid="1",name="db"} 1.073741824e+09\n' in written
+        assert "\nxen_host_xl_answers 1.0\n" in written
+        assert '\nxen_host_guests{kind="no agent"} 1.0\n' in written

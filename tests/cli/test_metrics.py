@@ -66,12 +66,14 @@ def test_a_file_that_cannot_be_written_is_one_sentence(run: Run) -> None:
     )
 
 
+@pytest.mark.parametrize("words", [SIMULATED, ("metrics", "--guests")])
 def test_without_its_package_it_says_how_to_get_it(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    monkeypatch.delitem(sys.modules, "agent.report.metrics_text", raising=False)
+    for report in ("exposition", "metrics_text", "host_metrics_text"):
+        monkeypatch.delitem(sys.modules, f"agent.report.{report}", raising=False)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    status, out, err = run(*SIMULATED)
+    status, out, err = run(*words)
     assert (status, out) == (72, "")
     assert "apt-get install python3-prometheus-client" in err
     assert err.count("\n") == 1
@@ -151,6 +153,14 @@ def test_a_machine_that_is_no_xen_domain_is_unavailable(tmp_path: Path) -> None:
     )
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"is not a capture of a Xen domain" in answer
+
+
+def test_those_of_guests_are_for_dom0(tmp_path: Path, run: Run) -> None:
+    assert run("--root", str(tmp_path), "--xenstore", str(tmp_path), "metrics", "--guests")[0] == 69
+    words = ("--root", str(tmp_path), "--xenstore", str(tmp_path), "metrics", "--guests", "--http")
+    answer = asked(words, request=b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"not the dom0 of a Xen host" in answer
 
 
 def test_a_request_without_an_end_is_cut() -> None:

@@ -11,27 +11,38 @@ from typing import Any
 import pytest
 
 from agent.core.findings.assessment import assess
+from agent.core.host.guests import Claims, Guest, Host, Hypervisor
 from tests.support.snapshots import a_pv_guest
 
 pytest.importorskip(
     "prometheus_client",
     reason="prometheus_client is not there: apt-get install python3-prometheus-client",
 )
+from agent.report.host_metrics_text import host_metrics_text
 from agent.report.metrics_text import metrics_text
 
 ROOT = Path(__file__).parents[2]
-NAME = re.compile(r"\bxen_balloon_[a-z0-9_]+\b")
+NAME = re.compile(r"\bxen_(?:balloon|guest|host)_[a-z0-9_]+\b")
 
 
 def existing() -> set[str]:
+    guest = Guest(1, "db", "", 1, 1, has_kib=1, claims=Claims("settled", floor_kib=1, spare_kib=1,
+                  available_kib=1))  # fmt: skip
     text = metrics_text(assess(a_pv_guest()))
+    text += host_metrics_text(Host(Hypervisor(1, 1, 1), (guest,)))
     return set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
 
 
-def dashboard() -> dict[str, Any]:
-    text = (ROOT / "packaging/monitoring/grafana-dashboard.json").read_text(encoding="utf-8")
+DASHBOARDS = ("grafana-dashboard.json", "grafana-dashboard-host.json")
+
+
+def dashboard(file: str) -> dict[str, Any]:
+    text = (ROOT / "packaging/monitoring" / file).read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+PANELS = [panel for file in DASHBOARDS for panel in dashboard(file)["panels"]]
 
 
 def names_in(path: str) -> set[str]:
@@ -42,15 +53,16 @@ def test_each_metric_is_documented_and_nothing_else() -> None:
     assert names_in("docs/metrics.md") == existing()
 
 
-@pytest.mark.parametrize("file", ["grafana-dashboard.json", "alerts.yml"])
+@pytest.mark.parametrize("file", [*DASHBOARDS, "alerts.yml"])
 def test_dashboard_and_alerts_use_only_what_there_is(file: str) -> None:
     used = names_in(f"packaging/monitoring/{file}")
     assert used
     assert used <= existing()
 
 
-def test_panels_have_a_place_of_their_own_and_an_explanation() -> None:
-    found = dashboard()
+@pytest.mark.parametrize("file", DASHBOARDS)
+def test_panels_have_a_place_of_their_own_and_an_explanation(file: str) -> None:
+    found = dashboard(file)
     cells: set[tuple[int, int]] = set()
     for panel in found["panels"]:
         at = panel["gridPos"]
@@ -70,8 +82,9 @@ UNITS = {"bytes", "none", "percentunit", "short", "s"}  # of those Grafana knows
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
-def test_the_dashboard_has_what_grafana_imports_by() -> None:
-    found = dashboard()
+@pytest.mark.parametrize("file", DASHBOARDS)
+def test_a_dashboard_has_what_grafana_imports_by(file: str) -> None:
+    found = dashboard(file)
     assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", found["uid"])
     assert found["title"]
     assert found["schemaVersion"] >= 36
@@ -86,7 +99,7 @@ def test_the_dashboard_has_what_grafana_imports_by() -> None:
     assert variables["instance"]["allValue"] == ".+", "a guest without a value is shown too"
 
 
-@pytest.mark.parametrize("panel", dashboard()["panels"], ids=lambda panel: str(panel["title"]))
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
 def test_a_panel_has_a_unit_a_source_and_queries_of_the_chosen_guests(
     panel: dict[str, Any],
 ) -> None:

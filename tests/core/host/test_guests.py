@@ -8,8 +8,20 @@ from typing import Any
 import pytest
 
 from agent.core.facts.units import MIB_KIB
-from agent.core.host.guests import Claims, Guest, Host, Hypervisor, bounded, selected, sentence
+from agent.core.host.guests import (
+    Claims,
+    Guest,
+    Host,
+    Hypervisor,
+    bounded,
+    selected,
+    sentence,
+    verdict,
+)
+from tests import captures
 
+BALLOON = "sys/devices/system/xen_memory/xen_memory0"
+AT_REST = ("info/current_kb", "target_kb")
 FINE: dict[str, Any] = {"state": "settled", "pressure": "none", "spare_kib": 64 * MIB_KIB}
 
 
@@ -68,6 +80,7 @@ def test_guests_are_chosen_by_name_or_number() -> None:
     guests = (guest(1, "db"), guest(2, "web"), guest(3, "db"))
     assert selected(guests, ()) == (guests, [])
     assert selected(guests, ("db",)) == ((guests[0], guests[2]), [])
+    assert selected((guest(1, "2"), guest(2, "web")), ("2",))[0] == (guest(2, "web"),), "as for xl"
     assert selected(guests, ("2", "nobody")) == ((guests[1],), ["nobody"])
 
 
@@ -83,3 +96,32 @@ def test_guests_are_chosen_by_name_or_number() -> None:
 )
 def test_a_guest_is_shown_as_what_it_is(claims: dict[str, Any], kind: str) -> None:
     assert guest(**claims).kind == kind
+
+
+def test_an_agent_that_has_not_heard_of_the_target_is_silent_while_its_guest_runs() -> None:
+    heard = guest(**FINE, host_target_kib=512 * MIB_KIB)._replace(target_kib=400 * MIB_KIB)
+    assert heard.is_silent
+    assert not heard._replace(life="paused").is_silent
+    assert not heard._replace(target_kib=512 * MIB_KIB).is_silent
+    assert sentence(Host(Hypervisor(), (heard,))).endswith("; db does not answer.")
+    assert verdict(Host(Hypervisor(), (heard,))) == "warning"
+
+
+def test_a_count_that_the_hypervisor_contradicts_is_doubted() -> None:
+    stale = guest(**FINE, actual_kib=300 * MIB_KIB)
+    assert stale.doubts == ("actual_kb is 300 MiB, the hypervisor counts 512 MiB",)
+    assert not guest(**{**FINE, "state": "moving"}, actual_kib=300 * MIB_KIB).doubts
+    assert not guest(**FINE, actual_kib=490 * MIB_KIB).doubts, "video memory, firmware"
+
+
+def test_no_real_guest_at_rest_is_doubted() -> None:
+    judged = 0
+    for name in captures.names():
+        captured = captures.load(name)
+        listed_mib = captured.meta.get("xl_list_mib")
+        current, target = (captured.files.get(f"{BALLOON}/{file}") for file in AT_REST)
+        if listed_mib is not None and current is not None and current == target:
+            claims = Claims("settled", actual_kib=int(current))
+            assert not Guest(1, has_kib=listed_mib * MIB_KIB, claims=claims).doubts, name
+            judged += 1
+    assert judged > 50

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.facts.units import MIB_KIB
@@ -92,6 +92,7 @@ def test_what_it_has_already_is_reached_without_asking() -> None:
     assert play(Pretended(), Request(512)) == (End("reached", "db has 512 MiB."), [])
 
 
+@settings(deadline=None)
 @given(st.integers(64, 900), st.integers(1, 1024), st.integers(128, 1024))
 def test_no_step_takes_more_than_half_of_what_is_spare_and_every_way_ends(
     needs: int, wanted: int, has: int
