@@ -12,6 +12,7 @@ from collections.abc import Callable
 from agent.core.facts.kernel_release import parse_kernel_release
 from agent.core.facts.memory_map import ISA_END, MemoryMap
 from agent.core.facts.snapshot import DomainFacts, MemoryReading, Origin, Snapshot, Zones, is_pv
+from agent.core.facts.toolstack import known_toolstack
 from agent.sources import kernel
 from agent.sources.boot_record import read_boot_record
 from agent.sources.crash_kernel import read_crash_kernel
@@ -77,7 +78,7 @@ def gather(
             name=host.name,
             uuid=hypervisor.uuid or host.uuid,
             domid=host.domid,
-            toolstack=host.toolstack,
+            toolstack=known_toolstack(host.toolstack, release_text, hypervisor.version),
             page_kib=_page_kib(root, memory, zones),
         ),
         sources=took | balloon_statuses | host_statuses,

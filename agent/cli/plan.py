@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
@@ -13,7 +13,12 @@ from agent.cli.which_domain import WhichDomain
 from agent.core.account.situation import understand
 from agent.core.boot.map import HVM_HOLE_KIB
 from agent.core.boot.verdict import Boots
-from agent.core.facts.kernel_release import KernelRelease, is_own_build, parse_kernel_release
+from agent.core.facts.kernel_release import (
+    KernelRelease,
+    bits_of,
+    is_own_build,
+    parse_kernel_release,
+)
 from agent.core.facts.snapshot import DomainType
 from agent.core.facts.units import parse_size_kib
 from agent.core.plan.plan import plan as make_plan
@@ -51,14 +56,22 @@ def _size(_ctx: click.Context, _option: click.Parameter, text: str | None) -> in
         raise click.BadParameter(f"{error}.") from error
 
 
-def _kernel(_ctx: click.Context, _option: click.Parameter, text: str) -> tuple[KernelRelease, bool]:
-    """The release number in `6.1`, or in what `uname -r` says, and whether not Debian built it."""
+class _Kernel(NamedTuple):
+    """What `uname -r` tells: the release, whether not Debian built it, and of how many bits."""
+
+    release: KernelRelease
+    own_build: bool
+    bits: int
+
+
+def _kernel(_ctx: click.Context, _option: click.Parameter, text: str) -> _Kernel:
+    """The release number in `6.1`, or in what `uname -r` says."""
     release = parse_kernel_release(text)
     if release is None:
         raise click.BadParameter(
             f"{text!r} is no Linux release; write for example 6.1 or 6.1.0-56-amd64."
         )
-    return release, is_own_build(text)
+    return _Kernel(release, is_own_build(text), bits_of(text))
 
 
 @click.command(
@@ -101,9 +114,7 @@ Exit status: 0 yes   1 risky   2 no   4 cannot be told
 @click.option(
     "--arch",
     type=click.Choice(list(_BITS)),
-    default="x86_64",
-    show_default=True,
-    help="The kernel's architecture.",
+    help="The kernel's architecture; by its release, else x86_64, if left out.",
 )
 @click.option(
     "--vcpus", type=click.IntRange(1, 4096), default=1, show_default=True, help="Virtual CPUs."
@@ -135,8 +146,8 @@ def plan(
     memory: int | None,
     maxmem: int | None,
     kind: str,
-    kernel: tuple[KernelRelease, bool],
-    arch: str,
+    kernel: _Kernel,
+    arch: str | None,
     vcpus: int,
     videoram: int | None,
     mmio_hole: int | None,
@@ -169,14 +180,14 @@ def plan(
         _TYPES[kind],
         memory,
         memory if maxmem is None else maxmem,
-        kernel[0],
-        _BITS[arch],
+        kernel.release,
+        kernel.bits if arch is None else _BITS[arch],
         videoram,
         e820_host,
         host_memory,
         vcpus,
         HVM_HOLE_KIB if mmio_hole is None else mmio_hole,
-        own_build=kernel[1],
+        own_build=kernel.own_build,
     )
     return _before_boot(request, output)
 

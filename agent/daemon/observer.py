@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from agent.core.facts.snapshot import BalloonReading, BootRecord, Origin, Snapshot
+from agent.core.facts.toolstack import known_toolstack
 from agent.daemon.link import Link
 from agent.sources import kernel
 from agent.sources.host_wishes import HostFacts
@@ -131,7 +132,9 @@ def _with_host(
             name=facts.name or domain.name,
             uuid=domain.uuid or facts.uuid,
             domid=facts.domid if facts.domid is not None else domain.domid,
-            toolstack=facts.toolstack or domain.toolstack,
+            toolstack=known_toolstack(
+                facts.toolstack or domain.toolstack, domain.kernel_text, domain.xen_version
+            ),
         ),
         sources={**kept, **statuses},
     )

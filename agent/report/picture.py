@@ -66,7 +66,7 @@ def amount_marks(situation: Situation) -> list[Mark]:
         marks.append(Mark("target", balloon.target_kib))
     wanted_kib = situation.host_target_on_kernel_scale_kib
     if wanted_kib is not None and (balloon is None or wanted_kib != balloon.target_kib):
-        marks.append(Mark("host target", wanted_kib))
+        marks.append(Mark("host target", max(0, wanted_kib)))
     if host.static_max_kib is not None:
         marks.append(Mark("static-max", host.static_max_kib - offset_kib))
     return marks

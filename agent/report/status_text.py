@@ -241,7 +241,7 @@ def _boot_words(situation: Situation) -> str:
     started = format_kib(pages_to_kib(boot.nr_pages.pages))
     words = f"started with {started} (nr_pages {boot.nr_pages.pages}, {exact}, from "
     words += f"{boot.nr_pages.method})"
-    if boot.beyond_kib is not None:
+    if boot.beyond_kib:
         words += f"; {format_kib(boot.beyond_kib)} of the map's RAM were not populated then"
     return words
 

@@ -20,7 +20,7 @@ import re
 from typing import Final
 
 from agent.core.findings.examination import KernelComplaints
-from agent.sources.kernel_log import GROUP_KILL, KILL, read_kernel_log_text
+from agent.sources.kernel_log import GROUP_CONSTRAINT, GROUP_KILL, KILL, read_kernel_log_text
 from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
@@ -52,7 +52,7 @@ def parse_kernel_complaints(text: str) -> KernelComplaints:
         refusals=tuple(dict.fromkeys(_REFUSED.findall(text)))[:MOST_REFUSALS],
         p2m_bug=crashed[1] if crashed else None,
         kills=text.count(KILL),
-        group_kills=text.count(GROUP_KILL),
+        group_kills=max(text.count(GROUP_KILL), text.count(GROUP_CONSTRAINT)),
     )
 
 

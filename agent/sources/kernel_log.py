@@ -64,8 +64,9 @@ _BALLOON_WORDS: Final = (
     "add_memory() failed", "System RAM resource", "arch/x86/xen/p2m",
 )  # fmt: skip
 GROUP_KILL: Final = "Memory cgroup out of memory: Kill"
+GROUP_CONSTRAINT: Final = "oom-kill:constraint=CONSTRAINT_MEMCG"
 KILL: Final = "Out of memory: Kill"
-_RELEVANT_WORDS: Final = (*_BOOT_WORDS, *_BALLOON_WORDS, GROUP_KILL, KILL)
+_RELEVANT_WORDS: Final = (*_BOOT_WORDS, *_BALLOON_WORDS, GROUP_KILL, GROUP_CONSTRAINT, KILL)
 
 
 class _Read(NamedTuple):
@@ -159,8 +160,11 @@ def is_relevant(line: str) -> bool:
 def without_names(line: str) -> str:
     """A relevant line as it may be shown to others: of a kill, not who was killed."""
     line = line[:_LONGEST_LINE]
-    head, kill, _ = line.partition(GROUP_KILL)
-    return head + kill if kill else line
+    for kill in (GROUP_KILL, GROUP_CONSTRAINT):
+        head, found, _ = line.partition(kill)
+        if found:
+            return head + found
+    return line
 
 
 def read_kernel_log_text(root: SystemRoot) -> Outcome[str]:

@@ -22,6 +22,7 @@ from typing import Final, Literal, Optional
 
 from agent.core.facts.bounds import LARGEST_ADDRESS, unwrapped
 from agent.core.facts.snapshot import BalloonReading
+from agent.core.facts.units import GIB_KIB
 from agent.sources.numbers import parse_decimal, parse_hex, parse_kib
 from agent.sources.outcome import ABSENT, Outcome, parsed
 from agent.sources.system_root import SystemRoot
@@ -50,6 +51,8 @@ _ATTRIBUTES: Final = (
 )
 _OF_A_MOVE: Final = ("info/current_kb", "target_kb", "info/low_kb", "info/high_kb")
 
+_WRAPPED_32_KIB: Final = 1 << 32
+_MOST_32_KIB: Final = 64 * GIB_KIB
 
 Numbers = dict[str, Optional[int]]
 Motion = Literal["still", "moved", "unknown"]
@@ -103,6 +106,14 @@ def read_xen_memory(
         numbers, statuses = _read_once(root)
     motion = _watch(root, numbers, sleep) if not moving else "moved"
     return _reading(numbers, moving, motion), statuses
+
+
+def _of_32_bits(target_kib: int | None, current_kib: int | None) -> int | None:
+    """A target below zero of a kernel of 32 bits, which has 64 GiB at most: almost 4 TiB."""
+    if target_kib is None or current_kib is None or current_kib > _MOST_32_KIB:
+        return target_kib
+    below_kib = _WRAPPED_32_KIB - target_kib
+    return -below_kib if 0 < below_kib <= _MOST_32_KIB else target_kib
 
 
 def read_current_kib(root: SystemRoot) -> int | None:
@@ -167,7 +178,7 @@ def _reading(numbers: Numbers, moving: bool, motion: Motion) -> BalloonReading:
     scrub = numbers["scrub_pages"]
     return BalloonReading(
         current_kib=numbers["info/current_kb"],
-        target_kib=numbers["target_kb"],
+        target_kib=_of_32_bits(numbers["target_kb"], numbers["info/current_kb"]),
         target_bytes=numbers["target"],
         low_kib=numbers["info/low_kb"],
         high_kib=numbers["info/high_kb"],

@@ -27,7 +27,7 @@ from agent.report.styled import plain
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.key_store import CapturedKeys
 from tests.captures import Capture
-from tests.support.captured import gathered
+from tests.support.captured import QUICK, gathered
 
 HERE: Final = Path(__file__).parent
 NAMES: Final = sorted(path.stem for path in HERE.glob("*.json"))
@@ -44,9 +44,13 @@ class Case(NamedTuple):
 @cache
 def case(name: str) -> Case:
     document = json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+    return judged(name, document["files"], document["expected"])
 
-    with tempfile.TemporaryDirectory() as directory:
-        path = Capture(name, {}, document["files"]).write_to(Path(directory))
+
+def judged(name: str, files: dict[str, str], expected: dict[str, Any]) -> Case:
+    """What is found on a guest with these files, and said of it."""
+    with tempfile.TemporaryDirectory(dir=QUICK) as directory:
+        path = Capture(name, {}, files).write_to(Path(directory))
         root = SystemRoot(str(path))
         diagnosis = diagnose(examine(gathered(path, name), root, CapturedKeys(root), None))
     assessment = diagnosis.assessment
@@ -57,7 +61,7 @@ def case(name: str) -> Case:
     }
     screens = {screen: " ".join(plain(found).split()) for screen, found in lines.items()}
     screens["check"] = check(assessment, Thresholds()).line
-    return Case(document["expected"], diagnosis, screens)
+    return Case(expected, diagnosis, screens)
 
 
 def right(name: str, key: str) -> Any:

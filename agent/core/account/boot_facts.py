@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.driver import driver_of
-from agent.core.account.hot_added import hot_added_kib, hot_added_regions, offline_kib
+from agent.core.account.hot_added import hot_added_kib, hot_added_regions, offline_kib, without
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.memory_map import MemoryMap
 from agent.core.facts.snapshot import BalloonReading, DomainType, Snapshot
@@ -147,7 +147,8 @@ def _offlined_kib(snapshot: Snapshot, firmware_map: MemoryMap, boot_ram_kib: int
         return 0
     whole_kib = offline_kib(firmware_map, blocks)
     if boot_ram_kib is not None:
-        return max(0, whole_kib - max(0, firmware_map.ram_kib - boot_ram_kib))
+        added = hot_added_regions(firmware_map, blocks.block_bytes, boot_ram_kib)
+        return offline_kib(without(firmware_map, added), blocks)
     if driver is None or snapshot.domain.is_pv:
         return 0
     counted_kib = driver.current_kib + driver.ballooned_kib
@@ -213,13 +214,13 @@ def _from_initial_target(snapshot: Snapshot, ram_kib: int) -> tuple[int, Method,
     if host.initial_target_kib is None or firmware_map is None:
         return None
     offset_kib = 0
+    mapped_kib = ram_kib - uncounted_kib(firmware_map, domain.domain_type)
     if not domain.is_pv:
         if host.static_max_kib is None:
             return None
-        mapped_kib = ram_kib - uncounted_kib(firmware_map, domain.domain_type)
         offset_kib = whole_pages_kib(host.static_max_kib) - mapped_kib
     populated_kib = host.initial_target_kib - offset_kib
-    if not 0 <= offset_kib <= LARGEST_USUAL_KIB or populated_kib <= 0:
+    if not 0 <= offset_kib <= LARGEST_USUAL_KIB or not 0 < populated_kib <= mapped_kib:
         return None
     return populated_kib, "xapi-initial-target", False
 

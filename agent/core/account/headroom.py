@@ -28,6 +28,8 @@ _SPARE_LEAST_KIB: Final = 16 * MIB_KIB
 
 _USUAL_PV_KIB: Final = (-MIB_KIB, MIB_KIB)
 _USUAL_KIB: Final = (-4 * MIB_KIB, 32 * MIB_KIB)
+_SHIM_KIB: Final = 23 * MIB_KIB
+_SHIM_SHARE: Final = 90
 
 
 class Headroom(NamedTuple):
@@ -124,13 +126,23 @@ def spoilt_offset_kib(host: HostWishes, is_pv: bool) -> int | None:
     """Squeezed's memory-offset where it cannot be what a guest at rest has beyond its target.
 
     That is nothing for PV, and for the others what firmware and video memory take less what the
-    kernel subtracts; seen of the real squeezed: 0, -64 and -388 KiB (tests/recordings).
+    kernel subtracts; seen of the real squeezed: 0, -64 and -388 KiB (tests/recordings).  A PV guest
+    in a PVH shim has the shim's own memory beyond its target.
     """
     offset_kib = host.memory_offset_kib
     if offset_kib is None:
         return None
     least_kib, most_kib = _USUAL_PV_KIB if is_pv else _USUAL_KIB
-    return None if least_kib <= offset_kib <= most_kib else offset_kib
+    if least_kib <= offset_kib <= most_kib or (is_pv and _is_of_a_shim(host, offset_kib)):
+        return None
+    return offset_kib
+
+
+def _is_of_a_shim(host: HostWishes, offset_kib: int) -> bool:
+    """23 MiB and a 90th of static-max, as xenopsd reckons it (memory.ml, pv-in-pvh)."""
+    if host.static_max_kib is None:
+        return False
+    return abs(offset_kib - _SHIM_KIB - host.static_max_kib // _SHIM_SHARE) <= MIB_KIB
 
 
 def limit_kib(snapshot: Snapshot) -> int | None:

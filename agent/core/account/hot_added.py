@@ -11,7 +11,7 @@ Relies on docs/design.md A2 and A9.
 
 from __future__ import annotations
 
-from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region, Span
+from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region, Span, memory_map
 from agent.core.facts.snapshot import MemoryBlocks
 from agent.core.facts.units import KIB, pages_to_kib
 
@@ -35,6 +35,19 @@ def hot_added_regions(
         return candidates[len(candidates) - found :] if surplus_kib == 0 else ()
     first = _first_that_stands_apart(candidates, firmware_map)
     return candidates[first:]
+
+
+def without(firmware_map: MemoryMap, added: tuple[Region, ...]) -> MemoryMap:
+    """The map as it was before those ranges were hot-added."""
+    if not added:
+        return firmware_map
+    return memory_map(
+        [
+            region
+            for region in firmware_map.in_order_read
+            if region.kind != SYSTEM_RAM or region not in added
+        ]
+    )
 
 
 def hot_added_kib(regions: tuple[Region, ...]) -> int:

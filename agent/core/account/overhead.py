@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from agent.core.account.balloon_state import seen_moving
 from agent.core.account.boot_facts import BootFacts
-from agent.core.account.hot_added import hot_added_regions
+from agent.core.account.hot_added import hot_added_regions, without
 from agent.core.boot.cost import FALLBACK_KERNEL, BootShape, CostPart, boot_cost, kernel_cost
-from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, memory_map
+from agent.core.facts.memory_map import MemoryMap
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import PAGE_KIB, pages_to_kib
 
@@ -96,16 +96,8 @@ def _offlined(boot: BootFacts) -> tuple[CostPart, ...]:
 def _map_at_boot(snapshot: Snapshot, firmware: MemoryMap, boot: BootFacts) -> MemoryMap:
     """The firmware map without what was hot-added since."""
     block = snapshot.blocks.block_bytes if snapshot.blocks else None
-    added = frozenset(hot_added_regions(firmware, block, boot.ram_kib if boot.ram_exact else None))
-    if not added:
-        return firmware
-    return memory_map(
-        [
-            region
-            for region in firmware.in_order_read
-            if region.kind != SYSTEM_RAM or region not in added
-        ]
-    )
+    added = hot_added_regions(firmware, block, boot.ram_kib if boot.ram_exact else None)
+    return without(firmware, added)
 
 
 def _crash_kernel(snapshot: Snapshot) -> tuple[CostPart, ...]:

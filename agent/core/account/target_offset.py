@@ -41,9 +41,10 @@ def target_offset(snapshot: Snapshot, boot: BootFacts) -> TargetOffset | None:
         return TargetOffset(0, "same-scale")
     if not regime_of(snapshot.domain.kernel).target_diff:
         return TargetOffset(0, "same-scale")
+    by_static_max_kib = _by_static_max(snapshot, boot)
     candidates: tuple[tuple[int | None, Basis], ...] = (
-        (_by_static_max(snapshot, boot), STATIC_MAX),
-        (_by_settled_target(snapshot), SETTLED_TARGET),
+        (by_static_max_kib, STATIC_MAX),
+        (_by_target(snapshot, settled=by_static_max_kib is None), SETTLED_TARGET),
     )
     found = [
         TargetOffset(kib, basis)
@@ -94,11 +95,11 @@ def _by_static_max(snapshot: Snapshot, boot: BootFacts) -> int | None:
     return static_max_kib // PAGE_KIB * PAGE_KIB - counted_kib  # the driver counts whole pages
 
 
-def _by_settled_target(snapshot: Snapshot) -> int | None:
-    """memory/target less target_kb, where the balloon has reached what it aims at."""
+def _by_target(snapshot: Snapshot, *, settled: bool) -> int | None:
+    """memory/target less target_kb; where nothing else tells, only of a balloon that is there."""
     balloon, host_kib = snapshot.balloon, snapshot.host.target_kib
     if balloon is None or host_kib is None or balloon.target_kib is None:
         return None
-    if balloon.current_kib != balloon.target_kib:
+    if settled and balloon.current_kib != balloon.target_kib:
         return None
     return host_kib - balloon.target_kib

@@ -14,6 +14,8 @@ _DEBIAN_BUILD = re.compile(
     re.ASCII,
 )
 
+_I386_BUILD = re.compile(r"[-.](?:i?[3-6]86|pae|PAE)(?:-pae|\.PAE)?$", re.ASCII)
+
 
 class KernelRelease(NamedTuple):
     """major.minor.patch; compares as releases do."""
@@ -46,3 +48,8 @@ def is_own_build(text: str) -> bool:
     a release and no build.
     """
     return _DEBIAN_BUILD.fullmatch(text.strip()) is None
+
+
+def bits_of(text: str) -> int:
+    """32 where `uname -r` names a build for i386 (`6.1.0-13-686-pae`, `4.4.0-21-generic-pae`)."""
+    return 32 if _I386_BUILD.search(text.strip()) else 64

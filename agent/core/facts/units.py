@@ -77,3 +77,9 @@ def format_kib(kib: int) -> str:
             digits = f"{number:.{decimals}f}"
             return f"{sign}{digits.rstrip('0').rstrip('.') if decimals else digits} {unit}"
     return f"{sign}{size} KiB"
+
+
+def format_apart(kib: int, other_kib: int) -> str:
+    """The same, in KiB where the other size would read alike."""
+    text = format_kib(kib)
+    return text if kib == other_kib or text != format_kib(other_kib) else f"{kib} KiB"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.situation import Situation, understand
+from agent.core.account.target_offset import counted_beyond_kib
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import format_kib
 from agent.core.findings import balloon, host, memory, quirks, units_trap
@@ -84,9 +85,9 @@ def headline_of(situation: Situation) -> str:
 
 
 def _doing(situation: Situation, target_kib: int | None) -> str:
-    target = "an unknown target" if target_kib is None else format_kib(target_kib)
-    if target_kib is not None and target_kib < 0:
-        target = "a target below nothing"
+    if counted_beyond_kib(situation.snapshot) is not None:
+        return "that is all it can have" + _comfort(situation)
+    target = _target(situation, target_kib)
     return {
         "settled": "the balloon is settled" + _comfort(situation),
         "moving": f"the balloon is on its way to {target}",
@@ -96,6 +97,19 @@ def _doing(situation: Situation, target_kib: int | None) -> str:
         "unclear": f"it is not at {target}, and was not seen to move",
         "absent": "its target could not be read",
     }[situation.state]
+
+
+def _target(situation: Situation, target_kib: int | None) -> str:
+    """A target that reads like what the guest has is told by what lies between."""
+    driver = situation.driver
+    if target_kib is None or driver is None:
+        return "an unknown target"
+    if target_kib < 0:
+        return "a target below nothing"
+    target = format_kib(target_kib)
+    if not driver.way_kib or target != format_kib(situation.populated_kib or 0):
+        return target
+    return f"a target {format_kib(abs(driver.way_kib))} {'above' if driver.grows else 'below'} that"
 
 
 def _comfort(situation: Situation) -> str:

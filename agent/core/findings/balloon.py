@@ -5,12 +5,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from agent.core.account.driver import Driver
 from agent.core.account.situation import Situation
 from agent.core.account.target_offset import counted_beyond_kib
-from agent.core.facts.units import format_kib
+from agent.core.facts.units import format_apart, format_kib
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, Fix
-from agent.core.findings.guest_commands import BALLOON_DIRECTORY, aim_at, newer_kernel, put_online
+from agent.core.findings.guest_commands import (
+    BALLOON_DIRECTORY,
+    FOR_GOOD,
+    aim_at,
+    newer_kernel,
+    put_online,
+)
 from agent.core.findings.host_commands import hold_at
 from agent.core.findings.quirks import driver_numbers, is_phantom
 from agent.core.findings.registry import DRIVER, TARGET, check
@@ -24,8 +31,8 @@ _TARGET_IS_WRONG: Final = (
     "host-target-garbage",
     "target-overridden",
     "memory-short",
+    "memory-offset-spoilt",
     "pressure-after-deflate",
-    "memory-stalls",
     "hotplug-offline",
     "hotplug-refused",
 )
@@ -76,24 +83,24 @@ def target_cancelled(seen: Examination) -> Finding | None:
         cause="The driver drops a target after max_retry_count refused attempts and sleeps (an "
         f"hour, since Linux 5.15); echo 0 > {BALLOON_DIRECTORY}/max_retry_count keeps it trying. "
         + _why_refused(seen.situation),
-        fixes=(hold_at(seen.situation, driver.current_kib, "what it has; more once there is"),),
+        fixes=(_hold(seen.situation, driver, "what it has; more once there is"),),
     )
+
+
+def _lacks_its_offset(situation: Situation) -> bool:
+    """Whether what the hypervisor refuses is what XAPI counts for the domain beyond its target."""
+    offset_kib, driver = situation.snapshot.host.memory_offset_kib, situation.driver
+    if driver is None or situation.refused_by != "hypervisor" or not offset_kib:
+        return False
+    return driver.way_kib == offset_kib
 
 
 def _why_refused(situation: Situation) -> str:
     """What stands in the way of a target, as far as it can be told from inside."""
-    host = situation.snapshot.host
-    driver = situation.driver
-    if (
-        driver is not None
-        and situation.refused_by == "hypervisor"
-        and host.memory_offset_kib
-        and driver.way_kib == host.memory_offset_kib
-    ):
+    if _lacks_its_offset(situation):
         return (
-            f"What is missing ({format_kib(driver.way_kib)}) is exactly memory/memory-offset: the "
-            "limit that XAPI set in the hypervisor leaves it out. Only a reboot of the guest lets "
-            "squeezed measure it anew."
+            f"What is missing ({format_kib(situation.snapshot.host.memory_offset_kib or 0)}) is "
+            "exactly memory/memory-offset: the limit that XAPI set in the hypervisor leaves it out."
         )
     return {
         "hypervisor": "It is the host that has no free memory, or this domain that has reached the "
@@ -138,8 +145,19 @@ def target_retrying(seen: Examination) -> Finding | None:
         summary=summary,
         evidence=driver_numbers(seen),
         cause=_why_refused(situation),
-        fixes=(hold_at(situation, driver.current_kib, "what it has"),),
+        fixes=(_hold(situation, driver, "what it has"),),
     )
+
+
+def _hold(situation: Situation, driver: Driver, note: str) -> Fix:
+    """The host asks for what the guest has; or mends the limit that leaves something out."""
+    if _lacks_its_offset(situation):
+        return Fix(
+            "host",
+            note="a squeezed that adds memory-offset to the limit (its pull request 63) is needed; "
+            "nothing in the guest helps",
+        )
+    return hold_at(situation, driver.current_kib, note)
 
 
 @check(
@@ -239,7 +257,7 @@ def hotplug_offline(seen: Examination) -> Finding | None:
         if added_kib
         else "The driver does not hear of blocks that are put offline: what it counts as the "
         "guest's stays the same (mm/memory_hotplug.c, offline_pages).",
-        fixes=(put_online(blocks.offline),),
+        fixes=(put_online(blocks.offline, FOR_GOOD if added_kib else ""),),
     )
 
 
@@ -264,8 +282,9 @@ def target_overridden(seen: Examination) -> Finding | None:
         return None  # it has been given back what the driver counts for a hole
     return Finding(
         severity="warning",
-        summary=f"The kernel aims at {format_kib(driver.target_kib)}, the host's target means "
-        f"{format_kib(wanted_kib)}.",
+        summary=f"The kernel aims at {format_apart(driver.target_kib, wanted_kib)}, the host's "
+        "target means "
+        f"{format_apart(max(0, wanted_kib), driver.target_kib)}.",
         evidence={
             "target_kib": driver.target_kib,
             "memory/target_kib": seen.snapshot.host.target_kib or 0,

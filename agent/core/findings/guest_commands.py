@@ -10,6 +10,7 @@ from agent.core.findings.finding import Fix
 
 BALLOON_DIRECTORY: Final = "/sys/devices/system/xen_memory/xen_memory0"
 TARGET_FILE: Final = f"{BALLOON_DIRECTORY}/target_kb"
+FOR_GOOD: Final = "for good: boot with memhp_default_state=online"
 _BLOCKS: Final = "/sys/devices/system/memory"
 
 _OPTIONS: Final = (
@@ -27,13 +28,13 @@ def aim_at(kib: int, note: str = "") -> Fix:
     return Fix("guest", (f"echo {kib} > {TARGET_FILE}",), note=note)
 
 
-def put_online(blocks: tuple[int, ...]) -> Fix:
-    """Hot-added or offlined memory is used; for good, the kernel does it by itself."""
+def put_online(blocks: tuple[int, ...], note: str = "") -> Fix:
+    """Hot-added or offlined memory is used."""
     number = " ".join(str(block) for block in blocks)
     command = f"for n in {number}; do echo online > {_BLOCKS}/memory$n/state; done"
     if len(blocks) == 1:
         command = f"echo online > {_BLOCKS}/memory{number}/state"
-    return Fix("guest", (command,), note="for good: boot with memhp_default_state=online")
+    return Fix("guest", (command,), note=note)
 
 
 def always_online() -> Fix:
@@ -41,7 +42,7 @@ def always_online() -> Fix:
     return Fix(
         "guest",
         (f"echo online > {_BLOCKS}/auto_online_blocks",),
-        note="for good: boot with memhp_default_state=online",
+        note=FOR_GOOD,
     )
 
 

@@ -12,6 +12,7 @@ from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import (
     MIB_KIB,
     PAGE_KIB,
+    format_apart,
     format_kib,
     kib_to_pages,
     whole_pages_kib,
@@ -44,8 +45,8 @@ def target_beyond_static_max(seen: Examination) -> Finding | None:
         return None
     return Finding(
         severity="warning",
-        summary=f"The host asks for {format_kib(target_kib)}, the domain may have at most "
-        f"{format_kib(most_kib)}.",
+        summary=f"The host asks for {format_apart(target_kib, most_kib)}, the domain may have at "
+        f"most {format_apart(most_kib, target_kib)}.",
         evidence={"memory/target_kib": target_kib, "memory/static-max_kib": most_kib},
         cause="memory/target was written by hand, or by a tool that does not look at static-max; "
         "the kernel tries, and the hypervisor refuses.",
@@ -144,6 +145,7 @@ def _write_again(seen: Examination) -> Fix:
     severity="warning",
     do="shut the guest down and start it",
     needs=(XENSTORE,),
+    unless=("no-driver",),
 )
 def memory_offset_spoilt(seen: Examination) -> Finding | None:
     """XAPI's squeezed took its measure of this guest while the balloon still moved."""
@@ -318,7 +320,10 @@ def pod_gap(seen: Examination) -> Finding | None:
     return Finding(
         severity="critical",
         summary=f"The guest believes it has {format_kib(gap_kib)} more than it was given: Xen "
-        "kills it when it uses them.",
+        "kills it when it uses them."
+        if host.initial_target_kib
+        else f"The guest believes it has {format_kib(gap_kib)} more than the host's target: if it "
+        "was started so, Xen kills it when it uses them.",
         evidence={
             "given_kib": given_kib,
             "memory/static-max_kib": host.static_max_kib,
@@ -330,8 +335,7 @@ def pod_gap(seen: Examination) -> Finding | None:
         fixes=(
             configure(
                 snapshot,
-                "memory=SIZE maxmem=SIZE, the same in both, until the guest's kernel has "
-                "CONFIG_XEN_BALLOON=y",
+                "memory= and maxmem= the same, until the guest's kernel has CONFIG_XEN_BALLOON=y",
                 qubes="maxmem 0",
             ),
         ),

@@ -98,6 +98,16 @@ def set_range(snapshot: Snapshot, low_kib: int, high_kib: int, note: str = "") -
     return Fix("host", (command,), note=note)
 
 
+def make_larger(snapshot: Snapshot) -> Fix:
+    """More than the domain may have now; XAPI can raise what it may have up to static-max."""
+    host, xapi = snapshot.host, snapshot.domain.toolstack == "xapi"
+    most_kib, now_kib = host.static_max_kib, host.dynamic_max_kib
+    if xapi and most_kib is not None and now_kib is not None and now_kib + MIB_KIB < most_kib:
+        words = f"raise the VM's dynamic-max ({format_kib(now_kib)}), at most to static-max"
+        return Fix("host", note=f"{words} ({format_kib(most_kib)})")
+    return configure(snapshot, "maxmem= and memory= larger")
+
+
 def configure(snapshot: Snapshot, advice: str, qubes: str = "") -> Fix:
     """Another configuration of the domain, from its next start on.
 
@@ -114,8 +124,8 @@ def configure(snapshot: Snapshot, advice: str, qubes: str = "") -> Fix:
         words = advice.replace("maxmem=", "the qube's maxmem").replace("memory=", "its memory")
         return Fix("host", (), "next-boot", words)
     if toolstack == "xapi":
-        words = advice.replace("maxmem=", "memory-static-max").replace("memory=", "dynamic-max")
-        return Fix("host", (), "next-boot", f"{words}, while the VM is shut down")
+        words = advice.replace("maxmem=", "static-max").replace("memory=", "dynamic-max")
+        return Fix("host", (), "next-boot", f"with the VM shut down: {words}")
     if toolstack in ("libxl", "xend"):
         return Fix("host", (), "next-boot", f"{advice}, in the domain's configuration")
     words = advice.replace("maxmem=", "maximum").replace("memory=", "memory at the start")

@@ -122,6 +122,7 @@ def p2m_bug(seen: Examination) -> Finding | None:
     severity="info",
     do="`memhp_default_state=online`",
     needs=(*DRIVER, "memory-blocks"),
+    unless=("hotplug-refused",),
 )
 def hotplug_will_stay_offline(seen: Examination) -> Finding | None:
     """A larger target would be answered with memory that nobody puts online."""

@@ -16,7 +16,7 @@ from agent.core.facts.units import MIB_KIB, format_kib, kib_to_pages, pages_to_k
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, Fix
 from agent.core.findings.guest_commands import aim_at, boot_options
-from agent.core.findings.host_commands import configure, give_at_least
+from agent.core.findings.host_commands import configure, give_at_least, make_larger
 from agent.core.findings.registry import CRASH_KERNEL, DRIVER, STATIC_MAX, check
 
 # The share of current_kb that page structures may take: reached at maxmem = 3.2 x memory.
@@ -29,6 +29,8 @@ _CUTTING_OPTIONS: Final = ("mem=", "memmap=", "xen_512gb_limit")
 # What a host counts of an HVM guest and Linux does not: video memory, firmware, as XAPI has it.
 _HVM_SLACK_KIB: Final = 32 * MIB_KIB
 _TOLD_ODDITIES: Final = 3
+# What the host could give has to be some help.
+WORTH_KIB: Final = 8 * MIB_KIB
 
 
 @check(
@@ -179,8 +181,8 @@ def page_struct_overhead(seen: Examination) -> Finding | None:
 )
 def pressure_after_deflate(seen: Examination) -> Finding | None:
     """The guest is short of memory while the host could give."""
-    up_kib, driver = seen.situation.headroom.reach_kib, seen.driver
-    if not up_kib or driver is None or _shortage(seen) == "none":
+    up_kib, driver = seen.situation.headroom.reach_kib or 0, seen.driver
+    if up_kib < WORTH_KIB or driver is None or _shortage(seen) == "none":
         return None
     available_kib = seen.snapshot.memory.available_kib if seen.snapshot.memory else 0
     return Finding(
@@ -209,19 +211,25 @@ def give_more(seen: Examination, driver: Driver, up_kib: int) -> Fix:
     do="a larger guest, or programs that need less",
     needs=("meminfo",),
     unless=("pressure-after-deflate",),
+    because=("hole-given-away",),
 )
 def memory_short(seen: Examination) -> Finding | None:
-    """The guest is short of memory and has all that it can have."""
+    """The guest is short of memory and has all that the host lets it have."""
     if _shortage(seen) == "none" or seen.snapshot.memory is None:
         return None
+    held_kib = seen.driver.ballooned_kib if seen.driver else 0
     return Finding(
         severity="critical" if _shortage(seen) == "stalled" else "warning",
         summary=f"The guest is short of memory ({format_kib(seen.snapshot.memory.available_kib)} "
-        "available), and has all that it can have.",
+        "available), and has all that the host lets it have.",
         evidence=_shortness(seen),
-        cause="Its programs need more than the guest was made for; the balloon holds nothing that "
-        "could help.",
-        fixes=(configure(seen.snapshot, "maxmem= and memory= larger"),),
+        cause="Its programs need more than the guest was made for"
+        + (
+            "; the balloon holds nothing that could help."
+            if not held_kib
+            else f"; the {format_kib(held_kib)} in the balloon are beyond what the host allows."
+        ),
+        fixes=(make_larger(seen.snapshot),),
     )
 
 
@@ -275,10 +283,17 @@ def iomem_hidden(seen: Examination) -> Finding | None:
         return None
     return Finding(
         severity="info",
-        summary="/proc/iomem shows no addresses to this user; the firmware map is used instead.",
+        summary="/proc/iomem shows no addresses to this user; "
+        + (
+            "there is no firmware map either, so the sum cannot be made."
+            if seen.snapshot.firmware_map is None
+            else "the firmware map is used instead."
+        ),
         evidence={"iomem": "hidden"},
         cause="The kernel shows addresses to CAP_SYS_ADMIN only.",
-        remark="as root, status shows hot-added and 'Xen scratch' ranges as well",
+        remark="as root, status makes the sum"
+        if seen.snapshot.firmware_map is None
+        else "as root, status shows hot-added and 'Xen scratch' ranges as well",
     )
 
 

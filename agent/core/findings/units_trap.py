@@ -19,16 +19,16 @@ from agent.core.account.situation import Situation
 from agent.core.boot.verdict import MEM_TOTAL_NO_KIB
 from agent.core.facts.units import GIB_KIB, KIB, MIB_KIB, format_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding
+from agent.core.findings.finding import Finding, Fix
 from agent.core.findings.guest_commands import TARGET_FILE, aim_at
-from agent.core.findings.host_commands import set_memory
+from agent.core.findings.host_commands import hold_at, set_memory
 from agent.core.findings.registry import DRIVER, check
 
 # No Linux lives in less, so nobody means it.
 LEAST_KIB: Final = MEM_TOTAL_NO_KIB
 _LARGER_UNITS_KIB: Final = (("MiB", MIB_KIB), ("GiB", GIB_KIB))
-# Bytes for KiB make 1024 times as much; a guest is seldom asked down to less than a 32nd.
-_BYTES_FROM_TIMES: Final = 32
+# Bytes for KiB make 1024 times as much; a guest is seldom meant to have less than an 8th.
+_BYTES_FROM_TIMES: Final = 128
 
 
 class Misread(NamedTuple):
@@ -97,8 +97,16 @@ def _host_wrote(seen: Examination, misread: Misread) -> Finding:
             if too_much
             else "the kernel gives away all it can, until nothing is left to run on."
         ),
-        fixes=(set_memory(snapshot, misread.meant_kib),),
+        fixes=(_as_meant(seen, misread.meant_kib),),
     )
+
+
+def _as_meant(seen: Examination, meant_kib: int) -> Fix:
+    """What was meant; where the guest uses more than that, what it has."""
+    driver, floor_kib = seen.driver, seen.situation.headroom.floor_kib
+    if driver is not None and floor_kib is not None and meant_kib < floor_kib:
+        return hold_at(seen.situation, driver.current_kib, "it uses more than seems to be meant")
+    return set_memory(seen.snapshot, meant_kib)
 
 
 def _guest_wrote(seen: Examination) -> Finding | None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.account.shortage import least_available_kib
-from agent.core.facts.units import MIB_KIB, format_kib, pages_to_kib
+from agent.core.facts.units import GIB_KIB, MIB_KIB, format_kib, pages_to_kib
 from agent.core.findings.examination import Examination, Look, Watch
 from agent.core.findings.finding import Finding, Fix
-from agent.core.findings.memory import give_more
+from agent.core.findings.memory import WORTH_KIB, give_more
 from agent.core.findings.registry import DRIVER, check
 
 # The balloon's thread sleeps when it has nothing to do; these shares of one CPU are far more than
@@ -18,6 +18,7 @@ _BUSY_PERCENT: Final = 5.0
 _LONG_ENOUGH_S: Final = 600.0
 _TURNS_OF_AN_OSCILLATION: Final = 4
 _SOON_SHORT: Final = 3  # times what has to stay available
+_USUAL_DOM0_KIB: Final = 4 * GIB_KIB
 _MINUTE: Final = "minute-of-watching"
 
 
@@ -69,8 +70,8 @@ def memory_stalls(seen: Examination) -> Finding | None:
     Those killed at the limit of a control group of their own do not count.
     """
     driver, watch, counters = seen.driver, seen.watch, seen.counters
-    up_kib = seen.situation.headroom.reach_kib
-    if counters is None or driver is None or not up_kib:
+    up_kib = seen.situation.headroom.reach_kib or 0
+    if counters is None or driver is None or up_kib < WORTH_KIB:
         return None
     first = watch.looks[0].counters if watch else None
     last = watch.looks[-1].counters if watch else None
@@ -189,6 +190,7 @@ def dom0_autoballoon(seen: Examination) -> Finding | None:
     )
     if not moves and not shrunk:
         return None
+    size_mib = _ample_kib(situation.headroom.floor_kib or 0, boot_kib) // MIB_KIB
     return Finding(
         severity="warning" if moves else "info",
         summary="dom0's memory changes by itself."
@@ -208,11 +210,17 @@ def dom0_autoballoon(seen: Examination) -> Finding | None:
                 "host",
                 (),
                 "next-boot",
-                "dom0_mem=4096M,max:4096M on Xen's command line, and autoballoon=off in "
-                "/etc/xen/xl.conf",
+                f"dom0_mem={size_mib}M,max:{size_mib}M on Xen's command line, and autoballoon=off "
+                "in /etc/xen/xl.conf",
             ),
         ),
     )
+
+
+def _ample_kib(floor_kib: int, boot_kib: int | None) -> int:
+    """Whole GiB that serve what dom0 uses, and not less than is usual on a host of that size."""
+    usual_kib = _USUAL_DOM0_KIB if boot_kib is None else min(_USUAL_DOM0_KIB, boot_kib // 2)
+    return max(1, -(-max(floor_kib, usual_kib) // GIB_KIB)) * GIB_KIB
 
 
 def _whole_kib(seen: Examination) -> int | None:

@@ -158,7 +158,7 @@ def _most_asked_kib(snapshot: Snapshot) -> int | None:
     (libxl_mem.c, libxl_set_memory_target); xend compared what it was told.
     """
     most_kib = limit_kib(snapshot)
-    if most_kib is None or snapshot.domain.toolstack != "libxl":
+    if most_kib is None or snapshot.domain.toolstack not in ("libxl", "qubes"):
         return most_kib
     return most_kib + max(0, snapshot.host.videoram_kib or 0)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.facts.kernel_regimes import REGIMES
-from agent.core.facts.kernel_release import KernelRelease, is_own_build
+from agent.core.facts.kernel_release import KernelRelease, bits_of, is_own_build
 from agent.core.facts.snapshot import DomainType
 from agent.core.plan.config import plan_config
 from agent.core.plan.limits import plan_limits
@@ -297,3 +297,21 @@ def test_only_a_map_that_unpopulated_alloc_holds_grows_by_hot_adding() -> None:
 
 def test_64_gib_are_not_too_much_for_32_bits() -> None:
     assert a_plan(1024, 65536, "hvm", kernel=LINUX_6_1, bits=32).request.maxmem_kib == 65536 * MIB
+
+
+@pytest.mark.parametrize(
+    ("text", "bits"),
+    [
+        ("6.1.0-13-686-pae", 32),
+        ("3.2.0-4-686", 32),
+        ("4.4.0-21-generic-pae", 32),
+        ("2.6.32-573.el6.i686", 32),
+        ("3.16.6-2-pae", 32),
+        ("6.1.0-56-amd64", 64),
+        ("5.14.0-427.el9.x86_64", 64),
+        ("6.12", 64),
+        ("5.10.0-686x", 64),
+    ],
+)
+def test_the_release_tells_how_many_bits_the_kernel_has(text: str, bits: int) -> None:
+    assert bits_of(text) == bits
