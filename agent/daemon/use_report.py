@@ -90,7 +90,8 @@ class UseReport:
         first = self.said_kib is None
         said_kib = now_kib if self.said_kib is None else self.said_kib
         left_kib = band_kib(now_kib, said_kib, total_kib) - abs(now_kib - said_kib)
-        news = first or left_kib < 0
+        # As in meminfo-writer, whatever follows a nothing is said.
+        news = first or left_kib < 0 or (not said_kib and now_kib > 0)
         if news:
             self.said_kib, left_kib = now_kib, CHANGE_KIB
         self._plan(now_kib, left_kib, now_s, leaps=news and not first)

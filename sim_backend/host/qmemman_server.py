@@ -175,6 +175,7 @@ class Qmemman:
                 target = domain.store.read("memory/target")
                 self._states[domid] = State(_number(target, 0.0))
                 domain.store.watch("memory/meminfo", partial(self._reported, domid))
+                self._reported(domid, "")  # xenstored fires each watch once when it is set
 
     # -- balancing ----------------------------------------------------------------------------
 

@@ -107,6 +107,8 @@ class Squeezed:
         """The domain is there: what was reserved is its limit, and counts as its own."""
 
         def work() -> Job:
+            if reservation not in self._reservations:
+                return  # its client is told so
             kib, _ = self._reservations[reservation]
             domain.store.write(INITIAL, str(kib))
             domain.store.write("memory/reservation-id", reservation)
@@ -221,6 +223,7 @@ class Squeezed:
             del self._asked_kib[gone]
         found, reserved_kib = [], self._reserved_kib([domain.domid for domain in here])
         for domain in here:
+            self._asked(domain)  # what it may have at the first look is remembered
             try:
                 view, lacking_kib = self._view(domain)
             except NotThereError:

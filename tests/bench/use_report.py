@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.bench.daemon_under_test import HOME, running_daemon
 from tests.bench.rows import Row, number, tell
+from tests.recordings.records import records
 from tests.recordings.test_use_as_recorded import looks_a_second, promptness
 
 SECONDS = 20
@@ -24,8 +25,9 @@ REAL_LOOKS_A_SECOND = 10.0
 
 def rows(seconds: int = SECONDS) -> list[Row]:
     """The share of late figures, and looks against those of the real writer."""
+    kept = records("meminfo-timelines")
     return [
-        Row("figures later than 0.5 s", 100 * (1 - promptness()), 10, "percent"),
+        Row("figures later than 0.5 s", 100 * (1 - promptness(kept)), 10, "percent"),
         Row("looks in a still recording / real", looks_a_second("still") / 10, 0.1),
         Row("wake-ups of an idle daemon / real", idle_wakeups_a_second(seconds) / 10, 0.105),
     ]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
+import pytest
+
 from agent.core.facts.units import KIB
 from sim_backend.clock import Clock
 from sim_backend.host.qmemman import (
@@ -21,6 +23,8 @@ from sim_backend.host.qmemman_server import BELOW_GIVEN_KIB, Qmemman, Room
 from sim_backend.hypervisor import Host
 from tests.recordings.moving_guests import FIRST_S, THEN_S, Movements, MovingGuest
 from tests.recordings.records import Record, agreement, records
+
+FAST_KIB_S = 1_024_000
 
 
 def in_bytes(requests: list[tuple[int, float]]) -> list[list[int]]:
@@ -58,7 +62,7 @@ def of_a_host(record: Record) -> str:
 
 
 def test_every_state_of_a_host_is_balanced_as_recorded() -> None:
-    found = agreement((str(r["n"]), of_a_host(r)) for r in records("qmemman-balance"))
+    found = agreement(of_a_host, records("qmemman-balance"))
     assert found.agree == found.of, str(found)
 
 
@@ -148,7 +152,7 @@ class Run:
         self.add({
             "domid": new["domid"], "current_kib": has_kib, "target_kib": target_kib,
             "limit_kib": has_kib + 1024, "static_max_kib": new.get("static_max"),
-            "hotplug_max_kib": new.get("hotplug_max"), "speed_kib_s": new["speed"],
+            "hotplug_max_kib": new.get("hotplug_max"), "speed_kib_s": new.get("speed", FAST_KIB_S),
             "gap_kib": BELOW_GIVEN_KIB, "delay_s": 0.0, "floor_kib": 0,
         })  # fmt: skip
         self.qmemman.domains_changed()
@@ -164,9 +168,12 @@ class Run:
 
     def verdict(self) -> str:
         self.clock.run_until(self.record["seconds"])
+        # The real one goes on to write the target of a domain that ends in the middle of a round.
+        gone_s = {event[2]: event[0] for event in self.record["events"] if event[1] == "gone"}
         recorded = [
             (t, domid, what, kib // 4 if what == "limit" else kib)
             for t, domid, what, kib in self.record["writes"]
+            if t < gone_s.get(domid, float("inf"))
         ]
         if self.written != recorded:
             return f"writes {first_difference(self.written, recorded)}"
@@ -182,7 +189,17 @@ class Run:
             for domid in sorted(self.domains)
             if (state := self.qmemman.state_of(domid)) is not None
         ]
-        return "" if marks == sorted(self.record["end_marks"]) else f"marks {marks}"
+        if marks != sorted(self.record["end_marks"]):
+            return f"marks {marks}"
+        for domid, has_kib, *_ in self.record["end"]:
+            if domid in self.domains and self.domains[domid].has_kib != has_kib:
+                return f"{domid} has {self.domains[domid].has_kib} KiB at the end, not {has_kib}"
+        return ""
+
+
+def of_a_run(record: Record) -> str:
+    """What differs first of a recording of the whole of qmemman."""
+    return Run(record).verdict()
 
 
 def first_difference(ours: list[Any], theirs: list[Any]) -> str:
@@ -192,6 +209,7 @@ def first_difference(ours: list[Any], theirs: list[Any]) -> str:
     return f"{len(ours)} of them, {len(theirs)}"
 
 
-def test_the_whole_of_qmemman_writes_what_was_recorded_when_it_was() -> None:
-    found = agreement((f"{r['n']} {r['kind']}", Run(r).verdict()) for r in records("qmemman-host"))
+@pytest.mark.parametrize("name", ["qmemman-host", "qmemman-host-drawn"])
+def test_the_whole_of_qmemman_writes_what_was_recorded_when_it_was(name: str) -> None:
+    found = agreement(of_a_run, records(name))
     assert found.agree == found.of, str(found)
