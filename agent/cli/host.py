@@ -74,11 +74,11 @@ class ThisHost:
             self._fail(error)
         hypervisor, problem = Hypervisor(), None
         try:
-            listed = self._xl_there().domains()
+            listed = self.xl_there().domains()
             guests = with_listed(guests, listed)
             dom0 = listed.get(0)
             hypervisor = Hypervisor(dom0_kib=dom0.has_kib if dom0 else None)
-            total_kib, free_kib, _ = self._xl_there().hypervisor()
+            total_kib, free_kib, _ = self.xl_there().hypervisor()
             hypervisor = hypervisor._replace(total_kib=total_kib, free_kib=free_kib)
         except XlError as error:  # what xenstore says stands without it
             problem = str(error)
@@ -105,7 +105,8 @@ class ThisHost:
             return guest
         return _with(guest, listed) if domid in listed else None
 
-    def _xl_there(self) -> Xl:
+    def xl_there(self) -> Xl:
+        """xl; raises XlError where there is none."""
         if self.xl is None:
             raise XlError("xl is not on this host")
         return self.xl

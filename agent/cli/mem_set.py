@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import click
 
 from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.host import ThisHost
+from agent.cli.interrupts import Interrupts
 from agent.cli.seconds import Seconds
 from agent.cli.which_domain import WhichDomain
 from agent.core.facts.units import MIB_KIB, format_kib, parse_size_kib
@@ -29,9 +32,12 @@ _STATUS: Final = {
 
 
 def _size(_ctx: click.Context, _param: click.Parameter, text: str) -> int:
-    """A size in MiB; a bare number is one, as for `xl mem-set`."""
+    """A size in MiB; a bare number is one, and units may be small, as for `xl mem-set`."""
+    small = re.fullmatch(r"([0-9.]+)([kmgt])", text)
+    if re.fullmatch(r"[0-9]*\.[0-9]*", text):
+        raise click.BadParameter(f"{text!r} would be in MiB; write for example {text}G.")
     try:
-        kib = parse_size_kib(text, bare_unit="M")
+        kib = parse_size_kib(small[1] + small[2].upper() if small else text, bare_unit="M")
     except ValueError as error:
         raise click.BadParameter(f"{error}.") from error
     if kib < MIB_KIB:
@@ -48,7 +54,7 @@ Examples:
   balloon-agent mem-set db 200 --dry-run
 
 \b
-Exit status: 0 reached, 1 stopped short, 2 refused.
+Exit status: 0 reached, 1 stopped short, 2 refused, 130 interrupted.
 """,
 )
 @click.argument("guest")
@@ -88,16 +94,19 @@ def mem_set(
         _must_be_ours(host, found, size)
         if dry_run:
             return _show_plan(found, request, as_json=as_json)
-        end, at_mib, asked = _carry_out(host, found, request, quiet=as_json)
-    _tell(end, found, asked, at_mib, as_json=as_json)
-    return exit_codes.INTERRUPTED if end is None else _STATUS[end.how]
+        ended = _carry_out(host, found, request, quiet=as_json)
+    _tell(ended, found, as_json=as_json)
+    return exit_codes.INTERRUPTED if ended.end is None else _STATUS[ended.end.how]
 
 
 def _the_guest(host: ThisHost, name: str) -> Guest:
     found = host.look((name,)).guests
     if len(found) > 1:
         numbers = ", ".join(str(guest.domid) for guest in found)
-        raise CommandError(f"{name!r} is {len(found)} guests: {numbers}.", exit_codes.USAGE)
+        raise CommandError(
+            f"{name!r} is {len(found)} guests: {numbers}. Say which by its number.",
+            exit_codes.USAGE,
+        )
     return found[0]
 
 
@@ -122,73 +131,125 @@ def _must_be_ours(host: ThisHost, guest: Guest, size_mib: int) -> None:
         raise CommandError("xl is not on this host; mem-set needs it.", exit_codes.MISSING_PART)
 
 
-def _carry_out(
-    host: ThisHost, guest: Guest, request: steps.Request, *, quiet: bool
-) -> tuple[steps.End | None, int, list[int]]:
-    """Step by step; how it ended (None: interrupted), where the guest is, what was asked for."""
-    assert host.xl is not None
-    asked: list[int] = []
+class Ended(NamedTuple):
+    """What became of it: None for `end` is an interrupt."""
+
+    end: steps.End | None
+    at_mib: int
+    asked: list[int]
+
+
+def _carry_out(host: ThisHost, guest: Guest, request: steps.Request, *, quiet: bool) -> Ended:
+    """Step by step, each whole; where xenstore is lost on the way the guest is left at one, too."""
     way = steps.begin(guest, request)
     if isinstance(way, steps.End):
-        return way, (guest.asked_kib or 0) // MIB_KIB, asked
-    began_mib = way.began_mib
+        return Ended(way, (guest.asked_kib or 0) // MIB_KIB, [])
+    asked: list[int] = []
+
+    def ask(mib: int) -> None:
+        host.xl_there().mem_set(guest.domid, mib)
+        asked.append(mib)
+        if not quiet:
+            sys.stderr.write(f"asked for {format_kib(mib * MIB_KIB)}\n")
+
+    end: steps.End | None
     try:
-        while True:
-            seen = host.look_at(guest.domid)
-            if seen is None:
-                end = steps.End("stopped", f"{label(guest)} is gone.")
-                break
-            move, way = steps.move(seen, way, request, time.monotonic())
-            if isinstance(move, steps.End):
-                end = move
-                break
-            if isinstance(move, steps.Ask):
-                host.xl.mem_set(guest.domid, move.mib)
-                asked.append(move.mib)
-                if not quiet:
-                    sys.stderr.write(f"asked for {format_kib(move.mib * MIB_KIB)}\n")
-            time.sleep(_LOOK_EVERY_S)
-        if end.back_to_mib is not None:
-            host.xl.mem_set(guest.domid, end.back_to_mib)
-            asked.append(end.back_to_mib)
+        end = _step_by_step(host, guest, request, way, ask)
     except XlError as error:
         how: steps.How = "stopped" if asked else "refused"
-        end = steps.End(how, f"xl refused: {error}.")
-    except KeyboardInterrupt:
-        return None, asked[-1] if asked else began_mib, asked
-    return end, asked[-1] if asked else began_mib, asked
+        at = f"; {_last_asked(guest, asked[-1])}" if asked else ""
+        end = steps.End(how, f"xl refused: {error}{at}.")
+    except CommandError as error:
+        if not asked:
+            raise
+        sentence = f"{error.sentence.rstrip('.')}; {_last_asked(guest, asked[-1])}."
+        raise CommandError(sentence, error.status) from error
+    return Ended(end, asked[-1] if asked else way.began_mib, asked)
 
 
-def _tell(
-    end: steps.End | None, guest: Guest, asked: list[int], at_mib: int, *, as_json: bool
-) -> None:
+def _step_by_step(
+    host: ThisHost,
+    guest: Guest,
+    request: steps.Request,
+    way: steps.Way,
+    ask: Callable[[int], None],
+) -> steps.End | None:
+    """How it ended; None when it was interrupted, which it is between two steps."""
+    with Interrupts() as interrupts:
+        while not interrupts.noted:
+            seen = host.look_at(guest.domid)
+            if seen is None:
+                return steps.End("stopped", _gone(host, guest))
+            move, way = steps.move(seen, way, request, time.monotonic())
+            if isinstance(move, steps.End):
+                if move.back_to_mib is not None:
+                    ask(move.back_to_mib)
+                return _with_the_hosts_reason(host, seen, move, request)
+            if isinstance(move, steps.Ask):
+                ask(move.mib)
+            time.sleep(_LOOK_EVERY_S)
+    return None
+
+
+def _last_asked(guest: Guest, mib: int) -> str:
+    return f"{label(guest)} was last asked for {format_kib(mib * MIB_KIB)}"
+
+
+def _gone(host: ThisHost, guest: Guest) -> str:
+    """It is no more; perhaps it has crashed and its toolstack started it again."""
+    others = [one for one in host.look().guests if one.domid != guest.domid]
+    again = [one.domid for one in others if guest.name and one.name == guest.name]
+    if again:
+        return f"{label(guest)} has started again, as domain {again[0]}; nothing is asked of that."
+    return f"{label(guest)} is gone."
+
+
+def _with_the_hosts_reason(
+    host: ThisHost, guest: Guest, end: steps.End, request: steps.Request
+) -> steps.End:
+    """What a guest does not say: that the host has no more to give."""
+    missing_kib = request.wanted_mib * MIB_KIB - (guest.actual_kib or 0)
+    if end.how != "stopped" or missing_kib <= MIB_KIB or end.back_to_mib is not None:
+        return end
+    try:
+        free_kib = host.xl_there().hypervisor().free_kib
+    except XlError:
+        return end
+    if free_kib is None or free_kib >= missing_kib:
+        return end
+    return end._replace(
+        sentence=f"{end.sentence.rstrip('.')}; this host has {format_kib(free_kib)} free."
+    )
+
+
+def _tell(ended: Ended, guest: Guest, *, as_json: bool) -> None:
+    end, at_mib, asked = ended
     if end is None:
-        sentence = f"interrupted: {label(guest)} was last asked for {format_kib(at_mib * MIB_KIB)}."
-    else:
-        sentence = end.sentence
+        at = _last_asked(guest, at_mib) if asked else f"nothing was asked of {label(guest)}"
+        end = steps.End("stopped", f"interrupted: {at}.")
     if as_json:
         found = {
             "schema": 1,
             "domid": guest.domid,
             "name": guest.name,
-            "outcome": "interrupted" if end is None else end.how,
-            "sentence": sentence,
+            "outcome": "interrupted" if ended.end is None else end.how,
+            "sentence": end.sentence,
             "asked_kib": [mib * MIB_KIB for mib in asked],
         }
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
-        click.echo(f"{sentence[0].upper()}{sentence[1:]}" if end is None else sentence)
+        click.echo(end.sentence)
 
 
 def _show_plan(guest: Guest, request: steps.Request, *, as_json: bool) -> int:
     """What would be asked for, if the guest went on as it says it does."""
     started = steps.begin(guest, request)
     if isinstance(started, steps.End):
-        _tell(started, guest, [], 0, as_json=as_json)
+        _tell(Ended(started, 0, []), guest, as_json=as_json)
         return _STATUS[started.how]
     planned = steps.planned_mib(guest, request)
     if as_json:
-        _tell(steps.End("stopped", "nothing was done"), guest, planned, 0, as_json=True)
+        _tell(Ended(steps.End("stopped", "nothing was done"), 0, planned), guest, as_json=True)
         return exit_codes.OK
     for mib in planned:
         click.echo(f"xl mem-set {guest.domid} {mib}m")

@@ -18,6 +18,7 @@ from agent.core.facts.bounds import LARGEST_DOMID
 from agent.core.facts.untrusted import LARGEST_SIGNED, excerpt, parse_decimal, parse_kib
 from agent.core.host.guests import NO_CLAIMS, WORD_CHARS, Claims, Guest, bounded
 from agent.sources.outcome import ABSENT, OK, Outcome
+from agent.sources.xenstore.errors import KeyAbsent
 
 T = TypeVar("T")
 Names = list[str]  # inside a class, `list` is a method
@@ -57,7 +58,11 @@ class Store(Protocol):
 
 def read_guests(store: Store) -> tuple[Guest, ...]:
     """Every domain but dom0, by number; raises XenstoreError when nothing can be read."""
-    numbers = sorted(int(name) for name in store.list(_DOMAINS) if _is_guest(name))
+    try:
+        names = store.list(_DOMAINS)
+    except KeyAbsent:
+        return ()
+    numbers = sorted(int(name) for name in names if _is_guest(name))
     return tuple(guest for guest in _read(store, numbers) if _is_there(guest))
 
 

@@ -129,6 +129,10 @@ class PublishedDomain:
         """The domain was held, and is no more."""
         self.is_held = False
 
+    def destroyed(self) -> None:
+        """Nothing of it is left in xenstore; its files stay as they were."""
+        self._mirror.destroyed()
+
     def step(self, limit_s: float | None = None) -> None:
         """Wait until something happens, at most `limit_s`; serve it and bring all up to date.
 

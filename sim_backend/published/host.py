@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -49,6 +50,7 @@ HOST_KIB: Final = 4096 * MIB_KIB
 XEN_KIB: Final = 128 * MIB_KIB
 _MOST_BYTES: Final = 4096
 _AGENTS_START_STEPS: Final = 1000  # some 30 s
+_SHIFTS: Final = {"t": 30, "g": 20, "m": 10, "": 10, "k": 0, "b": -10}
 _XL: Final = """#!{python} -IS
 import socket, sys
 with socket.socket(socket.AF_UNIX) as host:
@@ -91,6 +93,16 @@ PLAN: Final = (
     Planned(_guest(2, "web", "pvh", (384, 768, 60)), "guard"),
     Planned(_guest(3, "old", "pv", (256, 512, 40)), None),
 )
+
+
+def mem_size_kib(text: str) -> int | None:
+    """A size as xl reads it (tools/xl/xl_parse.c, parse_mem_size_kb): MiB without a letter."""
+    found = re.fullmatch(r"\s*([+-]?[0-9]*)([a-zA-Z]?)", text, re.ASCII)
+    shift = _SHIFTS.get(found[2].lower()) if found else None
+    if found is None or shift is None:
+        return None
+    number = int(found[1]) if found[1].strip("+-") else 0
+    return number << shift if shift >= 0 else number >> -shift
 
 
 class PublishedHost:
@@ -202,8 +214,10 @@ class PublishedHost:
             try:
                 text = self._words[command](arguments)
                 connection.sendall(b"0\n" + text.encode())
-            except (ToolstackError, KeyError, ValueError) as error:
-                connection.sendall(b"1\nlibxl: error: " + str(error).encode() + b"\n")
+            except KeyError:
+                connection.sendall(b"1\ncommand not implemented\n")
+            except ToolstackError as error:
+                connection.sendall(f"1\n{error}\n".encode())
 
     def _list(self, _arguments: Sequence[str]) -> str:
         """As tools/xl/xl_list.c prints it."""
@@ -215,7 +229,7 @@ class PublishedHost:
                 rows.append((name, domain.domid, pages, "-b----" if domain.alive else "---s--"))
         for name, domid, pages, state in rows:
             mib = pages * PAGE_KIB // MIB_KIB
-            lines.append(f"{name:<40} {domid:5} {mib:5} {1:5}     {state} {1.0:8.1f}")
+            lines.append(f"{name:<40} {domid:5} {mib:5} {1:5}     {state}  {1.0:8.1f}")
         return "\n".join(lines) + "\n"
 
     def _info(self, _arguments: Sequence[str]) -> str:
@@ -226,10 +240,34 @@ class PublishedHost:
         )
 
     def _mem_set(self, arguments: Sequence[str]) -> str:
-        word, size = arguments
-        domain = self.toolstack.domains[int(word)]
-        self.toolstack.mem_set(domain, int(size.removesuffix("m")) * MIB_KIB)
+        """As tools/xl/xl_mem.c does it, and says what does not work."""
+        if len(arguments) < 2:
+            raise ToolstackError("'xl mem-set' requires at least 2 arguments.")
+        word, size = arguments[:2]
+        domain = self._domain(word)
+        kib = mem_size_kib(size)
+        if kib is None:
+            raise ToolstackError(f"invalid memory size: {size}")
+        try:
+            if domain is None:
+                raise ToolstackError(f"cannot get memory/target of domain {word}")
+            self.toolstack.mem_set(domain, kib)
+        except ToolstackError as error:
+            number = word if domain is None else domain.domid
+            raise ToolstackError(
+                f"libxl: error: libxl_mem.c:278:libxl_set_memory_target: Domain {number}:{error}\n"
+                f"cannot set domid {number} dynamic max memory to : {size}"
+            ) from error
         return ""
+
+    def _domain(self, word: str) -> SimulatedDomain | None:
+        """A word of digits is a number, there or not (libxl_domain_qualifier_to_domid)."""
+        if word.isdigit():
+            return self.toolstack.domains.get(int(word))
+        named = self.guests.get(word)
+        if named is None or named.domid not in self.toolstack.domains:
+            raise ToolstackError(f"{word} is an invalid domain identifier (rc=-6)")
+        return named
 
     def do(self, words: Sequence[str]) -> None:
         """A command of standard input.
@@ -244,6 +282,7 @@ class PublishedHost:
         elif words[:1] == ["destroy"]:
             _, name = words
             self.toolstack.destroy(self.guests[name])
+            self._published[name].destroyed()
         elif words:
             raise ValueError(f"no such command: {' '.join(words)}")
 

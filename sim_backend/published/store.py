@@ -41,6 +41,11 @@ class StoreMirror:
         self.domid = domid
         self._begin(domid)
 
+    def destroyed(self) -> None:
+        """The domain is no more, and its toolstack has removed its directory."""
+        self._unwatch()
+        self._end()
+
     def close(self) -> None:
         """Leave the stores as they are."""
         self._unwatch()

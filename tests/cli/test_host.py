@@ -6,6 +6,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,9 @@ from agent.gather import gather
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.key_store import SessionKeys
 from agent.sources.xenstore.pyxs_client import StoreClient
+from tests.support.claims import HONEST
 from tests.support.published_host import APublishedHost, a_published_host, until
+from tests.support.xenstored.raw_client import RawClient
 
 ORIGIN = Origin("live", "published")
 Capture = pytest.CaptureFixture[str]
@@ -168,3 +174,102 @@ def test_metrics_of_the_guests_come_as_text_and_into_a_file(
         assert '\nxen_guest_static_max_bytes{domid="1",name="db"} 1.073741824e+09\n' in written
         assert "\nxen_host_xl_answers 1.0\n" in written
         assert '\nxen_host_guests{kind="no agent"} 1.0\n' in written
+
+
+def commanded(host: APublishedHost, *words: str) -> subprocess.Popen[str]:
+    """A command in dom0 as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "agent", *host.words, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def target_mib(host: APublishedHost, domid: int) -> int:
+    with contextlib.closing(StoreClient(host.paths["xenstore"])) as dom0:
+        dom0.connect()
+        return int(dom0.read(f"/local/domain/{domid}/memory/target")) // 1024
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.4])
+def test_an_interrupt_leaves_a_guest_at_a_whole_step(
+    host: APublishedHost, capsys: Capture, after_s: float
+) -> None:
+    """With an xl that takes its time, so that some come while it is about to ask."""
+    settled(host, capsys)
+    host.run("mem-set", "db", "512")
+    with host.slow_xl(0.3), commanded(host, "mem-set", "db", "200") as command:
+        assert command.stderr is not None
+        first = command.stderr.readline()
+        time.sleep(after_s)
+        command.send_signal(signal.SIGINT)
+        out, err = command.communicate(timeout=60)
+    assert first == "asked for 480 MiB\n"
+    assert command.returncode == 130, (out, err)
+    last = [first, *err.splitlines(keepends=True)][-1].removeprefix("asked for ").strip()
+    assert out == f"interrupted: db was last asked for {last}.\n"
+    assert last == f"{target_mib(host, 1)} MiB"
+
+
+def test_a_screen_that_is_watched_is_drawn_again_and_ends_at_an_interrupt(
+    host: APublishedHost, capsys: Capture
+) -> None:
+    settled(host, capsys)
+    with commanded(host, "guests", "db", "--watch", "--interval", "0.1", "--json") as command:
+        assert command.stdout is not None
+        times = [json.loads(command.stdout.readline())["time"] for _ in range(3)]
+        command.send_signal(signal.SIGINT)
+        _, err = command.communicate(timeout=60)
+    assert (command.returncode, err) == (0, "")
+    assert times == sorted(times)
+
+
+def test_a_report_that_stands_still_costs_its_guest_no_more_than_a_step_and_that_comes_back(
+    host: APublishedHost, capsys: Capture
+) -> None:
+    """What an agent that was killed has left behind."""
+    with contextlib.closing(RawClient(host.paths["xenstore"])) as dom0:
+        for key, value in {**HONEST, "actual_kb": b"262144", "host_target_kb": b"262144"}.items():
+            dom0.write(f"/local/domain/3/data/balloon/{key}", value)
+    capsys.readouterr()
+    assert host.run("mem-set", "old", "128", "--timeout", "1") == 1
+    told = capsys.readouterr()
+    assert "its agent does not answer" in told.out
+    assert told.err.splitlines() == ["asked for 224 MiB", "asked for 256 MiB"]
+    assert target_mib(host, 3) == 256
+
+
+def test_a_guest_that_goes_on_the_way_is_said_to_be_gone(host: APublishedHost) -> None:
+    with commanded(host, "mem-set", "old", "128", "--force") as command:
+        assert command.stderr is not None
+        command.stderr.readline()
+        host.say("destroy old")
+        out, err = command.communicate(timeout=60)
+    assert (command.returncode, out) == (1, "old is gone.\n"), err
+    assert "old" not in host.xl("list")
+    assert host.run("guests", "old") == 64
+
+
+TOO_MUCH = """\
+libxl: error: libxl_mem.c:278:libxl_set_memory_target: Domain 1:memory_dynamic_max must be less \
+than or equal to memory_static_max
+cannot set domid 1 dynamic max memory to : 2048
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("mem-set 1 2048", TOO_MUCH),
+        ("mem-set db lots", "invalid memory size: lots\n"),
+        ("mem-set nobody 100", "nobody is an invalid domain identifier (rc=-6)\n"),
+        ("mem-set db", "'xl mem-set' requires at least 2 arguments.\n"),
+        ("mem-get db", "command not implemented\n"),
+    ],
+)
+def test_its_xl_refuses_as_xl_does(host: APublishedHost, words: str, said: str) -> None:
+    """As Xen 4.17's did in the lab, and its source says (tools/xl/xl_mem.c)."""
+    command = [host.paths["xl"], *words.split()]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, said)

@@ -45,6 +45,19 @@ class APublishedHost:
             [self.paths["xl"], *words], capture_output=True, text=True, check=True
         ).stdout
 
+    @contextmanager
+    def slow_xl(self, seconds: float) -> Iterator[None]:
+        """Within, xl takes that long before it changes anything."""
+        path = Path(self.paths["xl"])
+        true = path.rename(path.with_suffix(".true"))
+        slow = f'[ "$1" = mem-set ] && sleep {seconds}'
+        path.write_text(f'#!/bin/sh\n{slow}\nexec {true} "$@"\n', encoding="ascii")
+        path.chmod(0o755)
+        try:
+            yield
+        finally:
+            true.rename(path)
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(PATIENCE_S)

@@ -135,6 +135,7 @@ def test_a_guest_that_lacks_memory_after_a_step_gets_that_step_back() -> None:
         ({"pressure": "some"}, {}, 400, "lacks memory already"),
         ({"floor_kib": 424 * MIB_KIB}, {}, 200, "holds 424 MiB"),
         ({}, {"life": "dying"}, 400, "is dying"),
+        ({}, {"life": "paused"}, 400, "is paused and cannot follow"),
         ({}, {"problem": "denied"}, 400, "cannot be read"),
         ({}, {"target_kib": None}, 400, "cannot be read"),
         ({}, {}, 2048, "1 GiB at most"),
@@ -209,3 +210,16 @@ def test_the_planned_steps_are_those_of_a_guest_that_goes_on_as_it_does() -> Non
     assert planned == play(guest, request)[1]
     assert planned_mib(Pretended().seen(), Request(200))[-1] >= 420
     assert planned_mib(Pretended().seen(), Request(768)) == [768]
+
+
+def test_an_agent_that_never_hears_of_it_is_named_and_its_guest_gets_the_step_back() -> None:
+    guest = Pretended(needs=100, host_target_kib=512 * MIB_KIB)
+    end, asked = play(guest, Request(256, timeout_s=30.0))
+    assert (end.how, end.back_to_mib, asked) == ("stopped", 512, [480])
+    assert "its agent does not answer" in end.sentence
+
+
+def test_a_mute_hvm_guest_is_there_though_its_kernel_counts_some_mib_less() -> None:
+    guest = Pretended(state=None, spare_kib=None)
+    guest.domain = {"has_kib": 1022 * MIB_KIB}
+    assert play(guest, Request(1024, force=True), moves=False)[0].how == "reached"

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whatever state a host is in, `guests` and `mem-set` end in a sentence and the right status."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import xl
+from agent.cli import guests as guests_command
+from agent.cli.main import main
+from tests.support.claims import HONEST
+from tests.support.simulated_xenstore import SimulatedXenstored
+from tests.support.xenstored.raw_client import RawClient
+
+HEAD = "Name                                        ID   Mem VCPUs\tState\tTime(s)\n"
+INFO = "total_memory           : 4095\nfree_memory            : 20\n"
+Capture = pytest.CaptureFixture[str]
+
+
+class AHost:
+    """A dom0 with an xl that prints what it is told to, and whatever is in its xenstore."""
+
+    def __init__(self, xenstored: SimulatedXenstored, client: RawClient, root: Path) -> None:
+        self.words = ["--root", str(root), "--xenstore", xenstored.path]
+        self.client, self.root = client, root
+        (root / "proc/xen").mkdir(parents=True)
+        (root / "proc/xen/capabilities").write_text("control_d\n")
+        (root / "usr/sbin").mkdir(parents=True)
+        self.lists("")
+
+    def add(self, domid: int, name: str, **claims: bytes) -> None:
+        at = f"/local/domain/{domid}"
+        self.client.write(f"{at}/name", name)
+        self.client.write(f"{at}/memory/target", 524288)
+        self.client.write(f"{at}/memory/static-max", 1048576)
+        for key, value in claims.items():
+            self.client.write(f"{at}/data/balloon/{key}", value)
+
+    def lists(self, *rows: str) -> None:
+        dom0 = "Domain-0                                     0  1024     1     r-----      62.1\n"
+        (self.root / "list").write_text(HEAD + dom0 + "".join(f"{row}\n" for row in rows))
+        (self.root / "info").write_text(INFO)
+        self.xl(f'cat {self.root}/"$1"')
+
+    def xl(self, script: str | None) -> None:
+        path = self.root / "usr/sbin/xl"
+        path.unlink(missing_ok=True)
+        if script is not None:
+            path.write_text(f"#!/bin/sh\n{script}\n")
+            path.chmod(0o755)
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AHost]:
+    monkeypatch.setattr(xl, "_ASK_S", 0.3)
+    monkeypatch.setattr(guests_command, "_SECOND_LOOK_S", 0.01)
+    with SimulatedXenstored() as xenstored, xenstored.connect() as client:
+        yield AHost(xenstored, client, tmp_path)
+
+
+def honest(host: AHost) -> None:
+    host.add(1, "db", **HONEST)
+    host.lists("db                                           1   512     1     -b----       9.3")
+
+
+def without_xl(host: AHost) -> None:
+    honest(host)
+    host.xl(None)
+
+
+def xl_fails(host: AHost) -> None:
+    honest(host)
+    host.xl(
+        "echo 'libxl: error: libxl.c:1:f: cannot open libxc handle: Permission denied' >&2; exit 1"
+    )
+
+
+def xl_hangs(host: AHost) -> None:
+    honest(host)
+    host.xl("exec sleep 60")
+
+
+def xl_raves(host: AHost) -> None:
+    honest(host)
+    host.xl("head -c 300000 /dev/urandom")
+
+
+def paused(host: AHost) -> None:
+    honest(host)
+    host.lists("db                                           1   512     1     --p---       9.3")
+
+
+def a_zombie(host: AHost) -> None:
+    honest(host)
+    host.lists(
+        "db                                           1   512     1     -b----       9.3",
+        "(null)                                       4    16     1     --ps-d       9.3",
+    )
+
+
+def silent(host: AHost) -> None:
+    honest(host)
+    host.client.write("/local/domain/1/data/balloon/host_target_kb", 400000)
+
+
+def stale(host: AHost) -> None:
+    honest(host)
+    host.lists("db                                           1   300     1     -b----       9.3")
+
+
+def short(host: AHost) -> None:
+    host.add(1, "db", **{**HONEST, "pressure": b"full"})
+    host.lists("db                                           1   512     1     -b----       9.3")
+
+
+def twins(host: AHost) -> None:
+    honest(host)
+    host.add(3, "db", **HONEST)
+
+
+def called_by_a_number(host: AHost) -> None:
+    honest(host)
+    host.add(3, "1", **HONEST)
+
+
+def on_the_wire(host: AHost) -> None:
+    host.client.write("/local/domain/7/data", "")  # being made, or just gone
+
+
+def nobody(host: AHost) -> None:
+    host.client.write("/local/other", "")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (without_xl, "guests", 0, "xl could not be asked: xl is not on this host. What a guest"),
+        (without_xl, "mem-set db 400", 72, "xl is not on this host; mem-set needs it."),
+        (xl_fails, "guests", 0, "xl could not be asked: cannot open libxc handle: Permission"),
+        (xl_fails, "mem-set db 600", 2, "xl refused: cannot open libxc handle: Permission denied."),
+        (xl_hangs, "guests", 0, "xl could not be asked: xl list took longer than 0.3 s."),
+        (xl_raves, "guests", 0, "xl could not be asked: xl list says nothing that can be read."),
+        (paused, "guests", 0, "  paused "),
+        (paused, "mem-set db 400", 2, "db is paused and cannot follow before it runs again."),
+        (a_zombie, "guests", 0, "domain 4: it is gone, but others still use 16 MiB of it."),
+        (a_zombie, "mem-set 4 400", 2, "domain 4 cannot be read: it has no memory/target."),
+        (silent, "guests", 1, "db: its agent has not heard of its target, 512 MiB: does it run?"),
+        (stale, "guests", 1, "db: what it says cannot be: actual_kb is 512 MiB, the hypervisor"),
+        (short, "guests", 1, "db lacks memory."),
+        (short, "mem-set db 400", 2, "db lacks memory already; --force goes there all the same."),
+        (twins, "guests db", 0, "The 2 guests have "),
+        (twins, "mem-set db 400", 64, "'db' is 2 guests: 1, 3. Say which by its number."),
+        (called_by_a_number, "mem-set 1 400 --dry-run", 0, "xl mem-set 1 480m"),
+        (on_the_wire, "guests", 0, "There are no guests."),
+        (nobody, "guests", 0, "There are no guests."),
+        (nobody, "guests x", 64, "There is no guest 'x'. There is none at all."),
+        (honest, "guests Domain-0", 64, "Domain-0 is this host's dom0 and none of its guests;"),
+        (honest, "mem-set 0 400", 64, "Domain-0 is this host's dom0 and none of its guests;"),
+        (honest, "mem-set db 9999999T", 2, "db may have 1 GiB at most"),
+        (honest, "mem-set db 1.5", 64, "'1.5' would be in MiB; write for example 1.5G."),
+        (honest, "mem-set db 2g --dry-run", 2, "db may have 1 GiB at most"),
+        (honest, "mem-set db 524288K", 0, "db has 512 MiB."),
+        (honest, "mem-set db 512 --timeout nan", 64, "'nan' is no number of seconds."),
+    ],
+    ids=lambda case: f"{case[0].__name__}: {case[1]}",
+)
+def test_every_state_of_a_host_is_told_in_a_sentence(
+    host: AHost, capsys: Capture, case: tuple[Callable[[AHost], None], str, int, str]
+) -> None:
+    state, words, status, said = case
+    state(host)
+    ended = main([*host.words, *words.split()])
+    told = capsys.readouterr()
+    shown = " ".join((told.out + told.err).split()) if not said.startswith(" ") else told.out
+    assert said in shown
+    assert ended == status, shown
+    assert words.startswith("guests") or (told.out + told.err).count("\n") <= 5
+
+
+def test_json_says_what_the_screen_does(host: AHost, capsys: Capture) -> None:
+    silent(host)
+    host.xl("exit 3")
+    assert main([*host.words, "guests", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["host"]["problem"] == "xl list: exit 3"
+    assert found["guests"][0]["silent"] is True
+
+
+def test_a_socket_that_nobody_listens_on_is_one_sentence(host: AHost, capsys: Capture) -> None:
+    dead = str(host.root / "dead.sock")
+    with socket.socket(socket.AF_UNIX) as nobody_listens:
+        nobody_listens.bind(dead)
+        assert main(["--root", str(host.root), "--xenstore", dead, "guests"]) == 69
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert "xenstore cannot be asked" in told.err
