@@ -9,7 +9,8 @@ import click
 
 from agent import exit_codes
 from agent.cli.endings import as_sentence, complain
-from agent.daemon.config.load import DIRECTORY, ConfigError, load_config
+from agent.daemon.config.effective import ConfigError
+from agent.daemon.config.load import DIRECTORY, load_config
 
 _FILE = click.option(
     "--config", "named", metavar="FILE", help=f"Read this file instead of {DIRECTORY}."

@@ -18,6 +18,8 @@ RETRY_S: Final = 600.0
 class Denial:
     """`banner` says what is denied, for as long as the daemon only observes because of it."""
 
+    SURVIVES_REST: Final = ("banner", "_until_s", "_told")
+
     def __init__(self) -> None:
         self.banner: str | None = None
         self._until_s = float("-inf")

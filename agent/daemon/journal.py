@@ -36,6 +36,8 @@ class _Kind(NamedTuple):
 class Journal:
     """Standard error, read by journald."""
 
+    SURVIVES_REST: Final = ("_said", "_dropped")
+
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor = descriptor
         self._prefixed = not os.isatty(descriptor) if _is_open(descriptor) else True

@@ -66,6 +66,8 @@ class Link:
     `news` is what has happened and nobody has taken note of yet.
     """
 
+    SURVIVES_REST: Final = ("state", "facts", "statuses", "connections", "_failures")
+
     def __init__(self, path: str) -> None:
         self.session = XenstoreSession(path, REQUEST_S)
         self.state: Up | Down = Down()
@@ -75,6 +77,19 @@ class Link:
         self.news: set[News] = set()
         self._failures = 0
         self._allowance = Allowance(HEARD_AT_ONCE, HEARD_PER_S)
+
+    def resume(self, descriptor: int) -> None:
+        """Go on with the connection of an earlier program, and its watch.
+
+        Raises:
+            OSError: the descriptor is none.
+        """
+        self.session.adopt(descriptor, _WATCHED, _WATCHED)
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether all that the host has said is taken in, and whatever it says shows."""
+        return self.descriptor is not None and not self.news and self.session.can_be_handed_on
 
     @property
     def is_up(self) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from agent.core.findings.assessment import judge
 from agent.core.policy.history import wanted_kib
 from agent.daemon import journal as j
-from agent.daemon.config.load import Config, ConfigError
+from agent.daemon.config.effective import Config, ConfigError
 from agent.daemon.deadlines import Deadlines
 from agent.daemon.link import Down
 from agent.daemon.parts import Parts
@@ -35,20 +35,29 @@ _AFTER_FAILURE_S: Final = 10.0
 _BREATH_S: Final = 0.5
 _LAST_WORDS_S: Final = 2.0  # a stop has five seconds
 _WAITS_S: Final = 0.25
+_SHORTEST_REST_S: Final = 20.0  # coming back takes the time of some forty turns
+_AWAKE_S: Final = 600.0
 
 
 class Daemon:
     """One domain's daemon; `run` returns when a signal asks it to."""
 
+    SURVIVES_REST: Final = (
+        "_turn", "_reporter", "_look_s", "_looked_s", "_ping_s", "_busy_s",
+        "_turns", "_failed_turns", "_rests",
+    )  # fmt: skip
+
     def __init__(self, parts: Parts, config: Config) -> None:
+        self.config = config
         self._parts = parts
-        self._config = config
         self._reporter = Reporter(parts.runtime, parts.say, parts.root)
         self._turn = Turn(parts, config.policy, self._reporter.log)
         self._stopping = False
         self._look_s: float | None = None
         self._looked_s = float("-inf")
         self._ping_s: float | None = None
+        self._busy_s = float("-inf")
+        self._rests = 0
         self._turns = 0
         self._failed_turns = 0
         parts.link.session.call_meanwhile(self._meanwhile)
@@ -61,7 +70,7 @@ class Daemon:
             DeviceMissing: there is no xenstore.
             DeviceDenied: there is, but not for this user.
         """
-        now_s = time.monotonic()
+        self._busy_s = now_s = time.monotonic()
         self._check_pressure()
         link = self._parts.link
         self._turn.observer.look(link, now_s)
@@ -74,14 +83,29 @@ class Daemon:
         self._parts.notifier.ready()
         self._ping_s = now_s + self._parts.notifier.ping_every_s
 
-    def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
+    def resume(self) -> None:
+        """In place of `start` after a rest, with what survived it."""
+        self._turn.resume()
+        self._rests += 1
+
+    def stay_awake(self) -> None:
+        """It could not go to rest: not again for a while."""
+        self._busy_s = time.monotonic() + _AWAKE_S
+
+    def run(self) -> bool:
+        """Serve until SIGTERM or SIGINT, or, which True says, until it is time to rest."""
         _settle()
         while not self._stopping:
             try:
-                timeout_s = self.timeout_s(time.monotonic())
+                now_s = time.monotonic()
+                timeout_s, rest_s = self.timeout_s(now_s), self.rest_s(now_s)
+                if rest_s is not None:
+                    timeout_s = rest_s - now_s
                 self._parts.wakeups.listen_to(self._parts.link.descriptor)
-                self.serve(self._parts.wakeups.wait(timeout_s))
+                woken = self._parts.wakeups.wait(timeout_s)
+                if rest_s is not None and woken == Woken():
+                    return True
+                self.serve(woken)
             except Exception:  # noqa: BLE001 - as in `turn`
                 self._stumbled()
         self._parts.notifier.stopping()
@@ -89,6 +113,15 @@ class Daemon:
         with contextlib.suppress(MemoryError):  # to leave a stale status is no bad end
             self._part(now_s)
             self._write_status(now_s)
+        return False
+
+    def rest_s(self, now_s: float) -> float | None:
+        """When to go to rest, if nothing happens before; None: not while this lasts."""
+        if self.config.quiet_s is None or not self._parts.link.may_rest:
+            return None
+        rest_s = max(now_s, self._busy_s + self.config.quiet_s)
+        first_s = self.deadlines.first_s()
+        return rest_s if first_s is None or first_s >= rest_s + _SHORTEST_REST_S else None
 
     @property
     def deadlines(self) -> Deadlines:
@@ -116,6 +149,8 @@ class Daemon:
             self._stop()
             return
         now_s = time.monotonic()
+        if woken != Woken():
+            self._busy_s = now_s
         if woken.xenstore or "peek" in self.deadlines.due(now_s):
             self._peek(now_s)
         due = self.deadlines.due(now_s)
@@ -247,7 +282,7 @@ class Daemon:
         return {"asked"}
 
     def _profile(self) -> str:
-        return profile_for(self._config.profile, self._parts.link.facts.toolstack)
+        return profile_for(self.config.profile, self._parts.link.facts.toolstack)
 
     def _publish(self, now_s: float) -> None:
         """Tell the host."""
@@ -291,14 +326,15 @@ class Daemon:
         return {
             "stopped": self._stopping,
             "mode": self._turn.settings.mode,
-            "configured_mode": self._config.policy.mode,
+            "configured_mode": self.config.policy.mode,
             "banner": self._turn.banner,
-            "config_files": list(self._config.files),
+            "config_files": list(self.config.files),
             "xenstore": f"host-silent: {down.because}" if down else "connected",
             "profile": self._profile(),
             "ticks": self._turns,
             "failed_ticks": self._failed_turns,
             "wakeups": self._parts.wakeups.count,
+            "rests": self._rests,
             "connections": link.connections,
             "look_again_in_s": None if self._look_s is None else self._look_s - now_s,
         }
@@ -306,22 +342,22 @@ class Daemon:
     def _reload(self) -> None:
         self._parts.notifier.reloading()
         try:
-            self._config = self._parts.reload()
+            self.config = self._parts.reload()
         except (ConfigError, MemoryError) as error:
             why = str(error) or "there is too little memory to read it"
             self._parts.say(j.ERROR, "config", f"the configuration stays as it was: {why}", 5)
         else:
-            self._turn.configured(self._config.policy)
+            self._turn.configured(self.config.policy)
             self._check_pressure()
             self._say_settings()
 
     def _check_pressure(self) -> None:
         """Be woken when memory gets short; sooner where there is something to be done about it."""
-        soon = self._config.policy.mode in ("guard", "self")
+        soon = self.config.policy.mode in ("guard", "self")
         self._parts.wakeups.mind_pressure(open_trigger(self._parts.root, soon=soon))
 
     def _say_settings(self) -> None:
-        files = ", ".join(self._config.files) or "no file, all defaults"
+        files = ", ".join(self.config.files) or "no file, all defaults"
         text = f"mode {self._turn.settings.mode} ({files})"
         self._parts.say(j.INFO, "settings", text, j.EVENT_BURST)
 
@@ -334,6 +370,7 @@ def _settle() -> None:
     which by itself comes rarely, and looks at every object there is.  So those that came with the
     start are set aside once, and then a full collection after each waking costs microseconds.
     """
+    gc.enable()  # it is off while the daemon comes back from rest
     gc.collect()
     gc.freeze()
 

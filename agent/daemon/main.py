@@ -9,13 +9,13 @@ from typing import Final
 
 from agent import exit_codes
 from agent.daemon import journal as j
-from agent.daemon.config.load import Config, ConfigError, load_config
+from agent.daemon.config.effective import Config, ConfigError
 from agent.daemon.journal import Journal
 from agent.daemon.link import Link
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
 from agent.daemon.options import Options, UsageError, parse_options
-from agent.daemon.parts import Parts
+from agent.daemon.parts import Parts, Started
 from agent.daemon.runtime_directory import AlreadyRunningError, RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.sources.system_root import NotXenError, SystemRoot
@@ -51,15 +51,44 @@ def main(argv: Sequence[str], root: str | None = None, xenstore_path: str | None
             raise UsageError("run: a capture cannot be run; --root needs --xenstore PATH")
     except UsageError as error:
         return _failed(journal, f"{error}\nTry balloon-agent run --help.", exit_codes.USAGE)
+    started = Started(tuple(argv), root, xenstore_path)
     try:
         if options.forget:
             _forget(journal, SystemRoot(root or "/"), xenstore_path)
-            return exit_codes.OK
-        config = _configuration(options)
-        _run(journal, options, config, SystemRoot(root or "/"), xenstore_path)
+        else:
+            _start_and_serve(started, _configuration(options))
     except tuple(_STATUS_OF) as error:
         return _failed(journal, _words(error), _status_of(error))
     return exit_codes.OK
+
+
+def parts_for(started: Started) -> Parts:
+    """The edges of a daemon that was started so; the lock is not taken yet.
+
+    Raises:
+        NotXenError, XenstoreUnreachable: there is no way to xenstore.
+    """
+    root = SystemRoot(started.root or "/")
+    path = started.xenstore if started.xenstore is not None else _device(root)
+    options = parse_options(started.words)
+    return Parts(
+        root,
+        Link(path),
+        Wakeups(),
+        RuntimeDirectory(_runtime_path(root)),
+        Journal(),
+        Notifier(),
+        lambda: _configuration(options),
+    )
+
+
+def serve(daemon: Daemon, parts: Parts, started: Started) -> None:
+    """Until a signal ends it, with a rest whenever there is nothing to do."""
+    parts.wakeups.let_signals_in()
+    while daemon.run():
+        from agent.daemon.rest.handover import rest  # noqa: PLC0415 - not in every mode
+
+        rest(daemon, parts, started)  # it comes back only if it cannot be
 
 
 def _have_standard_descriptors() -> None:
@@ -70,33 +99,25 @@ def _have_standard_descriptors() -> None:
 
 
 def _configuration(options: Options) -> Config:
+    from agent.daemon.config.load import load_config  # noqa: PLC0415 - not after a rest
+
     config = load_config(options.config)
     if options.mode is None:
         return config
     return config._replace(policy=config.policy._replace(mode=options.mode))  # type: ignore[arg-type]
 
 
-def _run(
-    journal: Journal, options: Options, config: Config, root: SystemRoot, xenstore_path: str | None
-) -> None:
+def _start_and_serve(started: Started, config: Config) -> None:
     """Until a signal ends it; raises what is in `_STATUS_OF`."""
-    runtime = RuntimeDirectory(_runtime_path(root))
-    runtime.lock()
-    wakeups = Wakeups()
-    link: Link | None = None
+    parts = parts_for(started)
     try:
-        link = Link(xenstore_path if xenstore_path is not None else _device(root))
-        parts = Parts(
-            root, link, wakeups, runtime, journal, Notifier(), lambda: _configuration(options)
-        )
+        parts.runtime.lock()
+        parts.wakeups.let_signals_in()  # whoever could not go on after a rest has kept them
         daemon = Daemon(parts, config)
         daemon.start()
-        daemon.run()
+        serve(daemon, parts, started)
     finally:
-        wakeups.close(process_ends=True)
-        runtime.close()
-        if link is not None:
-            link.close()
+        parts.close()
 
 
 def _forget(journal: Journal, root: SystemRoot, xenstore_path: str | None) -> None:

@@ -27,12 +27,14 @@ STILL_AFTER_S: Final = 2.0
 
 
 class Observer:
-    """Makes snapshots of one domain; keeps the last one."""
+    """Makes snapshots of one domain; `last` is the last one."""
+
+    SURVIVES_REST: Final = ("last", "_changed_s")
 
     def __init__(self, root: SystemRoot, origin: Origin) -> None:
         self._root = root
         self._origin = origin
-        self._last: Snapshot | None = None
+        self.last: Snapshot | None = None
         self._changed_s = float("-inf")
 
     def look(self, link: Link, now_s: float, *, quickly: bool = False) -> Snapshot:
@@ -41,19 +43,19 @@ class Observer:
         Raises:
             NotXenError: at the first look, when there is no Xen domain.
         """
-        before = self._last
+        before = self.last
         if before is None:
             from agent.gather import gather  # noqa: PLC0415 - once, and not after a rest
 
             before = gather(self._root, NoKeys(), self._origin)
         snapshot = self._refreshed(before, link, now_s, quickly=quickly)
-        self._last = snapshot
+        self.last = snapshot
         return snapshot
 
     def recorded(self, record: BootRecord) -> None:
         """The boot record has just been made."""
-        if self._last is not None:
-            self._last = self._last._replace(boot_record=record)
+        if self.last is not None:
+            self.last = self.last._replace(boot_record=record)
 
     def _refreshed(self, before: Snapshot, link: Link, now_s: float, *, quickly: bool) -> Snapshot:
         known = before.balloon

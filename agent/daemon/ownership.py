@@ -25,6 +25,8 @@ _OTHERS_SIGN: Final = "attr/PVAddons"  # xe-daemon and xen-guest-agent say by it
 class Ownership:
     """The shared keys of one xenstored: `made` are ours, `left` others' with the reason why."""
 
+    SURVIVES_REST: Final = ("left", "made")
+
     def __init__(self) -> None:
         self.left: dict[str, str] = {}
         self.made: list[str] = []

@@ -7,13 +7,28 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from agent.daemon.config.load import Config
+from agent.daemon.config.effective import Config
 from agent.daemon.journal import Journal
 from agent.daemon.link import Link
 from agent.daemon.notify import Notifier
 from agent.daemon.runtime_directory import RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.sources.system_root import SystemRoot
+
+
+class Started(NamedTuple):
+    """How the daemon was started.
+
+    Attributes:
+        words: those behind `run`.
+        root, xenstore: where its domain is, if not here.
+        command: the whole command line, once another one has taken its place.
+    """
+
+    words: tuple[str, ...]
+    root: str | None
+    xenstore: str | None
+    command: tuple[str, ...] = ()
 
 
 class Parts(NamedTuple):
@@ -26,6 +41,16 @@ class Parts(NamedTuple):
     journal: Journal
     notifier: Notifier
     reload: Callable[[], Config]
+
+    def that_survive(self) -> dict[str, object]:
+        """Those that remember something over a rest."""
+        return {"link": self.link, "wakeups": self.wakeups, "journal": self.journal}
+
+    def close(self) -> None:
+        """Give everything back: the process ends."""
+        self.wakeups.close(process_ends=True)
+        self.runtime.close()
+        self.link.close()
 
     def say(self, priority: int, kind: str, text: str, burst: int = 1) -> None:
         """A line for the journal, now."""

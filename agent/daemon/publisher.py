@@ -50,6 +50,11 @@ class Published(NamedTuple):
 class Publisher:
     """Knows what xenstore has of us."""
 
+    SURVIVES_REST: Final = (
+        "sequence", "writes", "sent", "denied", "ownership",
+        "_stale", "_has_looked", "_paused_until_s",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.sequence = 0
         self.writes = 0

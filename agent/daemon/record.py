@@ -31,6 +31,8 @@ class Entry(NamedTuple):
 class DecisionLog:
     """The last decisions, repetitions counted; another request of the host is no repetition."""
 
+    SURVIVES_REST: Final = ("_entries",)
+
     def __init__(self) -> None:
         self._entries: list[Entry] = []
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -20,13 +19,11 @@ from agent.core.policy.view import floor_kib
 from agent.daemon import journal as j
 from agent.daemon.boot_recorder import record_of
 from agent.daemon.key_table import USED
+from agent.daemon.motion import is_in_motion, is_where_the_host_wants_it
 from agent.daemon.published_keys import Keys, keys_for
 from agent.daemon.publisher import Publisher
 from agent.daemon.record import DecisionLog
-from agent.daemon.rest import is_in_motion, is_where_the_host_wants_it
 from agent.daemon.runtime_directory import RuntimeDirectory
-from agent.report.status_json import status_object
-from agent.sources.boot_record import format_boot_record
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.session import XenstoreSession
 
@@ -40,6 +37,10 @@ Say = Callable[[int, str, str], None]
 
 class Reporter:
     """`publish_at_s` and `status_at_s`: when something held back is due."""
+
+    SURVIVES_REST: Final = (
+        "log", "came_to_rest", "publish_at_s", "status_at_s", "_publisher", "_status_written_s",
+    )  # fmt: skip
 
     def __init__(self, runtime: RuntimeDirectory, say: Say, root: SystemRoot) -> None:
         self.log = DecisionLog()
@@ -144,6 +145,8 @@ class Reporter:
         record = record_of(situation)
         if record is None:
             return None
+        from agent.sources.boot_record import format_boot_record  # noqa: PLC0415 - once a boot
+
         made = self._runtime.replace("boot.json", format_boot_record(record).encode())
         self._mind_problem()
         return record if made else None
@@ -157,7 +160,11 @@ class Reporter:
         return False
 
     def write_status(self, assessment: Assessment, condition: dict[str, Any], now_s: float) -> None:
-        """Replace status.json."""
+        """Replace status.json; what is only for that is loaded once the host has been told."""
+        import json  # noqa: PLC0415
+
+        from agent.report.status_json import status_object  # noqa: PLC0415
+
         self.status_at_s = None
         self._status_written_s = now_s
         daemon = {

@@ -46,6 +46,11 @@ class Turn:
     force, `banner` says why their mode is not the configured one.
     """
 
+    SURVIVES_REST: Final = (
+        "settings", "history", "peek_s", "observer",
+        "_configured", "_denial", "_domid", "_short_s", "_sleep_gap_s",
+    )  # fmt: skip
+
     def __init__(self, parts: Parts, settings: PolicySettings, log: DecisionLog) -> None:
         self.settings = settings
         self.situation: Situation | None = None
@@ -61,6 +66,11 @@ class Turn:
         self._domid: int | None = None
         self._short_s = float("-inf")
         self._sleep_gap_s = _sleep_gap_s()
+
+    def resume(self) -> None:
+        """After a rest, the situation is that of the last look."""
+        last = self.observer.last
+        self.situation = None if last is None else understand(last)
 
     def configured(self, settings: PolicySettings) -> None:
         """Other settings; whatever was denied is tried again."""

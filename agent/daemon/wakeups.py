@@ -30,11 +30,14 @@ class Woken(NamedTuple):
 class Wakeups:
     """One poll(2) over everything; the main thread's alone."""
 
+    SURVIVES_REST: Final = ("count",)
+
     def __init__(self) -> None:
         self.count = 0
         self._poll = select.poll()
         self._link: int | None = None
         self._pressure: int | None = None
+        self._fired = False
         self._signals: tuple[int, ...] = ()
         self._signal_r, self._signal_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll.register(self._signal_r, select.POLLIN)
@@ -58,6 +61,28 @@ class Wakeups:
         self._drop_pressure()
         os.close(self._signal_r)
         os.close(self._signal_w)
+
+    def hold_signals(self) -> bool:
+        """Keep signals for whoever goes on; False, and none is kept, if one is here already."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        self._take_signals()
+        if self._signals:
+            self.let_signals_in()
+        return not self._signals
+
+    def let_signals_in(self) -> None:
+        """Those that were kept come now."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+    def resume(self, pressure: int | None, *, fired: bool) -> None:
+        """Go on with the trigger of an earlier program; `fired`: it has told that one already."""
+        self.mind_pressure(pressure)
+        self._fired = fired
+
+    @property
+    def pressure_descriptor(self) -> int | None:
+        """The pressure trigger's."""
+        return self._pressure
 
     @property
     def has_pressure_trigger(self) -> bool:
@@ -85,11 +110,11 @@ class Wakeups:
     def wait(self, timeout_s: float | None) -> Woken:
         """Sleep until something happens or the time is over."""
         timeout_ms = None if timeout_s is None else max(0.0, timeout_s) * 1000
-        ready = dict(self._poll.poll(0 if self._signals else timeout_ms))
+        ready = dict(self._poll.poll(0 if self._signals or self._fired else timeout_ms))
         self.count += 1
         self._take_signals()
         signals, self._signals = self._signals, ()
-        pressure = self._pressure_of(ready)
+        pressure, self._fired = self._pressure_of(ready) or self._fired, False
         return Woken(signals, self._link is not None and self._link in ready, pressure)
 
     def end_waits(self) -> bool:

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.bench import events, idle, memory, reaction, simulated_day, status_speed, ticks
+from tests.bench import events, idle, memory, reaction, simulated_day, status_speed, ticks, waking
 from tests.bench.rows import Row
 from tests.support.xenstored.daemon import XenstoredMissing
 
@@ -52,7 +52,9 @@ def measurements(looks: int = ticks.TICKS, heard: int = events.EVENTS) -> tuple[
     simulated = partial(reaction.rows, "published", 60)
     return (
         Measurement("start", status_speed.rows, timed=True),
-        Measurement("daemon's memory at rest", memory.rows),
+        Measurement("daemon at rest", memory.rows),
+        Measurement("daemon that never rests", memory.loaded_rows),
+        Measurement("reaction from rest", waking.rows, timed=True),
         Measurement("reaction to the host", reaction.rows, timed=True),
         Measurement("reaction in the published simulation", simulated, timed=True),
         Measurement("idle for 30 s", idle.rows),

@@ -35,8 +35,11 @@ class Bench(NamedTuple):
         return self.daemon.process.pid
 
 
+_RESTS_SOON = '[timing]\nquiet = "200ms"\n'  # without it, after ten seconds of quiet
+
+
 @contextmanager
-def running_daemon(*arguments: str, device: bool = False) -> Iterator[Bench]:
+def running_daemon(*arguments: str, device: bool = False, rests: bool = False) -> Iterator[Bench]:
     """A settled guest of 512 MiB and its daemon; over a terminal like xenbus with `device`."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, Xenstored() as xenstored:
         _, domain = simple_guest()
@@ -45,17 +48,25 @@ def running_daemon(*arguments: str, device: bool = False) -> Iterator[Bench]:
         with xenstored.connect() as dom0:
             write_guest(dom0, GuestConfig(5))
             path = guest.pty_path if device else guest.path
-            with compiled_daemon(root, path, *arguments, between=guest.wait_until_closed) as daemon:
+            with compiled_daemon(
+                root, path, *arguments, between=guest.wait_until_closed, rests=rests
+            ) as daemon:
                 yield Bench(daemon, dom0, root)
 
 
 @contextmanager
 def compiled_daemon(
-    root: Path, xenstore: str, *arguments: str, between: Callable[[], None] = lambda: None
+    root: Path,
+    xenstore: str,
+    *arguments: str,
+    between: Callable[[], None] = lambda: None,
+    rests: bool = False,
 ) -> Iterator[DaemonProcess]:
     """A daemon that found byte code, as an installed package has it: an earlier start makes it."""
     with tempfile.TemporaryDirectory(prefix="compiled-") as directory:
-        words = ("--config", "/dev/null", *arguments)
+        config = Path(directory, "rests-soon.toml")
+        config.write_text(_RESTS_SOON)
+        words = ("--config", str(config) if rests else "/dev/null", *arguments)
         compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": directory}
         with DaemonProcess(root, xenstore, *words, environment=compiled) as first:
             first.ready().end()
@@ -83,7 +94,7 @@ def rollup_kib(pid: int) -> dict[str, int]:
 def bare_python() -> Iterator[int]:
     """The pid of a Python of the same kind that only sleeps."""
     code = "import sys, time; print(flush=True); time.sleep(3600)"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-I", "-c", code], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         process.stdout.readline()

@@ -1,40 +1,83 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The daemon's memory beside that of a Python that sleeps, and what a storm of events does to it.
+"""The daemon's memory beside that of a Python that sleeps, at rest, loaded, and through a storm.
 
-python3 -m tests.bench.memory                  at rest
+python3 -m tests.bench.memory [SECONDS]        at rest, and over that many seconds of it
+python3 -m tests.bench.memory --loaded         where it never rests, as in the modes guard and self
 python3 -m tests.bench.memory --storm [COUNT]  over that many watch events (a million)
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from pathlib import Path
 
 from tests.bench.daemon_under_test import (
     HOME,
     Bench,
     bare_python,
+    descriptors,
     flatness,
     rollup_kib,
     running_daemon,
+    voluntary_switches,
 )
+from tests.bench.idle import written_below
 from tests.bench.rows import Row, number, tell
 
-WANTED = {"Rss": 1.7, "Private_Dirty": 2.6}
+WANTED_AT_REST = {"Rss": 0.95, "Private_Dirty": 0.95}
+WANTED_LOADED = {"Rss": 1.7, "Private_Dirty": 2.6}
 SETTLING_S = 3.0  # the first status is written, nothing is held back any more
 STORM = 1_000_000
+SECONDS = 5
 
 
-def rows() -> list[Row]:
-    """At rest: how many times a bare Python of the same kind."""
+def rows(seconds: int = SECONDS) -> list[Row]:
+    """At rest: how many times a bare Python that sleeps, and whether it does anything."""
+    with running_daemon(rests=True) as bench, bare_python() as bare_pid:
+        bench.daemon.wait_for_rest()
+        bench.dom0.watch(HOME, "guest")
+        bench.dom0.next_event()  # the watch itself
+        pings, switches = len(bench.daemon.messages), voluntary_switches(bench.pid)
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            bench.daemon.message(until_s - time.monotonic())
+        if seconds > SECONDS:
+            bench.daemon.wait_for_rest()
+        woken = voluntary_switches(bench.pid) - switches
+        pinged = bench.daemon.messages[pings:].count("WATCHDOG=1")
+        found = _beside(rollup_kib(bench.pid), rollup_kib(bare_pid), WANTED_AT_REST)
+        handed_on = bench.daemon.memory_file
+        assert handed_on is not None
+        return [
+            *found,
+            Row("handed on, in a file in memory", handed_on.stat().st_size / 1024, None, "KiB"),
+            Row("watchdog pings", pinged),
+            Row("wake-ups but for pings", 0 if pinged else woken, 0),
+            Row("xenstore writes", written_below(bench.dom0, HOME), 0),
+            Row("processes", 1 + len(_children(bench.pid)), 1),
+            Row("descriptors", descriptors(bench.pid), 10),
+        ]
+
+
+def loaded_rows() -> list[Row]:
+    """Loaded, with nothing to do: how many times a bare Python of the same kind."""
     with running_daemon() as bench, bare_python() as bare_pid:
         time.sleep(SETTLING_S)
-        daemon, bare = rollup_kib(bench.pid), rollup_kib(bare_pid)
+        return _beside(rollup_kib(bench.pid), rollup_kib(bare_pid), WANTED_LOADED)
+
+
+def _beside(daemon: dict[str, int], bare: dict[str, int], wanted: dict[str, float]) -> list[Row]:
     found = []
-    for name, most in WANTED.items():
+    for name, most in wanted.items():
         found.append(Row(f"{name} / bare python", daemon[name] / bare[name], most))
         found.append(Row(name, daemon[name], None, f"KiB beside {bare[name]}"))
     return found
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def storm_rows(count: int = STORM) -> list[Row]:
@@ -60,7 +103,10 @@ def main() -> int:
     if "--storm" in sys.argv:
         count = number(STORM)
         return tell(f"memory over {count} watch events", storm_rows(count))
-    return tell("memory at rest", rows())
+    if "--loaded" in sys.argv:
+        return tell("memory of a daemon that never rests", loaded_rows())
+    seconds = number(SECONDS)
+    return tell(f"memory at rest over {seconds} s (load {os.getloadavg()[0]:.1f})", rows(seconds))
 
 
 if __name__ == "__main__":

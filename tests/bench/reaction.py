@@ -58,23 +58,23 @@ def rows(way: str = "socket", count: int = COUNT) -> list[Row]:
         there.dom0.watch("/bench", "ping")
         _drain(there.dom0, 2)
         step_kib = _STEP_KIB[way]
-        _react(there, _START_KIB - step_kib)  # the first report has no seq yet
+        react(there.dom0, there.home, _START_KIB - step_kib)  # the first report has no seq yet
         reactions_ms, pings_ms, cpu_s = [], [], 0.0
         for step in range(count):
             time.sleep(_BETWEEN_S[way])
             pings_ms.append(_ping(there.dom0, step))
             before_s = processor_s(there.pid)
-            reactions_ms.append(_react(there, _START_KIB - step_kib * (step % 2)))
+            reactions_ms.append(react(there.dom0, there.home, _START_KIB - step_kib * (step % 2)))
             time.sleep(0.02)
             cpu_s += processor_s(there.pid) - before_s
     reactions_ms.sort()
     median_ms, ping_ms = statistics.median(reactions_ms), statistics.median(pings_ms)
     return [
         Row("median", median_ms, 2.0, "ms"),
-        Row("p99", _p99(reactions_ms), 10.0, "ms"),
+        Row("p99", p99(reactions_ms), 10.0, "ms"),
         Row("processor time each", cpu_s / count * 1000, None, "ms"),
         Row("round trip", ping_ms, None, "ms"),
-        Row("its p99", _p99(sorted(pings_ms)), None, "ms"),
+        Row("its p99", p99(sorted(pings_ms)), None, "ms"),
         Row("median / round trip", median_ms / ping_ms),
     ]
 
@@ -93,14 +93,14 @@ def _daemon(way: str) -> Iterator[_There]:
         yield _There(daemon.process.pid, dom0, there.home)
 
 
-def _react(there: _There, target_kib: int) -> float:
+def react(dom0: RawClient, home: str, target_kib: int) -> float:
     """Milliseconds until the host has the report of a new target."""
-    said = f"{there.home}/data/balloon/host_target_kb"
+    said = f"{home}/data/balloon/host_target_kb"
     began_s = time.perf_counter()
-    there.dom0.write(f"{there.home}/memory/target", target_kib)
+    dom0.write(f"{home}/memory/target", target_kib)
     while True:
-        there.dom0.next_event()
-        if there.dom0.read(said) == str(target_kib).encode():
+        dom0.next_event()
+        if dom0.read(said) == str(target_kib).encode():
             return (time.perf_counter() - began_s) * 1000
 
 
@@ -118,7 +118,7 @@ def _drain(dom0: RawClient, count: int) -> None:
         dom0.next_event()
 
 
-def _p99(ordered: list[float]) -> float:
+def p99(ordered: list[float]) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
 
 

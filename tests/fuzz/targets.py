@@ -19,7 +19,8 @@ from typing import Final
 from agent.cli.http_once import answer_to
 from agent.core.facts.untrusted import parse_decimal
 from agent.core.findings.assessment import assess
-from agent.daemon.config.load import ConfigError, load_config
+from agent.daemon.config.effective import ConfigError
+from agent.daemon.config.load import load_config
 from agent.report.status_json import status_object
 from agent.sources.system_root import NotXenError
 from agent.sources.xenstore.errors import XenstoreError

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -121,6 +122,28 @@ class DaemonProcess:
             (self.root / "run/balloon-agent/status.json").read_text()
         )
         return found
+
+    @property
+    def memory_file(self) -> Path | None:
+        """What the daemon has handed on, while only the waiter is there."""
+        found = {}
+        for path in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with suppress(OSError):
+                found[os.readlink(path).partition(" ")[0]] = path
+        if "/memfd:balloon-agent-waiter" in found:  # it is not up yet
+            return None
+        return found.get("/memfd:balloon-agent-state")
+
+    @property
+    def rests(self) -> bool:
+        return self.memory_file is not None
+
+    def wait_for_rest(self) -> None:
+        until_s = time.monotonic() + PATIENCE_S
+        while not self.rests:
+            assert self.process.poll() is None, self.stderr
+            assert time.monotonic() < until_s, f"it does not rest; it said: {self.stderr}"
+            time.sleep(0.01)
 
     def wait_for_status(self, **daemon: object) -> dict[str, Any]:
         """Wait until status.json's daemon section says that."""

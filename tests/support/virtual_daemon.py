@@ -21,12 +21,13 @@ from agent.core.account.situation import understand
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.view import floor_kib
 from agent.daemon import link, loop, notify, parts, reporter, turn
-from agent.daemon.config.load import Config
+from agent.daemon.config.effective import Config, Value
 from agent.daemon.journal import Journal
 from agent.daemon.link import REQUEST_S, Link
 from agent.daemon.loop import Daemon
 from agent.daemon.notify import Notifier
 from agent.daemon.parts import Parts
+from agent.daemon.rest.state import kept, packed, take_up, unpacked
 from agent.daemon.runtime_directory import RuntimeDirectory
 from agent.daemon.wakeups import Wakeups, Woken
 from agent.sources.outcome import ABSENT, OK, Outcome
@@ -39,6 +40,7 @@ from sim_backend.guest.domain import SimulatedDomain
 LOOK_S: Final = 0.001  # what a look takes
 PING_S: Final = 90.0
 RESTART_S: Final = 2.0
+QUIET_S: Final = 10.0
 _CLOCKED: Final = (link, loop, notify, parts, reporter, turn)
 
 
@@ -157,6 +159,13 @@ class Session:
     def end_by(self, at_s: float | None) -> None:
         self.until_s = float("inf") if at_s is None else at_s
 
+    def adopt(self, _descriptor: int, _key: str, _token: str) -> None:
+        assert self.connected
+
+    @property
+    def can_be_handed_on(self) -> bool:
+        return self.connected and not self._paths
+
     @property
     def has_news(self) -> bool:
         return bool(self._paths)
@@ -206,6 +215,8 @@ class Session:
 
 class Sleep:
     """Wakes the daemon as poll(2) would, in virtual time."""
+
+    SURVIVES_REST: Final = ("count",)
 
     def __init__(self, domain: SimulatedDomain, session: Session) -> None:
         self.count = 0
@@ -285,7 +296,11 @@ class Manager(Notifier):
 
 
 class VirtualDaemon:
-    """The daemon and its edges; `run` lets virtual time pass."""
+    """The daemon and its edges; `run` lets virtual time pass.
+
+    Whenever the daemon would go to rest, all of it is taken apart and made anew of what was handed
+    on, unless `may_rest` is False.
+    """
 
     def __init__(
         self, domain: SimulatedDomain, policy: PolicySettings, profile: str = "auto"
@@ -301,8 +316,11 @@ class VirtualDaemon:
         self.sleep_gap_s = 0.0
         self.longest_turn_s = 0.0
         self.runs = False
+        self.may_rest = True
+        self.rests = 0
         self._chance = random.Random(0)
-        self._config = Config(policy, profile, {}, {}, ())
+        values: dict[str, Value] = {"rest": "auto", "timing.quiet": QUIET_S}
+        self._config = Config(policy, profile, values, {}, ())
         self.daemon = self._made()
 
     def _made(self) -> Daemon:
@@ -318,6 +336,19 @@ class VirtualDaemon:
             lambda: self._config,
         )
         return Daemon(made, self._config)
+
+    def _rest(self) -> None:
+        """The daemon goes, and comes back with what it handed on."""
+        before = self.daemon
+        survive = {"daemon": before, **before._parts.that_survive()}
+        handed = packed({name: kept(one) for name, one in survive.items()})
+        self.daemon = self._made()
+        parts_now = self.daemon._parts
+        parts_now.link.resume(0)
+        for name, one in {"daemon": self.daemon, **parts_now.that_survive()}.items():
+            take_up(one, unpacked(handed)[name])
+        self.daemon.resume()
+        self.rests += 1
 
     def restart(self) -> None:
         """Killed, and started by the service manager, again and again until it starts."""
@@ -356,7 +387,13 @@ class VirtualDaemon:
                 if not self.runs:
                     clock.run_until(until_s, stop=lambda: self.runs)
                     continue
+                rest_s = self.daemon.rest_s(clock.now_s) if self.may_rest else None
+                if rest_s is not None and rest_s <= clock.now_s:
+                    self._rest()
+                    rest_s = None
                 timeout_s = self.daemon.timeout_s(clock.now_s)
+                if rest_s is not None:
+                    timeout_s = rest_s - clock.now_s
                 self.sleep.listen_to(self.daemon._parts.link.descriptor)
                 woken = self.sleep.wait(timeout_s, until_s)
                 began_s = clock.now_s

@@ -10,6 +10,12 @@ from agent.core.facts.units import MIB_KIB
 Mode = Literal["observe", "follow", "guard", "self"]
 MODES: Final[tuple[Mode, ...]] = ("observe", "follow", "guard", "self")
 
+RESTING_MODES: Final[tuple[Mode, ...]] = ("observe", "follow")
+"""Those in which a first reaction that comes a tenth of a second later costs nothing.
+
+In the others the guest would sink by what the driver releases meanwhile.
+"""
+
 
 class PolicySettings(NamedTuple):
     """Sizes in KiB, times in seconds.  The keys of the configuration document each of them.

@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, Union
+from typing import Final, Literal, NamedTuple
 
 from agent.core.policy.settings import MODES
 
 Kind = Literal["choice", "switch", "size", "size-or-auto", "seconds", "percent"]
-Value = Union[str, bool, int, float, None]
 
 PROFILES: Final = ("auto", "libxl", "xapi", "qubes", "none")
 
@@ -71,6 +70,14 @@ KEYS: Final = (
         "This guest runs backends for others, so memory may be missing because it is lent out.",
     ),
     Key(
+        "rest", "choice", '"auto"',
+        "What the daemon keeps in memory while there is nothing to do. auto: in the modes observe "
+        "and follow a small waiter, lighter than a Python that sleeps, which loads the daemon when "
+        "something happens; modes guard and self never rest, as they have to react within "
+        "milliseconds. never: all of the daemon, in every mode.",
+        choices=("auto", "never"),
+    ),
+    Key(
         "publish.profile", "choice", '"auto"',
         "Which keys are written to xenstore. libxl: data/balloon/*. xapi: also data/meminfo_*, "
         "data/updated and control/feature-balloon. qubes: also memory/meminfo, which enrols the "
@@ -86,6 +93,11 @@ KEYS: Final = (
         "timing.cooldown", "seconds", '"1s"',
         "The least time between two writes to target_kb.",
         least=0.1, most=60,
+    ),
+    Key(
+        "timing.quiet", "seconds", '"10s"',
+        "How long nothing must have happened before the daemon goes to rest.",
+        least=0.1, most=3600,
     ),
     Key(
         "guard.step", "size", '"16M"',

@@ -12,10 +12,11 @@ import select
 import stat
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from agent.core.policy.settings import PolicySettings
-from agent.daemon.config.keys import BY_NAME, KEYS, Value
+from agent.daemon.config.effective import Config, ConfigError, Value
+from agent.daemon.config.keys import BY_NAME, KEYS
 from agent.daemon.config.values import nearest, value_of
 
 DIRECTORY: Final = "/etc/balloon-agent"
@@ -25,23 +26,6 @@ _MOST_DOTS: Final = 64
 _PIPE_WAIT_MS: Final = 5000  # `--config <(command)`, which may think before it writes
 _TABLES: Final = frozenset(name.partition(".")[0] for name in BY_NAME if "." in name)
 _HEADS: Final = frozenset(f"[{name}]".encode() for name in _TABLES)
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be used; the text names the file, the key and the remedy."""
-
-
-class Config(NamedTuple):
-    """The effective configuration.
-
-    `came_from` has the file of every key that is not at its default.
-    """
-
-    policy: PolicySettings
-    profile: str
-    values: Mapping[str, Value]
-    came_from: Mapping[str, str]
-    files: tuple[str, ...]
 
 
 def load_config(named: str | None = None, directory: str = DIRECTORY) -> Config:

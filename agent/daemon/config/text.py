@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.daemon.config.keys import KEYS, Key, Value
-from agent.daemon.config.load import Config
+from agent.daemon.config.effective import Config, Value
+from agent.daemon.config.keys import KEYS, Key
 
 _WIDTH = 96
 

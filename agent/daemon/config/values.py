@@ -7,7 +7,8 @@ import re
 from typing import Final
 
 from agent.core.facts.units import format_kib, parse_size_kib
-from agent.daemon.config.keys import Key, Value
+from agent.daemon.config.effective import Value
+from agent.daemon.config.keys import Key
 
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(ms|s|min|h)", re.ASCII)
 _MOST_SHOWN: Final = 64

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 
 from agent.core.policy.settings import PolicySettings
+from agent.daemon.config.effective import ConfigError
 from agent.daemon.config.keys import KEYS
-from agent.daemon.config.load import ConfigError, load_config
+from agent.daemon.config.load import load_config
 from agent.daemon.config.text import default_text, effective_text
 from agent.daemon.config.values import distance, nearest
 

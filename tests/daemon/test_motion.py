@@ -8,7 +8,7 @@ from typing import Any
 from agent.core.account.situation import Situation, understand
 from agent.core.policy.history import EMPTY, noticed
 from agent.core.policy.settings import PolicySettings
-from agent.daemon.rest import is_in_motion, is_where_the_host_wants_it
+from agent.daemon.motion import is_in_motion, is_where_the_host_wants_it
 from tests.support.snapshots import MIB, a_pv_guest
 
 FOLLOW = PolicySettings()

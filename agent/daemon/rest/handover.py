@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Going to rest: the small `waiter` takes the daemon's place, in the same process.
+
+The process id stays, and so do the descriptors that are handed on: xenstore's with its watch, the
+pressure trigger, the lock; and what the daemon remembers, in a memory file. Everything else is
+closed and given back. Nothing is on disk, and whoever kills the process loses what a restart loses.
+
+Relies on docs/design.md A27, A28 and A29.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import marshal
+import os
+import select
+import sys
+import time
+from typing import Any, Final, NamedTuple, cast
+
+from agent.daemon import journal as j
+from agent.daemon.config.effective import Config
+from agent.daemon.loop import Daemon
+from agent.daemon.parts import Parts, Started
+from agent.daemon.rest.state import StateError, kept, packed
+
+_WAITER: Final = "agent.daemon.rest.waiter"
+_WITHOUT_A_FLAG: Final = 0  # not even close-on-exec: it is handed on
+_LONGEST_S: Final = 86400.0
+
+
+class Handed(NamedTuple):
+    """What the daemon that wakes goes on with: descriptors, and what survives of each part."""
+
+    started: Started
+    config: Config
+    xenstore: int
+    lock: int | None
+    pressure: int | None
+    kept: dict[str, Any]
+
+
+def rest(daemon: Daemon, parts: Parts, started: Started) -> None:
+    """Go to rest; it comes back only where that cannot be, and then the daemon stays awake."""
+    if not parts.wakeups.hold_signals():
+        return  # one has come
+    opened: list[int] = []
+    handed: dict[int, int] = {}
+    try:
+        started = started._replace(command=started.command or _command_line())
+        handed = _descriptors(parts)
+        state = packed(_handed(daemon, parts, started))
+        opened = [_memory_file("waiter", _compiled()), _memory_file("state", state)]
+        os.stat(f"/proc/self/fd/{opened[0]}")
+        for descriptor in handed:
+            os.set_inheritable(descriptor, True)
+        command = _command(opened[0], opened[1], _timeout_ms(daemon), handed, started)
+        # Another locale than C would cost 0.2 MiB.
+        os.execve(command[0], command, {**os.environ, "LC_ALL": "C"})  # noqa: S606
+    except (AttributeError, MemoryError, OSError, StateError) as error:
+        for descriptor in handed:
+            os.set_inheritable(descriptor, False)
+        for descriptor in opened:
+            os.close(descriptor)
+        daemon.stay_awake()
+        parts.wakeups.let_signals_in()
+        parts.say(j.NOTICE, "rest", f"the daemon cannot rest and stays loaded: {error}")
+
+
+def _command_line() -> tuple[str, ...]:
+    """What the process was started with, by a path that needs no $PATH."""
+    with open("/proc/self/cmdline", "rb") as file:
+        words = os.fsdecode(file.read()).split("\0")[:-1]
+    return (sys.executable, *words[1:])
+
+
+def _descriptors(parts: Parts) -> dict[int, int]:
+    """What is handed on, and which events of each wake the waiter."""
+    lock, pressure = parts.runtime.lock_descriptor, parts.wakeups.pressure_descriptor
+    handed = {parts.link.session.fileno(): select.POLLIN}
+    if pressure is not None:
+        handed[pressure] = select.POLLPRI
+    if lock is not None:
+        handed[lock] = 0
+    return handed
+
+
+def _handed(daemon: Daemon, parts: Parts, started: Started) -> Handed:
+    objects = {"daemon": daemon, **parts.that_survive()}
+    return Handed(
+        started,
+        daemon.config,
+        parts.link.session.fileno(),
+        parts.runtime.lock_descriptor,
+        parts.wakeups.pressure_descriptor,
+        {name: kept(one) for name, one in objects.items()},
+    )
+
+
+def _compiled() -> bytes:
+    """The waiter as a .pyc, which Python runs without compiling it, and without its importer."""
+    spec = importlib.util.find_spec(_WAITER)
+    code = cast("Any", spec).loader.get_code(_WAITER)
+    return importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
+
+
+def _memory_file(name: str, content: bytes) -> int:
+    """A file that is nowhere but in memory, and goes with its last descriptor."""
+    descriptor = os.memfd_create(f"balloon-agent-{name}", _WITHOUT_A_FLAG)
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _timeout_ms(daemon: Daemon) -> int:
+    first_s = daemon.deadlines.first_s()
+    if first_s is None:
+        return -1
+    return max(0, int(min(_LONGEST_S, first_s - time.monotonic()) * 1000))
+
+
+def _command(
+    code: int, state: int, timeout_ms: int, handed: dict[int, int], started: Started
+) -> list[str]:
+    """See `waiter`."""
+    flags = ["-I", "-S"]
+    flags += ["-B"] if sys.dont_write_bytecode else []
+    flags += ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
+    archive = os.path.abspath(sys.path[0]) if os.path.isfile(sys.path[0]) else ""
+    return [
+        sys.executable,
+        *flags,
+        f"/proc/self/fd/{code}",
+        str(state),
+        str(timeout_ms),
+        ":".join(sys.path),
+        archive,
+        ",".join(f"{descriptor}:{events}" for descriptor, events in handed.items()),
+        *started.command,
+    ]

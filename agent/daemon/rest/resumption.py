@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Coming back: the daemon with what was handed on, as if it had been there all the time.
+
+`waiter` calls it. Nothing is imported before typing is told what to leave alone.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from agent.lean import leave_annotations_alone
+
+if TYPE_CHECKING:
+    from agent.daemon.rest.handover import Handed
+
+
+def taken_up(state: int, ready: Collection[int]) -> Callable[[], int]:
+    """What there is to go on with; calling it goes on, and gives the exit status.
+
+    Args:
+        state: the descriptor of what was handed on.
+        ready: the descriptors that have ended the rest.
+
+    Raises:
+        StateError: what was handed on cannot be used.
+        OSError: nor can a descriptor.
+    """
+    gc.disable()  # a tenth of the time, for nothing: what is loaded stays; the loop has it on again
+    leave_annotations_alone()
+    from agent.daemon.rest.state import MOST_BYTES, StateError, unpacked  # noqa: PLC0415
+
+    with open(state, "rb") as file:
+        handed = unpacked(file.read(2 * MOST_BYTES))
+    from agent.daemon.rest.handover import Handed  # noqa: PLC0415
+
+    if not isinstance(handed, Handed):
+        raise StateError("what was handed on is no daemon's")
+    return _assembled(handed, ready)
+
+
+def _assembled(handed: Handed, ready: Collection[int]) -> Callable[[], int]:
+    from agent.daemon.loop import Daemon  # noqa: PLC0415
+    from agent.daemon.main import parts_for, serve  # noqa: PLC0415
+    from agent.daemon.rest.state import take_up  # noqa: PLC0415
+
+    started = handed.started
+    parts = parts_for(started)
+    if handed.lock is not None:
+        parts.runtime.adopt_lock(handed.lock)
+    parts.link.resume(handed.xenstore)
+    parts.wakeups.resume(handed.pressure, fired=handed.pressure in ready)
+    daemon = Daemon(parts, handed.config)
+    for name, one in {"daemon": daemon, **parts.that_survive()}.items():
+        take_up(one, handed.kept[name])
+    daemon.resume()
+
+    def go_on() -> int:
+        try:
+            serve(daemon, parts, started)
+        finally:
+            parts.close()
+        return 0
+
+    return go_on
