@@ -59,9 +59,16 @@ class Scenario(NamedTuple):
     summary: str
     guest: GuestSpec
     cases: tuple[Case, ...]
+    beside: tuple[GuestSpec, ...] = ()
+    """Guests that its cases start beside that one."""
     quick: bool = False
     """Part of the subset that every change is tested with."""
     host: str = MAIN
     """Which of `hosts.HOSTS` it is played on."""
     ruins_machine: bool = False
     """Nothing can be played after it on the same machine, so it comes last."""
+
+    @property
+    def guests(self) -> tuple[GuestSpec, ...]:
+        """All that it wants kernels and packages for."""
+        return (self.guest, *self.beside)

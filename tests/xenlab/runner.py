@@ -100,7 +100,7 @@ def prepare(
     """
     count = min(machines or requirements.bearable_machines(), max(len(scenarios), 1))
     requirements.require_for_run(paths.cache_root(), count)
-    guests = [scenario.guest for scenario in scenarios]
+    guests = [guest for scenario in scenarios for guest in scenario.guests]
     by_host = {
         name: [scenario for scenario in scenarios if scenario.host == name]
         for name in HOSTS
@@ -145,7 +145,7 @@ def _shares(stages: Sequence[Stage], wanted: Callable[[GuestSpec], bool]) -> lis
     return [
         machine.share
         for stage in stages
-        if any(wanted(scenario.guest) for scenario in stage.scenarios)
+        if any(wanted(guest) for scenario in stage.scenarios for guest in scenario.guests)
         for machine in stage.machines
     ]
 

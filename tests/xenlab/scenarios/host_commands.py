@@ -132,5 +132,6 @@ SCENARIOS: Final = (
         "the commands for dom0, with three guests at once",
         GuestSpec("dom0", 1024, 1536, systemd=True),
         (_up(), _agree(), _at_work(), _stops_at_what_it_needs(), _goes_up()),
+        beside=tuple(GUESTS.values()),
     ),
 )
