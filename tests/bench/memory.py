@@ -40,12 +40,14 @@ def rows(seconds: int = SECONDS) -> list[Row]:
         bench.dom0.watch(HOME, "guest")
         bench.dom0.next_event()  # the watch itself
         pings, switches = len(bench.daemon.messages), voluntary_switches(bench.pid)
+        rests = bench.daemon.status()["daemon"]["rests"]
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
             bench.daemon.message(until_s - time.monotonic())
         if seconds > SECONDS:
             bench.daemon.wait_for_rest()
-        woken = voluntary_switches(bench.pid) - switches
+        slept = voluntary_switches(bench.pid) - switches
+        woken = bench.daemon.status()["daemon"]["rests"] - rests  # as often as it has come back
         pinged = bench.daemon.messages[pings:].count("WATCHDOG=1")
         found = _beside(rollup_kib(bench.pid), rollup_kib(bare_pid), WANTED_AT_REST)
         handed_on = bench.daemon.memory_file
@@ -54,7 +56,8 @@ def rows(seconds: int = SECONDS) -> list[Row]:
             *found,
             Row("handed on, in a file in memory", handed_on.stat().st_size / 1024, None, "KiB"),
             Row("watchdog pings", pinged),
-            Row("wake-ups but for pings", 0 if pinged else woken, 0),
+            Row("wake-ups but for pings", woken - pinged, 0),
+            Row("voluntary context switches", slept, None if pinged else 0),
             Row("xenstore writes", written_below(bench.dom0, HOME), 0),
             Row("processes", 1 + len(_children(bench.pid)), 1),
             Row("descriptors", descriptors(bench.pid), 10),

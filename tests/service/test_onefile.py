@@ -18,7 +18,12 @@ import pytest
 
 from agent import __version__
 from agent.service import onefile
+from sim_backend.host.libxl import simple_guest
 from tests import captures
+from tests.support.daemon_process import DaemonProcess, kernel_files
+from tests.support.host_view import BALLOON, HOME, wait_until
+from tests.support.xenstored.guest import Guest
+from tests.support.xenstored.raw_client import RawClient
 
 TREE = Path(__file__).parents[2]
 BUILD = TREE / "packaging" / "onefile" / "build.py"
@@ -144,3 +149,25 @@ def test_installed_it_is_started_by_the_python_that_installed_it_with_code_for_i
 def test_an_older_python_can_read_the_front_to_be_told_what_is_wanted() -> None:
     ast.parse(FRONT.read_text(), feature_version=(3, 6))
     assert "from __future__ import annotations" not in FRONT.read_text()  # Python 3.7's
+
+
+@pytest.mark.xenstored
+def test_the_daemon_goes_to_rest_and_comes_back_out_of_the_one_file(
+    program: Path, tmp_path: Path, guest: Guest, dom0: RawClient
+) -> None:
+    config = tmp_path / "quiet.toml"
+    config.write_text('[timing]\nquiet = "100ms"\n')
+    root = kernel_files(simple_guest()[1], tmp_path / "root")
+    start = (
+        f"import os, sys; os.execv(sys.executable, [sys.executable, '-I', {str(program)!r}, "
+        "'--root', sys.argv[1], '--xenstore', sys.argv[2], 'run', *sys.argv[3:]])"
+    )
+    with DaemonProcess(root, guest.path, "--config", str(config), start=start) as process:
+        process.ready()
+        process.wait_for_rest()
+        dom0.write(f"{HOME}/memory/target", 524284)
+        wait_until(dom0, f"{BALLOON}/host_target_kb", b"524284")
+        process.wait_for_rest()
+        assert process.end() == 0
+        assert process.status()["daemon"]["rests"] == 2
+        assert "afresh" not in process.stderr
