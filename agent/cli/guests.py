@@ -12,6 +12,7 @@ import click
 
 from agent import exit_codes
 from agent.cli.host import ThisHost, now_utc
+from agent.cli.keyboard import Keyboard
 from agent.cli.options import Output, with_output
 from agent.cli.seconds import Seconds
 from agent.cli.which_domain import WhichDomain
@@ -36,7 +37,7 @@ what cannot be, or cannot be read.
 """
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--watch", is_flag=True, help="Refresh in place until interrupted.")
+@click.option("--watch", is_flag=True, help="Refresh in place until q or Control-C is pressed.")
 @click.option(
     "--interval",
     metavar="SECONDS",
@@ -71,12 +72,15 @@ def _watch(
     this: ThisHost, names: tuple[str, ...], host: Host, interval_s: float, output: Output
 ) -> int:
     try:
-        while True:
-            _draw(host, output)
-            time.sleep(interval_s)
-            host = this.look(names)
+        with Keyboard() as keyboard:
+            while True:
+                _draw(host, output)
+                if keyboard.leaves(interval_s):
+                    break
+                host = this.look(names)
     except KeyboardInterrupt:
-        return _status(host)
+        pass
+    return _status(host)
 
 
 def _draw(host: Host, output: Output) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from agent import exit_codes
+from agent.cli.keyboard import Keyboard
 from agent.cli.options import Output, with_output
 from agent.cli.seconds import Seconds
 from agent.cli.shown_status import print_status_json, show_status
@@ -30,7 +31,7 @@ Examples:
 """
 )
 @click.option("--short", is_flag=True, help="Without waterfall and reconciliation.")
-@click.option("--watch", is_flag=True, help="Refresh in place until interrupted.")
+@click.option("--watch", is_flag=True, help="Refresh in place until q or Control-C is pressed.")
 @click.option(
     "--interval",
     metavar="SECONDS",
@@ -63,7 +64,7 @@ def status(
 
 
 def _watch(which: WhichDomain, terminal: Terminal, interval_s: float) -> int:
-    """Draw the screen again and again, ended by an interrupt.
+    """Draw the screen again and again, ended by q or an interrupt.
 
     Where nothing happens it is drawn every `interval_s`; a balloon that moves is followed.
     Where the cursor cannot be moved (a serial console, TERM=dumb, a file) frames are appended:
@@ -85,19 +86,21 @@ def _watch(which: WhichDomain, terminal: Terminal, interval_s: float) -> int:
     first = [*status_lines(assessment, terminal.width), ()]
     (terminal.refresh if terminal.redraws else terminal.show)(first)
     try:
-        while True:
-            which.wait(min(interval_s, LOOK_EVERY_S))
-            now_s, before = time.monotonic(), samples[-1]
-            assessment = which.assessment()
-            samples = recent([*samples, sample_of(assessment, now_s)])
-            if now_s - drawn_s < interval_s and not has_moved(before, samples[-1]):
-                continue
-            drawn_s = now_s
-            trends = trend_lines(samples, terminal.width)
-            if terminal.redraws:
-                terminal.refresh(status_lines(assessment, terminal.width, trends))
-            else:
-                when = f"after {now_s - began_s:.1f} s"
-                terminal.show([heading(when), *frame_lines(assessment, terminal.width, trends)])
+        with Keyboard() as keyboard:
+            while not keyboard.leaves():
+                which.wait(min(interval_s, LOOK_EVERY_S))
+                now_s, before = time.monotonic(), samples[-1]
+                assessment = which.assessment()
+                samples = recent([*samples, sample_of(assessment, now_s)])
+                if now_s - drawn_s < interval_s and not has_moved(before, samples[-1]):
+                    continue
+                drawn_s = now_s
+                trends = trend_lines(samples, terminal.width)
+                if terminal.redraws:
+                    terminal.refresh(status_lines(assessment, terminal.width, trends))
+                else:
+                    when = f"after {now_s - began_s:.1f} s"
+                    terminal.show([heading(when), *frame_lines(assessment, terminal.width, trends)])
     except KeyboardInterrupt:
-        return exit_codes.OF_VERDICT[assessment.verdict]
+        pass
+    return exit_codes.OF_VERDICT[assessment.verdict]

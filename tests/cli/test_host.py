@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -273,3 +276,19 @@ def test_its_xl_refuses_as_xl_does(host: APublishedHost, words: str, said: str) 
     command = [host.paths["xl"], *words.split()]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (1, said)
+
+
+def test_q_leaves_the_watched_guests(host: APublishedHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "r+b", 0) as screen, io.TextIOWrapper(screen, newline="") as text:
+        before = termios.tcgetattr(slave)
+        for name in ("stdin", "stdout"):
+            monkeypatch.setattr(sys, name, text)
+        monkeypatch.setenv("TERM", "dumb")
+        os.write(master, b"q")
+        began_s = time.monotonic()
+        assert host.run("guests", "db", "--watch", "--interval", "60") in (0, 1)
+        assert time.monotonic() - began_s < 30
+        assert termios.tcgetattr(slave) == before
+    assert b"db" in os.read(master, 65536)
+    os.close(master)

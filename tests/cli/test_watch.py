@@ -13,6 +13,7 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,9 +39,21 @@ class Screen:
             assert chunk
             self.shown += chunk
 
+    def press(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self._descriptor, keys)
+
+    def settings(self) -> list[Any]:
+        """How the terminal hands its keys over."""
+        return termios.tcgetattr(self._descriptor)
+
     def interrupt(self) -> int:
         """Control-C; the exit status."""
         os.kill(self.pid, signal.SIGINT)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Read to the end; the exit status, below zero for a signal."""
         while True:
             try:
                 chunk = os.read(self._descriptor, 65536)
@@ -61,7 +74,11 @@ def terminal(rows: int, columns: int, *words: str, **environment: str) -> Iterat
         sys.executable,
         [sys.executable, "-m", "agent", *words],
         plain | {"LC_ALL": "C.UTF-8"} | environment,
-        file_actions=[(os.POSIX_SPAWN_DUP2, slave, number) for number in (0, 1, 2)],
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.ttyname(slave), os.O_RDWR, 0),
+            *((os.POSIX_SPAWN_DUP2, 0, number) for number in (1, 2)),
+        ],
+        setsid=True,  # what a session's leader opens becomes the terminal that interrupts it
     )
     os.close(slave)
     try:
@@ -118,6 +135,35 @@ def test_a_capture_is_watched_too_although_nothing_moves(tmp_path: Path) -> None
     with terminal(60, 80, *words, TERM="dumb") as screen:
         screen.wait_for(b"after ", times=2)
         assert screen.interrupt() == 1  # the verdict of what was shown last
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [(b"q", 0), (b"xQ", 0), (b"\x03", 0), (signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)],
+)
+def test_a_key_or_a_signal_ends_it_and_the_terminal_is_as_it_was(
+    end: bytes | signal.Signals, status: int
+) -> None:
+    with terminal(24, 80, *WATCH, TERM="xterm") as screen:
+        before = screen.settings()
+        screen.wait_for(HOME, times=2)
+        assert screen.settings() != before  # no line is waited for, no key is shown
+        if isinstance(end, bytes):
+            screen.press(end)
+        else:
+            os.kill(screen.pid, end)
+        assert screen.ended() == status
+        assert screen.settings() == before
+        assert b"Traceback" not in screen.shown
+
+
+def test_other_keys_leave_nothing() -> None:
+    with terminal(24, 80, *WATCH, TERM="xterm") as screen:
+        screen.wait_for(HOME, times=2)
+        screen.press(b"x \n\x1b[A")
+        screen.wait_for(HOME, times=4)
+        screen.press(b"q")
+        assert screen.ended() == 0
 
 
 def _without_codes(row: bytes) -> bytes:
