@@ -96,7 +96,16 @@ def _tried(guest: Guest, finding: Finding, fix: Fix) -> str:
         and any(event.kind in _DEADLY for event in domain.happenings[told:])
     ):
         return "something was killed"
+    if domain is living.stage.domain and _below_its_floor(before, after):
+        return "the guest is below its floor"
     return _worse(before, after) or _taken(before.examination.snapshot, after.examination.snapshot)
+
+
+def _below_its_floor(before: Diagnosis, after: Diagnosis) -> bool:
+    """Whether it has less now than what it used before needs, with its air."""
+    floor_kib = before.examination.situation.headroom.floor_kib
+    driver = after.examination.driver
+    return floor_kib is not None and driver is not None and driver.current_kib < floor_kib
 
 
 def _worse(before: Diagnosis, after: Diagnosis) -> str:
