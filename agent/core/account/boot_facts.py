@@ -161,10 +161,9 @@ def _stands_still(balloon: BalloonReading) -> bool:
     if balloon.current_kib == balloon.target_kib or balloon.motion == "still":
         return True
     waits_for_retry = (balloon.retry_count or 0) > 1
-    grows = (balloon.target_kib or 0) > (balloon.current_kib or 0)
-    return not balloon.read_while_moving and (
-        waits_for_retry or (grows and balloon.ballooned_kib == 0)
-    )
+    driver = driver_of(balloon)
+    waits_for_more = driver is not None and driver.lacks_with_empty_balloon
+    return not balloon.read_while_moving and (waits_for_retry or waits_for_more)
 
 
 def _boot_ram(snapshot: Snapshot, firmware_map: MemoryMap) -> tuple[int, bool]:

@@ -258,3 +258,15 @@ def test_the_signed_sum_of_the_terms_is_what_is_unexplained(
     assert len({term.name for term in result.terms}) == len(result.terms)
     assert (result.proof == "inferred") == any(term.inferred for term in result.terms)
     assert all(term.source and term.why for term in result.terms)
+
+
+def test_what_dom0_misses_as_much_of_is_no_phantom() -> None:
+    dom0 = a_dom0()
+    assert dom0.firmware_map is not None
+    pages = dom0.firmware_map.isa_hole_pages + dom0.firmware_map.page_zero_pages
+    current_kib = 1048576 - 4 * pages
+    missing = a_dom0(balloon={"current_kib": current_kib, "target_kib": current_kib})
+    assert terms(missing) == terms(dom0) | {
+        "current": -current_kib,
+        "lent-for-grants": -4 * pages,
+    }

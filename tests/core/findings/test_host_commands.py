@@ -153,3 +153,14 @@ def test_a_fix_reads_as_a_line_to_paste_with_its_reason_behind_a_mark() -> None:
     assert Fix("host", ("a",)).text == "a  # on the host"
     assert Fix("host", ("a",), note="why").text == "a  # on the host: why"
     assert Fix("host", note="do").text == "on the host: do"
+
+
+@pytest.mark.parametrize(("below_kib", "where"), [(0, "guest"), (4, "host")])
+def test_a_guest_follows_a_target_down_to_its_floor_and_no_further(
+    below_kib: int, where: str
+) -> None:
+    floor_kib = understand(a_pv_guest()).headroom.floor_kib
+    assert floor_kib is not None
+    found = assess(a_pv_guest(host={"target_kib": floor_kib - below_kib})).findings
+    fixes = next(finding for finding in found if finding.code == "target-overridden").fixes
+    assert [fix.where for fix in fixes] == [where]
