@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from agent.core.facts.bounds import LARGEST_DOMID
 from agent.core.facts.untrusted import LARGEST_SIGNED, excerpt, parse_decimal, parse_kib
-from agent.core.host.guests import NO_CLAIMS, WORD_CHARS, Claims, Guest, bounded
+from agent.core.host.guests import WORD_CHARS, Claims, Guest, bounded
 from agent.sources.outcome import ABSENT, OK, Outcome
 from agent.sources.xenstore.errors import KeyAbsent
 
@@ -24,8 +24,9 @@ T = TypeVar("T")
 Names = list[str]  # inside a class, `list` is a method
 Outcomes = list[Outcome[bytes]]
 _DOMAINS: Final = "/local/domain"
+_STATE: Final = "data/balloon/state"
 OF_HOST: Final = ("name", "vm", "memory/target", "memory/static-max", "memory/videoram",
-                   "memory/uncooperative", "data/balloon/state")  # fmt: skip
+                   "memory/uncooperative", _STATE)  # fmt: skip
 _FIGURES: Final = ("host_target_kb", "target_kb", "actual_kb", "floor_kb", "spare_kb",
                    "available_kb")  # fmt: skip
 _WORDS: Final[Mapping[str, re.Pattern[bytes]]] = {
@@ -35,7 +36,7 @@ _WORDS: Final[Mapping[str, re.Pattern[bytes]]] = {
     "version": re.compile(rb"[0-9A-Za-z][0-9A-Za-z.+~-]{0,39}"),
     "finding": re.compile(rb"[a-z0-9][a-z0-9-]{0,39}"),
 }
-_OF_GUEST: Final = (*_FIGURES, "seq", *_WORDS)
+_OF_GUEST: Final = (*_FIGURES, "seq", *(word for word in _WORDS if word != "state"))
 _UUID: Final = re.compile(rb"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _NAME_CHARS: Final = 64
 
@@ -109,15 +110,12 @@ def _is_guest(name: str) -> bool:
 def _read(store: Store, numbers: Sequence[int]) -> tuple[Guest, ...]:
     """What the toolstack says of each first, then of those that have an agent what they say."""
     found = _each(store, numbers, OF_HOST)
-    speak = [domid for domid in numbers if found[domid]["data/balloon/state"].status != ABSENT]
-    own = tuple(f"data/balloon/{key}" for key in _OF_GUEST)
-    claimed = _each(store, speak, own)
+    speak = [domid for domid in numbers if found[domid][_STATE].status != ABSENT]
+    claimed = _each(store, speak, [f"data/balloon/{key}" for key in _OF_GUEST])
     guests = []
     for domid in numbers:
-        keys = claimed.get(domid, {})
-        claims = NO_CLAIMS
-        if keys:
-            claims = claims_in({key: keys[f"data/balloon/{key}"] for key in _OF_GUEST})
+        keys = {**claimed.get(domid, {}), _STATE: found[domid][_STATE]}
+        claims = claims_in({key.rpartition("/")[2]: read for key, read in keys.items()})
         guests.append(a_guest_of(domid, found[domid], claims))
     return tuple(guests)
 

@@ -17,6 +17,7 @@ What else is wrong in pyxs 0.4.1 ends here, each with a test in tests/sources/xe
 from __future__ import annotations
 
 import errno
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -36,7 +37,7 @@ _Names = list[str]  # inside a class, `list` is a method
 _NamesOnTheWire = list[bytes]
 _Outcomes = list[Outcome[bytes]]
 _MOST_TRIES: Final = 5
-_AHEAD: Final = 32  # requests that any socket has room for
+_AHEAD: Final = 64  # requests that any socket has room for
 _MOST_PARTS: Final = 256
 _NUMBER_OF: Final = {name: number for number, name in errno.errorcode.items()}
 
@@ -55,6 +56,14 @@ def _checked_path(path: bytes) -> bytes:
 
 
 pyxs.client.check_path = _checked_path  # type: ignore[attr-defined]
+
+
+def _told(answer: Callable[[], bytes]) -> bytes | XenstoreRefused:
+    """A value, or why there is none."""
+    try:
+        return answer()
+    except XenstoreRefused as error:
+        return error
 
 
 class RoutedClient(pyxs.Client):
@@ -91,14 +100,15 @@ class RoutedClient(pyxs.Client):
         A socket takes the next questions before the first is answered, which for many guests
         saves most of the time; the kernel's device does not (docs/design.md A25).
         """
-        ahead = 1 if self.router.errno_is_answer else _AHEAD
+        ahead, under_way = (1, 0) if self.router.errno_is_answer else (_AHEAD, _AHEAD)
+        waiting: deque[Callable[[], bytes]] = deque()
         for start in range(0, len(paths), ahead):
-            some = [_checked_path(path) for path in paths[start : start + ahead]]
-            for answer in [self._requests.begin(Op.READ, path + NUL) for path in some]:
-                try:
-                    yield answer()
-                except XenstoreRefused as error:
-                    yield error
+            some = [_checked_path(path) + NUL for path in paths[start : start + ahead]]
+            waiting.extend(self._requests.begin_each(Op.READ, some))
+            while len(waiting) > under_way:
+                yield _told(waiting.popleft())
+        while waiting:
+            yield _told(waiting.popleft())
 
     def rollback(self) -> None:
         """Give up the transaction, which is over whatever the answer is."""

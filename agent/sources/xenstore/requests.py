@@ -9,11 +9,12 @@ would cost 0.7 MiB for the threads, queues and sockets it loads and a `LoopRoute
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from agent.sources.xenstore.errors import XenstoreLost, refusal
-from agent.sources.xenstore.router import LoopRouter
+from agent.sources.xenstore.router import LoopRouter, PendingReply
 from agent.sources.xenstore.wire import MOST_REQUEST_BYTES, NUL, Frame, Op, describe
 
 _ACKNOWLEDGED: Final = (
@@ -55,17 +56,20 @@ class Requests:
             XenstoreRefused: the answer is an error.
             XenstoreLost: there is no answer, or it makes no sense.
         """
-        return self.begin(op, *args)()
-
-    def begin(self, op: int, *args: bytes) -> Callable[[], bytes]:
-        """Send the request alone; what is returned waits for its answer.
-
-        Over a socket several may be under way, and their answers have to be taken in the same
-        order.
-        """
         sent = self._request(op, args)
-        pending = self.router.send(sent)
-        return lambda: self._judged(sent, pending.get())
+        return self._judged(sent, self.router.send(sent).get())
+
+    def begin_each(self, op: int, payloads: Sequence[bytes]) -> list[Callable[[], bytes]]:
+        """Send requests, over a socket as many as there are; what is returned waits for an answer.
+
+        The answers have to be taken in the same order.
+        """
+        sent = [self._request(op, (payload,)) for payload in payloads]
+        pending = self.router.send_each(sent)
+        return [partial(self._answer, one, answer) for one, answer in zip(sent, pending)]
+
+    def _answer(self, sent: Frame, pending: PendingReply) -> bytes:
+        return self._judged(sent, pending.get())
 
     def _request(self, op: int, args: tuple[bytes, ...]) -> Frame:
         payload = b"".join(args)

@@ -5,8 +5,9 @@ It sends a request, waits for the answer until a deadline, and keeps the watch e
 the way. So a request is answered, refused, or ends with `XenstoreLost` and a closed connection
 that can be opened again.
 
-One request at a time, each after the answer to the one before: sending ahead loses requests in the
-kernel's device, which answers them with OK all the same (docs/design.md A25).
+One request at a time, each after the answer to the one before: sending ahead (`send_each`) is for
+sockets, and loses requests in the kernel's device, which answers them with OK all the same
+(docs/design.md A25).
 
 It stands where `pyxs.Router` does under a `pyxs.Client` (see `pyxs_client`), whose own (0.4.1) is a
 thread that ends at the first odd packet and leaves its callers waiting for ever.
@@ -19,7 +20,7 @@ import errno
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from agent.sources.xenstore.errors import XenstoreLost, XenstoreRefused, refusal
@@ -130,19 +131,27 @@ class LoopRouter:
 
     def send(self, packet: Frame) -> PendingReply:
         """Send a request; its deadline begins here."""
+        (pending,) = self.send_each((packet,))
+        return pending
+
+    def send_each(self, packets: Sequence[Frame]) -> list[PendingReply]:
+        """Send requests in one go, whose answers come in the same order; a socket's alone."""
         transport = self._require()
         deadline_s = time.monotonic() + self._timeout_s
         if self.until_s is not None:
             deadline_s = min(deadline_s, self.until_s)
-        header = HEADER.pack(packet.op, packet.rq_id, packet.tx_id, len(packet.payload))
+        message = b"".join(
+            HEADER.pack(one.op, one.rq_id, one.tx_id, len(one.payload)) + one.payload
+            for one in packets
+        )
         try:
-            self._send_all(transport, header + packet.payload, deadline_s, packet)
+            self._send_all(transport, message, deadline_s, packets[0])
         except XenstoreRefused:
             raise
         except BaseException:  # half a request may be out: nothing can follow it
             self.terminate()
             raise
-        return PendingReply(self, packet, deadline_s)
+        return [PendingReply(self, one, deadline_s) for one in packets]
 
     def receive(self, sent: Frame, deadline_s: float) -> Frame:
         """The answer to `sent`; events on the way are kept, answers to others are dropped."""
