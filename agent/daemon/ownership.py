@@ -60,7 +60,8 @@ class Ownership:
                 self._yield(name, "another has written it since")
         elif not vacant and name not in self.made:
             self._yield(name, "it is another's")
-        elif vacant and name in _FIGURES and has_another_agent(session):
+        elif (name in _FIGURES or not vacant) and has_another_agent(session):
+            # Made by a daemon before this one, and perhaps written by the other since.
             self._yield(name, "another agent is there, whose it is")
         return name not in self.left
 

@@ -247,8 +247,27 @@ def squeezed_for_another(reports: Callable[[SimulatedDomain], None] | None) -> S
     assert domain.current_kib > 1000 * MIB  # alone it has nearly everything
     room = qubes.qmemman.ask({domain.domid: 0})  # down to what it prefers
     pass_time(60.0)
-    assert room.granted
+    assert room.granted is not None
     return domain
+
+
+def report_what_is_not_available(domain: SimulatedDomain) -> None:
+    """MemTotal less MemAvailable: a figure without the kernel's own memory."""
+
+    def report() -> None:
+        memory = domain.memory.reading()
+        used_kib = memory.total_kib - memory.available_kib
+        domain.store.guest_write("memory/meminfo", str(used_kib))
+
+    domain.clock.every(1.0, report)
+
+
+def test_a_qube_that_leaves_out_what_the_kernel_needs_is_squeezed_until_programs_are_killed() -> (
+    None
+):
+    qube = squeezed_for_another(report_what_is_not_available)
+    assert qube.current_kib < squeezed_for_another(report_use).current_kib - 64 * MIB
+    assert qube.memory.oom_kills
 
 
 def test_a_qube_that_is_squeezed_keeps_what_it_needs_as_with_the_real_writer() -> None:
