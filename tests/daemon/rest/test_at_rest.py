@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from pathlib import Path
@@ -101,6 +102,26 @@ def test_killed_at_rest_it_loses_nothing_but_time(
         second.ready()
         wait_until(dom0, f"{BALLOON}/host_target_kb", b"400000")
         assert int(dom0.read(f"{BALLOON}/seq")) > sequence
+
+
+def test_killed_at_any_moment_around_a_rest_it_starts_as_ever(
+    kernel: Kernel, config: Path, guest: Guest, dom0: RawClient
+) -> None:
+    chance = random.Random(19)
+    sequence = 0
+    for cycle in range(CYCLES):
+        target_kib = 524288 - 4 * (cycle % 2)
+        with DaemonProcess(kernel.root, guest.path, "--config", str(config)) as process:
+            process.ready()
+            wait_until(dom0, f"{BALLOON}/state", b"settled")
+            time.sleep(chance.random() * 0.3)
+            dom0.write(f"{HOME}/memory/target", target_kib)
+            time.sleep(chance.random() * 0.2)
+            assert process.end(signal.SIGKILL) == -signal.SIGKILL
+            assert process.status()["schema"] == 1
+        guest.wait_until_closed()
+        before, sequence = sequence, int(dom0.read(f"{BALLOON}/seq"))
+        assert sequence >= before
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage"])
