@@ -9,7 +9,7 @@ SOURCE := agent sim_backend tests
 SPREAD := --numprocesses=logical --maxprocesses=4
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo demo-xen test check lint types format pictures man xenstored test-xen test-xen-all bench fuzz wheel test-wheel onefile sbom constraints deb deb-bundled rpm release test-deb clean
+.PHONY: help run demo demo-xen test coverage check lint types format pictures man xenstored test-xen test-xen-all bench fuzz wheel test-wheel onefile sbom constraints deb deb-bundled rpm release test-deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ demo-xen: $(VENV)/develops ## ... in guests of a real Xen: minutes; plots and sa
 
 test: $(VENV)/develops ## all tests but those that boot a real Xen
 	$(BIN)/pytest $(SPREAD)
+
+coverage: $(VENV)/develops ## how much of what judges and is shown the tests reach, with the floor it must keep
+	$(BIN)/coverage run -m pytest tests/core tests/report tests/cli/test_install_service.py
+	$(BIN)/coverage report
 
 check: lint types test ## lint, types and tests: what a change must pass
 
@@ -92,13 +96,13 @@ rpm: onefile ## the RPM around the one file, for RHEL 9 and its kin, Amazon Linu
 	packaging/make-rpm.sh dist
 
 release: $(VENV)/develops ## all of it, with bill of materials and SHA256SUMS
-	BUILD_PYTHON=$(BIN)/python packaging/make-release.sh dist
+	BUILD_PYTHON=$(BIN)/python RELEASES="$(or $(RELEASES),bullseye bookworm trixie sid)" packaging/make-release.sh dist
 
 test-deb: $(VENV)/develops ## build them, and install, upgrade, remove and purge them in a fresh Debian
 	$(BIN)/pytest -m deb tests/deb
 
 clean: ## remove everything that was made, but the cache of downloads
-	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/runs: pyproject.toml packaging/constraints.txt

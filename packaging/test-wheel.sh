@@ -54,6 +54,12 @@ while [ "$1" != -- ]; do
     $pip install --constraint "$pins" "$wheel[test]"
     where=$("$venv/bin/python" -c 'import agent; print(agent.__file__)')
     case $where in "$venv"/*) ;; *) fail "tests would run on $where" ;; esac
+    for package in agent sim_backend; do
+        diff -r --exclude=__pycache__ --exclude=shipped "$work/source/$package" \
+            "$(dirname "$where")/../$package" || fail "its modules are not the source archive's"
+    done
+    "$venv/bin/python" -I "$work/source/tests/forms/every_capture.py" "$venv/bin/balloon-agent" \
+        ${EVERY_CAPTURE:+--as "$EVERY_CAPTURE"} >"$work/every-capture" || fail "another JSON"
     cd "$work/source"
     # shellcheck disable=SC2086
     "$venv/bin/python" -m pytest -q -p no:cacheprovider --import-mode=append ${ONLY:-}

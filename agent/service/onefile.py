@@ -19,7 +19,8 @@ import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from types import CodeType
 from typing import Final, NamedTuple
 
 NAME: Final = "balloon-agent"
@@ -82,13 +83,34 @@ def compiled(sources: Iterable[tuple[str, bytes]]) -> bytes:
         if name == _MAIN or name.startswith(_NOT_COMPILED):
             continue
         code = compile(text, f"{NAME}/{name}", "exec", dont_inherit=True)
+        held = list(_strings(code))
         raw = zlib.compress(marshal.dumps(code), 9)
+        del held
         module = name.removesuffix(".py").replace("/", ".")
         index[module.removesuffix(".__init__")] = (offset, len(raw), module.endswith(".__init__"))
         body.append(raw)
         offset += len(raw)
     head = marshal.dumps(index)
     return len(head).to_bytes(4, "big") + head + b"".join(body)
+
+
+def _strings(found: object) -> Iterator[str]:
+    """Every string that code refers to.
+
+    marshal marks what is referred to more than once (Python/marshal.c, w_ref), and a name may be
+    held elsewhere in this process or not; while all are held here, the same code gives the same
+    bytes everywhere.
+    """
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, (tuple, frozenset)):
+        for one in found:
+            yield from _strings(one)
+    elif isinstance(found, CodeType):
+        yield from (found.co_name, found.co_filename, getattr(found, "co_qualname", ""))
+        for many in (found.co_names, found.co_varnames, found.co_freevars, found.co_cellvars):
+            yield from many
+        yield from _strings(found.co_consts)
 
 
 def for_this_python(path: str, note: str) -> bytes:

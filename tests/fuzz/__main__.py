@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fuzzes the targets one after the other, each in a process of its own and for a bounded time.
+"""Fuzzes the targets, one on each processor, each in a process of its own and for a bounded time.
 
 With atheris installed the fuzzer is guided by coverage; without, the kept corpus is mutated at
 random.  At the end inputs are grown, and what takes time with their square is told.  An input that
@@ -10,10 +10,12 @@ breaks a target is written to tests/fuzz/found/ and ends the run with status
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.fuzz.one import GUIDED
 from tests.fuzz.targets import TARGETS
@@ -34,7 +36,9 @@ def main() -> int:
     seed = arguments.seed or random.SystemRandom().getrandbits(31)
     names = arguments.target or list(TARGETS)
     inputs = -(-arguments.inputs // len(names))
-    broken = [name for name in names if not run_apart(name, arguments.seconds, inputs, seed)]
+    with ThreadPoolExecutor(os.cpu_count()) as side_by_side:
+        held = side_by_side.map(lambda n: run_apart(n, arguments.seconds, inputs, seed), names)
+        broken = [name for name, whole in zip(names, held) if not whole]
     if not arguments.target and not grows_in_proportion(arguments.seconds, seed):
         broken.append("growth")
     return 1 if broken else 0

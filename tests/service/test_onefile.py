@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,16 @@ def test_the_same_folder_gives_the_same_bytes(modules: Path, code: Path, program
         os.utime(path, (0, 0))
     assert build("compile", again / "modules", again / "code") == code.read_bytes()
     assert build("join", again / "modules", again / "made", again / "code") == program.read_bytes()
+
+
+def test_names_that_the_compiling_process_holds_elsewhere_change_no_byte() -> None:
+    text = (
+        "def only_here(given_here: int) -> int:\n    return given_here + taken_here('said_here')\n"
+    )
+    before = onefile.compiled([("module_here.py", text.encode())])
+    held = [sys.intern(word) for word in re.findall(r"\w+", text)]
+    assert onefile.compiled([("module_here.py", text.encode())]) == before
+    assert held
 
 
 def test_it_is_the_program(program: Path) -> None:
