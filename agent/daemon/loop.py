@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from agent.core.findings.assessment import judge
 from agent.core.policy.history import wanted_kib
+from agent.core.policy.reflex import CLOSE_EVERY_S
 from agent.daemon import journal as j
 from agent.daemon.config.effective import Config, ConfigError
 from agent.daemon.deadlines import Deadlines
@@ -32,6 +33,7 @@ from agent.sources.xenstore.errors import XenstoreError
 
 _BETWEEN_LOOKS_S: Final = 0.01
 _AFTER_FAILURE_S: Final = 10.0
+_KERNEL_S: Final = 0.005
 _BREATH_S: Final = 0.5
 _LAST_WORDS_S: Final = 2.0  # a stop has five seconds
 _WAITS_S: Final = 0.25
@@ -151,8 +153,10 @@ class Daemon:
         now_s = time.monotonic()
         if woken != Woken():
             self._busy_s = now_s
-        if woken.xenstore or "peek" in self.deadlines.due(now_s):
+        if "peek" in self.deadlines.due(now_s):
             self._peek(now_s)
+        if woken.xenstore:
+            self._await_kernel(now_s)
         due = self.deadlines.due(now_s)
         causes = self._causes(woken, due, now_s)
         good = self.turn(causes) if causes else True
@@ -221,10 +225,19 @@ class Daemon:
             self._parts.journal.settled("xenstore")
             self._parts.say(j.NOTICE, "xenstore-back", "xenstore is back", j.EVENT_BURST)
 
-    def _peek(self, now_s: float) -> None:
-        if self._turn.peek(now_s):
-            soonest_s = max(now_s, self._looked_s + _BETWEEN_LOOKS_S)
-            self._look_s = soonest_s if self._look_s is None else min(self._look_s, soonest_s)
+    def _await_kernel(self, now_s: float) -> None:
+        """A look takes longer than the kernel needs to take a target, and would be in the way."""
+        until_s = now_s + _KERNEL_S
+        while not self._peek(now_s) and self._turn.guards and now_s < until_s:
+            time.sleep(CLOSE_EVERY_S)
+            now_s = time.monotonic()
+
+    def _peek(self, now_s: float) -> bool:
+        if not self._turn.peek(now_s):
+            return False
+        soonest_s = max(now_s, self._looked_s + _BETWEEN_LOOKS_S)
+        self._look_s = soonest_s if self._look_s is None else min(self._look_s, soonest_s)
+        return True
 
     def _meanwhile(self) -> float:
         """While xenstore is waited for: protection does not wait with it, nor does a stop."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -98,6 +99,12 @@ def _have_standard_descriptors() -> None:
     os.close(descriptor)
 
 
+def _come_first() -> None:
+    """Wait for no other program where a processor is scarce: the driver gives away meanwhile."""
+    with contextlib.suppress(OSError):  # not root, or not allowed; the unit has its own way
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+
+
 def _configuration(options: Options) -> Config:
     from agent.daemon.config.load import load_config  # noqa: PLC0415 - not after a rest
 
@@ -112,6 +119,7 @@ def _start_and_serve(started: Started, config: Config) -> None:
     parts = parts_for(started)
     try:
         parts.runtime.lock()
+        _come_first()
         parts.wakeups.let_signals_in()  # whoever could not go on after a rest has kept them
         daemon = Daemon(parts, config)
         daemon.start()

@@ -82,6 +82,11 @@ class Turn:
         """What has to be said before all else."""
         return self._denial.banner
 
+    @property
+    def guards(self) -> bool:
+        """Whether there is something to put back should the kernel aim lower."""
+        return self.history.hold_kib is not None
+
     def take(self, causes: Set[str], now_s: float) -> Situation:
         """Look, decide and act until there is nothing more to do now; what was seen last."""
         cause = next((one for one in CAUSES if one in causes), "timer")
@@ -89,7 +94,10 @@ class Turn:
         for _ in range(_ACTIONS_PER_TURN):
             self.settings = self._denial.in_force(self._configured, now_s)
             quickly = "host" in causes
-            situation = understand(self.observer.look(self._parts.link, now_s, quickly=quickly))
+            snapshot = self.observer.look(self._parts.link, now_s, quickly=quickly)
+            if quickly:
+                self.peek(now_s)
+            situation = understand(snapshot)
             decision, self.history = decide(
                 situation, self.history, self.settings, now_s, asked=asked
             )

@@ -7,7 +7,8 @@ The real policy and loop beside a simulated guest, in virtual time.  Host writes
 chance: targets (the same again, too), lowered and moving maxima, garbage; writes to target_kb that
 fail; another domain number.  The judge knows nothing of the policy: after any number of asks the
 guest is never further below the floor published before them than ASK_KIB for each.  A workload that
-stays as it is is part of it: a floor is of what is in use.
+stays as it is is part of it: a floor is of what is in use.  And of the guest's size, as a part of
+that is kept as air: the judge counts that part of the size at the floor.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import random
 import sys
 from typing import Final, NamedTuple
 
+from agent.core.account.headroom import least_kib
 from agent.core.policy.settings import PolicySettings
+from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.host.libxl import Libxl, ToolstackError, simple_guest
 from sim_backend.hypervisor import Host
 from tests.support.virtual_daemon import VirtualDaemon
@@ -60,7 +63,7 @@ def run(number: int) -> Outcome:
     clock, start_s = domain.clock, domain.clock.now_s
     virtual.start()
     virtual.run(start_s + QUIET_S)
-    floor_kib = int(domain.store.read("data/balloon/floor_kb") or 0)
+    floor_kib = min(int(domain.store.read("data/balloon/floor_kb") or 0), _floor_there_kib(domain))
     lowest_kib, asks, failed_s = domain.current_kib, 0, 0.0
     when_s = clock.now_s
     for _ in range(chance.randint(1, 20)):
@@ -80,6 +83,16 @@ def run(number: int) -> Outcome:
         lowest_kib = min(lowest_kib, domain.current_kib)
     allowed_kib = int(asks * ASK_KIB + failed_s * REFUSED_KIB_S)
     return Outcome(asks, floor_kib, lowest_kib, allowed_kib, domain.memory.oom_kills)
+
+
+def _floor_there_kib(domain: SimulatedDomain) -> int:
+    """What is in use and its air when the guest is that small; not below its size's minimum."""
+    floor_kib = domain.current_kib
+    in_use_kib = floor_kib - domain.memory.available_kib
+    for _ in range(8):
+        total_kib = domain.memory.managed_kib - domain.current_kib + floor_kib
+        floor_kib = max(in_use_kib + max(16 * MIB, total_kib // 20), least_kib(floor_kib))
+    return floor_kib
 
 
 def _something(

@@ -83,7 +83,8 @@ class Root(SystemRoot):
         if relative in self.garbage:
             return Outcome(self.garbage[relative][:limit_bytes], OK)
         if relative == TARGET_FILE:
-            return Outcome(f"{self.domain.target_kib}\n".encode(), OK)  # read a thousand times
+            word = self.domain.target_kib % (1 << 64)  # below zero it wraps, as the kernel's does
+            return Outcome(f"{word}\n".encode(), OK)  # read a thousand times
         text = self.domain.files().get(relative)
         return Outcome(None, ABSENT) if text is None else Outcome(text.encode(), OK)
 

@@ -16,7 +16,8 @@ from agent.core.facts.units import MIB_KIB
 
 LONG_AGO_S: Final = float("-inf")
 NEVER_S: Final = float("inf")
-GOES_ON_S: Final = 60.0
+GOES_ON_S: Final = 300.0
+_A_WHILE_S: Final = 60.0
 _ONE_ASK_S: Final = 0.06  # several keys of one request, or the same value heard and seen
 _TIMES_MORE: Final = 3
 _MOST_MORE: Final = 60
@@ -28,7 +29,7 @@ class Asks(NamedTuple):
 
     Attributes:
         at_s: when the last one came, `gap_s` after the one before, as short as lately.
-        many: how many came without a minute of quiet between two of them.
+        many: how many came without five minutes of quiet between two of them.
         cost_kib: what one takes from a guest that is held.
         sunk_kib: how far the guest was below the agent's target when the last one came.
     """
@@ -56,15 +57,20 @@ class Asks(NamedTuple):
         return self._replace(cost_kib=lost_kib) if lost_kib > self.cost_kib else self
 
     def air_kib(self, now_s: float) -> int:
-        """What the host's asks will take if it goes on for a minute, or for thrice as many.
+        """What the host's asks will take if it goes on for five minutes.
 
-        One that asked a moment ago, for the first time, may ask every moment.
+        One that asked a moment ago, for the first time, may ask every moment, but not for long.
+        One that has just asked often is as likely to ask thrice as often again.
         """
         since_s = max(_ONE_ASK_S, now_s - self.at_s)
-        gap_s = since_s if self.gap_s == NEVER_S else max(self.gap_s, since_s)
-        if gap_s >= GOES_ON_S:
-            return 0
-        return int(self.cost_kib * max(GOES_ON_S / gap_s, min(_TIMES_MORE * self.many, _MOST_MORE)))
+        again = self.gap_s < NEVER_S
+        gap_s = max(self.gap_s, since_s) if again else since_s
+        lasts_s = GOES_ON_S if again else _A_WHILE_S
+        more = lasts_s / gap_s if gap_s < lasts_s else 0.0
+        if since_s < _A_WHILE_S:
+            fades = 1 - since_s / _A_WHILE_S
+            more = max(more, fades * min(_TIMES_MORE * self.many, _MOST_MORE))
+        return int(self.cost_kib * more)
 
 
 NO_ASKS: Final = Asks()

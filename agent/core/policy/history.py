@@ -121,8 +121,9 @@ def wanted_kib(situation: Situation, history: History) -> int | None:
 
 def noticed(history: History, situation: Situation, now_s: float, *, asked: bool) -> History:
     """The history after a look at the situation; `asked`: memory/target has been touched."""
-    balloon = situation.snapshot.balloon
-    host_kib = situation.snapshot.host.target_kib
+    balloon, host = situation.snapshot.balloon, situation.snapshot.host
+    host_kib = host.target_kib
+    garbled = host_kib is None and host.target_text is not None  # the kernel may read anything
     first = history.target_kib is None  # who knows what was asked a moment ago
     asked = asked or first or (host_kib is not None and host_kib != history.host_kib)
     sunk_kib = history.sunk_kib  # before this ask
@@ -146,7 +147,8 @@ def noticed(history: History, situation: Situation, now_s: float, *, asked: bool
     overruled = changed and balloon.target_kib < (history.own_kib or 0)
     history = _with_target(history, balloon.target_kib, aim_kib, now_s)
     less = balloon.target_kib if aim_kib is None else aim_kib
-    history = history._replace(asks_less=aim_kib is None or less < balloon.current_kib)
+    asks_less = aim_kib is None or garbled or less < balloon.current_kib
+    history = history._replace(asks_less=asks_less, followed=history.followed and not garbled)
     if (asked or overruled) and less < balloon.current_kib:
         history = history._replace(asks=history.asks.another(now_s, sunk_kib))
     if history.own_kib is not None and less < history.own_kib:

@@ -42,6 +42,8 @@ def reflex(history: History, target_kib: int | None, now_s: float) -> Decision |
 
 def reacted(history: History, decision: Decision, now_s: float) -> History:
     """The history after a reflex that was carried out: the kernel has just been told otherwise."""
+    if history.unread_kib is not None:
+        history = history._replace(unread_kib=int(decision.numbers["target_kib"]))
     return remembered(history, decision, now_s)._replace(target_since_s=now_s, followed=True)
 
 

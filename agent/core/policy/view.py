@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from agent.core.account.headroom import needed_kib
+from agent.core.account.headroom import limit_kib, needed_kib
 from agent.core.account.shortage import least_available_kib, shortage
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import Snapshot
@@ -133,10 +133,8 @@ def floor_kib(
 
 
 def _most_kib(situation: Situation, history: History) -> int | None:
-    """static-max on the kernel's scale, None where it is unknown."""
-    static_max_kib, offset = situation.snapshot.host.static_max_kib, situation.offset
-    if static_max_kib is None:
-        return None
-    if offset is not None and offset.basis == "same-scale":
-        return static_max_kib
-    return None if history.offset_kib is None else static_max_kib - history.offset_kib
+    """The host's limit on the kernel's scale, None where there is none or it is unknown."""
+    limit, offset = limit_kib(situation.snapshot), situation.offset
+    if limit is None or (offset is not None and offset.basis == "same-scale"):
+        return limit
+    return None if history.offset_kib is None else limit - history.offset_kib
