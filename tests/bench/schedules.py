@@ -65,11 +65,15 @@ PROCESSES: Final = (
     "same-value-6",
     "steps-1",
     "steps-8",
+    "steps-16",
     "lowered-maximum-2",
     "moving-maximum-0",
+    "bad-at-start-0",
+    "failing-writes-2",
     "second-value-7@pvh-512",
     "same-value-0@pvh-2048",
     "steps-8@pv-8192",
+    "steps-16@pvh-8192",
 )
 AFTER_S: Final = 25.0  # a guest that starves is killed within 20
 BALLOON: Final = "sys/devices/system/xen_memory/xen_memory0/info/current_kb"
@@ -92,8 +96,8 @@ class Seen(NamedTuple):
         return max(0, self.floor_kib - self.least_kib)
 
 
-def with_processes(name: str, mode: str = "guard") -> Seen:
-    """The story in a process, the daemon in another."""
+def with_processes(name: str, mode: str = "guard", after_s: float = AFTER_S) -> Seen:
+    """The story in a process, the daemon in another; looked at `after_s` beyond the last ask."""
     story = catalogue.load(name)
     words = ("--config", "/dev/null", "--mode", mode)
     with (
@@ -106,7 +110,7 @@ def with_processes(name: str, mode: str = "guard") -> Seen:
         before = dom0.read(target)
         there.say("go")
         floor_kib, least_kib, has_asked = 0, sys.maxsize, False
-        until_s = time.monotonic() + story.duration_s - AFTERWARDS_S + AFTER_S
+        until_s = time.monotonic() + story.duration_s - AFTERWARDS_S + after_s
         while time.monotonic() < until_s:
             least_kib = min(least_kib, int((there.root / BALLOON).read_text()))
             if not has_asked:

@@ -2,9 +2,10 @@
 """Fuzzes the targets, one on each processor, each in a process of its own and for a bounded time.
 
 With atheris installed the fuzzer is guided by coverage; without, the kept corpus is mutated at
-random.  At the end inputs are grown, and what takes time with their square is told.  An input that
-breaks a target is written to tests/fuzz/found/ and ends the run with status
-1; the mended input belongs into tests/corpus/TARGET/, under a name that says what is odd.
+random.  At the end inputs are grown, and what takes time with their square is told; and some
+schedules of a host's are played against mode guard (`tests.fuzz.guard`).  An input that breaks a
+target is written to tests/fuzz/found/ and ends the run with status 1; the mended input belongs into
+tests/corpus/TARGET/, under a name that says what is odd.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from tests.fuzz.one import GUIDED
 from tests.fuzz.targets import TARGETS
+
+_GUARD_RUNS: Final = 25
 
 
 def main() -> int:
@@ -41,6 +45,8 @@ def main() -> int:
         broken = [name for name, whole in zip(names, held) if not whole]
     if not arguments.target and not grows_in_proportion(arguments.seconds, seed):
         broken.append("growth")
+    if not arguments.target and not guards(seed):
+        broken.append("guard")
     return 1 if broken else 0
 
 
@@ -52,6 +58,12 @@ def run_apart(name: str, seconds: float, inputs: int, seed: int) -> bool:
 def grows_in_proportion(seconds: float, seed: int) -> bool:
     """Whether no input that is grown takes time with the square of its size."""
     return _runs("growth", ["tests.fuzz.growth", str(seconds), str(seed)])
+
+
+def guards(seed: int) -> bool:
+    """Whether mode guard keeps its promise in as many schedules as take some seconds."""
+    words = ["tests.fuzz.guard", "--runs", str(_GUARD_RUNS), "--first", str(seed)]
+    return _runs("guard", words)
 
 
 def _runs(name: str, words: list[str]) -> bool:

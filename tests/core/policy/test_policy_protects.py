@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.account.situation import understand
 from agent.core.policy.asks import GOES_ON_S, NO_ASKS
 from agent.core.policy.decide import EMPTY, RULES, decide
 from agent.core.policy.history import (
@@ -20,6 +21,8 @@ from agent.core.policy.history import (
     remembered,
 )
 from agent.core.policy.reflex import CLOSE_EVERY_S, next_peek_s, reacted, reflex
+from agent.core.policy.view import view
+from sim_backend.host.libxl import simple_guest
 from tests.core.policy.test_policy_runs import GUARD, MIB, SELF, Story
 from tests.daemon.test_whole_runs import Run
 
@@ -161,6 +164,16 @@ def test_the_air_for_more_asks_follows_from_how_often_they_come_and_melts_away()
     assert 0 < once.air_kib(130.0) < once.air_kib(105.0)
     assert once.air_kib(100.0 + GOES_ON_S) == often.air_kib(101.0 + GOES_ON_S) == 0
     assert NO_ASKS.air_kib(0.0) == 0
+
+
+def test_where_static_max_moves_with_the_target_the_limit_is_that_of_hotplug() -> None:
+    _, domain = simple_guest(domain_type="pv", memory_kib=512 * MIB, maxmem_kib=512 * MIB)
+    snapshot = domain.snapshot()
+    host = snapshot.host._replace(hotplug_max_kib=2048 * MIB)
+    for wishes, most_kib in ((snapshot.host, 512 * MIB), (host, 2048 * MIB)):
+        seen = view(understand(snapshot._replace(host=wishes)), EMPTY, GUARD, 0.0)
+        assert seen is not None
+        assert seen.most_kib == most_kib
 
 
 def test_what_an_ask_has_cost_here_is_kept_in_mind() -> None:
