@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.xenlab.machine import Machine, disks
 from tests.xenlab.page import NOT_RUN, page
 from tests.xenlab.results import FILE, Results, merged
 from tests.xenlab.runner import FORGOTTEN_AFTER_S, outdated
+from tests.xenlab.share import EVENTS
 
 
 def assemble(lines: list[bytes]) -> bytes | None:
@@ -306,21 +308,25 @@ def test_each_release_plays_the_main_line() -> None:
         assert not missing, release.name
 
 
-def machine(tmp_path: Path, host: str) -> list[str]:
+def artifacts(host: str) -> Artifacts:
     release = HOSTS[host].release
-    made = Artifacts(
+    return Artifacts(
         hypervisors={release.name: Path("/a/hypervisor")},
         roots={release.name: Path("/a/root")},
         kernels={release.suite: Path("/a/kernel"), "bullseye": Path("/a/older")},
         user_spaces={"bullseye": Path("/a/space")},
         testing={},
     )
+
+
+def command(tmp_path: Path, host: str) -> list[str]:
+    made = artifacts(host)
     assert disks(made).user_spaces == {"bullseye": f"/dev/vd{'bcd'[len(made.kernels)]}"}
     return Machine(made, HOSTS[host], tmp_path).command("file:log")
 
 
 def test_only_a_pvh_dom0_needs_another_board(tmp_path: Path) -> None:
-    ordinary, pvh = machine(tmp_path, "4.20"), machine(tmp_path, "4.20-pvh")
+    ordinary, pvh = command(tmp_path, "4.20"), command(tmp_path, "4.20-pvh")
     assert "q35" not in ordinary
     assert "q35" in pvh
     assert "dom0=pvh" in pvh[pvh.index("-append") + 1].split()
@@ -331,8 +337,8 @@ def test_only_a_pvh_dom0_needs_another_board(tmp_path: Path) -> None:
 
 def test_dom0_is_told_which_xenstored_to_start(tmp_path: Path) -> None:
     for host, word in (("4.17", "ocaml"), ("4.17-c", "c")):
-        command = machine(tmp_path, host)
-        assert f"lab.xenstored={word}" in command[command.index("-initrd") + 1].split()
+        words = command(tmp_path, host)
+        assert f"lab.xenstored={word}" in words[words.index("-initrd") + 1].split()
 
 
 def test_patience_is_a_factor_within_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,3 +359,25 @@ def test_the_page_shows_guests_and_kernels_by_host() -> None:
     assert "| guest | Linux | Xen 4.17 | Xen 4.20 |" in rows
     assert f"| PV | 6.1 | {NOT_RUN} | {NOT_RUN} |" in rows
     assert f"| dom0 as PV | 6.1 | {NOT_RUN} |  |" in rows
+
+
+class StillMachine(Machine):
+    """One whose emulator starts, and then does nothing any more."""
+
+    def command(self, serial: str, extra_dom0_words: tuple[str, ...] = ()) -> list[str]:
+        return ["sleep", "60"]
+
+
+def test_an_emulator_that_stands_still_is_given_up_long_before_its_silence_would_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.xenlab.machine.STILL_AT_MOST_S", 0.3)
+    monkeypatch.setattr("tests.xenlab.machine.STOP_WITHIN_S", 0)
+    still = StillMachine(artifacts(MAIN), HOSTS[MAIN], tmp_path)
+    (still.share / EVENTS).parent.mkdir(parents=True)
+    (still.share / EVENTS).touch()
+    with still:
+        assert still.poll() == []
+        time.sleep(0.5)
+        with pytest.raises(LabError, match="stood still"):
+            still.poll()

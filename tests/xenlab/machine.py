@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
+import psutil
+
 from tests.xenlab.build import requirements
 from tests.xenlab.build.builder import Artifacts
 from tests.xenlab.errors import LabError
@@ -42,6 +44,9 @@ PVH_DOM0_DEVICE: Final = ",disable-legacy=on,iommu_platform=on"
 BOOT_WITHIN_S: Final = 600.0
 SILENT_AT_MOST_S: Final = 1500.0
 """Longer than any case may take, restarts included."""
+STILL_AT_MOST_S: Final = 90.0
+"""An emulated processor that idles still takes ticks of its clock; a QEMU that uses no time at all
+has stopped for ever (seen now and then where an HVM guest begins its kernel)."""
 STOP_WITHIN_S: Final = 40.0
 
 
@@ -90,6 +95,7 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._read_up_to = 0
         self._heard = 0.0
+        self._used_s = self._moved = 0.0
         self._limit_s = BOOT_WITHIN_S * requirements.patience()
 
     def __enter__(self) -> Machine:
@@ -98,7 +104,7 @@ class Machine:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
             )
-        self._heard = time.monotonic()
+        self._heard = self._moved = time.monotonic()
         return self
 
     def __exit__(
@@ -142,9 +148,20 @@ class Machine:
             pass
         elif ended:
             raise LabError(f"the machine ended by itself\n{self._last_words()}")
+        elif self._still_s() > STILL_AT_MOST_S:
+            raise LabError(f"the emulator has stood still for {STILL_AT_MOST_S:.0f} s")
         elif time.monotonic() - self._heard > self._limit_s:
             raise LabError(f"no word from dom0 for {self._limit_s:.0f} s\n{self._last_words()}")
         return events
+
+    def _still_s(self) -> float:
+        """How long the emulator has used no processor time."""
+        assert self._process is not None
+        used = psutil.Process(self._process.pid).cpu_times()
+        used_s, now_s = used.user + used.system, time.monotonic()
+        if used_s != self._used_s:
+            self._used_s, self._moved = used_s, now_s
+        return now_s - self._moved
 
     def order(self, scenario: str | None) -> None:
         """Answer dom0's question what to play next; None: nothing more."""
