@@ -3,8 +3,8 @@
 
 A shared key is ours when we made it, which `data/balloon/made` tells a later daemon; one that is
 there otherwise, or has another value than we gave it, is somebody's who does the same work.
-xe-daemon, for one, writes a key again only for another value than its last (seen:
-tests/sim_backend/recordings), so what is written over there, or removed, never comes back.
+xe-daemon, for one, writes a key again only for another value than its last (recorded:
+tests/recordings), so what is written over there, or removed, never comes back.
 
 Relies on docs/design.md A21 and A22.
 """

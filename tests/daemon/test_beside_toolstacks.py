@@ -8,14 +8,11 @@ were recorded (tests/recordings).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from agent.core.policy.settings import PolicySettings
-from agent.daemon.forget import forget
-from agent.sources.xenstore.session import XenstoreSession
 from sim_backend.clock import Clock
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
@@ -25,7 +22,6 @@ from sim_backend.host.libxl import Libxl
 from sim_backend.host.qubes import Qubes, report_use
 from sim_backend.host.xapi import Xapi
 from sim_backend.hypervisor import Host
-from tests.recordings.records import records
 from tests.support.virtual_daemon import VirtualDaemon
 
 XEN_KIB = 256 * MIB
@@ -48,14 +44,6 @@ def run(toolstack: Libxl, seconds: float) -> None:
 
 def live(daemon: VirtualDaemon, seconds: float) -> None:
     daemon.run(daemon.domain.clock.now_s + seconds)
-
-
-def purge(daemon: VirtualDaemon) -> None:
-    """As the package's removal: a stop, then `run --forget`."""
-    daemon.stop()
-    daemon.session.connect()
-    forget(cast("XenstoreSession", daemon.session), daemon.root, daemon.lines)
-    daemon.session.close()
 
 
 # --- XAPI: calibration --------------------------------------------------------------------------
@@ -162,7 +150,7 @@ def test_a_neighbour_that_starts_gets_its_memory_from_both() -> None:
     assert daemon.domain.store.read(MARK) is None
 
 
-@pytest.mark.parametrize("end", [purge, VirtualDaemon.stop])
+@pytest.mark.parametrize("end", [VirtualDaemon.purge, VirtualDaemon.stop])
 def test_after_the_agent_the_hosts_accounts_are_as_with_it(
     end: Callable[[VirtualDaemon], None],
 ) -> None:
@@ -177,7 +165,7 @@ def test_after_the_agent_the_hosts_accounts_are_as_with_it(
     run(xapi, 60.0)
     assert number(theirs, TARGET) > before[0][1]  # the one without an agent still gives
     below = [key for key in daemon.domain.store.items() if key.startswith("data/balloon/")]
-    assert (below == []) is (end is purge)
+    assert (below == []) is (end is VirtualDaemon.purge)
 
 
 def test_a_restart_changes_nothing_for_the_host() -> None:
@@ -191,28 +179,6 @@ def test_a_restart_changes_nothing_for_the_host() -> None:
         daemon.start()
         live(daemon, 30.0)
     assert {key: daemon.domain.store.read(key) for key in kept} == before
-
-
-def test_beside_xe_daemon_every_key_of_its_stays_what_it_wrote() -> None:
-    """Its own writes, as they were recorded over five minutes."""
-    _, domain = a_moving_guest("pv", 520)
-    store, began_s = domain.store, domain.clock.now_s
-    written: dict[str, str] = {}
-
-    def write(key: str, value: str) -> None:
-        written[key] = value
-        store.guest_write(key, value)
-
-    (recording,) = [record for record in records("xe-daemon") if record["run"] == "total-moves"]
-    for when_s, who, what, *words in recording["events"]:
-        if (who, what) == ("xe-daemon", "write"):
-            domain.clock.at(began_s + when_s, partial(write, *words))
-    daemon = VirtualDaemon(domain, FOLLOW, "xapi")
-    daemon.start()
-    live(daemon, 320.0)
-    purge(daemon)
-    assert len(written) > 5
-    assert {key: store.read(key) for key in written} == written
 
 
 # --- Qubes --------------------------------------------------------------------------------------
@@ -305,7 +271,7 @@ def test_a_stop_leaves_the_qube_its_figure_and_a_purge_leaves_it_in_peace() -> N
         daemon.start()
         live(daemon, 30.0)
         assert domain.store.read("memory/meminfo") == said
-    purge(daemon)
+    daemon.purge()
     run(qubes, 5.0)
     assert domain.store.read("memory/meminfo") == "stopped"
     assert qubes.preferred_kib(domain) is None

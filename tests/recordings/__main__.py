@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from tests.recordings import test_beside_xe_daemon_as_recorded as beside_xe_daemon
 from tests.recordings import test_qmemman_as_recorded as qmemman
 from tests.recordings import test_squeezed_as_recorded as squeezed
 from tests.recordings import test_use_as_recorded as use
@@ -25,12 +26,13 @@ JUDGES: Final[dict[str, Callable[[Record], str]]] = {
     "meminfo-timelines": use.of_a_timeline,
     "squeezed-balance": squeezed.of_the_policy,
     "squeezed-host": squeezed.of_a_run,
+    "xe-daemon": beside_xe_daemon.of_a_run,
 }
 LEAST: Final = 0.97
 
 
 def kind_of(name: str) -> str | None:
-    """Which of the kinds the file of that name is; `xe-daemon` has no model to agree with."""
+    """Which of the kinds the file of that name is."""
     return next((kind for kind in JUDGES if name.startswith(kind)), None)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from agent.core.facts.snapshot import MemoryReading
-from agent.daemon.use_report import LOOK_CALM_S, UseReport, used_kib
+from agent.daemon.use_report import LOOK_CALM_S, UseReport
 from agent.sources.meminfo import parse_meminfo
 from tests.recordings.records import Record, agreement, records
 
@@ -35,8 +35,9 @@ def of_a_capture(record: Record) -> str:
     sizes_kib = {name: record[f"{name}_kib"] for name in COLUMNS}
     if sizes_kib["available"] is None:  # kernels before 3.14; the daemon estimates it there
         sizes_kib["available"] = sizes_kib["free"]
-    ours_kib = used_kib(meminfo_of(sizes_kib), sizes_kib["current"])
-    theirs_kib = record["meminfo_kib"]
+    report = UseReport()
+    report.note(meminfo_of(sizes_kib), sizes_kib["current"], 0.0)
+    ours_kib, theirs_kib = report.said_kib, record["meminfo_kib"]
     return "" if ours_kib == theirs_kib else f"{ours_kib}, {theirs_kib}"
 
 

@@ -22,6 +22,7 @@ from agent.core.policy.settings import PolicySettings
 from agent.core.policy.view import floor_kib
 from agent.daemon import link, loop, notify, parts, reporter, turn
 from agent.daemon.config.effective import Config, Value
+from agent.daemon.forget import forget
 from agent.daemon.journal import Journal
 from agent.daemon.link import REQUEST_S, Link
 from agent.daemon.loop import Daemon
@@ -203,10 +204,14 @@ class Session:
             raise kind(self.refusal, f"write {key}")
         self.written += 1
         self.largest = max(self.largest, len(value))
-        self.domain.store.guest_write(key, value.decode("ascii"))
+        if not self.domain.store.guest_may_write(key):
+            raise KeyDenied("EACCES", f"write {key}")
+        self.domain.store.write(key, value.decode("ascii"))
 
     def remove(self, key: str) -> None:
         self._answered()
+        if self.domain.store.read(key) is not None and not self.domain.store.guest_may_write(key):
+            raise KeyDenied("EACCES", f"rm {key}")
         self.domain.store.remove(key)
 
     @property
@@ -379,6 +384,13 @@ class VirtualDaemon:
             self.daemon._part(self.domain.clock.now_s)
         self.session.close()
         self.runs = False
+
+    def purge(self) -> None:
+        """As the package's removal: a stop, then `run --forget`."""
+        self.stop()
+        self.session.connect()
+        forget(cast("XenstoreSession", self.session), self.root, self.lines)
+        self.session.close()
 
     def run(self, until_s: float) -> None:
         """Serve until that moment of the domain's clock."""
