@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the exit status of a command or of the daemon means; sysexits(3) where it fits."""
+"""What the exit status of a command or of the daemon means; sysexits(3) where it fits.
+
+Like `words`, it is loaded in front of all else, and loads nothing: see `lean`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+OK = 0
+WARNING = 1
+CRITICAL = 2
+UNKNOWN = 4
+USAGE = 64
+NOT_XEN = 69
+INTERNAL = 70
+NO_MEMORY = 71  # EX_OSERR
+MISSING_PART = 72
+CANNOT_CREATE = 73
+RUNNING = 75  # EX_TEMPFAIL: another one has the place
+NO_PERMISSION = 77
+CONFIGURATION = 78
+INTERRUPTED = 130
 
-OK: Final = 0
-WARNING: Final = 1
-CRITICAL: Final = 2
-UNKNOWN: Final = 4
-USAGE: Final = 64
-NOT_XEN: Final = 69
-INTERNAL: Final = 70
-NO_MEMORY: Final = 71  # EX_OSERR
-MISSING_PART: Final = 72
-CANNOT_CREATE: Final = 73
-RUNNING: Final = 75  # EX_TEMPFAIL: another one has the place
-NO_PERMISSION: Final = 77
-CONFIGURATION: Final = 78
-INTERRUPTED: Final = 130
-
-OF_VERDICT: Final[Mapping[str, int]] = {
+OF_VERDICT = {
     "ok": OK,
     "warning": WARNING,
     "critical": CRITICAL,

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The words of a command line, read by hand where click costs too much.
 
-That is in the daemon, whose memory every guest pays for, and in the door in front of it.
+That is in the daemon, whose memory every guest pays for, and in the door in front of it, which does
+not load typing either: see `lean`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-DOMAIN_OPTIONS: Final = ("--root", "--xenstore", "--sim")
+DOMAIN_OPTIONS = ("--root", "--xenstore", "--sim")
 """They say which domain, and are accepted before and after the command."""
 
 
-class Words(NamedTuple):
+class Words:
     """A command line taken apart.
 
     Attributes:
@@ -22,9 +24,10 @@ class Words(NamedTuple):
         lacking: an option at the very end that has no value.
     """
 
-    given: dict[str, str]
-    rest: list[str]
-    lacking: str | None = None
+    def __init__(self, given: dict[str, str], rest: list[str], lacking: str | None = None) -> None:
+        self.given = given
+        self.rest = rest
+        self.lacking = lacking
 
     @property
     def command(self) -> str | None:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 
 from agent import exit_codes
 from agent.words import DOMAIN_OPTIONS, Words, take_apart
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,9 +42,9 @@ def _run_daemon(words: Words) -> int:
             "balloon-agent: --sim does not go with run; --root DIR --xenstore PATH do.\n"
         )
         return exit_codes.USAGE
-    from agent.lean import leave_annotations_alone  # noqa: PLC0415 - not for the commands
+    from agent.lean import stay_lean  # noqa: PLC0415 - not for the commands
 
-    leave_annotations_alone()
+    stay_lean()
     from agent.daemon.main import main as run  # noqa: PLC0415 - only when it is sure to start
 
     return run(words.rest[1:], words.given.get("--root"), words.given.get("--xenstore"))

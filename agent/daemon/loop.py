@@ -9,14 +9,11 @@ without its ping.
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import signal
 import time
 from collections.abc import Set
 from typing import Any, Final
 
-from agent.core.findings.assessment import judge
 from agent.core.policy.history import wanted_kib
 from agent.core.policy.reflex import CLOSE_EVERY_S
 from agent.daemon import journal as j
@@ -55,6 +52,7 @@ class Daemon:
         self._reporter = Reporter(parts.runtime, parts.say, parts.root)
         self._turn = Turn(parts, config.policy, self._reporter.log)
         self._stopping = False
+        self._settled = False
         self._look_s: float | None = None
         self._looked_s = float("-inf")
         self._ping_s: float | None = None
@@ -84,6 +82,7 @@ class Daemon:
         self._say_settings()
         self._parts.notifier.ready()
         self._ping_s = now_s + self._parts.notifier.ping_every_s
+        self._tidy()
 
     def resume(self) -> None:
         """In place of `start` after a rest, with what survived it."""
@@ -96,7 +95,6 @@ class Daemon:
 
     def run(self) -> bool:
         """Serve until SIGTERM or SIGINT, or, which True says, until it is time to rest."""
-        _settle()
         while not self._stopping:
             try:
                 now_s = time.monotonic()
@@ -112,9 +110,11 @@ class Daemon:
                 self._stumbled()
         self._parts.notifier.stopping()
         now_s = time.monotonic()
-        with contextlib.suppress(MemoryError):  # to leave a stale status is no bad end
+        try:
             self._part(now_s)
             self._write_status(now_s)
+        except MemoryError:
+            pass  # to leave a stale status is no bad end
         return False
 
     def rest_s(self, now_s: float) -> float | None:
@@ -171,7 +171,7 @@ class Daemon:
             self._publish(now_s)
         if self._reporter.status_is_due(now_s):
             self._write_status(now_s)
-        _tidy()
+        self._tidy()
 
     def turn(self, causes: Set[str]) -> bool:
         """One turn and its report; whether it went well.  Never raises."""
@@ -202,7 +202,7 @@ class Daemon:
         causes = {"timer"} if "look" in due else set()
         if woken.pressure:
             causes.add("pressure")
-        if signal.SIGHUP in woken.signals:
+        if woken.reloads:
             self._reload()
             causes.add("reload")
         link = self._parts.link
@@ -328,7 +328,7 @@ class Daemon:
         """Tell whoever reads the status."""
         if self._turn.situation is None:
             return
-        assessment = judge(self._turn.situation)
+        assessment = self._reporter.judged(self._turn.situation)
         self._reporter.write_status(assessment, self._condition(now_s), now_s)
         self._parts.notifier.status(self._turn.banner or assessment.headline)
 
@@ -369,25 +369,22 @@ class Daemon:
         soon = self.config.policy.mode in ("guard", "self")
         self._parts.wakeups.mind_pressure(open_trigger(self._parts.root, soon=soon))
 
+    def _tidy(self) -> None:
+        """After each waking.
+
+        Python keeps freed tuples for later, up to 2000 of each length (Objects/tupleobject.c), and
+        every look makes many: named tuples of all lengths.  Only a full collection gives them
+        back, which by itself comes rarely, and looks at every object there is.  So those that
+        came with the start are set aside once, when everything is loaded that will stay, and then
+        a full collection costs microseconds.
+        """
+        gc.collect()
+        if not self._settled:
+            gc.freeze()
+            gc.enable()  # off while the daemon comes back
+            self._settled = True
+
     def _say_settings(self) -> None:
         files = ", ".join(self.config.files) or "no file, all defaults"
         text = f"mode {self._turn.settings.mode} ({files})"
         self._parts.say(j.INFO, "settings", text, j.EVENT_BURST)
-
-
-def _settle() -> None:
-    """Once, when everything is loaded that will stay.
-
-    Python keeps freed tuples for later, up to 2000 of each length (Objects/tupleobject.c), and
-    every look makes many: named tuples of all lengths.  Only a full collection gives them back,
-    which by itself comes rarely, and looks at every object there is.  So those that came with the
-    start are set aside once, and then a full collection after each waking costs microseconds.
-    """
-    gc.enable()  # it is off while the daemon comes back from rest
-    gc.collect()
-    gc.freeze()
-
-
-def _tidy() -> None:
-    """After each waking."""
-    gc.collect()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -101,8 +100,10 @@ def _have_standard_descriptors() -> None:
 
 def _come_first() -> None:
     """Wait for no other program where a processor is scarce: the driver gives away meanwhile."""
-    with contextlib.suppress(OSError):  # not root, or not allowed; the unit has its own way
+    try:
         os.setpriority(os.PRIO_PROCESS, 0, -20)
+    except OSError:
+        pass  # not root, or not allowed; the unit has its own way
 
 
 def _configuration(options: Options) -> Config:

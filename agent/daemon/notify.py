@@ -8,7 +8,6 @@ there is and a selector, 0.4 MiB of them.
 from __future__ import annotations
 
 import _socket
-import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -51,13 +50,15 @@ class Notifier:
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        with contextlib.suppress(OSError):
+        try:
             sender = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
             try:
                 sender.setblocking(False)
                 sender.sendto(message.encode("utf-8", "backslashreplace"), self._address)
             finally:
                 sender.close()
+        except OSError:
+            pass  # the service manager is there or not
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from agent import __version__
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import BootRecord
-from agent.core.findings.assessment import Assessment, judge
-from agent.core.findings.finding import RANK
 from agent.core.policy.history import History
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.view import floor_kib
@@ -28,6 +26,7 @@ from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.session import XenstoreSession
 
 if TYPE_CHECKING:
+    from agent.core.findings.assessment import Assessment
     from agent.daemon.use_report import UseReport
 
 STATUS_EVERY_S: Final = 1.0
@@ -40,6 +39,7 @@ class Reporter:
 
     SURVIVES_REST: Final = (
         "log", "came_to_rest", "publish_at_s", "status_at_s", "_publisher", "_status_written_s",
+        "_finding",
     )  # fmt: skip
 
     def __init__(self, runtime: RuntimeDirectory, say: Say, root: SystemRoot) -> None:
@@ -52,6 +52,8 @@ class Reporter:
         self._root = root
         self._publisher = Publisher()
         self._use: UseReport | None = None
+        self._assessment: Assessment | None = None
+        self._finding: str | None = None
         self._status_written_s = float("-inf")
 
     def forget(self) -> None:
@@ -89,11 +91,28 @@ class Reporter:
         *,
         now_s: float,
     ) -> None:
-        """Write the keys that changed.
+        """Write the keys that changed: first what was decided, then what is to be thought of it.
 
         Raises:
             XenstoreLost: the connection is gone.
         """
+        if self._publisher.sent:
+            self._publish(session, profile, situation, settings, history, now_s=now_s)
+        finding = _gravest_code(self.judged(situation))
+        if finding != self._finding or not self._publisher.sent:
+            self._finding = finding
+            self._publish(session, profile, situation, settings, history, now_s=now_s)
+
+    def _publish(
+        self,
+        session: XenstoreSession,
+        profile: str,
+        situation: Situation,
+        settings: PolicySettings,
+        history: History,
+        *,
+        now_s: float,
+    ) -> None:
         self.publish_at_s = None
         balloon = situation.snapshot.balloon
         floor = None
@@ -104,7 +123,7 @@ class Reporter:
             situation,
             settings.mode,
             floor,
-            finding=_gravest_code(situation),
+            finding=self._finding,
             came_to_rest=self.came_to_rest,
             in_motion=is_in_motion(situation, history, settings, now_s),
             time_of_day=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -121,6 +140,14 @@ class Reporter:
         self.publish_at_s = self._publisher.due_s(keys, now_s)
         if use is not None:
             self.publish_at_s = min(use.due_s, self.publish_at_s or use.due_s)
+
+    def judged(self, situation: Situation) -> Assessment:
+        """What is to be thought of a moment; what judges is loaded once the host has been told."""
+        from agent.core.findings.assessment import judge  # noqa: PLC0415
+
+        if self._assessment is None or self._assessment.situation is not situation:
+            self._assessment = judge(situation)
+        return self._assessment
 
     def _use_looked_at(self, now_s: float) -> UseReport:
         """What a qube says of its use of memory, after a look if one is due."""
@@ -188,7 +215,9 @@ class Reporter:
             self._say(j.WARNING, "runtime", f"the status cannot be kept: {problem}")
 
 
-def _gravest_code(situation: Situation) -> str | None:
+def _gravest_code(assessment: Assessment) -> str | None:
     """The finding a host should know of; None where nothing is wrong."""
-    findings = judge(situation).findings
+    from agent.core.findings.finding import RANK  # noqa: PLC0415 - as in `judged`
+
+    findings = assessment.findings
     return findings[0].code if findings and RANK[findings[0].severity] else None

@@ -7,7 +7,6 @@ planted there is replaced, never written through.  Without a usable directory th
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import stat
@@ -59,8 +58,10 @@ class RuntimeDirectory:
         except OSError as error:
             self.problem = f"{self.path}/lock: {error.strerror}"
             return
-        with contextlib.suppress(OSError):
+        try:
             os.fchmod(descriptor, _LOCK_MODE)  # that of an older version was for everybody
+        except OSError:
+            pass
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -69,9 +70,11 @@ class RuntimeDirectory:
             pid = f" (pid {holder})" if holder.isdigit() else ""
             raise AlreadyRunningError(f"another balloon-agent{pid} runs here already") from None
         self._lock = descriptor
-        with contextlib.suppress(OSError):  # the pid is a courtesy, the lock is held
+        try:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
+        except OSError:
+            pass  # the pid is a courtesy, the lock is held
 
     def adopt_lock(self, descriptor: int) -> None:
         """Go on with the lock that an earlier program of this process took, and so still holds."""
@@ -92,8 +95,7 @@ class RuntimeDirectory:
             os.rename(unfinished, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         except OSError as error:
             self.problem = f"{self.path}/{name}: {error.strerror}"
-            with contextlib.suppress(OSError):
-                os.unlink(unfinished, dir_fd=self._directory)
+            self._remove(unfinished)
             return False
         self.problem = None
         return True
@@ -102,10 +104,11 @@ class RuntimeDirectory:
         """Remove the directory with what a daemon keeps there, unless somebody keeps more."""
         if self._directory is not None:
             for name in (*FILES, "lock"):
-                with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=self._directory)
-            with contextlib.suppress(OSError):
+                self._remove(name)
+            try:
                 os.rmdir(self.path)
+            except OSError:
+                pass
         self.close()
 
     def close(self) -> None:
@@ -115,9 +118,18 @@ class RuntimeDirectory:
                 os.close(descriptor)
         self._lock = self._directory = None
 
-    def _write(self, name: str, content: bytes) -> None:
-        with contextlib.suppress(FileNotFoundError):
+    def _remove(self, name: str) -> None:
+        """If it can be removed; what matters shows later."""
+        try:
             os.unlink(name, dir_fd=self._directory)
+        except OSError:
+            pass
+
+    def _write(self, name: str, content: bytes) -> None:
+        try:
+            os.unlink(name, dir_fd=self._directory)
+        except FileNotFoundError:
+            pass
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, _MODE, dir_fd=self._directory)
         try:

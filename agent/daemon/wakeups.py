@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import _signal  # type: ignore[import-not-found]  # `signal` makes enumerations of it
 import os
 import select
-import signal
-from types import FrameType
 from typing import Final, NamedTuple
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_ENDS: Final[frozenset[int]] = frozenset({signal.SIGTERM, signal.SIGINT})
+_SIGNALS: Final = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
+_ENDS: Final[frozenset[int]] = frozenset({_signal.SIGTERM, _signal.SIGINT})
 
 
 class Woken(NamedTuple):
@@ -25,6 +23,11 @@ class Woken(NamedTuple):
     def ends(self) -> bool:
         """Whether somebody wants the daemon to end."""
         return not _ENDS.isdisjoint(self.signals)
+
+    @property
+    def reloads(self) -> bool:
+        """Whether somebody wants the configuration to be read again."""
+        return _signal.SIGHUP in self.signals
 
 
 class Wakeups:
@@ -42,9 +45,9 @@ class Wakeups:
         self._signal_r, self._signal_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll.register(self._signal_r, select.POLLIN)
         for number in _SIGNALS:
-            signal.signal(number, _noted)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        signal.set_wakeup_fd(self._signal_w, warn_on_full_buffer=False)
+            _signal.signal(number, _noted)
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+        _signal.set_wakeup_fd(self._signal_w, warn_on_full_buffer=False)
 
     def close(self, *, process_ends: bool = False) -> None:
         """Give everything back; where the process ends, a later signal changes nothing.
@@ -53,18 +56,18 @@ class Wakeups:
         away ("ignored due to race condition").
         """
         if process_ends:
-            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)
         else:
             for number in _SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
-        signal.set_wakeup_fd(-1)
+                _signal.signal(number, _signal.SIG_DFL)
+        _signal.set_wakeup_fd(-1)
         self._drop_pressure()
         os.close(self._signal_r)
         os.close(self._signal_w)
 
     def hold_signals(self) -> bool:
         """Keep signals for whoever goes on; False, and none is kept, if one is here already."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)
         self._take_signals()
         if self._signals:
             self.let_signals_in()
@@ -72,7 +75,7 @@ class Wakeups:
 
     def let_signals_in(self) -> None:
         """Those that were kept come now."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
 
     def resume(self, pressure: int | None, *, fired: bool) -> None:
         """Go on with the trigger of an earlier program; `fired`: it has told that one already."""
@@ -101,8 +104,10 @@ class Wakeups:
         if link == self._link:
             return
         if self._link is not None:
-            with contextlib.suppress(KeyError):
+            try:
                 self._poll.unregister(self._link)
+            except KeyError:
+                pass
         self._link = link
         if link is not None:
             self._poll.register(link, select.POLLIN)
@@ -123,8 +128,10 @@ class Wakeups:
         return not _ENDS.isdisjoint(self._signals)
 
     def _take_signals(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             self._signals += tuple(os.read(self._signal_r, 512))
+        except BlockingIOError:
+            pass  # none has come
 
     def _pressure_of(self, ready: dict[int, int]) -> bool:
         if self._pressure is None or self._pressure not in ready:
@@ -140,5 +147,5 @@ class Wakeups:
             self._pressure = None
 
 
-def _noted(_number: int, _frame: FrameType | None) -> None:
+def _noted(_number: int, _frame: object) -> None:
     """The byte in the pipe says it all."""

@@ -12,17 +12,17 @@ Relies on docs/design.md A19.
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from agent.core.facts import host_keys
 from agent.core.facts.bounds import LARGEST_DOMID
+from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import HostWishes, Toolstack
 from agent.core.facts.untrusted import excerpt, parse_decimal
 from agent.sources.outcome import ABSENT, OK, malformed
 from agent.sources.xenstore.key_store import KeyStore
 
-_UUID = re.compile(r"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.ASCII)
+_UUID = Pattern(r"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
 class HostFacts(NamedTuple):

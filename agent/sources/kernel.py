@@ -8,11 +8,10 @@ xen/balloon/hotplug_unpopulated   0     (only with CONFIG_XEN_BALLOON_MEMORY_HOT
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from agent.core.facts.memory_options import memory_options
-from agent.sources.numbers import shown
+from agent.sources.numbers import is_hundredths, shown
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
@@ -20,8 +19,6 @@ RELEASE_FILE: Final = "proc/sys/kernel/osrelease"
 CMDLINE_FILE: Final = "proc/cmdline"
 UPTIME_FILE: Final = "proc/uptime"
 HOTPLUG_FILE: Final = "proc/sys/xen/balloon/hotplug_unpopulated"
-
-_UPTIME = re.compile(r"[0-9]{1,12}\.[0-9]{2}", re.ASCII)
 
 
 def parse_switch(text: str) -> bool:
@@ -42,10 +39,10 @@ def parse_uptime(text: str) -> float:
     Raises:
         MalformedError: it is not one.
     """
-    match = _UPTIME.match(text)
-    if match is None:
+    seconds = text.partition(" ")[0]
+    if not is_hundredths(seconds, 12):
         raise MalformedError(f"{shown(text)} does not begin with seconds")
-    return float(match[0])
+    return float(seconds)
 
 
 def read_uptime(root: SystemRoot) -> Outcome[float]:

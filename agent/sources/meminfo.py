@@ -15,12 +15,12 @@ kernel if it is installed; without it, and below another root, it is worked out 
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from agent.core.facts.bounds import is_size
 from agent.core.facts.snapshot import MemoryReading
 from agent.core.facts.units import KIB, pages_to_kib
+from agent.sources.numbers import is_digits
 from agent.sources.outcome import OK, MalformedError, Outcome, malformed, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 from agent.sources.zoneinfo import FILE as ZONEINFO_FILE
@@ -29,9 +29,6 @@ from agent.sources.zoneinfo import low_watermark_pages
 FILE: Final = "proc/meminfo"
 LIMIT_BYTES: Final = 64 * 1024
 
-_LINE = re.compile(
-    r"^([A-Za-z_()]{1,32}):[ \t]{0,32}([0-9]{1,20})(?: kB)?$", re.ASCII | re.MULTILINE
-)
 Sizes = dict[str, int]
 
 
@@ -65,7 +62,12 @@ def _sizes(text: str) -> Sizes:
     """Every line that has a number, by its name."""
     if not text:
         raise MalformedError("empty")
-    sizes = {name: int(size) for name, size in _LINE.findall(text)}
+    sizes = {}
+    for line in text.split("\n"):
+        name, _, size = line.partition(":")
+        digits = size.lstrip(" \t").removesuffix(" kB")
+        if is_digits(digits):
+            sizes[name] = int(digits)
     for name in ("MemTotal", "MemFree"):
         if name not in sizes:
             raise MalformedError(f"no {name} in it")

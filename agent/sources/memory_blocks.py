@@ -10,10 +10,10 @@ online; whether that happens by itself is `auto_online_blocks`.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from agent.core.facts.bounds import LARGEST_ADDRESS
+from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import MemoryBlocks
 from agent.core.facts.units import PAGE_BYTES
 from agent.sources.numbers import parse_hex
@@ -23,7 +23,7 @@ from agent.sources.system_root import SystemRoot
 DIRECTORY: Final = "sys/devices/system/memory"
 MOST_BLOCKS: Final = 65_536
 
-_BLOCK = re.compile(r"memory([0-9]{1,9})", re.ASCII)
+_BLOCK = Pattern(r"memory([0-9]{1,9})")
 
 
 def state_file(block: int) -> str:

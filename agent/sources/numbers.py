@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Numbers as the kernel prints them.  Stricter than int(): no sign, space, underscore, script.
 
-Every pattern is written for ASCII and a bounded length, so that garbage ends as
-`MalformedError` and never as a huge integer.
+Only ASCII and a bounded length will do, so that garbage ends as `MalformedError` and never as a
+huge integer.  Without `re`: see `core.facts.pattern`.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from agent.core.facts.bounds import is_size
 from agent.sources.outcome import MalformedError
 
 _MOST_NAME_DIGITS: Final = 10
-_DECIMAL = re.compile(r"[0-9]{1,20}\n?", re.ASCII)
-_HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{1,16})\n?", re.ASCII)
+_MOST_DIGITS: Final = 20
+_MOST_HEX_DIGITS: Final = 16
+_HEX_DIGITS: Final = "0123456789abcdefABCDEF"
 
 
 def shown(text: str, limit: int = 40) -> str:
@@ -29,9 +29,10 @@ def parse_decimal(text: str) -> int:
     Raises:
         MalformedError: anything else.
     """
-    if _DECIMAL.fullmatch(text) is None:
+    digits = text.removesuffix("\n")
+    if not is_digits(digits):
         raise MalformedError(f"{shown(text)} is not a decimal number")
-    return int(text)
+    return int(digits)
 
 
 def parse_hex(text: str) -> int:
@@ -40,10 +41,10 @@ def parse_hex(text: str) -> int:
     Raises:
         MalformedError: anything else.
     """
-    match = _HEX.fullmatch(text)
-    if match is None:
+    digits = text.removesuffix("\n").removeprefix("0x")
+    if not 0 < len(digits) <= _MOST_HEX_DIGITS or digits.strip(_HEX_DIGITS):
         raise MalformedError(f"{shown(text)} is not a hexadecimal number")
-    return int(match.group(1), 16)
+    return int(digits, 16)
 
 
 def parse_kib(text: str) -> int:
@@ -58,6 +59,17 @@ def parse_kib(text: str) -> int:
     return kib
 
 
+def is_digits(text: str, most: int = _MOST_DIGITS) -> bool:
+    """Whether a text is digits and nothing else, at least one (`²` is a digit to Python)."""
+    return len(text) <= most and text.isascii() and text.isdigit()
+
+
+def is_hundredths(text: str, most: int) -> bool:
+    """Whether a text is a number with two decimals, as `0.00`, and at most so many before them."""
+    whole, _, decimals = text.partition(".")
+    return is_digits(whole, most) and len(decimals) == 2 and is_digits(decimals)
+
+
 def is_number(name: str) -> bool:
-    """Whether the name of a file is a process's or an entry's number (`²` is a digit to Python)."""
-    return len(name) <= _MOST_NAME_DIGITS and name.isascii() and name.isdigit()
+    """Whether the name of a file is a process's or an entry's number."""
+    return is_digits(name, _MOST_NAME_DIGITS)

@@ -10,20 +10,16 @@ until booted with `psi=1`: then the file is missing, or opening it gives EOPNOTS
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from agent.core.facts.snapshot import Pressure
+from agent.sources.numbers import is_digits, is_hundredths
 from agent.sources.outcome import MalformedError, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
 FILE: Final = "proc/pressure/memory"
 
-_LINE = re.compile(
-    r"^(some|full) avg10=([0-9]{1,3}\.[0-9]{2}) avg60=([0-9]{1,3}\.[0-9]{2})"
-    r" avg300=([0-9]{1,3}\.[0-9]{2}) total=([0-9]{1,20})$",
-    re.ASCII | re.MULTILINE,
-)
+_NAMES: Final = ("avg10", "avg60", "avg300", "total")
 
 
 def parse_pressure(text: str) -> Pressure:
@@ -32,14 +28,21 @@ def parse_pressure(text: str) -> Pressure:
     Raises:
         MalformedError: one of them is missing.
     """
-    lines = {match[0]: match for match in _LINE.findall(text)}
-    if not {"some", "full"} <= lines.keys():
+    lines = dict(line.partition(" ")[::2] for line in text.split("\n"))
+    some, full = _figures(lines.get("some", "")), _figures(lines.get("full", ""))
+    if some is None or full is None:
         raise MalformedError("no 'some' and 'full' line in it")
-    some, full = lines["some"], lines["full"]
-    return Pressure(
-        float(some[1]), float(some[2]), float(some[3]), int(some[4]),
-        float(full[1]), float(full[2]), float(full[3]), int(full[4]),
-    )  # fmt: skip
+    return Pressure(*some, *full)
+
+
+def _figures(words: str) -> tuple[float, float, float, int] | None:
+    pairs = [word.split("=", 1) for word in words.split(" ")]
+    if tuple(pair[0] for pair in pairs) != _NAMES:
+        return None
+    *averages, total = (pair[-1] for pair in pairs)
+    if not (all(is_hundredths(one, 3) for one in averages) and is_digits(total)):
+        return None
+    return float(averages[0]), float(averages[1]), float(averages[2]), int(total)
 
 
 def read_pressure(root: SystemRoot) -> Outcome[Pressure]:

@@ -14,10 +14,10 @@ not managed; offline blocks are neither.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from agent.core.facts.bounds import LARGEST_KIB
+from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Zones
 from agent.core.facts.units import PAGE_KIB
 from agent.sources.outcome import MalformedError, Outcome, parsed
@@ -26,8 +26,8 @@ from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 FILE: Final = "proc/zoneinfo"
 
 _MOST_PAGES: Final = LARGEST_KIB // PAGE_KIB
-_LOW = re.compile(r"^ +low +([0-9]{1,18})$", re.ASCII | re.MULTILINE)
-_COUNT = re.compile(r"^ +(spanned|present|managed) +([0-9]{1,18})$", re.ASCII | re.MULTILINE)
+_LOW = Pattern(r"(?m)^ +low +([0-9]{1,18})$")
+_COUNT = Pattern(r"(?m)^ +(spanned|present|managed) +([0-9]{1,18})$")
 
 
 def parse_zoneinfo(text: str) -> Zones:

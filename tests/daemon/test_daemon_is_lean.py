@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The daemon stays for months: what it does not need, it does not load."""
+"""The daemon stays for months and comes back from rest: what it does not need is not loaded."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 HEAVY = (
     "argparse",
@@ -28,20 +29,34 @@ HEAVY = (
     "tomllib",
     "unittest",
 )
+SLOW = ("contextlib", "enum", "functools", "json", "re", "signal", "typing")
+"""What takes longest to load of what nearly every program does."""
+
+_AT_THE_DOOR = "import sys; import agent.cli.main; assert 'typing' not in sys.modules;"
+_LEAN = "import sys; from agent import lean; lean.stay_lean();"
+
+
+def _loaded(names: tuple[str, ...], code: str) -> list[str]:
+    """Which of these a Python has loaded at the end of that, without what belongs to its site."""
+    top = str(Path(__file__).parents[2])
+    code = (
+        f"import sys; sys.path.insert(0, {top!r}); {code}"
+        f"really = lambda name: sys.modules[name].__name__ == name;"
+        f"print(*[one for one in {names!r} if one in sys.modules and really(one)])"
+    )
+    command = [sys.executable, "-I", "-S", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 def test_nothing_heavy_is_loaded_to_run_it() -> None:
-    code = f"import sys, agent.daemon.main; print([m for m in {HEAVY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert _loaded(HEAVY, "import agent.daemon.main;") == []
 
 
-def test_no_field_of_a_value_is_made_into_an_object_of_typings() -> None:
-    """Where Python makes them when a class is made: until 3.13 it does."""
-    code = (
-        "import gc, typing; from agent.lean import leave_annotations_alone as leave; leave();"
-        "import agent.daemon.main;"
-        "print(sum(type(one) is typing.ForwardRef for one in gc.get_objects()))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "0\n"
+def test_the_door_in_front_of_it_loads_nothing_slow() -> None:
+    assert _loaded((*HEAVY, *SLOW), _AT_THE_DOOR) == []
+
+
+def test_a_daemon_that_comes_back_from_rest_loads_nothing_slow() -> None:
+    coming_back = "import agent.daemon.rest.resumption, agent.daemon.loop, agent.daemon.main;"
+    assert _loaded((*HEAVY, *SLOW), _LEAN + coming_back) == []
+    assert _loaded(SLOW, coming_back), "nobody would notice"

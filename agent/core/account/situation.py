@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from agent.core.account.balloon_state import Refusal, State, balloon_state, refused_by
 from agent.core.account.boot_facts import BootFacts, boot_facts, hole_kib
 from agent.core.account.driver import Driver, driver_of
 from agent.core.account.headroom import Headroom, headroom
-from agent.core.account.overhead import Overhead, overhead
-from agent.core.account.reconcile import Reconciliation, reconcile
 from agent.core.account.target_offset import TargetOffset, target_offset
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import PAGE_KIB, whole_pages_kib
+
+if TYPE_CHECKING:
+    from agent.core.account.overhead import Overhead
+    from agent.core.account.reconcile import Reconciliation
+
+_Kept = TypeVar("_Kept")
 
 
 class _Needed(NamedTuple):
@@ -30,15 +34,19 @@ class _Needed(NamedTuple):
 class Situation(_Needed):
     """One moment, understood.  What only reports need is worked out when one asks for it first."""
 
-    @cached_property
+    @property
     def reconciliation(self) -> Reconciliation:
         """Where every KiB of the map is."""
-        return reconcile(self.snapshot, self.boot)
+        from agent.core.account.reconcile import reconcile  # noqa: PLC0415 - not for a decision
 
-    @cached_property
+        return self._once("reconciliation", lambda: reconcile(self.snapshot, self.boot))
+
+    @property
     def overhead(self) -> Overhead | None:
         """What the kernel keeps for itself."""
-        return overhead(self.snapshot, self.boot)
+        from agent.core.account.overhead import overhead  # noqa: PLC0415 - not for a decision
+
+        return self._once("overhead", lambda: overhead(self.snapshot, self.boot))
 
     @property
     def in_crash_kernel(self) -> bool:
@@ -77,6 +85,14 @@ class Situation(_Needed):
         if host_kib is None or self.offset is None:
             return None
         return whole_pages_kib(host_kib) - self.offset.kib
+
+    def _once(self, name: str, work: Callable[[], _Kept]) -> _Kept:
+        """As functools.cached_property, which would load much for two attributes."""
+        kept = vars(self)
+        if name not in kept:
+            kept[name] = work()
+        found: _Kept = kept[name]
+        return found
 
 
 def understand(snapshot: Snapshot) -> Situation:

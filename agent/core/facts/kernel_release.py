@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
-_RELEASE = re.compile(r"(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?", re.ASCII)
+from agent.core.facts.pattern import Pattern
 
-_DEBIAN_BUILD = re.compile(
+_RELEASE = Pattern(r"(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?")
+
+_DEBIAN_BUILD = Pattern(
     r"[0-9]{1,3}\.[0-9]{1,4}(?:\.[0-9]{1,6})?"
-    r"(?:(?:[-+][a-z0-9.~]{1,16}){0,3}-(?:amd64|686-pae|686|arm64))?",
-    re.ASCII,
+    r"(?:(?:[-+][a-z0-9.~]{1,16}){0,3}-(?:amd64|686-pae|686|arm64))?"
 )
 
-_I386_BUILD = re.compile(r"[-.](?:i?[3-6]86|pae|PAE)(?:-pae|\.PAE)?$", re.ASCII)
+_I386_BUILD = Pattern(r"[-.](?:i?[3-6]86|pae|PAE)(?:-pae|\.PAE)?$")
 
 
 class KernelRelease(NamedTuple):

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
+
+from agent.core.facts.pattern import Pattern
 
 _OPTIONS: Final = (
     "mem=",
@@ -27,8 +28,8 @@ _OPTIONS: Final = (
 
 _SHIFTS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _NUMBER: Final = r"([0-9]{1,15})([KMGT]?)"
-_CRASH_SIZE = re.compile(_NUMBER + r"(?:,(high|low))?", re.ASCII | re.IGNORECASE)
-_CRASH_RANGE = re.compile(_NUMBER + r"-(?:" + _NUMBER + r")?:" + _NUMBER, re.ASCII | re.IGNORECASE)
+_CRASH_SIZE = Pattern("(?i)" + _NUMBER + r"(?:,(high|low))?")
+_CRASH_RANGE = Pattern("(?i)" + _NUMBER + r"-(?:" + _NUMBER + r")?:" + _NUMBER)
 
 
 def memory_options(cmdline: str) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ Relies on docs/design.md A1.
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from agent.core.facts.pattern import Pattern
 
 PAGE_KIB: Final = 4
 PAGE_BYTES: Final = PAGE_KIB * 1024
@@ -27,7 +28,7 @@ _SUFFIX_BYTES: Final = {
     "G": 1 << 30,
     "T": 1 << 40,
 }
-_SIZE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([KMGT]?)(?:iB|B)?", re.ASCII)
+_SIZE = Pattern(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([KMGT]?)(?:iB|B)?")
 
 
 def pages_to_kib(pages: int) -> int:

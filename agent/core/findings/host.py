@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from agent.core.account.headroom import limit_kib, spoilt_offset_kib
 from agent.core.account.target_offset import SETTLED_TARGET
+from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import (
     MIB_KIB,
@@ -26,7 +26,7 @@ from agent.core.findings.units_trap import LEAST_KIB
 # XAPI and xl allow the toolstack's own difference; what is larger is a contradiction.
 _SLACK_KIB: Final = MIB_KIB
 # In a text as `excerpt` quotes it.
-_LEADING_DIGITS: Final = re.compile(r"""["'](?: |\\[tnrvf]|\\x0[bc])*([0-9]{1,64})""", re.ASCII)
+_LEADING_DIGITS: Final = Pattern(r"""["'](?: |\\[tnrvf]|\\x0[bc])*([0-9]{1,64})""")
 
 
 @check(

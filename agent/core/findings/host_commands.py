@@ -12,16 +12,16 @@ Qubes       qmemman sets the target of each qube; qvm-prefs takes effect at the 
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from agent.core.account.boot_facts import LARGEST_USUAL_KIB
 from agent.core.account.situation import Situation
+from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.finding import Fix
 
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_PLAIN_NAME: Final = Pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ASK: Final = "ask whoever runs the host"
 
 

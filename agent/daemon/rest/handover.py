@@ -16,28 +16,17 @@ import os
 import select
 import sys
 import time
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from agent.daemon import journal as j
-from agent.daemon.config.effective import Config
 from agent.daemon.loop import Daemon
 from agent.daemon.parts import Parts, Started
+from agent.daemon.rest.handed import Handed
 from agent.daemon.rest.state import StateError, kept, packed
 
 _WAITER: Final = "agent.daemon.rest.waiter"
 _NOEXEC_SEAL: Final = 8  # MFD_NOEXEC_SEAL of Linux 6.3, which logs of those who do not say it
 _LONGEST_S: Final = 86400.0
-
-
-class Handed(NamedTuple):
-    """What the daemon that wakes goes on with: descriptors, and what survives of each part."""
-
-    started: Started
-    config: Config
-    xenstore: int
-    lock: int | None
-    pressure: int | None
-    kept: dict[str, Any]
 
 
 def rest(daemon: Daemon, parts: Parts, started: Started) -> None:

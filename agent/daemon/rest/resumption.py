@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Coming back: the daemon with what was handed on, as if it had been there all the time.
 
-`waiter` calls it. Nothing is imported before typing is told what to leave alone.
+`waiter` calls it. Nothing is imported before there is something in typing's place.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
 
-from agent.lean import leave_annotations_alone
+from agent.lean import stay_lean
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from agent.daemon.rest.handover import Handed
+    from collections.abc import Callable, Collection
+
+    from agent.daemon.rest.handed import Handed
 
 
 def taken_up(state: int, ready: Collection[int]) -> Callable[[], int]:
@@ -28,12 +29,12 @@ def taken_up(state: int, ready: Collection[int]) -> Callable[[], int]:
         OSError: nor can a descriptor.
     """
     gc.disable()  # a tenth of the time, for nothing: what is loaded stays; the loop has it on again
-    leave_annotations_alone()
+    stay_lean()
     from agent.daemon.rest.state import MOST_BYTES, StateError, unpacked  # noqa: PLC0415
 
     with open(state, "rb") as file:
         handed = unpacked(file.read(2 * MOST_BYTES))
-    from agent.daemon.rest.handover import Handed  # noqa: PLC0415
+    from agent.daemon.rest.handed import Handed  # noqa: PLC0415
 
     if not isinstance(handed, Handed):
         raise StateError("what was handed on is no daemon's")

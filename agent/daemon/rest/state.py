@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import binascii
 import marshal
-from importlib import import_module
 from typing import Any, Final
 
 from agent import __version__
@@ -117,7 +116,8 @@ def _made(plain: Any) -> Any:
 def _class_of(name: str) -> Any:
     """One of our named tuples; `_make` of it minds how many fields there are."""
     module, _, word = name.partition(":")
-    found = getattr(import_module(module), word) if module.startswith("agent.") else None
+    ours = module.startswith("agent.")
+    found = getattr(__import__(module, fromlist=[word]), word) if ours else None
     if not (isinstance(found, type) and issubclass(found, tuple)):
         raise StateError(f"{name[:80]} is no value of ours")
     return found

@@ -8,9 +8,7 @@ would cost 0.7 MiB for the threads, queues and sockets it loads and a `LoopRoute
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 from agent.sources.xenstore.errors import XenstoreLost, refusal
@@ -20,7 +18,8 @@ from agent.sources.xenstore.wire import MOST_REQUEST_BYTES, NUL, Frame, Op, desc
 _ACKNOWLEDGED: Final = (
     Op.WATCH, Op.UNWATCH, Op.WRITE, Op.MKDIR, Op.RM, Op.SET_PERMS, Op.TRANSACTION_END,
 )  # fmt: skip
-_KEY: Final = re.compile(r"[A-Za-z0-9_@-]+(?:/[A-Za-z0-9_@-]+)*")
+KEY_CHARS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_@/"
+"""What a key may be made of, its slashes included (xenstored_core.c, is_valid_nodename)."""
 _MOST_KEY_CHARS: Final = 2048  # XENSTORE_REL_PATH_MAX
 
 
@@ -30,7 +29,7 @@ def checked_key(key: str, verb: str) -> bytes:
     Raises:
         XenstoreRefused: with EINVAL, as xenstored would say.
     """
-    if len(key) > _MOST_KEY_CHARS or not _KEY.fullmatch(key):
+    if len(key) > _MOST_KEY_CHARS or key.strip(KEY_CHARS) or not all(key.split("/")):
         raise refusal(b"EINVAL", f"{verb} {key[:64]!a}")
     return key.encode("ascii")
 
@@ -66,10 +65,10 @@ class Requests:
         """
         sent = [self._request(op, (payload,)) for payload in payloads]
         pending = self.router.send_each(sent)
-        return [partial(self._answer, one, answer) for one, answer in zip(sent, pending)]
+        return [self._answer(one, answer) for one, answer in zip(sent, pending)]
 
-    def _answer(self, sent: Frame, pending: PendingReply) -> bytes:
-        return self._judged(sent, pending.get())
+    def _answer(self, sent: Frame, pending: PendingReply) -> Callable[[], bytes]:
+        return lambda: self._judged(sent, pending.get())
 
     def _request(self, op: int, args: tuple[bytes, ...]) -> Frame:
         payload = b"".join(args)

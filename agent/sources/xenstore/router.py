@@ -15,7 +15,6 @@ thread that ends at the first odd packet and leaves its callers waiting for ever
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import select
@@ -114,8 +113,10 @@ class LoopRouter:
         transport, self._transport = self._transport, None
         self._watches.clear()
         if transport is not None:
-            with contextlib.suppress(OSError):  # the descriptor is gone all the same
+            try:
                 transport.close()
+            except OSError:
+                pass  # the descriptor is gone all the same
 
     def fileno(self) -> int:
         """The descriptor to wait on; another one after each `start`."""

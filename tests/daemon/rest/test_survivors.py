@@ -14,10 +14,10 @@ from tests.support.virtual_daemon import VirtualDaemon
 # What each constructor makes anew, and why nothing is lost by it: parts of the outside, which are
 # handed on as descriptors or read again, and what counts seconds: a rest comes only after those.
 MADE_ANEW: Final = {
-    "Daemon": {"_parts", "config", "_stopping"},
+    "Daemon": {"_parts", "config", "_stopping", "_settled"},
     "Turn": {"_parts", "_log", "situation", "decision"},
     "Observer": {"_root", "_origin"},
-    "Reporter": {"_runtime", "_say", "_root", "_use"},
+    "Reporter": {"_runtime", "_say", "_root", "_use", "_assessment"},
     "Publisher": {"_allowance"},
     "Link": {"session", "news", "_allowance"},
     "Lines": {"_descriptor", "_prefixed", "_domain", "lines"},
