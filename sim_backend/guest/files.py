@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from agent.core.facts.memory_map import MemoryMap
 from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
 from sim_backend.guest import kernel_text
 from sim_backend.guest.kernel_log import kernel_log, version_line
@@ -35,38 +34,35 @@ _DMA32_END_PAGE: Final = 1 << 20
 
 
 class KernelFiles(Mapping[str, str]):
-    """Every file of a guest.  A long one is made when it is read, as by the kernel."""
+    """Every file of a guest, made when it is read, alone or with those beside it."""
 
     def __init__(self, domain: Machine) -> None:
         self._domain = domain
-        image = domain.config.image
-        self._short = {
-            "proc/cmdline": domain.config.cmdline + "\n",
-            "proc/uptime": f"{domain.uptime_s:.2f} {domain.uptime_s / 2:.2f}\n",
-            "proc/version": version_line(domain.config) + "\n",
-            "proc/sys/kernel/osrelease": image.release_text + "\n",
-            "proc/xen/capabilities": "control_d\n" if domain.config.is_dom0 else "",
-        }
-        if image.hotplug and image.balloon:
-            self._short["proc/sys/xen/balloon/hotplug_unpopulated"] = "0\n"
-        self._short.update(_hypervisor(domain))
-        self._short.update(_balloon(domain))
-        self._short.update(_memmap(domain.blocks.firmware))
-        self._short.update(_blocks(domain))
+        self._made: dict[str, dict[str, str]] = {}
         self._long = dict(_LONG)
-        if not image.pressure:
+        if not domain.config.image.pressure:
             del self._long["proc/pressure/memory"]
 
     def __getitem__(self, path: str) -> str:
         made = self._long.get(path)
-        return self._short[path] if made is None else made(self._domain)
+        return self._beside(_folder(path))[path] if made is None else made(self._domain)
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._short
+        for folder in _TOGETHER:
+            yield from self._beside(folder)
         yield from self._long
 
     def __len__(self) -> int:
-        return len(self._short) + len(self._long)
+        return sum(1 for _ in self)
+
+    def _beside(self, folder: str) -> dict[str, str]:
+        if folder not in self._made:
+            self._made[folder] = _TOGETHER[folder](self._domain)
+        return self._made[folder]
+
+
+def _folder(path: str) -> str:
+    return next(one for one in _TOGETHER if path.startswith(one))
 
 
 def write(domain: Machine, path: str, text: str) -> None:
@@ -124,6 +120,20 @@ def _write_block(domain: Machine, path: str, text: str) -> None:
         raise ValueError(text)
 
 
+def _proc(domain: Machine) -> dict[str, str]:
+    image = domain.config.image
+    shown = {
+        "proc/cmdline": domain.config.cmdline + "\n",
+        "proc/uptime": f"{domain.uptime_s:.2f} {domain.uptime_s / 2:.2f}\n",
+        "proc/version": version_line(domain.config) + "\n",
+        "proc/sys/kernel/osrelease": image.release_text + "\n",
+        "proc/xen/capabilities": "control_d\n" if domain.config.is_dom0 else "",
+    }
+    if image.hotplug and image.balloon:
+        shown["proc/sys/xen/balloon/hotplug_unpopulated"] = "0\n"
+    return shown
+
+
 def _balloon(domain: Machine) -> dict[str, str]:
     if not domain.config.image.balloon:
         return {}
@@ -166,9 +176,9 @@ def _hypervisor(domain: Machine) -> dict[str, str]:
     return {f"sys/hypervisor/{name}": text for name, text in shown.items()}
 
 
-def _memmap(firmware: MemoryMap) -> dict[str, str]:
+def _memmap(domain: Machine) -> dict[str, str]:
     shown: dict[str, str] = {}
-    for number, region in enumerate(firmware.in_order_read):
+    for number, region in enumerate(domain.blocks.firmware.in_order_read):
         entry = f"sys/firmware/memmap/{number}"
         shown[f"{entry}/start"] = f"{region.start:#x}\n"
         shown[f"{entry}/end"] = f"{region.end:#x}\n"
@@ -286,4 +296,11 @@ _LONG: Final[Mapping[str, Callable[[Machine], str]]] = {
     "proc/vmstat": _vmstat,
     "proc/pressure/memory": _pressure,
     "kernel.log": lambda domain: kernel_log(domain.config, domain.boot, domain.kernel_said),
+}
+_TOGETHER: Final[Mapping[str, Callable[[Machine], dict[str, str]]]] = {
+    BALLOON: _balloon,
+    "sys/hypervisor/": _hypervisor,
+    "sys/firmware/": _memmap,
+    f"{BLOCKS}/": _blocks,
+    "": _proc,
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -65,6 +66,30 @@ def test_while_a_shrink_is_held_the_host_knows_the_floor_closely(mode: Mode) -> 
         run.until(when_s + remembered_s + 25.0)
         assert run.rule == "held-at-floor"
         assert run.off_kib <= CLOSE_KIB
+
+
+@pytest.mark.parametrize("gives", [0, 1])
+def test_a_driver_that_cannot_give_is_looked_at_less_and_less_often(
+    gives: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Watched()
+    run.plan(1.0, "workload", 100)
+    run.until(4.0)
+    take, tries = run.domain.memory.take, itertools.count(1)
+    monkeypatch.setattr(
+        run.domain.memory, "take", lambda _pages, _unit=1: take(gives * (next(tries) % 3 == 0), 1)
+    )
+    run.plan(5.0, "host-asks", 300)
+    run.until(60.0)
+    awake = run.virtual.sleep.count
+    run.until(260.0)
+    assert run.rule in ("guard-shrinks", "given-up", "waking")
+    assert run.virtual.sleep.count - awake < 200.0 * (1 + gives)
+    monkeypatch.undo()  # and the moment it gives, the guard is there
+    run.domain.change_workload(anon_kib=300 * MIB)
+    run.until(400.0)
+    assert run.current_kib - run.domain.memory.available_kib > 300 * MIB
+    assert not run.domain.memory.oom_kills
 
 
 def test_a_driver_that_cannot_give_holds_a_shrink_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import math
 import random
 import time as real_time
 from collections.abc import Callable, Iterator
@@ -38,7 +39,8 @@ from agent.sources.xenstore.errors import KeyAbsent, KeyDenied, QuotaExceeded, X
 from agent.sources.xenstore.session import WatchEvent, XenstoreSession
 from sim_backend.guest.domain import SimulatedDomain
 
-LOOK_S: Final = 0.001  # what a look takes
+LOOK_S: Final = 0.001  # what a look takes, unless told otherwise
+IDLE_S: Final = 0.02  # at most: how long the daemon goes on is for the daemon to say
 PING_S: Final = 90.0
 RESTART_S: Final = 2.0
 QUIET_S: Final = 10.0
@@ -305,7 +307,8 @@ class VirtualDaemon:
     """The daemon and its edges; `run` lets virtual time pass.
 
     Whenever the daemon would go to rest, all of it is taken apart and made anew of what was handed
-    on, unless `may_rest` is False.
+    on, unless `may_rest` is False.  With `peeks_idly` False it does not read the kernel's target
+    again while nothing at all has happened: most of what a long search would spend its time on.
     """
 
     def __init__(
@@ -323,6 +326,8 @@ class VirtualDaemon:
         self.longest_turn_s = 0.0
         self.runs = False
         self.may_rest = True
+        self.peeks_idly = True
+        self.look_s = LOOK_S
         self.rests = 0
         self._chance = random.Random(0)
         values: dict[str, Value] = {"rest": "auto", "timing.quiet": QUIET_S}
@@ -407,6 +412,8 @@ class VirtualDaemon:
                 timeout_s = self.daemon.timeout_s(clock.now_s)
                 if rest_s is not None:
                     timeout_s = rest_s - clock.now_s
+                elif not (self.peeks_idly or self.daemon._parts.link.news):
+                    timeout_s = self._next_busy_s(timeout_s)
                 self.sleep.listen_to(self.daemon._parts.link.descriptor)
                 woken = self.sleep.wait(timeout_s, until_s)
                 began_s = clock.now_s
@@ -416,7 +423,17 @@ class VirtualDaemon:
                     self._ended()
                     continue
                 self.longest_turn_s = max(self.longest_turn_s, clock.now_s - began_s)
-                clock.run_until(clock.now_s + LOOK_S)
+                clock.run_until(clock.now_s + self.look_s)
+
+    def _next_busy_s(self, timeout_s: float | None) -> float | None:
+        """How long until the first thing is due that may find something new."""
+        deadlines, now_s = self.daemon.deadlines, self.domain.clock.now_s
+        if deadlines.peek is None or deadlines.first_s() != deadlines.peek:
+            return timeout_s
+        others = (deadlines._replace(peek=None).first_s(), self.domain.clock.next_event_s())
+        idle_s = min(one - now_s for one in (*others, now_s + IDLE_S) if one is not None)
+        peeks = math.floor((idle_s - LOOK_S / 2) / LOOK_S)
+        return timeout_s if peeks <= 0 else peeks * LOOK_S
 
     @contextmanager
     def clock_of_the_domain(self) -> Iterator[None]:

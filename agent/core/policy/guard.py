@@ -22,7 +22,6 @@ from agent.core.policy.view import View
 DEAD_BAND_KIB: Final = 4 * MIB_KIB
 GUARD_REMEMBERS_S: Final = 15.0
 """A program that takes more for each request is not to be squeezed between two of them."""
-_STEP_LOOK_S: Final = 0.25
 _HELD_LOOK_S: Final = 2.0
 
 
@@ -118,7 +117,7 @@ def guarded_shrink(view: View) -> Decision | None:
         "guard-shrinks",
         f"The guest is on its way to {format_kib(view.target_kib)}.",
         figures,
-        view.now_s + _STEP_LOOK_S,
+        min(view.look_s(), view.now_s + _HELD_LOOK_S),
     )
 
 

@@ -40,7 +40,8 @@ class History(NamedTuple):
         host_kib: memory/target as last seen; `host_since_s` when it was last written, be it with
             the same value.
         followed: the kernel has been seen aiming at it since.
-        target_kib: the kernel's target as last seen, `target_since_s` since when.
+        target_kib: the kernel's target as last seen, `target_since_s` since when; `foreign_s` when
+            it last became one that the agent had not written.
         current_kib: the guest's memory as last seen, `moved_s` when it last changed.
         offset_kib: memory/target less the kernel's target, once two sources agreed on it.
         wrote_s, wrote_kib: the last write to target_kb; `own_kib` what the agent itself aims at.
@@ -62,6 +63,7 @@ class History(NamedTuple):
     followed: bool = False
     target_kib: int | None = None
     target_since_s: float = LONG_AGO_S
+    foreign_s: float = LONG_AGO_S
     current_kib: int | None = None
     moved_s: float = LONG_AGO_S
     offset_kib: int | None = None
@@ -161,7 +163,8 @@ def noticed(history: History, situation: Situation, now_s: float, *, asked: bool
 def _with_target(history: History, target_kib: int, aim_kib: int | None, now_s: float) -> History:
     """What the kernel aims at, and whose target that is."""
     if target_kib != history.target_kib:
-        history = history._replace(target_kib=target_kib, target_since_s=now_s)
+        foreign_s = history.foreign_s if target_kib == history.wrote_kib else now_s
+        history = history._replace(target_kib=target_kib, target_since_s=now_s, foreign_s=foreign_s)
         if history.nudge and target_kib != history.nudge.written_kib:
             history = history._replace(nudge=None)  # somebody else has set it: theirs counts
     if aim_kib is None:

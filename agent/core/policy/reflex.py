@@ -44,7 +44,8 @@ def reacted(history: History, decision: Decision, now_s: float) -> History:
     """The history after a reflex that was carried out: the kernel has just been told otherwise."""
     if history.unread_kib is not None:
         history = history._replace(unread_kib=int(decision.numbers["target_kib"]))
-    return remembered(history, decision, now_s)._replace(target_since_s=now_s, followed=True)
+    history = remembered(history, decision, now_s)
+    return history._replace(target_since_s=now_s, foreign_s=now_s, followed=True)
 
 
 def next_peek_s(history: History, now_s: float) -> float | None:
@@ -53,7 +54,7 @@ def next_peek_s(history: History, now_s: float) -> float | None:
         return None
     if history.refusals and (history.target_kib or 0) < history.hold_kib:
         return max(history.retry_s, now_s + CLOSE_EVERY_S)
-    touched_s = max(history.host_since_s, history.target_since_s)
+    touched_s = max(history.host_since_s, history.foreign_s)
     if now_s - touched_s < CLOSE_S:
         return now_s + CLOSE_EVERY_S
     if now_s - history.host_since_s < WATCH_S and not history.followed:
