@@ -102,7 +102,8 @@ def _gravity(level: Level) -> int:
 def _judge_available(situation: Situation, thresholds: Thresholds) -> CheckResult:
     memory = situation.snapshot.memory
     if memory is None:
-        return CheckResult("UNKNOWN", "available memory not readable")
+        asked = thresholds.available_warning or thresholds.available_critical
+        return CheckResult("UNKNOWN" if asked else "OK", "available memory not readable")
     level = _level(
         memory.available_kib < _of(thresholds.available_warning, memory.total_kib, 0),
         memory.available_kib < _of(thresholds.available_critical, memory.total_kib, 0),

@@ -86,6 +86,8 @@ def _finding_lines(finding: Finding, width: int) -> list[Line]:
         Span(finding.code, "heading"),
     ]
     who = f"follows from {finding.because}" if finding.because else _ACTORS[finding.actor]
+    if finding.after:
+        who = f"after {finding.after}"
     if len(finding.severity) + len(finding.code) + len(who) + 6 <= width:
         lines = [line(*title, "  ", Span(who, "dim"))]
     else:

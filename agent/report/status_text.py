@@ -205,7 +205,9 @@ def _balloon_words(situation: Situation) -> str:
         words += f", target {_both(balloon.target_kib)}"
     if balloon.retry_count is not None and balloon.retry_count > 1:
         attempts = f" of {balloon.max_retry_count}" if balloon.max_retry_count else ""
-        words += f"; attempt {balloon.retry_count}{attempts}, next in {balloon.schedule_delay_s} s"
+        words += f"; attempt {balloon.retry_count}{attempts}"
+        if balloon.schedule_delay_s is not None:
+            words += f", next in {balloon.schedule_delay_s} s"
     return words
 
 
@@ -251,7 +253,7 @@ def _memory_words(situation: Situation) -> str:
     if memory is None:
         return f"/proc/meminfo is {situation.snapshot.sources.get('meminfo', 'absent')}"
     words = f"MemTotal {format_kib(memory.total_kib)}, available {format_kib(memory.available_kib)}"
-    if parts is not None:
+    if parts is not None and parts.kib > 0:
         words += f"; Linux keeps {format_kib(parts.kib)} for itself"
     return words
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agent.core.account.driver import Driver, driver_of
+from agent.core.account.driver import Driver, driver_of, may_hot_add
 from agent.core.account.shortage import least_available_kib
 from agent.core.account.target_offset import TargetOffset, counted_beyond_kib
 from agent.core.facts.kernel_regimes import regime_of
@@ -54,7 +54,7 @@ def refused_by(snapshot: Snapshot, state: State) -> Refusal | None:
         return "guest-memory"
     if driver.ballooned_kib:
         return "hypervisor"
-    return "empty-balloon" if snapshot.hotplug_unpopulated is None else "hot-add"
+    return "hot-add" if may_hot_add(snapshot) else "empty-balloon"
 
 
 def _off_target(
@@ -123,12 +123,23 @@ def seen_moving(snapshot: Snapshot) -> bool:
         return False
     if memory is None or zones is None or balloon.current_kib is None:
         return False
-    if memory.total_kib != zones.managed_pages * snapshot.domain.page_kib:
+    if _counts_managed(snapshot) and (
+        memory.total_kib != zones.managed_pages * snapshot.domain.page_kib
+    ):
         return True
     log, domain_type = snapshot.boot_log, snapshot.domain.domain_type
     if log is None or not log.whole or domain_type not in ("pvh", "hvm"):
         return False
     return balloon.current_kib - memory.total_kib != log.physical_kib - log.mem_total_kib
+
+
+def _counts_managed(snapshot: Snapshot) -> bool:
+    """Until Linux 3.11 the driver moved MemTotal and left the zones' managed pages as they were.
+
+    drivers/xen/balloon.c: adjust_managed_page_count since 3dcc0571cd64.
+    """
+    kernel = snapshot.domain.kernel
+    return kernel is None or kernel >= (3, 11)
 
 
 def is_lent(snapshot: Snapshot, state: State) -> bool:

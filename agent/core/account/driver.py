@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from agent.core.facts.snapshot import BalloonReading
+from agent.core.facts.snapshot import BalloonReading, Snapshot
 
 _WRAPPED: Final = 1 << 63  # beyond it a number of 64 bits is one below zero
 
@@ -49,3 +49,9 @@ def driver_of(balloon: BalloonReading | None) -> Driver | None:
     if target_kib >= _WRAPPED:
         target_kib -= 2 * _WRAPPED
     return Driver(balloon.current_kib, target_kib, balloon.ballooned_kib)
+
+
+def may_hot_add(snapshot: Snapshot) -> bool:
+    """Since 4.4 a kernel that can hot-add has a switch for it (/proc/sys/xen/balloon)."""
+    kernel = snapshot.domain.kernel
+    return snapshot.hotplug_unpopulated is not None or kernel is None or kernel < (4, 4)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from agent.core.account.driver import may_hot_add
 from agent.core.account.target_offset import TargetOffset
 from agent.core.facts.snapshot import BalloonReading, HostWishes, MemoryReading, Snapshot
 from agent.core.facts.units import MIB_KIB
@@ -66,10 +67,9 @@ def headroom(snapshot: Snapshot, offset: TargetOffset | None) -> Headroom:
 
 
 def _reach_kib(snapshot: Snapshot, balloon: BalloonReading, up_kib: int | None) -> int | None:
-    """Since 4.4 a kernel that can hot-add has a switch for it (/proc/sys/xen/balloon)."""
-    kernel, held_kib = snapshot.domain.kernel, balloon.ballooned_kib
-    cannot_add = snapshot.hotplug_unpopulated is None and kernel is not None and kernel >= (4, 4)
-    if up_kib is None or held_kib is None or not cannot_add:
+    """Without hot-adding, what the balloon holds is all that can come back."""
+    held_kib = balloon.ballooned_kib
+    if up_kib is None or held_kib is None or may_hot_add(snapshot):
         return up_kib
     return min(up_kib, held_kib)
 
@@ -102,8 +102,11 @@ def _up_kib(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | 
     (libxl_mem.c, libxl__fill_dom0_memory_info): that is no limit.
     """
     most_kib, current_kib = limit_kib(snapshot), balloon.current_kib or 0
-    if most_kib is None or offset is None:
+    if most_kib is None:
         return balloon.ballooned_kib
+    if offset is None:
+        held_kib = balloon.ballooned_kib
+        return None if held_kib is None else min(held_kib, max(0, most_kib - current_kib))
     most_kib = min(most_kib, squeezed_limit_kib(snapshot.host, snapshot.domain.is_pv) or most_kib)
     return max(0, most_kib - offset.kib - current_kib)
 

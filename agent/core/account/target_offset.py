@@ -17,7 +17,7 @@ from agent.core.account.boot_facts import LARGEST_USUAL_KIB, BootFacts, uncounte
 from agent.core.account.driver import driver_of
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import PAGE_KIB
+from agent.core.facts.units import whole_pages_kib
 
 Basis = Literal["same-scale", "static-max", "settled-target"]
 
@@ -92,7 +92,7 @@ def _by_static_max(snapshot: Snapshot, boot: BootFacts) -> int | None:
     if static_max_kib is None or snapshot.firmware_map is None or boot.ram_kib is None:
         return None
     counted_kib = boot.ram_kib - uncounted_kib(snapshot.firmware_map, snapshot.domain.domain_type)
-    return static_max_kib // PAGE_KIB * PAGE_KIB - counted_kib  # the driver counts whole pages
+    return whole_pages_kib(static_max_kib) - counted_kib  # the driver counts whole pages
 
 
 def _by_target(snapshot: Snapshot, *, settled: bool) -> int | None:
@@ -102,4 +102,4 @@ def _by_target(snapshot: Snapshot, *, settled: bool) -> int | None:
         return None
     if settled and balloon.current_kib != balloon.target_kib:
         return None
-    return host_kib - balloon.target_kib
+    return whole_pages_kib(host_kib) - balloon.target_kib

@@ -93,7 +93,8 @@ def _doing(situation: Situation, target_kib: int | None) -> str:
         "moving": f"the balloon is on its way to {target}",
         "retrying": f"it cannot get to {target} yet, and the kernel keeps trying",
         "cancelled": f"the kernel has given up on getting to {target}",
-        "unreachable": f"its target of {target} cannot be reached",
+        "unreachable": f"{target if 'target' in target else 'its target of ' + target} cannot be "
+        "reached",
         "unclear": f"it is not at {target}, and was not seen to move",
         "absent": "its target could not be read",
     }[situation.state]

@@ -14,14 +14,13 @@ from agent.core.findings.finding import Finding, Fix
 from agent.core.findings.guest_commands import (
     BALLOON_DIRECTORY,
     FOR_GOOD,
-    aim_at,
     newer_kernel,
     put_online,
 )
 from agent.core.findings.host_commands import hold_at
 from agent.core.findings.quirks import driver_numbers, is_phantom
 from agent.core.findings.registry import DRIVER, TARGET, check
-from agent.core.findings.units_trap import LEAST_KIB
+from agent.core.findings.units_trap import follow_or_ask
 
 # What makes a target that is not reached a consequence: of a target nobody meant, or of somebody
 # who needs more than the host asks for.
@@ -176,7 +175,7 @@ def not_seen_moving(seen: Examination) -> Finding | None:
     waits = {
         "hot-add": "It waits for memory to be hot-added, or that was refused.",
         "empty-balloon": "Its balloon is empty, so the hypervisor was not asked for the rest.",
-    }.get(situation.refused_by or "", "It is on its way, or the kernel has given up.")
+    }.get(situation.refused_by or "", "It may be moving, or the kernel has given up.")
     return Finding(
         severity="warning",
         summary=f"The guest is {format_kib(abs(driver.way_kib))} off its target and was not seen "
@@ -291,14 +290,5 @@ def target_overridden(seen: Examination) -> Finding | None:
             "offset_kib": situation.offset.kib if situation.offset else 0,
         },
         cause="Somebody in the guest wrote target_kb, or the kernel missed the host's change.",
-        fixes=(_follow_or_ask(seen, wanted_kib),),
+        fixes=(follow_or_ask(seen, wanted_kib),),
     )
-
-
-def _follow_or_ask(seen: Examination, wanted_kib: int) -> Fix:
-    """Nobody is told to paste a target below what the guest uses."""
-    driver, floor_kib = seen.driver, seen.situation.headroom.floor_kib
-    if driver is not None and wanted_kib < max(LEAST_KIB, floor_kib or 0):
-        kib = max(driver.target_kib, floor_kib or driver.target_kib)
-        return hold_at(seen.situation, kib, "what the guest uses is more than it asks for")
-    return aim_at(wanted_kib, "follow the host again")

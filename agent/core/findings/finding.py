@@ -45,7 +45,12 @@ class Fix(NamedTuple):
 
     @property
     def sets_size(self) -> bool:
-        """Whether it sets how much memory the guest is to have: two of those contradict."""
+        """Whether it sets how much memory the guest is to have: two of those contradict.
+
+        All but the video memory that a host can change from the next start on is a size.
+        """
+        if self.where == "host" and self.effect == "next-boot":
+            return "videoram" not in self.note
         return any(
             command.startswith(_SET_SIZES) or "target_kb" in command for command in self.commands
         )
@@ -63,6 +68,7 @@ class Finding(NamedTuple):
         remark: what to say where there is nothing to fix.
         code: what a script goes by.
         because: the code of the finding that this one follows from; that one tells the cure.
+        after: the code of the finding whose cure comes first; then one has to look again.
     """
 
     severity: Severity
@@ -73,12 +79,15 @@ class Finding(NamedTuple):
     remark: str = "nothing to do"
     code: str = ""
     because: str | None = None
+    after: str | None = None
 
     @property
     def fix(self) -> str:
         """What to do, in a line: a command to paste with its reason behind a `#`, or words."""
         if self.because is not None:
             return f"see {self.because}, which it follows from"
+        if self.after is not None:
+            return f"first do what {self.after} says, then look again"
         return self.fixes[0].text if self.fixes else self.remark
 
     @property

@@ -19,7 +19,7 @@ from agent.core.facts.units import (
 )
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, Fix
-from agent.core.findings.host_commands import configure, set_memory, set_range
+from agent.core.findings.host_commands import configure, on_host_scale_kib, set_memory, set_range
 from agent.core.findings.registry import DRIVER, STATIC_MAX, TARGET, XENSTORE, check
 from agent.core.findings.units_trap import LEAST_KIB
 
@@ -50,8 +50,22 @@ def target_beyond_static_max(seen: Examination) -> Finding | None:
         evidence={"memory/target_kib": target_kib, "memory/static-max_kib": most_kib},
         cause="memory/target was written by hand, or by a tool that does not look at static-max; "
         "the kernel tries, and the hypervisor refuses.",
-        fixes=(set_memory(seen.snapshot, most_kib, "or give the domain a larger maximum first"),),
+        fixes=(_within(seen, most_kib),),
     )
+
+
+def _within(seen: Examination, most_kib: int) -> Fix:
+    """The maximum, or what of it this kernel can have; where the guest can live in that."""
+    situation, driver, room = seen.situation, seen.driver, seen.situation.headroom
+    note = "or give the domain a larger maximum first"
+    if driver is None or room.reach_kib is None:
+        return set_memory(seen.snapshot, most_kib, note)
+    within_kib = most_kib - (situation.offset.kib if situation.offset else 0)
+    if room.floor_kib is not None and within_kib < room.floor_kib:
+        return Fix("host", note="give the domain a larger maximum: it uses more than this one")
+    reached_kib = min(within_kib, driver.current_kib + room.reach_kib)
+    kib = on_host_scale_kib(situation, reached_kib)
+    return set_memory(seen.snapshot, kib, note if reached_kib == within_kib else "all it can have")
 
 
 @check(
@@ -89,7 +103,7 @@ def _range_in_order(snapshot: Snapshot) -> Fix:
     sizes = [kib for kib in (host.dynamic_min_kib, host.dynamic_max_kib) if kib is not None]
     within = sorted(kib if most_kib is None else min(kib, most_kib) for kib in sizes)
     if snapshot.domain.toolstack != "xapi":
-        return set_memory(snapshot, within[-1])
+        return Fix("host", note="set its limits again, together")
     return set_range(snapshot, within[0], within[-1])
 
 
@@ -134,7 +148,8 @@ def _write_again(seen: Examination) -> Fix:
     driver, domid = seen.driver, seen.snapshot.domain.domid
     if driver is None or domid is None:
         return Fix("host", note="write memory/target again: KiB, digits only")
-    kib = driver.target_kib if driver.target_kib >= LEAST_KIB else driver.current_kib
+    least_kib = max(LEAST_KIB, seen.situation.headroom.floor_kib or 0)
+    kib = driver.target_kib if driver.target_kib >= least_kib else driver.current_kib
     kib += seen.situation.offset.kib if seen.situation.offset else 0
     command = f"xenstore-write /local/domain/{domid}/memory/target {kib}"
     return Fix("host", (command,), note="KiB, digits only")
@@ -271,7 +286,7 @@ def videoram_minus_one(seen: Examination) -> Finding | None:
         summary="The toolstack wrote -1 as video memory, which makes xl mem-set miss by 1 KiB.",
         evidence={"memory/videoram_kib": -1},
         cause="xl writes -1 where the configuration of a PV or PVH guest does not set videoram.",
-        fixes=(configure(seen.snapshot, "videoram=0"),),
+        fixes=() if seen.snapshot.domain.is_dom0 else (configure(seen.snapshot, "videoram=0"),),
     )
 
 

@@ -201,7 +201,8 @@ def give_more(seen: Examination, driver: Driver, up_kib: int) -> Fix:
     wanted_kib = seen.situation.host_target_on_kernel_scale_kib
     if wanted_kib is not None and wanted_kib > max(driver.target_kib, driver.current_kib):
         return aim_at(wanted_kib, "what the host gives")
-    more_kib = min(up_kib, max(driver.way_kib, driver.current_kib // 4 // MIB_KIB * MIB_KIB))
+    asked_kib = 0 if wanted_kib is None else wanted_kib - driver.current_kib
+    more_kib = min(up_kib, max(asked_kib, driver.current_kib // 4 // MIB_KIB * MIB_KIB))
     return give_at_least(seen.situation, driver.current_kib + more_kib)
 
 
@@ -211,7 +212,7 @@ def give_more(seen: Examination, driver: Driver, up_kib: int) -> Fix:
     do="a larger guest, or programs that need less",
     needs=("meminfo",),
     unless=("pressure-after-deflate",),
-    because=("hole-given-away",),
+    because=("hole-given-away", "dom0-autoballoon"),
 )
 def memory_short(seen: Examination) -> Finding | None:
     """The guest is short of memory and has all that the host lets it have."""

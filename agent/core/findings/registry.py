@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Final, NamedTuple, Optional
 
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import RANK, Finding
+from agent.core.findings.finding import RANK, Effect, Finding
 
 Rule = Callable[[Examination], Optional[Finding]]
 
@@ -121,15 +121,25 @@ class Search:
 
 
 def _without_contradictions(found: list[Finding]) -> tuple[Finding, ...]:
-    """For each actor at most one cure that sets the guest's size: the gravest finding's."""
-    taken: set[str] = set()
+    """At most one cure that sets the guest's size now, and one that does from its next start on.
+
+    It is the gravest finding's, and of equals that of one that can be pasted.  Guest and host are
+    not told two sizes either.
+    """
+    first: dict[Effect, Finding] = {}
+    for finding in sorted(found, key=lambda f: (-RANK[f.severity], not _can_be_pasted(f))):
+        for fix in finding.fixes:
+            if fix.sets_size:
+                first.setdefault(fix.effect, finding)
     kept: list[Finding] = []
     for finding in found:
-        fixes = tuple(fix for fix in finding.fixes if not (fix.sets_size and fix.where in taken))
-        taken |= {fix.where for fix in fixes if fix.sets_size}
-        remark = finding.remark
-        if finding.fixes and not fixes:
-            first = next(f.code for f in kept if any(fix.sets_size for fix in f.fixes))
-            remark = f"first do what {first} says, then look again"
-        kept.append(finding._replace(fixes=fixes, remark=remark))
+        others = {effect for effect, owner in first.items() if owner is not finding}
+        fixes = tuple(fix for fix in finding.fixes if not (fix.sets_size and fix.effect in others))
+        waits = bool(finding.fixes and not fixes)
+        after = first[finding.fixes[0].effect].code if waits else None
+        kept.append(finding._replace(fixes=fixes, after=after))
     return tuple(kept)
+
+
+def _can_be_pasted(finding: Finding) -> bool:
+    return any(fix.commands for fix in finding.fixes)

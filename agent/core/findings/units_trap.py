@@ -21,7 +21,7 @@ from agent.core.facts.units import GIB_KIB, KIB, MIB_KIB, format_kib
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, Fix
 from agent.core.findings.guest_commands import TARGET_FILE, aim_at
-from agent.core.findings.host_commands import hold_at, set_memory
+from agent.core.findings.host_commands import hold_at, on_host_scale_kib, set_memory
 from agent.core.findings.registry import DRIVER, check
 
 # No Linux lives in less, so nobody means it.
@@ -102,11 +102,22 @@ def _host_wrote(seen: Examination, misread: Misread) -> Finding:
 
 
 def _as_meant(seen: Examination, meant_kib: int) -> Fix:
-    """What was meant; where the guest uses more than that, what it has."""
-    driver, floor_kib = seen.driver, seen.situation.headroom.floor_kib
-    if driver is not None and floor_kib is not None and meant_kib < floor_kib:
-        return hold_at(seen.situation, driver.current_kib, "it uses more than seems to be meant")
-    return set_memory(seen.snapshot, meant_kib)
+    """What was meant; where the guest uses more than that, what it has.
+
+    `meant_kib` is of memory/target; mem-set takes the video memory off what it is told.
+    """
+    situation, driver, room = seen.situation, seen.driver, seen.situation.headroom
+    if driver is None:
+        return set_memory(seen.snapshot, meant_kib)
+    meant_kib -= situation.offset.kib if situation.offset else 0
+    if room.floor_kib is not None and meant_kib < room.floor_kib:
+        return hold_at(situation, driver.current_kib, "it uses more than seems to be meant")
+    most_kib = meant_kib if room.reach_kib is None else driver.current_kib + room.reach_kib
+    return set_memory(
+        seen.snapshot,
+        on_host_scale_kib(situation, min(meant_kib, most_kib)),
+        "" if meant_kib <= most_kib else "all that this kernel can have until its next start",
+    )
 
 
 def _guest_wrote(seen: Examination) -> Finding | None:
@@ -121,8 +132,18 @@ def _guest_wrote(seen: Examination) -> Finding | None:
         evidence={"target_kib": driver.target_kib, "wanted_kib": wanted_kib},
         cause="Somebody in the guest wrote target_kb, which is in KiB, or target, which is in "
         "bytes although its documentation says pages, in another unit.",
-        fixes=(aim_at(wanted_kib, "follow the host again"),),
+        fixes=(follow_or_ask(seen, wanted_kib),),
     )
+
+
+def follow_or_ask(seen: Examination, wanted_kib: int) -> Fix:
+    """Nobody is told to paste a target below what the guest uses."""
+    driver, floor_kib = seen.driver, seen.situation.headroom.floor_kib
+    if driver is not None and wanted_kib < max(LEAST_KIB, floor_kib or 0):
+        most_kib = driver.current_kib + (seen.situation.headroom.reach_kib or 0)
+        kib = max(min(driver.target_kib, most_kib), floor_kib or driver.current_kib)
+        return hold_at(seen.situation, kib, "what the guest uses is more than it asks for")
+    return aim_at(wanted_kib, "follow the host again")
 
 
 def _file_differs(seen: Examination) -> Finding | None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+from agent.core.account.driver import may_hot_add
 from agent.core.account.headroom import limit_kib
 from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import MemoryReading, Snapshot
 from agent.core.facts.units import MIB_KIB, format_kib, whole_pages_kib
+from agent.core.findings.host_commands import on_host_scale_kib
 from agent.core.plan.plan import SECTION_KIB
 
 Answer = Literal["yes", "risky", "no"]
@@ -80,8 +82,7 @@ def advise(situation: Situation, target_kib: int) -> Advice | None:
 
 def _below_host_kib(situation: Situation) -> int:
     """By how much target_kb stays below the size that `xl mem-set` is told."""
-    offset_kib = situation.offset.kib if situation.offset else 0
-    return offset_kib + max(0, situation.snapshot.host.videoram_kib or 0)
+    return on_host_scale_kib(situation, 0)
 
 
 def _shrink(
@@ -167,8 +168,10 @@ def _hot_add(situation: Situation, missing_kib: int) -> _Verdict:
     """Growing beyond the balloon."""
     snapshot = situation.snapshot
     beyond = f"{format_kib(missing_kib)} more than the balloon holds"
-    if snapshot.hotplug_unpopulated is None:
+    if not may_hot_add(snapshot):
         return _Verdict("no", f"That is {beyond}, and this kernel cannot hot-add memory.")
+    if snapshot.hotplug_unpopulated is None:
+        return _Verdict("risky", f"That is {beyond}, and nothing tells whether it can hot-add.")
     size_kib = -(-missing_kib // SECTION_KIB) * SECTION_KIB
     if snapshot.blocks is None or snapshot.blocks.auto_online in (None, "offline"):
         return _Verdict(
