@@ -139,7 +139,7 @@ class DaemonProcess:
         return self.memory_file is not None
 
     def wait_for_rest(self) -> None:
-        until_s = time.monotonic() + PATIENCE_S
+        until_s = time.monotonic() + 2 * PATIENCE_S  # it does not rest for less than 20 s
         while not self.rests:
             assert self.process.poll() is None, self.stderr
             assert time.monotonic() < until_s, f"it does not rest; it said: {self.stderr}"
