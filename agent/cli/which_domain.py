@@ -21,6 +21,8 @@ from agent.sources.xenstore.key_store import CapturedKeys, KeyStore, NoKeys, Ses
 if TYPE_CHECKING:
     from sim_backend.published.in_process import Simulation
 
+_PATIENCE_S = 5.0  # with a xenstored that answers, but late: a command tells what it has by then
+
 
 class WhichDomain:
     """What --root, --xenstore and --sim said."""
@@ -100,7 +102,8 @@ class WhichDomain:
         from agent.sources.xenstore.transport import default_path  # noqa: PLC0415
 
         try:
-            return SessionKeys(StoreClient(self.xenstore or default_path()))
+            path = self.xenstore or default_path()
+            return SessionKeys(StoreClient(path, patience_s=_PATIENCE_S))
         except XenstoreError as error:
             return NoKeys(error.status)
 

@@ -32,6 +32,7 @@ _BETWEEN_LOOKS_S: Final = 0.01
 _AFTER_FAILURE_S: Final = 10.0
 _KERNEL_S: Final = 0.005
 _BREATH_S: Final = 0.5
+_FIRST_WORDS_S: Final = 8.0  # after CONNECT_S: a start has thirty, and tries again after it
 _LAST_WORDS_S: Final = 2.0  # a stop has five seconds
 _WAITS_S: Final = 0.25
 _SHORTEST_REST_S: Final = 20.0  # coming back takes the time of some forty turns
@@ -78,7 +79,10 @@ class Daemon:
         if isinstance(link.state, Down):
             text = f"xenstore cannot be reached yet: {link.state.because}"
             self._parts.say(j.WARNING, "xenstore", text, 3)
+        link.session.end_by(time.monotonic() + _FIRST_WORDS_S)
         self.turn({"start"})
+        if not self._stopping:
+            link.session.end_by(None)
         self._say_settings()
         self._parts.notifier.ready()
         self._ping_s = now_s + self._parts.notifier.ping_every_s

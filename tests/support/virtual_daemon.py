@@ -106,13 +106,17 @@ class Root(SystemRoot):
 
 
 class Session:
-    """xenstore as the guest sees it.  `silent` answers nobody; `refusal` answers every write."""
+    """xenstore as the guest sees it.  `silent` answers nobody, `slow_s` each time after that long.
+
+    `refusal` answers every write.
+    """
 
     connected = False
 
     def __init__(self, domain: SimulatedDomain) -> None:
         self.domain = domain
         self.silent = False
+        self.slow_s = 0.0
         self.refusal: str | None = None
         self.written = 0
         self.largest = 0
@@ -130,13 +134,16 @@ class Session:
         if not self.connected:
             raise XenstoreLost("not connected")
         self._mind_the_end()
-        if self.silent:
-            clock = self.domain.clock
-            deadline_s = min(clock.now_s + REQUEST_S, self.until_s)
-            while clock.now_s < deadline_s:
-                clock.run_until(min(deadline_s, clock.now_s + max(0.001, self.meanwhile())))
-            self.close()
-            raise XenstoreLost("no answer")
+        clock = self.domain.clock
+        answer_s = float("inf") if self.silent else clock.now_s + self.slow_s
+        began_s = clock.now_s
+        while clock.now_s < answer_s:
+            deadline_s = min(began_s + REQUEST_S, self.until_s)  # a stop moves it
+            if clock.now_s >= deadline_s:
+                self.close()
+                raise XenstoreLost("no answer")
+            pause_s = max(0.001, self.meanwhile())
+            clock.run_until(min(deadline_s, answer_s, clock.now_s + pause_s))
 
     def _mind_the_end(self) -> None:
         if self._hung_up:
@@ -297,7 +304,11 @@ class Manager(Notifier):
         super().__init__({})
         self.ping_every_s = PING_S
         self.pings: list[float] = []
+        self.ready_s: float | None = None
         self._domain = domain
+
+    def ready(self) -> None:
+        self.ready_s = self._domain.clock.now_s
 
     def alive(self) -> None:
         self.pings.append(self._domain.clock.now_s)

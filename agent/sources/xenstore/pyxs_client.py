@@ -17,6 +17,7 @@ What else is wrong in pyxs 0.4.1 ends here, each with a test in tests/sources/xe
 from __future__ import annotations
 
 import errno
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -26,7 +27,13 @@ import pyxs
 import pyxs.client
 
 from agent.sources.outcome import OK, Outcome
-from agent.sources.xenstore.errors import QuotaExceeded, XenstoreError, XenstoreRefused, refusal
+from agent.sources.xenstore.errors import (
+    QuotaExceeded,
+    XenstoreError,
+    XenstoreLost,
+    XenstoreRefused,
+    refusal,
+)
 from agent.sources.xenstore.requests import Requests, checked_key, names_in
 from agent.sources.xenstore.router import LoopRouter
 from agent.sources.xenstore.watches import Watches
@@ -137,10 +144,14 @@ class RoutedClient(pyxs.Client):
 
 
 class StoreClient:
-    """What commands ask of xenstore: a connection, and for one guest several keys of one moment."""
+    """What commands ask of xenstore: a connection, and for one guest several keys of one moment.
 
-    def __init__(self, path: str, timeout_s: float = 2.0) -> None:
+    A xenstored that answers, but late, counts as lost after `patience_s` of waiting in all.
+    """
+
+    def __init__(self, path: str, timeout_s: float = 2.0, patience_s: float = float("inf")) -> None:
         self._client: Any = RoutedClient(LoopRouter(path, timeout_s, Watches()))
+        self._patience_s = self._left_s = patience_s
 
     def connect(self) -> None:
         """Open the connection; raises XenstoreUnreachable."""
@@ -153,7 +164,7 @@ class StoreClient:
 
     def read(self, key: str) -> bytes:
         """The value of a key, relative to this domain or from the root; raises XenstoreError."""
-        value: bytes = self._client.read(key.encode("ascii", "backslashreplace"))
+        value: bytes = self._patiently(self._client.read, key)
         return value
 
     def read_each(self, keys: Sequence[str]) -> _Outcomes:
@@ -171,13 +182,22 @@ class StoreClient:
 
     def list(self, key: str) -> _Names:
         """The names below a key; raises XenstoreError."""
-        names = self._client.list(key.encode("ascii", "backslashreplace"))
+        names = self._patiently(self._client.list, key)
         return [name.decode("ascii", "backslashreplace") for name in names]
 
     def permissions(self, key: str) -> _Names:
         """Who may do what with `key`: `n0`, `r5`; the owner first, whose letter holds for all."""
-        entries = self._client.get_perms(key.encode("ascii", "backslashreplace"))
+        entries = self._patiently(self._client.get_perms, key)
         return names_in(NUL.join(entries))
+
+    def _patiently(self, ask: Callable[[bytes], Any], key: str) -> Any:
+        if self._left_s <= 0:
+            raise XenstoreLost(f"it answers too slowly: {self._patience_s:g} s went by waiting")
+        began_s = time.monotonic()
+        try:
+            return ask(key.encode("ascii", "backslashreplace"))
+        finally:
+            self._left_s -= time.monotonic() - began_s
 
     def at_one_moment(self, read: Callable[[], T]) -> T:
         """`read` within a transaction, so that no writer comes between its readings.

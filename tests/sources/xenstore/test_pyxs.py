@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -43,6 +45,22 @@ def client(peer: ScriptedPeer) -> Iterator[RoutedClient]:
 def test_a_silent_xenstored_ends_a_read_within_its_time(store: StoreClient) -> None:
     with pytest.raises(XenstoreLost, match=r"no answer to read name within 0\.05 s"):
         store.read("name")
+
+
+def test_a_xenstored_that_is_always_late_counts_as_lost_when_patience_is_over(
+    peer: ScriptedPeer,
+) -> None:
+    store = StoreClient(peer.path, timeout_s=0.05, patience_s=0.04)
+    with contextlib.closing(store):
+        store.connect()
+        peer.accept()
+        with pytest.raises(XenstoreLost, match="no answer"):
+            store.read("name")
+        began_s = time.monotonic()
+        for ask in (store.read, store.list, store.permissions):
+            with pytest.raises(XenstoreLost, match=r"too slowly: 0\.04 s"):
+                ask("name")
+        assert time.monotonic() - began_s < 0.05
 
 
 def test_a_xenstored_that_dies_ends_a_read_and_can_be_connected_to_again(
