@@ -12,6 +12,7 @@ from agent.core.policy.settings import PolicySettings
 from sim_backend.guest.files import BALLOON
 from tests.core.policy.test_policy_runs import FOLLOW, MIB, SELF, Story
 from tests.support import captured
+from tests.support.snapshots import a_pvh_guest
 
 BETWEEN_LOOKS_S = 20.0
 
@@ -64,3 +65,17 @@ def test_a_guest_of_its_own_mind_gives_back_only_after_a_calm_minute_and_step_by
     assert len(gave_s) > 4
     assert gave_s[0] >= SELF.self_calm_s
     assert min(b - a for a, b in zip(gave_s, gave_s[1:])) >= SELF.self_interval_s
+
+
+def test_without_the_hosts_scale_only_a_balloon_off_its_target_is_looked_at_again() -> None:
+    rests = a_pvh_guest(host={"target_kib": 1048576, "static_max_kib": None})
+    moves = a_pvh_guest(
+        host={"target_kib": 1048576, "static_max_kib": None},
+        balloon={"target_kib": 700000, "motion": "moved"},
+    )
+    (resting, _), (moving, _) = (
+        decide(understand(snapshot), EMPTY, PolicySettings(), 100.0) for snapshot in (rests, moves)
+    )
+    assert resting.reason == moving.reason == "offset-unknown"
+    assert resting.look_again_s is None
+    assert moving.look_again_s is not None
