@@ -53,8 +53,8 @@ def status(
     """Show the memory of this guest: where every KiB of its E820 RAM is.
 
     First whether all is well, in a sentence and a picture, and what is wrong with a command that
-    helps; then the kernel's and the host's numbers, the way from maxmem to what programs can use,
-    and the reconciliation term by term.
+    helps; then the kernel's and the host's numbers, the way from the maximum to what programs can
+    use, and the reconciliation term by term.
     """
     if output.as_json:
         return print_status_json(which, interval if watch else None)

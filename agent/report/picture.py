@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The picture of a guest's memory: how much is where, and what the addresses look like.
 
-███████████████████▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒      amounts, from 0 to the larger of map and static-max
+███████████████████▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒      amounts, from 0 to the larger of map and maximum
                    ▲ target 512 MiB
 0    ──────    ─────────────── 1 GiB         addresses, RAM with its holes
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.core.account.boot_facts import uncounted_kib
+from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.facts.memory_map import MemoryMap
 from agent.core.facts.units import KIB, format_kib
@@ -40,7 +41,7 @@ def amount_parts(situation: Situation) -> list[Part]:
     if balloon is None or balloon.current_kib is None:
         return []
     parts = [
-        Part("populated", balloon.current_kib, "█", "populated"),
+        Part("current", balloon.current_kib, "█", "populated"),
         Part("ballooned", balloon.ballooned_kib or 0, "▒", "ballooned"),
     ]
     for name, label, glyph, style in (
@@ -59,7 +60,7 @@ def amount_parts(situation: Situation) -> list[Part]:
 
 def amount_marks(situation: Situation) -> list[Mark]:
     """Targets and limits, on the kernel's scale."""
-    balloon, host = situation.snapshot.balloon, situation.snapshot.host
+    balloon = situation.snapshot.balloon
     offset_kib = situation.offset.kib if situation.offset else 0
     marks = []
     if balloon is not None and balloon.target_kib is not None:
@@ -67,8 +68,9 @@ def amount_marks(situation: Situation) -> list[Mark]:
     wanted_kib = situation.host_target_on_kernel_scale_kib
     if wanted_kib is not None and (balloon is None or wanted_kib != balloon.target_kib):
         marks.append(Mark("host target", max(0, wanted_kib)))
-    if host.static_max_kib is not None:
-        marks.append(Mark("static-max", host.static_max_kib - offset_kib))
+    most_kib = limit_kib(situation.snapshot)
+    if most_kib is not None:
+        marks.append(Mark("maximum", most_kib - offset_kib))
     return marks
 
 
@@ -107,13 +109,13 @@ def addresses_picture(firmware_map: MemoryMap, width: int) -> list[Line]:
 
 
 def _beyond_map_kib(situation: Situation) -> int:
-    """What static-max allows and the map does not have."""
+    """What the host's limit allows and the map does not have."""
     snapshot = situation.snapshot
-    static_max_kib, firmware_map = snapshot.host.static_max_kib, snapshot.firmware_map
-    if static_max_kib is None or firmware_map is None:
+    most_kib, firmware_map = limit_kib(snapshot), snapshot.firmware_map
+    if most_kib is None or firmware_map is None:
         return 0
     mapped_kib = firmware_map.ram_kib - uncounted_kib(firmware_map, snapshot.domain.domain_type)
-    return static_max_kib - (situation.offset.kib if situation.offset else 0) - mapped_kib
+    return most_kib - (situation.offset.kib if situation.offset else 0) - mapped_kib
 
 
 def _columns(sizes_kib: list[int], width: int) -> list[int]:

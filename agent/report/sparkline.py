@@ -3,7 +3,7 @@
 
 Last minute
 target     ▁▁▁▁▁▁████████████  768 MiB
-populated  ▁▁▁▁▁▁▁▃▅▇████████  768 MiB
+current    ▁▁▁▁▁▁▁▃▅▇████████  768 MiB
 available  ▄▄▄▄▄▄▄▅▆▇▇▇▇▇▇▇▇▇  658 MiB
 pressure   ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁  0 %
 """
@@ -74,7 +74,7 @@ def trend_lines(samples: Sequence[Sample], width: int) -> list[Line]:
     worst = max([_LEAST_PRESSURE_SCALE, *stalled])
     curves: tuple[tuple[str, Callable[[Sample], float | None], float, float, str], ...] = (
         ("target", lambda s: s.target_kib, low, high, "mark"),
-        ("populated", lambda s: s.current_kib, low, high, "populated"),
+        ("current", lambda s: s.current_kib, low, high, "populated"),
         ("available", lambda s: s.available_kib, 0, total, ""),
         ("pressure", lambda s: s.pressure_percent, 0.0, worst, "offline"),
     )

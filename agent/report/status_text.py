@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The status screen, what matters most first: whether all is well, the picture, what to do.
 
-Then the numbers of both sides, the way from maxmem to what programs can use, and the sum that
+Then the numbers of both sides, the way from the maximum to what programs can use, and the sum that
 proves that nothing was forgotten.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from agent.core.account.headroom import limit_kib
 from agent.core.account.reconcile import Term
 from agent.core.account.situation import Situation
 from agent.core.account.waterfall import waterfall
@@ -228,8 +229,9 @@ def _host_words(situation: Situation) -> str:
             words += " (normal in dom0 until a toolstack writes one)"
     else:
         words = f"asks for {_both(host.target_kib)}"
-    if host.static_max_kib is not None:
-        words += f"; static-max {format_kib(host.static_max_kib)}"
+    most_kib = limit_kib(situation.snapshot)
+    if most_kib is not None:
+        words += f"; maximum {format_kib(most_kib)}"
     if situation.offset is not None and situation.offset.kib:
         words += f"; the kernel aims {situation.offset.kib} KiB below it, by design"
     return words

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The waterfall as a picture: from maxmem down to what applications can use.
+"""The waterfall as a picture: from the maximum down to what applications can use.
 
-maxmem                  1 048 576  ████████████████████████████████████
+maximum                 1 048 576  ████████████████████████████████████
   ballooned              -524 288                     ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
 current                   524 288  ██████████████████
   used                    -61 376           ▒▒
@@ -17,9 +17,9 @@ from agent.report.styled import Line, Span, wrapped
 from agent.report.top import titled
 
 _LABELS: Final[dict[LevelName, str]] = {
-    "maxmem": "maxmem",
+    "maxmem": "maximum",
     "map": "RAM of the map",
-    "current": "populated",
+    "current": "current",
     "total": "MemTotal",
     "available": "available",
 }
@@ -36,7 +36,7 @@ def waterfall_lines(fall: Waterfall, width: int) -> list[Line]:
         return []
     bars = width - _NAME_COLUMNS - _SIZE_COLUMNS - 5
     whole_kib = max(level.kib for level in fall.levels)
-    lines = titled("Waterfall", "from maxmem to what programs can use, in KiB", width)
+    lines = titled("Waterfall", "from the maximum to what programs can use, in KiB", width)
     for level in fall.levels:
         reached_kib = level.kib - sum(step.kib for step in level.steps)
         for step in level.steps:

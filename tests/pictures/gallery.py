@@ -17,7 +17,7 @@ from tests.xenlab import demonstration, paths
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "pictures"
 GUEST: Final = "pv-512-1024/boot"
-LEFT_OUT: Final = "... the waterfall from maxmem to what programs can use ..."
+LEFT_OUT: Final = "... the waterfall from the maximum to what programs can use ..."
 
 
 def pictures() -> Mapping[str, str]:

@@ -81,7 +81,7 @@ def test_no_curve_is_wider_than_the_terminal(width: int, ascii_only: bool) -> No
     assert all(len(row) <= width for row in text.splitlines())
     assert text.isascii() or not ascii_only
     assert [row.split()[0] for row in text.splitlines()[1:5]] == [
-        "target", "populated", "available", "pressure",
+        "target", "current", "available", "pressure",
     ]  # fmt: skip
 
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.account.boot_facts import LARGEST_USUAL_KIB
+from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import MIB_KIB, format_kib
+from agent.core.facts.units import MIB_KIB, format_kib, whole_pages_kib
 from agent.core.findings.finding import Fix
 
 _PLAIN_NAME: Final = Pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -62,14 +63,20 @@ def give_at_least(situation: Situation, kib: int, note: str = "") -> Fix:
 
 def on_host_scale_kib(situation: Situation, kib: int) -> int:
     """What `xl mem-set` has to be told so that the kernel aims at `kib`."""
-    offset_kib = situation.offset.kib if situation.offset else _as_aimed_kib(situation)
-    return kib + offset_kib + max(0, situation.snapshot.host.videoram_kib or 0)
+    video_kib = max(0, situation.snapshot.host.videoram_kib or 0)
+    if situation.offset is not None:
+        return kib + situation.offset.kib + video_kib
+    most_kib = limit_kib(situation.snapshot)
+    aimed_kib = kib + _as_aimed_kib(situation)
+    return (aimed_kib if most_kib is None else min(aimed_kib, max(kib, most_kib))) + video_kib
 
 
 def _as_aimed_kib(situation: Situation) -> int:
     """Where nothing else tells the offset: by how much the kernel aims below the host now."""
     host_kib, driver = situation.snapshot.host.target_kib, situation.driver
-    below_kib = 0 if host_kib is None or driver is None else host_kib - driver.target_kib
+    below_kib = 0
+    if host_kib is not None and driver is not None:
+        below_kib = whole_pages_kib(host_kib) - driver.target_kib
     return below_kib if 0 <= below_kib <= LARGEST_USUAL_KIB else 0
 
 

@@ -163,7 +163,7 @@ def hotplug_not_built(seen: Examination) -> Finding | None:
         return None
     return Finding(
         severity="info",
-        summary=f"{format_kib(beyond_kib)} of static-max are out of reach for this kernel.",
+        summary=f"{format_kib(beyond_kib)} of the maximum are out of reach for this kernel.",
         evidence={
             "CONFIG_XEN_BALLOON_MEMORY_HOTPLUG": "not set",
             "config": config.source,

@@ -85,7 +85,7 @@ def maxmem_unreachable(seen: Examination) -> Finding | None:
     return Finding(
         severity="info" if can_hotplug else "warning",
         summary=f"The boot's map reaches {format_kib(reach_kib)}, {format_kib(missing_kib)} less "
-        f"than static-max ({format_kib(most_kib)}): {how}.",
+        f"than the maximum ({format_kib(most_kib)}): {how}.",
         evidence={
             "boot_map_kib": boot_ram_kib,
             "static_max_kib": most_kib,

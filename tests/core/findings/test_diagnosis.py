@@ -102,7 +102,7 @@ WHOLE_DOM0: Final = a_dom0(
 CASES: Final = (
     Case(
         "boot-waits-for-balloon", "info",
-        examined(complaints=KernelComplaints(boot_wait_s=35.0)),
+        examined(complaints=KernelComplaints(boot_wait_s=20.0)),
         examined(complaints=KernelComplaints(boot_wait_s=5.0)),
     ),
     Case(
