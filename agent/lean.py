@@ -70,6 +70,11 @@ class Protocol:
     """What an object can do, which nobody checks."""
 
 
+def runtime_checkable(protocol: type) -> type:
+    """That of importlib.abc: with a Protocol of ours typing's own would raise."""
+    return protocol
+
+
 class _Value(tuple):  # type: ignore[type-arg]
     """What every named tuple can do."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from agent import lean
 
+TOP = str(Path(__file__).parents[1])
 NAMES = ("first", "second", "third", "fourth")
 VALUES = st.one_of(st.none(), st.integers(), st.text(max_size=4), st.tuples(st.integers()))
 BODY = """
@@ -92,6 +94,18 @@ def test_what_it_does_not_have_is_typings_own(name: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+def test_what_a_daemon_may_load_later_loads_behind_it() -> None:
+    """Of Python's own, what asks typing or collections.abc for something."""
+    names = ["importlib.util", "inspect", "json", "subprocess", "traceback"]
+    names += ["tomllib"] if sys.version_info >= (3, 11) else []
+    code = (
+        "from agent import lean; lean.stay_lean(); import agent.daemon.main;"
+        f"import {', '.join(names)}; assert inspect.signature(json.dumps).parameters"
+    )
+    code = f"import sys; sys.path[:0] = [{TOP!r}]; {code}"
+    subprocess.run([sys.executable, "-I", "-c", code], check=True)
 
 
 def test_a_word_is_said_of_anything() -> None:

@@ -10,12 +10,13 @@ Relies on docs/design.md A27, A28 and A29.
 
 from __future__ import annotations
 
-import importlib.util
 import marshal
 import os
 import select
 import sys
 import time
+from importlib import import_module
+from importlib._bootstrap_external import MAGIC_NUMBER  # importlib.util would load typing
 from typing import Any, Final, cast
 
 from agent.daemon import journal as j
@@ -88,9 +89,8 @@ def _handed(daemon: Daemon, parts: Parts, started: Started) -> Handed:
 
 def _compiled() -> bytes:
     """The waiter as a .pyc, which Python runs without compiling it, and without its importer."""
-    spec = importlib.util.find_spec(_WAITER)
-    code = cast("Any", spec).loader.get_code(_WAITER)
-    return importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
+    loader = cast("Any", import_module(_WAITER).__spec__).loader
+    return MAGIC_NUMBER + bytes(12) + marshal.dumps(loader.get_code(_WAITER))
 
 
 def _memory_file(name: str, content: bytes) -> int:
