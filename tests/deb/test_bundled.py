@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.deb.conftest import TREE, mmdebstrap
+from tests.deb.conftest import BUILT, TREE, mmdebstrap
 from tests.deb.newer import make_newer
 
 pytestmark = pytest.mark.deb
@@ -31,7 +31,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for above in (folder, *folder.parents[:2]):
         above.chmod(0o755)
     environment = os.environ | {"BUILD_PYTHON": sys.executable}
-    for script in ("make-onefile.sh", "make-deb.sh", "make-rpm.sh"):
+    if BUILT:
+        shutil.copy(Path(BUILT) / "balloon-agent.pyz", folder)
+    for script in ("make-onefile.sh", "make-deb.sh", "make-rpm.sh")[1 if BUILT else 0 :]:
         words = ["bundled"] if script == "make-deb.sh" else []
         subprocess.run([TREE / "packaging" / script, folder, *words], check=True, env=environment)
     newer = folder / "newer"
@@ -57,6 +59,18 @@ def test_rpm_installs_upgrades_and_removes_its_package_below_a_root(made: Path) 
         pytest.skip("rpm --root and chroot are root's")
     (rpm,) = made.glob("*.rpm")
     said = mmdebstrap("bullseye", "python3", f'sh {HERE}/life-of-an-rpm.sh {rpm} "$1"')
+    assert "ok: removed: files are as they were" in said
+
+
+def test_openrc_itself_starts_reloads_and_stops_the_installed_one_file(made: Path) -> None:
+    said = mmdebstrap(
+        "bookworm",
+        "python3,openrc,procps",
+        f"copy-in {HERE}/life-of-openrc.sh {made}/balloon-agent.pyz /",
+        'chroot "$1" rm -f /bin/bash',
+        'chroot "$1" /bin/sh /life-of-openrc.sh /balloon-agent.pyz',
+    )
+    assert "ok: stopped" in said
     assert "ok: removed: files are as they were" in said
 
 
