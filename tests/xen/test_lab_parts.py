@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import subprocess
 import time
@@ -88,10 +89,10 @@ def test_an_initramfs_is_readable_by_cpio(tmp_path: Path) -> None:
     (tmp_path / "tree/script").write_text("#!/bin/sh\n")
     (tmp_path / "tree/script").chmod(0o755)
     archive = cpio.archive([*cpio.tree(tmp_path / "tree", "top"), cpio.file("odd", b"12345")])
-    try:
-        listed = subprocess.run(["cpio", "-it"], input=archive, capture_output=True, check=True)
-    except FileNotFoundError:
+    program = shutil.which("cpio")  # passes over folders of PATH that cannot be read
+    if program is None:
         pytest.skip("cpio is not there: apt-get install cpio")
+    listed = subprocess.run([program, "-it"], input=archive, capture_output=True, check=True)
     assert listed.stdout.decode().split() == ["top", "top/script", "odd"]
     assert len(archive) % 4 == 0
     assert b"%08x" % (stat.S_IFREG | 0o755) in archive
