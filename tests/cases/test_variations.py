@@ -111,6 +111,13 @@ RELATIVES: Final[dict[str, Relative]] = {
         must_not_say=("to 4 GiB yet",),
         status="warning",
     ),
+    "static-max moved, and a smaller target was written in the guest": Relative(
+        "edera-pvh-updated",
+        {**driver(489468, 489468, 558720), **host(target=523648)},
+        codes=("static-max-moved", "target-overridden"),
+        says=("echo 523260 > ",),
+        status="warning",
+    ),
     "static-max moved while the guest is on its way to another size": Relative(
         "edera-pvh-updated",
         {**host(target=655360), **driver(600000, 654972, 448188)},

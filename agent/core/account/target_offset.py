@@ -16,13 +16,19 @@ from typing import Final, Literal, NamedTuple
 from agent.core.account.boot_facts import LARGEST_USUAL_KIB, BootFacts, uncounted_kib
 from agent.core.account.driver import driver_of
 from agent.core.facts.kernel_regimes import regime_of
+from agent.core.facts.memory_map import SYSTEM_RAM
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import whole_pages_kib
 
-Basis = Literal["same-scale", "static-max", "settled-target"]
+Basis = Literal["same-scale", "static-max", "settled-target", "plain-map"]
 
 STATIC_MAX: Final[Basis] = "static-max"
 SETTLED_TARGET: Final[Basis] = "settled-target"
+PLAIN_MAP: Final[Basis] = "plain-map"
+# What libxl counts of a guest without EFI and the kernel does not, video memory apart: seen of
+# every such guest in tests/captures.
+_PLAIN_KIB: Final = {"pvh": 388, "hvm": 396}
+_PLAIN_RANGES: Final = 3
 
 
 class TargetOffset(NamedTuple):
@@ -55,8 +61,24 @@ def target_offset(snapshot: Snapshot, boot: BootFacts) -> TargetOffset | None:
     if not found or recorded:
         return found[0] if found else None
     # Where they differ, static-max was raised after the boot (xl mem-max, Edera), or a smaller
-    # target was written in the guest: each makes its own figure too large.
-    return min(found, key=lambda offset: offset.kib)
+    # target was written in the guest: each makes its own figure too large.  Where both were, a map
+    # as libxl makes it tells.
+    least = min(found, key=lambda offset: offset.kib)
+    plain_kib = _of_plain_map(snapshot)
+    if plain_kib is not None and plain_kib < least.kib and found[0].kib != found[-1].kib:
+        return TargetOffset(plain_kib, PLAIN_MAP)
+    return least
+
+
+def _of_plain_map(snapshot: Snapshot) -> int | None:
+    """What the offset is of a guest of libxl whose map has no more ranges than hvmloader makes."""
+    plain_kib = _PLAIN_KIB.get(snapshot.domain.domain_type or "")
+    firmware_map = snapshot.firmware_map
+    if plain_kib is None or firmware_map is None or snapshot.domain.toolstack != "libxl":
+        return None
+    if sum(region.kind == SYSTEM_RAM for region in firmware_map.regions) > _PLAIN_RANGES:
+        return None
+    return plain_kib + max(0, snapshot.host.videoram_kib or 0)
 
 
 def _usual(snapshot: Snapshot, kib: int) -> bool:

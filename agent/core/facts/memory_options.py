@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from agent.core.facts.pattern import Pattern
+from agent.core.facts.units import MIB_KIB
 
 _OPTIONS: Final = (
     "mem=",
@@ -26,6 +27,7 @@ _OPTIONS: Final = (
     "cma=",
 )
 
+_ROUND_KIB: Final = 128 * MIB_KIB
 _SHIFTS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _NUMBER: Final = r"([0-9]{1,15})([KMGT]?)"
 _CRASH_SIZE = Pattern("(?i)" + _NUMBER + r"(?:,(high|low))?")
@@ -64,7 +66,11 @@ def crash_kernel_kib(options: Iterable[str], ram_kib: int) -> int | None:
 
 
 def _of_range(words: str, ram_kib: int) -> int | None:
-    """The size of the range that this much RAM falls into; 0 where it falls into none."""
+    """The size of the range that this much RAM falls into; 0 where it falls into none.
+
+    RAM is rounded up first: firmware keeps some of what the machine has (parse_crashkernel_mem).
+    """
+    ram_kib = -(-ram_kib // _ROUND_KIB) * _ROUND_KIB
     entries = [_CRASH_RANGE.fullmatch(entry) for entry in words.split(",")]
     if not all(entries):
         return None
