@@ -6,14 +6,12 @@ Paths are below tests/.  A fault without a test, or with one that is gone, is it
 
 from __future__ import annotations
 
-import ast
-from functools import cache
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-TESTS: Final = Path(__file__).parents[1]
+from tests.support.named_tests import is_there
+
 SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
     "xenstored restarts, or closes the connection in the middle of a request": (
         "daemon/test_daemon_process.py::test_a_restart_of_xenstored_is_noticed_and_nothing_is_missed",
@@ -253,15 +251,8 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-@cache
-def functions_of(file: Path) -> frozenset[str]:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
-
-
 @pytest.mark.parametrize("fault", SHOWN_BY)
 def test_each_fault_is_shown_to_be_survived_by_a_test_that_exists(fault: str) -> None:
     assert SHOWN_BY[fault]
     for test in SHOWN_BY[fault]:
-        file, _, name = test.partition("::")
-        assert name in functions_of(TESTS / file), test
+        assert is_there(f"tests/{test}"), test

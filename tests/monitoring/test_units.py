@@ -54,5 +54,6 @@ def test_the_exporter_is_a_socket_that_starts_one_process_a_connection() -> None
     socket = (UNITS / "balloon-agent-metrics.socket").read_text(encoding="utf-8")
     service = (UNITS / "balloon-agent-metrics@.service").read_text(encoding="utf-8")
     assert "\nAccept=yes\n" in socket
+    assert "\nTriggerLimitIntervalSec=0\n" in socket  # many at once close it for nobody
     assert "\nStandardInput=socket\nStandardOutput=socket\n" in service
     assert "\nExecStart=/usr/bin/balloon-agent metrics --http\n" in service

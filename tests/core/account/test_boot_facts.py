@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from agent.core.account.boot_facts import JUST_BOOTED_S, boot_facts, uncounted_kib
@@ -177,3 +179,13 @@ def test_without_a_log_the_drivers_counts_tell_a_block_of_the_boot_from_a_hot_ad
         blocks=MemoryBlocks(BLOCK, (0, 1), offline, "offline"),
     )
     assert boot_facts(guest).offlined_kib == offlined_kib
+
+
+@pytest.mark.parametrize("initial_kib", [0, 1, 3, 4])
+@pytest.mark.parametrize("make", [a_pv_guest, a_pvh_guest])
+def test_a_guest_that_xapi_says_was_started_with_nothing_is_judged(
+    make: Callable[..., Snapshot], initial_kib: int
+) -> None:
+    snapshot = make(boot_record=None, boot_log=None)
+    host = snapshot.host._replace(initial_target_kib=initial_kib, static_max_kib=1 << 22)
+    assert judge(understand(snapshot._replace(host=host))).findings is not None

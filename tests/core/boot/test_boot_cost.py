@@ -8,6 +8,7 @@ what later lines free.  PV and the rest of Xen are in test_plan_against_real_gue
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import NamedTuple
 
 import pytest
@@ -29,6 +30,7 @@ from agent.core.boot.cost import (
 )
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import MemoryMap, Region, Span, memory_map
+from agent.core.facts.units import PAGE_BYTES
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -147,3 +149,12 @@ def test_a_larger_map_never_costs_less(one_mib: int, other_mib: int) -> None:
     small, large = sorted((one_mib, other_mib))
     costs = [total_kib(boot_cost(shape(LINUX_6_1, pc(size)))) for size in (small, large)]
     assert costs == sorted(costs)
+
+
+def test_a_range_to_the_last_address_takes_no_memory_to_sum() -> None:
+    tracemalloc.start()
+    pages = section_pages([Span(0, 1 << 45)])
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert pages == (1 << 45) // PAGE_BYTES
+    assert most_bytes < 100_000

@@ -146,10 +146,12 @@ def test_a_driver_that_is_being_woken_is_held_when_the_guest_comes_to_need_more(
     story.run(90)
     sunk_kib = story.domain.current_kib
     nudge = Nudge(sunk_kib - 60 * MIB + 4, sunk_kib - 60 * MIB, 0.0)
-    story.domain.driver.set_target_pages((sunk_kib - 60 * MIB) // 4)
+    story.domain.driver.set_target_pages(nudge.written_kib // 4)
     story.domain.change_workload(anon_kib=150 * MIB)
     record = story.agent.record[-1]
-    history = story.agent.history._replace(nudge=nudge, wrote_s=story.clock.now_s)
+    history = story.agent.history._replace(
+        nudge=nudge, wrote_s=story.clock.now_s, wrote_kib=nudge.written_kib, own_kib=None
+    )
     situation = record.situation._replace(
         snapshot=story.domain.snapshot(), headroom=record.situation.headroom
     )

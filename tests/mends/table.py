@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Faults that were found by attack: how each mend is undone, and the tests that fail without it.
+
+Where two mends back each other up, both are undone.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+_TURN: Final = "agent/daemon/turn.py"
+_LOOP: Final = "agent/daemon/loop.py"
+_DECIDE: Final = "agent/core/policy/decide.py"
+_HISTORY: Final = "agent/core/policy/history.py"
+_PROTECTS: Final = "tests/core/policy/test_policy_protects.py"
+_KILLED: Final = f"{_PROTECTS}::test_nothing_is_killed_however_the_host_asks"
+
+
+class Undo(NamedTuple):
+    """In that file, `old` becomes `new`, wherever it stands."""
+
+    file: str
+    old: str
+    new: str
+
+
+class Mend(NamedTuple):
+    """A fault, how it comes back, and which tests then fail, each of them."""
+
+    fault: str
+    undone_by: tuple[Undo, ...]
+    tests: tuple[str, ...]
+
+
+_NO_REFLEX: Final = Undo(
+    "agent/core/policy/reflex.py", "if target_kib >= hold_kib or cut:", "if target_kib is not None:"
+)
+
+MENDS: Final = (
+    Mend(
+        "a second value within the cooldown of the first",
+        (
+            _NO_REFLEX,
+            Undo(_DECIDE, "protects = seen.target_kib < target_kib <= had_kib", "protects = False"),
+        ),
+        (f"{_KILLED}[another value within the cooldown-guard]",),
+    ),
+    Mend(
+        "the same value written again while it is held",
+        (
+            _NO_REFLEX,
+            Undo(_HISTORY, "asked = asked or first or (", "asked = first or ("),
+            Undo(_TURN, 'asked = "asked" in causes', "asked = False"),
+            Undo(_LOOP, "self._await_kernel(now_s)", "pass"),
+        ),
+        (f"{_KILLED}[the same value while it is held-guard]",),
+    ),
+    Mend(
+        "static-max lowered below what is held",
+        (
+            _NO_REFLEX,
+            Undo(_DECIDE, "target_kib > max(seen.most_kib, had_kib)", "target_kib > seen.most_kib"),
+        ),
+        (f"{_KILLED}[after static-max was lowered-guard]",),
+    ),
+    Mend(
+        "a target that no machine could have",
+        (
+            Undo(
+                "agent/core/facts/untrusted.py",
+                "abs(size.value) > LARGEST_KIB",
+                "abs(size.value) > LARGEST",
+            ),
+        ),
+        ("tests/sources/test_bounds.py::test_a_target_beyond_any_machine_is_no_target",),
+    ),
+    Mend(
+        "a driver that is being woken is not held",
+        (
+            Undo(
+                _DECIDE,
+                "    guard.hold,\n    follow.finish_nudge,\n",
+                "    follow.finish_nudge,\n    guard.hold,\n",
+            ),
+            Undo(
+                "agent/core/policy/follow.py",
+                "nudge is None or nudge.restore_kib < view.floor_kib",
+                "nudge is None",
+            ),
+        ),
+        (
+            f"{_PROTECTS}::test_a_driver_that_is_being_woken_is_held_when_the_guest_comes_to_need_more",
+        ),
+    ),
+    Mend(
+        "a write that failed is tried again after the cooldown",
+        (Undo(_HISTORY, "REFUSED_FIRST_S: Final = 0.001", "REFUSED_FIRST_S: Final = 1.0"),),
+        (
+            f"{_KILLED}[when the first write fails-guard]",
+            f"{_PROTECTS}::test_a_write_that_is_refused_is_tried_again_at_once_and_then_less_and_less_often",
+        ),
+    ),
+    Mend(
+        "a write that fails for ever is tried for ever as fast",
+        (Undo(_HISTORY, "2.0 ** min(history.refusals, 20)", "1.0"),),
+        (
+            f"{_PROTECTS}::test_a_write_that_is_refused_is_tried_again_at_once_and_then_less_and_less_often",
+        ),
+    ),
+    Mend(
+        "a host that flips the domain's number lifts the cooldown",
+        (Undo(_HISTORY, "        wrote_s=history.wrote_s,\n", ""),),
+        (f"{_PROTECTS}::test_another_domain_number_neither_lifts_the_cooldown_nor_what_is_held",),
+    ),
+    Mend(
+        "a host that asks each second takes more with each ask",
+        (Undo("agent/core/policy/asks.py", "return int(self.cost_kib * more)", "return 0"),),
+        (
+            "tests/sim_backend/stories/test_schedules.py::test_small_steps_five_seconds_apart_are_held_well_above_the_floor",
+        ),
+    ),
+    Mend(
+        "a pause that is over makes the daemon spin",
+        (
+            Undo(
+                "agent/daemon/publisher.py",
+                "min(self._paused_until_s[key] for key in wanted)",
+                "min(self._paused_until_s.values())",
+            ),
+        ),
+        (
+            "tests/daemon/test_publisher.py::test_a_pause_that_is_over_of_a_key_nobody_wants_any_more_wakes_nobody",
+        ),
+    ),
+    Mend(
+        "no look is planned after the most actions of one turn",
+        (Undo(_TURN, "return now_s  # there is more to do", "return None"),),
+        (
+            "tests/daemon/test_many_blocks.py::test_more_blocks_than_one_turn_puts_online_all_go_online",
+        ),
+    ),
+    Mend(
+        "thousands of blocks hold the daemon up",
+        (
+            Undo(
+                "agent/core/account/hot_added.py", "later = frozenset(added)", "later = list(added)"
+            ),
+        ),
+        ("tests/fuzz/test_growth.py::test_a_guest_is_judged_in_proportion_to_its_size",),
+    ),
+    Mend(
+        "any user can hold the daemon's lock",
+        (
+            Undo(
+                "agent/daemon/runtime_directory.py",
+                "_LOCK_MODE: Final = 0o600",
+                "_LOCK_MODE: Final = 0o644",
+            ),
+        ),
+        ("tests/daemon/test_no_wakeup_is_lost.py::test_nobody_but_its_owner_can_open_the_lock",),
+    ),
+    Mend(
+        "a slow xenstored holds up a stop",
+        (Undo(_LOOP, "self._parts.link.session.end_by(time.monotonic() + _LAST_WORDS_S)", "pass"),),
+        ("tests/daemon/test_beside_a_slow_xenstored.py::test_it_ends_in_time",),
+    ),
+    Mend(
+        "a slow xenstored holds up a start",
+        (Undo(_LOOP, "link.session.end_by(time.monotonic() + _FIRST_WORDS_S)", "pass"),),
+        (
+            "tests/daemon/test_beside_a_slow_xenstored.py::test_it_starts_in_time_and_says_the_rest_later[1.4]",
+        ),
+    ),
+    Mend(
+        "a slow xenstored holds up a command",
+        (Undo("agent/sources/xenstore/pyxs_client.py", "if self._left_s <= 0:", "if False:"),),
+        (
+            "tests/sources/xenstore/test_pyxs.py::test_a_xenstored_that_is_always_late_counts_as_lost_when_patience_is_over",
+        ),
+    ),
+    Mend(
+        "a range to the last address makes a set of every section",
+        (
+            Undo(
+                "agent/core/boot/cost.py",
+                "sum(sections.stop - sections.start for sections in touched)",
+                "len({n for one in touched for n in range(*one)})",
+            ),
+        ),
+        (
+            "tests/core/boot/test_boot_cost.py::test_a_range_to_the_last_address_takes_no_memory_to_sum",
+        ),
+    ),
+    Mend(
+        "a number of hundreds of digits",
+        (Undo("agent/sources/numbers.py", "if not is_size(kib):", "if False:"),),
+        ("tests/sources/test_bounds.py::test_the_largest_machine_is_believed",),
+    ),
+    Mend(
+        "a digit that is none",
+        (
+            Undo(
+                "agent/sources/numbers.py",
+                "len(text) <= most and text.isascii() and text.isdigit()",
+                "text.isdigit()",
+            ),
+        ),
+        ("tests/sources/test_bounds.py::test_only_digits_are_the_number_of_a_process",),
+    ),
+    Mend(
+        "a FIFO in a capture hangs whoever asks psutil",
+        (
+            Undo(
+                "agent/sources/meminfo.py",
+                "    if not root.is_live:\n        return None\n    try:",
+                "    try:",
+            ),
+        ),
+        ("tests/sources/test_meminfo.py::test_psutil_is_asked_of_the_running_kernel_alone",),
+    ),
+    Mend(
+        "somebody's file becomes root's archive",
+        (
+            Undo(
+                "agent/report/capture_archive.py",
+                "os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW",
+                "os.O_CREAT",
+            ),
+        ),
+        ("tests/report/test_capture_archive.py::test_a_name_that_is_guessed_is_still_not_opened",),
+    ),
+    Mend(
+        "what a link in a capture leads to is opened",
+        (
+            Undo(
+                "agent/sources/system_root.py",
+                "os.O_PATH | os.O_CLOEXEC | flags & os.O_NOFOLLOW",
+                "flags",
+            ),
+        ),
+        (
+            "tests/sources/test_system_root.py::test_what_a_link_leads_to_outside_is_not_even_opened",
+        ),
+    ),
+    Mend(
+        "many connections close the metrics' port for good",
+        (
+            Undo(
+                "systemd/balloon-agent-metrics.socket",
+                "TriggerLimitIntervalSec=0",
+                "TriggerLimitIntervalSec=2s",
+            ),
+        ),
+        (
+            "tests/monitoring/test_units.py::test_the_exporter_is_a_socket_that_starts_one_process_a_connection",
+        ),
+    ),
+    Mend(
+        "a pipe that has nothing yet is an empty configuration",
+        (
+            Undo(
+                "agent/daemon/config/load.py",
+                "if not content or not (ended or len(content) > _MOST_BYTES):",
+                "if False:",
+            ),
+        ),
+        (
+            "tests/daemon/config/test_config.py::test_a_pipe_that_gives_nothing_is_no_empty_configuration",
+        ),
+    ),
+    Mend(
+        "an interpreter that others may write serves root",
+        (
+            Undo(
+                "agent/service/fitness.py",
+                "if by_group or found.st_mode & stat.S_IWOTH:",
+                "if False:",
+            ),
+        ),
+        (
+            "tests/cli/test_install_service.py::test_what_somebody_else_could_replace_does_not_serve_root",
+        ),
+    ),
+    Mend(
+        "a stall is forgotten when a reconnect fails in the same moment",
+        (Undo(_LOOP, "return causes | news", "return causes | news if link.is_up else set()"),),
+        (
+            "tests/daemon/test_no_wakeup_is_lost.py::test_a_stall_is_looked_at_when_a_try_to_reconnect_fails_in_the_same_moment",
+        ),
+    ),
+    Mend(
+        "released pages are taken again in some modes only",
+        (Undo(_DECIDE, "return follow.released_pages(seen) or nothing(", "return nothing("),),
+        (f"{_PROTECTS}::test_released_pages_are_taken_again_in_every_mode_in_dom0_too",),
+    ),
+)
