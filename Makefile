@@ -58,8 +58,8 @@ xenstored: ## fetch Debian's real xenstored and its tools, for the tests that wa
 	tests/support/xenstored/fetch.sh .cache/xenstored
 	tests/support/xenstore_tools/fetch.sh .cache/xenstore-tools
 
-test-xen: $(VENV)/develops ## boot a real Xen and test in its guests: the main line, minutes
-	$(BIN)/pytest -v -m "xen and quick" tests/xen
+test-xen: $(VENV)/develops ## boot a real Xen and test in its guests: the main line, in MINUTES if given
+	BALLOON_AGENT_XENLAB_MINUTES=$(MINUTES) $(BIN)/pytest -v -m "xen and quick" tests/xen
 
 test-xen-all: $(VENV)/develops ## ... every scenario, guest kernel and Xen: before a release
 	$(BIN)/pytest -v -m xen tests/xen
