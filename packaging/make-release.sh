@@ -24,8 +24,9 @@ export SOURCE_DATE_EPOCH
 "$here/packaging/make-deb.sh" "$dist" bundled
 "$here/packaging/make-rpm.sh" "$dist"
 "$here/packaging/make-sbom.sh" "$dist"
-cp "$here/packaging/alpine/APKBUILD" "$dist"
+cp "$here/packaging/alpine/APKBUILD" "$here/packaging/alpine/balloon-agent.pre-deinstall" "$dist"
 cp "$here/openrc/balloon-agent" "$dist/balloon-agent.initd"
 (cd "$dist" && find . -maxdepth 1 -type f \( -name '*.whl' -o -name '*.tar.gz' -o -name '*.pyz' \
-    -o -name '*.deb' -o -name '*.rpm' -o -name '*.cdx.json' -o -name APKBUILD -o -name '*.initd' \) \
+    -o -name '*.deb' -o -name '*.rpm' -o -name '*.cdx.json' -o -name APKBUILD -o -name '*.initd' \
+    -o -name '*.pre-deinstall' \) \
     -printf '%f\n' | LC_ALL=C sort | xargs sha256sum >SHA256SUMS && cat SHA256SUMS)

@@ -10,9 +10,11 @@ import click
 from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import completion_scripts
+from agent.cli.which_domain import WhichDomain
 from agent.service import files
 from agent.service.files import AGENT_UNITS, INIT_SCRIPT, ServiceFile
 from agent.service.fitness import unfit
+from agent.sources.system_root import SystemRoot
 
 _NEXT = {
     "systemd": "systemctl daemon-reload && systemctl enable --now",
@@ -50,16 +52,24 @@ Examples:
     default="/",
     help="Write below DIR, the root of an image, instead of this machine's.",
 )
-def install_service(*, metrics: bool, remove: bool, init: str | None, into: str) -> int:
+@click.pass_obj
+def install_service(
+    which: WhichDomain, *, metrics: bool, remove: bool, init: str | None, into: str
+) -> int:
     """Make a service of a balloon-agent that no package of the distribution brought.
 
     Puts in place the command (the one file itself, or a link to what pip installed), the unit of
     systemd or the script of OpenRC, the manual page, the shells' completions and the default
     configuration; says which files and what to do next, and starts nothing. A configuration that
     is there stays. Needs root. A distribution's package needs none of this.
+
+    With --remove all of it goes, once the service has been stopped, and so do the keys that the
+    daemon left in xenstore, as with run --forget.
     """
     try:
-        return _remove(into) if remove else _install(into, init or _init_of(into), metrics=metrics)
+        if remove:
+            return _remove(into, which)
+        return _install(into, init or _init_of(into), metrics=metrics)
     except PermissionError as error:
         raise CommandError(
             f"{error.filename} may not be written by this user; run this as root.",
@@ -118,16 +128,14 @@ def _install(into: str, init: str, *, metrics: bool) -> int:
     return exit_codes.OK
 
 
-def _remove(into: str) -> int:
+def _remove(into: str, which: WhichDomain) -> int:
     """Remove what carries the mark, and a configuration that nobody changed."""
     if into == "/":
         _require_root()
-        for sign, end in _RUNNING.items():
-            if os.path.lexists(sign):
-                raise CommandError(
-                    f"The service is running; first: {end}", exit_codes.CANNOT_CREATE
-                )
+        _require_no_service()
     ours = [path for path in files.all_paths() if _is_ours(into, path)]
+    if ours and into == "/":
+        take_back(which)
     for path in ours:
         os.unlink(os.path.join(into, path))
         click.echo(f"removed {os.path.join(into, path)}")
@@ -148,6 +156,15 @@ def _remove(into: str) -> int:
     return exit_codes.OK
 
 
+def take_back(which: WhichDomain) -> None:
+    """What the daemon has left in xenstore; if that fails it is said, and keeps nothing here."""
+    kind = SystemRoot(which.root or "/").read("sys/hypervisor/type").value or ""
+    if kind.strip() == "xen":
+        from agent.daemon.main import main  # noqa: PLC0415 - as `run` loads it
+
+        main(("--forget",), which.root, which.xenstore)
+
+
 def _require_root() -> None:
     if os.geteuid() != 0:
         raise CommandError(
@@ -155,6 +172,12 @@ def _require_root() -> None:
             "of an image with --into.",
             exit_codes.NO_PERMISSION,
         )
+
+
+def _require_no_service() -> None:
+    for sign, end in _RUNNING.items():
+        if os.path.lexists(sign):
+            raise CommandError(f"The service is running; first: {end}", exit_codes.CANNOT_CREATE)
 
 
 def _write(into: str, file: ServiceFile) -> None:

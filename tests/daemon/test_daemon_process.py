@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.install_service import take_back
+from agent.cli.which_domain import WhichDomain
 from tests.support.daemon_process import DaemonProcess
 from tests.support.host_view import BALLOON, HOME, wait_until
 from tests.support.xenstored.daemon import Xenstored
@@ -98,6 +100,15 @@ def test_what_was_published_can_be_taken_back_but_not_below_a_running_daemon(
     assert not dom0.exists(BALLOON)
     assert dom0.exists(f"{HOME}/data")
     assert not (daemon.root / "run/balloon-agent").exists()
+
+
+def test_the_removal_of_an_installed_service_takes_back_what_was_published(
+    daemon: DaemonProcess, dom0: RawClient, guest: Guest
+) -> None:
+    assert daemon.end() == 0
+    guest.wait_until_closed()
+    take_back(WhichDomain(str(daemon.root), guest.path))
+    assert not dom0.exists(BALLOON)
 
 
 def test_a_target_of_its_own_is_given_up_when_it_is_taken_back(

@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# life-of-openrc.sh PROGRAM: in a root with OpenRC and busybox but no bash, as root: the one file
-# installs itself, OpenRC's openrc-run starts, reloads and stops what it wrote, and it takes all of
-# it back.  In the place of the daemon's domain stands a simulated one, so the daemon starts.
+# life-of-openrc.sh PROGRAM SCRIPT: in a root with OpenRC and busybox but no bash, as root: the one
+# file installs itself, OpenRC's openrc-run starts, reloads and stops what it wrote, SCRIPT, which
+# Alpine's package runs before it goes, ends it and has its keys taken back, and so does the one
+# file's own removal.  In the place of the daemon's domain stands a simulated one.
 set -eu
-program=$1
+program=$1 before_it_goes=$2
 ok() { echo "ok: $*"; }
 fail() {
     echo "FAILED: $*"
@@ -42,12 +43,21 @@ BALLOON_AGENT_ANYWHERE=yes
 END
 script=/etc/init.d/balloon-agent
 $script start || fail "start"
-tries=0
-until [ -e /domain/root/run/balloon-agent/status.json ]; do
-    tries=$((tries + 1))
-    [ $tries -lt 200 ] || fail "no daemon: $(tail /var/log/* 2>/dev/null)"
-    sleep 0.1
-done
+in_the_domain() { # whether the host has keys of the agent's
+    PYTHONPATH=$program python3 -c '
+from agent.sources.xenstore.session import XenstoreSession
+with XenstoreSession("/domain/guest.sock") as session:
+    raise SystemExit("balloon" not in session.list("data"))'
+}
+until_it_runs() {
+    tries=0
+    until [ -e /domain/root/run/balloon-agent/status.json ] && in_the_domain; do
+        tries=$((tries + 1))
+        [ $tries -lt 200 ] || fail "no daemon: $(tail /var/log/* 2>/dev/null)"
+        sleep 0.1
+    done
+}
+until_it_runs
 $script status | grep -q started || fail "status: $($script status)"
 pid=$(pgrep -f '/usr/local/bin/balloon-agent --root') || fail "no process"
 ok "started, as process $pid"
@@ -55,9 +65,31 @@ $script reload || fail "reload"
 kill -0 "$pid" || fail "a reload ended it"
 $script stop || fail "stop"
 ! kill -0 "$pid" 2>/dev/null || fail "it still runs"
+in_the_domain || fail "a stop took back what the host was told"
 ok "stopped"
+$script start || fail "start once more"
+pid=$(pgrep -f '/usr/local/bin/balloon-agent --root') || fail "no process once more"
+mkdir /tmp/bin
+cat >/tmp/bin/cat <<'END'
+#!/bin/sh
+if [ "$1" = /sys/hypervisor/type ]; then echo xen; else exec /bin/cat "$@"; fi
+END
+cat >/tmp/bin/balloon-agent <<'END'
+#!/bin/sh
+exec /usr/local/bin/balloon-agent --root /domain/root --xenstore /domain/guest.sock "$@"
+END
+chmod 755 /tmp/bin/*
+PATH=/tmp/bin:$PATH sh "$before_it_goes" || fail "before Alpine's package goes"
+! kill -0 "$pid" 2>/dev/null || fail "it outlives Alpine's package"
+! in_the_domain || fail "Alpine's package leaves keys"
+ok "ended, and its keys taken back, before Alpine's package goes"
+$script start || fail "start at last"
+until_it_runs
+$script stop || fail "stop at last"
 rm /etc/conf.d/balloon-agent
-"$program" install-service --remove >/tmp/said || fail "$(cat /tmp/said)"
+"$program" --root /domain/root --xenstore /domain/guest.sock install-service --remove >/tmp/said ||
+    fail "$(cat /tmp/said)"
+! in_the_domain || fail "the one file leaves keys"
 there >/tmp/after
 diff /tmp/before /tmp/after || fail "files are not as before"
 ok "removed: files are as they were"

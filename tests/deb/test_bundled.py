@@ -63,14 +63,17 @@ def test_rpm_installs_upgrades_and_removes_its_package_below_a_root(made: Path) 
 
 
 def test_openrc_itself_starts_reloads_and_stops_the_installed_one_file(made: Path) -> None:
+    before_it_goes = "balloon-agent.pre-deinstall"
     said = mmdebstrap(
         "bookworm",
         "python3,openrc,procps",
-        f"copy-in {HERE}/life-of-openrc.sh {made}/balloon-agent.pyz /",
+        f"copy-in {HERE}/life-of-openrc.sh {made}/balloon-agent.pyz "
+        f"{TREE}/packaging/alpine/{before_it_goes} /",
         'chroot "$1" rm -f /bin/bash',
-        'chroot "$1" /bin/sh /life-of-openrc.sh /balloon-agent.pyz',
+        f'chroot "$1" /bin/sh /life-of-openrc.sh /balloon-agent.pyz /{before_it_goes}',
     )
     assert "ok: stopped" in said
+    assert "ok: ended, and its keys taken back, before Alpine's package goes" in said
     assert "ok: removed: files are as they were" in said
 
 
