@@ -34,6 +34,7 @@ _BYTES_FROM_TIMES: Final = 128
 class Misread(NamedTuple):
     """A number that makes no sense as KiB and does in `unit`; `meant_kib` is what it is then."""
 
+    number: int
     unit: str
     meant_kib: int
 
@@ -69,18 +70,17 @@ def misread_host_target(situation: Situation) -> Misread | None:
             return None  # what the guest rests at was meant
     if number >= most_kib * _BYTES_FROM_TIMES:
         meant_kib = number // KIB
-        return Misread("bytes", meant_kib) if LEAST_KIB <= meant_kib <= most_kib else None
+        return Misread(number, "bytes", meant_kib) if LEAST_KIB <= meant_kib <= most_kib else None
     if number >= LEAST_KIB:
         return None
     for unit, unit_kib in _LARGER_UNITS_KIB:
         if LEAST_KIB <= number * unit_kib <= most_kib:
-            return Misread(unit, number * unit_kib)
+            return Misread(number, unit, number * unit_kib)
     return None
 
 
 def _host_wrote(seen: Examination, misread: Misread) -> Finding:
-    snapshot, too_much = seen.snapshot, misread.unit == "bytes"
-    number = snapshot.host.target_kib or 0
+    snapshot, number, too_much = seen.snapshot, misread.number, misread.unit == "bytes"
     return Finding(
         severity="warning" if too_much else "critical",
         summary=f"The host asks for {format_kib(number)} and seems to mean "

@@ -111,8 +111,7 @@ def guarded_shrink(view: View) -> Decision | None:
         )
     stuck = cancelled(view)
     if stuck is not None and view.target_kib >= view.floor_kib:
-        latest_s = view.now_s + _HELD_LOOK_S
-        return stuck._replace(look_again_s=min(stuck.look_again_s or latest_s, latest_s))
+        return stuck._replace(look_again_s=view.now_s + _HELD_LOOK_S)
     return nothing(
         "guard-shrinks",
         f"The guest is on its way to {format_kib(view.target_kib)}.",

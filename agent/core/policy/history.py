@@ -147,7 +147,7 @@ def noticed(history: History, situation: Situation, now_s: float, *, asked: bool
     aim_kib = wanted_kib(situation, history)
     changed = balloon.target_kib != history.target_kib
     overruled = changed and balloon.target_kib < (history.own_kib or 0)
-    history = _with_target(history, balloon.target_kib, aim_kib, now_s)
+    history = _with_target(history, balloon.target_kib, balloon.current_kib, aim_kib, now_s)
     less = balloon.target_kib if aim_kib is None else aim_kib
     asks_less = aim_kib is None or garbled or less < balloon.current_kib
     history = history._replace(asks_less=asks_less, followed=history.followed and not garbled)
@@ -160,7 +160,9 @@ def noticed(history: History, situation: Situation, now_s: float, *, asked: bool
     return history
 
 
-def _with_target(history: History, target_kib: int, aim_kib: int | None, now_s: float) -> History:
+def _with_target(
+    history: History, target_kib: int, current_kib: int, aim_kib: int | None, now_s: float
+) -> History:
     """What the kernel aims at, and whose target that is."""
     if target_kib != history.target_kib:
         foreign_s = history.foreign_s if target_kib == history.wrote_kib else now_s
@@ -172,7 +174,7 @@ def _with_target(history: History, target_kib: int, aim_kib: int | None, now_s: 
         return history if ours else history._replace(unread_kib=target_kib)
     if is_at(target_kib, aim_kib):
         history = history._replace(followed=True)
-        if aim_kib >= (history.current_kib or 0):
+        if aim_kib >= current_kib:
             history = history._replace(own_kib=None)  # nothing is held back any more
     return history._replace(unread_kib=None)
 

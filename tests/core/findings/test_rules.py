@@ -112,6 +112,7 @@ def short(available_kib: int, **changes: Any) -> Snapshot:
 
 HIDDEN: Final = {"iomem": "hidden"}
 ODD: Final = memory_map([*guest_map().in_order_read, Region(9, 8, RAM)])
+A_PAGE_OFF: Final = {"memory_offset_kib": 480, "uncooperative": True}
 FULL: Final = {"current_kib": 1048576, "target_kib": 1048576, "low_kib": 0}
 
 CASES: Final = (
@@ -150,6 +151,8 @@ CASES: Final = (
              a_pvh_guest(host={"memory_offset_kib": -388})),
             (a_pv_guest(host={"memory_offset_kib": 480, "uncooperative": True}),
              a_pv_guest(host={"memory_offset_kib": 480})),
+            (a_pv_guest(host={**A_PAGE_OFF, "target_kib": 524292}),
+             a_pv_guest(host={**A_PAGE_OFF, "target_kib": 524296})),
         )
     ),
     Case(
@@ -328,6 +331,7 @@ def test_the_unit_that_was_meant_is_named_where_only_one_makes_sense(
     if trap:
         assert trap.evidence["meant_kib"] == meant_kib
         assert trap.fix == f"xl mem-set 5 {meant_kib}k  # on the host"
+        assert f"memory/target takes KiB, and {number} looks like" in trap.summary
         assert "target-beyond-static-max" not in found
 
 

@@ -92,6 +92,12 @@ def test_what_it_has_already_is_reached_without_asking() -> None:
     assert play(Pretended(), Request(512)) == (End("reached", "db has 512 MiB."), [])
 
 
+def test_a_guest_without_an_agent_may_be_asked_for_what_it_has() -> None:
+    mute = Pretended().seen()._replace(claims=Claims())
+    assert isinstance(begin(mute, Request(512)), Way)
+    assert isinstance(begin(mute, Request(511)), End)
+
+
 @settings(deadline=None)
 @given(st.integers(64, 900), st.integers(1, 1024), st.integers(128, 1024))
 def test_no_step_takes_more_than_half_of_what_is_spare_and_every_way_ends(

@@ -87,6 +87,7 @@ def test_a_pvh_guest_whose_page_structures_eat_its_memory_does_not_boot() -> Non
     made = a_plan(256, 16384, "pvh")
     assert made.boots == "no"
     assert plan_limits(made)[0].severity == "critical"
+    assert plan_limits(made)[0].fix == "raise memory, or lower maxmem (now 16 GiB)"
 
 
 def test_a_32_bit_kernel_does_not_fit_a_large_map_into_low_memory() -> None:
@@ -95,6 +96,7 @@ def test_a_32_bit_kernel_does_not_fit_a_large_map_into_low_memory() -> None:
     made = a_plan(32768, 131072, kernel=kernel, bits=32)
     assert made.boots == "no"
     assert codes(made)[0] == "low-memory-32bit"
+    assert plan_limits(made)[0].fix == "lower maxmem, or take a 64-bit kernel"
 
 
 def test_a_pv_guest_maps_512_gib_at_most_unless_it_is_told_otherwise() -> None:
@@ -293,6 +295,8 @@ def test_only_a_map_that_unpopulated_alloc_holds_grows_by_hot_adding() -> None:
     assert a_plan(512, 1024, kernel=LINUX_6_12).grows_by_hot_add
     assert not a_plan(512, 512, kernel=LINUX_6_12).grows_by_hot_add
     assert not a_plan(512, 1024, kernel=LINUX_6_1).grows_by_hot_add
+    assert not a_plan(512, 1024, kernel=KernelRelease(5, 18)).grows_by_hot_add
+    assert a_plan(512, 1024, kernel=KernelRelease(5, 17)).grows_by_hot_add
 
 
 def test_64_gib_are_not_too_much_for_32_bits() -> None:

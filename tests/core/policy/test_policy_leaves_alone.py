@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from agent.core.account.situation import understand
 from agent.core.policy.decide import EMPTY, decide
-from agent.core.policy.history import remembered
+from agent.core.policy.follow import cancelled
+from agent.core.policy.history import noticed, remembered
 from agent.core.policy.settings import PolicySettings
+from agent.core.policy.view import View, view
 from sim_backend.guest.files import BALLOON
 from tests.core.policy.test_policy_runs import FOLLOW, MIB, SELF, Story
 from tests.support import captured
@@ -55,6 +59,7 @@ def test_who_makes_dom0_smaller_by_hand_gets_what_he_wanted() -> None:
 def test_a_guest_of_its_own_mind_gives_back_only_after_a_calm_minute_and_step_by_step() -> None:
     story = Story(SELF)
     story.mem_set(1, 1024)
+    story.clock.every(1.0, story.look)
     story.run(900)
 
     gave_s = [
@@ -79,3 +84,39 @@ def test_without_the_hosts_scale_only_a_balloon_off_its_target_is_looked_at_agai
     assert resting.reason == moving.reason == "offset-unknown"
     assert resting.look_again_s is None
     assert moving.look_again_s is not None
+
+
+def gave_up(has_mib: int, needs_mib: int) -> View:
+    """A driver that stopped 4 MiB above its target, in a guest that needs so much."""
+    story = Story(FOLLOW)
+    story.mem_set(1, has_mib - 4)
+    story.run(30)
+    snapshot = story.domain.snapshot()
+    assert snapshot.balloon is not None
+    balloon = snapshot.balloon._replace(current_kib=has_mib * MIB)
+    situation = understand(snapshot._replace(balloon=balloon))._replace(state="cancelled")
+    seen = view(situation, EMPTY, FOLLOW, story.clock.now_s)
+    assert seen is not None
+    return seen._replace(floor_kib=needs_mib * MIB)
+
+
+@pytest.mark.parametrize(
+    ("needs_mib", "reason"),
+    [(384, "driver-gave-up"), (385, "no-room-to-shrink"), (400, "no-room-to-shrink")],
+)
+def test_a_driver_that_gave_up_shrinking_is_woken_where_there_are_16_mib_to_give(
+    needs_mib: int, reason: str
+) -> None:
+    decision = cancelled(gave_up(400, needs_mib))
+    assert decision is not None
+    assert decision.reason == reason
+
+
+def test_what_a_guest_still_sinks_to_stays_the_agents_own_target_until_it_is_there() -> None:
+    domain = gave_up(400, 300)
+    sinking = EMPTY._replace(own_kib=396 * MIB, wrote_kib=396 * MIB, target_kib=396 * MIB)
+    assert noticed(sinking, domain.situation, 10.0, asked=False).own_kib == 396 * MIB
+    balloon = domain.snapshot.balloon
+    assert balloon is not None
+    arrived = domain.snapshot._replace(balloon=balloon._replace(current_kib=396 * MIB))
+    assert noticed(sinking, understand(arrived), 10.0, asked=False).own_kib is None

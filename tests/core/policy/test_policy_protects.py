@@ -134,6 +134,12 @@ def test_a_write_that_is_refused_is_tried_again_at_once_and_then_less_and_less_o
     assert waits_s[-1] == REFUSED_LAST_S
 
 
+def test_a_kernel_that_refuses_is_not_asked_before_the_next_try_is_due() -> None:
+    refuses = HELD._replace(target_kib=200 * MIB, refusals=5, retry_s=20.0, host_since_s=10.0)
+    assert next_peek_s(refuses, 10.0) == 20.0
+    assert next_peek_s(refuses, 25.0) == pytest.approx(25.0 + CLOSE_EVERY_S)
+
+
 def test_another_domain_number_neither_lifts_the_cooldown_nor_what_is_held() -> None:
     after = moved(HELD)
     assert (after.wrote_s, after.hold_kib, after.own_kib) == (9.9, 446 * MIB, 446 * MIB)
