@@ -7,7 +7,9 @@ import json
 import shutil
 import stat
 import subprocess
+import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from tests.xenlab.build.modules import ModuleTree
 from tests.xenlab.build.recipe import KERNELS
 from tests.xenlab.dom0.judge import View, complaints
 from tests.xenlab.errors import LabError
-from tests.xenlab.guest import channel, frames
+from tests.xenlab.guest import channel, frames, install
 from tests.xenlab.guest.frames import ANSWER, REQUEST
 from tests.xenlab.hosts import HOSTS, MAIN, RELEASES
 from tests.xenlab.machine import Machine, disks
@@ -101,6 +103,32 @@ def test_an_initramfs_is_readable_by_cpio(tmp_path: Path) -> None:
 def module(path: Path, info: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\x7fELF...\0license=GPL\0" + info + b"\0name=x\0")
+
+
+def test_a_guest_runs_the_byte_code_that_dom0_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever times its files get there, and without compiling anything itself."""
+    wheel, compiled, there = (tmp_path / name for name in ("agent.whl", "compiled.whl", "there"))
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("agent/__init__.py", "")
+        archive.writestr("agent/main.py", "def main():\n    print(__cached__)\n")
+        archive.writestr(
+            "a.dist-info/entry_points.txt", "[console_scripts]\nballoon-agent=agent.main:main\n"
+        )
+    for name, place in (("FOLDER", there), ("LAUNCHER", tmp_path / "run"), ("UNITS", tmp_path),
+                        ("CONFIGURATION", tmp_path)):  # fmt: skip
+        monkeypatch.setattr(install, name, place)
+    (tmp_path / "agent-systemd").mkdir()
+    install.write_compiled(wheel, compiled)
+    compiled.replace(wheel)
+    monkeypatch.setattr("compileall.compile_dir", pytest.fail)
+    install.install(tmp_path)
+    command = [sys.executable, "-v", str(tmp_path / "run")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    (byte_code,) = (there / "agent/__pycache__").glob("main.*.pyc")
+    assert ran.stdout.strip() == str(byte_code)
+    assert f"code object from '{byte_code}'" in ran.stderr
 
 
 def test_modules_are_loaded_after_what_they_need(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from typing import Final, Protocol
 
+from tests.xenlab.build import cpio
 from tests.xenlab.dom0 import toolstack
 from tests.xenlab.dom0.console import Console, GoneError
 from tests.xenlab.dom0.settings import DOM0_TYPE, PATIENCE, deadline
 from tests.xenlab.dom0.toolstack import Done
+from tests.xenlab.guest.install import write_compiled
 from tests.xenlab.model import GuestSpec, Kind
 
 SHARE: Final = Path("/lab")
@@ -294,11 +296,24 @@ def boot_folder(suite: str) -> Path:
     return folder
 
 
+def compiled_wheel() -> Path:
+    """Lay the agent's wheel with its byte code over the one of the payload, made once."""
+    part = Path("/tmp/compiled.cpio")
+    if not part.exists():
+        wheel = Path("/tmp/compiled.whl")
+        write_compiled(SHARE / "agent.whl", wheel)
+        part.write_bytes(cpio.archive([cpio.file("payload/agent.whl", wheel.read_bytes())]))
+        wheel.unlink()
+    return part
+
+
 def initramfs(spec: GuestSpec) -> Path:
     """Lay the lab's files for such a guest behind the initramfs of its kernel, once."""
     parts = [boot_folder(spec.kernel) / "initramfs.cpio", SHARE / "payload.cpio"]
     if spec.debs:
         parts.append(SHARE / ("bundled.cpio" if spec.user_space else "debs.cpio"))
+    else:
+        parts.append(compiled_wheel())
     names = "-".join(part.stem for part in parts[1:])
     whole = Path(f"/tmp/initramfs-{spec.kernel}-{names}.cpio")
     if not whole.exists():
