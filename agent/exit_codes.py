@@ -27,3 +27,5 @@ OF_VERDICT = {
     "critical": CRITICAL,
     "unknown": UNKNOWN,
 }
+# Of `check`, as whoever reads a plugin of Nagios numbers them.
+OF_LEVEL = {"OK": OK, "WARNING": WARNING, "CRITICAL": CRITICAL, "UNKNOWN": 3}

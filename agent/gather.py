@@ -23,7 +23,7 @@ from agent.sources.iomem import read_iomem
 from agent.sources.kernel_log import read_kernel_log
 from agent.sources.meminfo import read_meminfo
 from agent.sources.memory_blocks import read_memory_blocks
-from agent.sources.outcome import DENIED, HIDDEN, Statuses
+from agent.sources.outcome import Statuses
 from agent.sources.pressure import read_pressure
 from agent.sources.swaps import read_zram_free_kib
 from agent.sources.system_root import NotXenError, SystemRoot
@@ -112,11 +112,6 @@ def _is_no_pc(iomem: MemoryMap) -> bool:
     (Xen: GUEST_RAM0_BASE, 1 GiB).
     """
     return bool(iomem.ram_kib) and not iomem.ram_within_pages(0, ISA_END)
-
-
-def lacks_privileges(snapshot: Snapshot) -> tuple[str, ...]:
-    """The sources that root could have read and this user could not."""
-    return tuple(name for name, status in snapshot.sources.items() if status in (DENIED, HIDDEN))
 
 
 def _page_kib(root: SystemRoot, memory: MemoryReading | None, zones: Zones | None) -> int:

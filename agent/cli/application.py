@@ -157,18 +157,18 @@ def run_command(words: Words) -> int:
 
 def _explain_as_check(error: BaseException) -> int:
     """UNKNOWN, on standard output where the plugin's reader looks."""
-    from agent.report.check_line import EXIT_STATUS, unknown  # noqa: PLC0415 - after an error
+    from agent.report.check_line import unknown  # noqa: PLC0415 - after an error
 
     if isinstance(error, click.ClickException):
         sentence = _told(error)
     elif isinstance(error, OSError) and is_of_the_output(error):
-        return explained_as(error, EXIT_STATUS["UNKNOWN"])
+        return explained_as(error, exit_codes.OF_LEVEL["UNKNOWN"])
     elif isinstance(error, CommandError):
         sentence = error.sentence
     else:
         sentence = f"{type(error).__name__}: {error}"
     click.echo(unknown(sentence).line)
-    return EXIT_STATUS["UNKNOWN"]
+    return exit_codes.OF_LEVEL["UNKNOWN"]
 
 
 def _explain(error: BaseException) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import click
 
+from agent import exit_codes
 from agent.cli.which_domain import WhichDomain
-from agent.report.check_line import EXIT_STATUS, Threshold, Thresholds, check, parse_threshold
+from agent.report.check_line import Threshold, Thresholds, check, parse_threshold
 
 
 def _threshold(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Threshold | None:
@@ -63,7 +64,7 @@ def check_command(
     thresholds = Thresholds(warning, critical, distance_warning, distance_critical)
     result = check(which.assessment(), thresholds)
     click.echo(result.line)
-    return EXIT_STATUS[result.level]
+    return exit_codes.OF_LEVEL[result.level]
 
 
 def _is_less(threshold: Threshold | None, other: Threshold | None) -> bool:

@@ -14,8 +14,8 @@ import time
 from typing import Final
 
 from agent.act import ActRefusedError, set_target_kib
+from agent.core.facts.numbers import MalformedError, key_decimal
 from agent.core.facts.units import format_kib
-from agent.core.facts.untrusted import parse_decimal
 from agent.core.policy.history import is_at
 from agent.daemon import journal as j
 from agent.daemon.journal import Journal
@@ -85,8 +85,11 @@ def _follow(session: XenstoreSession, root: SystemRoot, journal: Journal) -> Non
 
 
 def _number(session: XenstoreSession, key: str) -> int | None:
-    value = parse_decimal(_read(session, key)).value
-    return value if value is not None and value < _LARGEST_KIB else None
+    try:
+        value = key_decimal(_read(session, key))
+    except MalformedError:
+        return None
+    return value if value < _LARGEST_KIB else None
 
 
 def _read(session: XenstoreSession, key: str) -> bytes:

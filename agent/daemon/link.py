@@ -13,11 +13,11 @@ import os
 import time
 from typing import Final, Literal, NamedTuple
 
+from agent.core.facts.numbers import excerpt, key_kib
 from agent.core.facts.snapshot import HostWishes
-from agent.core.facts.untrusted import excerpt, parse_kib
 from agent.daemon.allowance import Allowance
 from agent.sources.host_wishes import HostFacts, read_host
-from agent.sources.outcome import ABSENT, OK, malformed
+from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.xenstore.errors import (
     DeviceDenied,
     DeviceMissing,
@@ -230,19 +230,15 @@ class Link:
 
     def _read_target(self) -> None:
         try:
-            raw = self.session.read(_TARGET)
+            raw = Outcome(self.session.read(_TARGET), OK)
         except XenstoreLost:
             raise
         except XenstoreError as error:
-            self._note_target(None, None, error.status)
-            return
-        judged = parse_kib(raw)
-        if judged.value is None:
-            self._note_target(None, excerpt(raw), malformed(judged.why))
-        else:
-            self._note_target(judged.value, None, OK)
-
-    def _note_target(self, target_kib: int | None, text: str | None, status: str) -> None:
-        wishes = self.facts.wishes._replace(target_kib=target_kib, target_text=text)
+            raw = Outcome(None, error.status)
+        target = parsed(raw, key_kib)
+        garbled = raw.value if target.value is None else None
+        wishes = self.facts.wishes._replace(
+            target_kib=target.value, target_text=None if garbled is None else excerpt(garbled)
+        )
         self.facts = self.facts._replace(wishes=wishes)
-        self.statuses[f"xenstore.{_TARGET}"] = status
+        self.statuses[f"xenstore.{_TARGET}"] = target.status

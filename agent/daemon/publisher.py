@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from agent.core.facts.untrusted import LARGEST_SIGNED, parse_decimal
+from agent.core.facts.numbers import LARGEST_SIGNED, key_decimal
 from agent.daemon.allowance import Allowance
 from agent.daemon.key_table import (
     ACTIVE,
@@ -27,6 +27,7 @@ from agent.daemon.key_table import (
 )
 from agent.daemon.ownership import Ownership
 from agent.daemon.published_keys import Keys, is_worth_writing
+from agent.sources.outcome import OK, Outcome, parsed
 from agent.sources.xenstore.errors import KeyDenied, XenstoreRefused
 from agent.sources.xenstore.session import XenstoreSession
 
@@ -148,7 +149,7 @@ class Publisher:
         self.ownership.look(session)
         try:
             names = session.list(BALLOON)
-            sequence = parse_decimal(session.read(SEQUENCE)).value or 0
+            sequence = parsed(Outcome(session.read(SEQUENCE), OK), key_decimal).value or 0
             profile = session.read(PROFILE) if PROFILE.rpartition("/")[2] in names else b""
         except XenstoreRefused:
             return  # there was none

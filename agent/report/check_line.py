@@ -16,9 +16,6 @@ from agent.core.findings.assessment import Assessment, Verdict
 from agent.report.top import gravest_codes
 
 Level = Literal["OK", "WARNING", "CRITICAL", "UNKNOWN"]
-# As Nagios numbers them; also the order of gravity but for UNKNOWN.
-EXIT_STATUS: Final[Mapping[Level, int]] = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
-
 _LEVELS: Final[Mapping[Verdict, Level]] = {
     "ok": "OK",
     "warning": "WARNING",

@@ -110,6 +110,7 @@ def _balloon(situation: Situation) -> dict[str, Any]:
         "max_schedule_delay_s",
         "retry_count",
         "max_retry_count",
+        "scrub_pages",
     )
     values = {name: getattr(balloon, name) if balloon else None for name in fields}
     return {"state": situation.state, "refused_by": situation.refused_by, **values}

@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from agent.core.facts.numbers import MalformedError
 from agent.core.facts.snapshot import BootRecord
 from agent.sources.json_fields import number, object_in, optional_number
-from agent.sources.outcome import MalformedError, Outcome, parsed
+from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
 FILE: Final = "run/balloon-agent/boot.json"

@@ -17,9 +17,9 @@ from typing import Final
 
 from agent.core.facts.bounds import LARGEST_ADDRESS, LARGEST_KIB
 from agent.core.facts.memory_options import crash_kernel_kib
+from agent.core.facts.numbers import parse_decimal
 from agent.core.facts.units import KIB
 from agent.sources.iomem import FILE as IOMEM_FILE
-from agent.sources.numbers import parse_decimal
 from agent.sources.outcome import parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.facts.memory_map import MemoryMap, Region, memory_map
-from agent.sources.numbers import is_number, parse_hex, shown
-from agent.sources.outcome import OK, MalformedError, Outcome, malformed
+from agent.core.facts.numbers import MalformedError, is_number, parse_hex, shown
+from agent.sources.outcome import OK, Outcome, malformed
 from agent.sources.system_root import SystemRoot
 
 DIRECTORY: Final = "sys/firmware/memmap"

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Final, Protocol, runtime_checkable
 
-from agent.core.facts.untrusted import parse_kib
+from agent.core.facts.numbers import key_kib
 from agent.core.findings.examination import GuestKeys
-from agent.sources.outcome import ABSENT, OK, Outcome
+from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.xenstore.key_store import KeyStore
 
 KEYS: Final = ("data/meminfo_total", "control/feature-balloon", "memory/meminfo")
@@ -44,7 +44,7 @@ def read_guest_keys(store: KeyStore) -> Outcome[GuestKeys]:
         return Outcome(None, ABSENT)
     return Outcome(
         GuestKeys(
-            meminfo_total_kib=None if total.value is None else parse_kib(total.value).value,
+            meminfo_total_kib=parsed(total, key_kib).value,
             feature_balloon=feature.value is not None,
             qubes_meminfo=bool(used.value),
             control_writable=read_control_writable(store).value,

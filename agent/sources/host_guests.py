@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
 from agent.core.facts.bounds import LARGEST_DOMID
-from agent.core.facts.untrusted import LARGEST_SIGNED, excerpt, parse_decimal, parse_kib
+from agent.core.facts.numbers import LARGEST_SIGNED, MalformedError, excerpt, key_decimal, key_kib
 from agent.core.host.guests import WORD_CHARS, Claims, Guest, bounded
-from agent.sources.outcome import ABSENT, OK, Outcome
+from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.xenstore.errors import KeyAbsent
 
 T = TypeVar("T")
@@ -93,11 +93,10 @@ def claims_in(read: Mapping[str, Outcome[bytes]]) -> Claims:
             else:
                 odd.append(f"{key} is {excerpt(raw)}")
         else:
-            judged = parse_decimal(raw) if key == "seq" else parse_kib(raw)
-            if judged.value is None or judged.value > LARGEST_SIGNED:
-                odd.append(f"{key}: {judged.why or 'too large'}")
-            else:
-                numbers[key.replace("_kb", "_kib")] = judged.value
+            try:
+                numbers[key.replace("_kb", "_kib")] = _claimed(key, raw)
+            except MalformedError as error:
+                odd.append(f"{key}: {error}")
     if words.get("state") is None and (words or numbers or odd):
         words["state"] = "unclear"  # there is an agent, of which nothing else is known
     return Claims(**words, **numbers, odd=tuple(odd))  # type: ignore[arg-type]
@@ -147,8 +146,17 @@ def a_guest_of(domid: int, keys: Mapping[str, Outcome[bytes]], claims: Claims) -
     )
 
 
+def _claimed(key: str, raw: bytes) -> int:
+    if key != "seq":
+        return key_kib(raw)
+    number = key_decimal(raw)
+    if number > LARGEST_SIGNED:
+        raise MalformedError("too large")
+    return number
+
+
 def _kib(read: Outcome[bytes]) -> int | None:
-    return None if read.value is None else parse_kib(read.value).value
+    return parsed(read, key_kib).value
 
 
 def _name(raw: bytes | None) -> str | None:

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from agent.core.facts import host_keys
 from agent.core.facts.bounds import LARGEST_DOMID
+from agent.core.facts.numbers import excerpt, key_decimal
 from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import HostWishes, Toolstack
-from agent.core.facts.untrusted import excerpt, parse_decimal
-from agent.sources.outcome import ABSENT, OK, malformed
+from agent.sources.outcome import ABSENT, OK, Outcome, Statuses, parsed
 from agent.sources.xenstore.key_store import KeyStore
 
 _UUID = Pattern(r"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -40,22 +40,18 @@ def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
     present = store.names("memory")
     names = present.value or ()
     numbers: dict[str, int] = {}
-    statuses: dict[str, str] = {}
+    statuses = Statuses()
     target_text: str | None = None
     for name, field in host_keys.NUMBERS.items():
         if present.value is not None and name not in names:
             statuses[f"xenstore.memory/{name}"] = ABSENT
             continue
         raw = store.read(f"memory/{name}")
-        statuses[f"xenstore.memory/{name}"] = raw.status
-        if raw.value is None:
-            continue
-        judged = host_keys.judged(name, raw.value)
-        if judged.value is not None:
-            numbers.setdefault(field, judged.value)
-        else:
-            statuses[f"xenstore.memory/{name}"] = malformed(judged.why)
-            target_text = excerpt(raw.value) if name == "target" else target_text
+        number = statuses.take(f"xenstore.memory/{name}", parsed(raw, host_keys.parser_of(name)))
+        if number is not None:
+            numbers.setdefault(field, number)
+        elif raw.value is not None and name == "target":
+            target_text = excerpt(raw.value)
     who = {key: store.read(key) for key in ("name", "domid", "vm")}
     statuses |= {f"xenstore.{key}": outcome.status for key, outcome in who.items()}
     reachable = OK in (present.status, *(outcome.status for outcome in who.values()))
@@ -66,7 +62,7 @@ def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
         ),
         toolstack=_toolstack(names),
         name=_text(who["name"].value),
-        domid=_domid(who["domid"].value),
+        domid=_domid(who["domid"]),
         uuid=_vm_uuid(who["vm"].value),
     )
     return facts, statuses
@@ -92,8 +88,8 @@ def _text(raw: bytes | None) -> str | None:
     return text if text.isprintable() else excerpt(raw)
 
 
-def _domid(raw: bytes | None) -> int | None:
-    number = None if raw is None else parse_decimal(raw).value
+def _domid(read: Outcome[bytes]) -> int | None:
+    number = parsed(read, key_decimal).value
     return number if number is not None and number <= LARGEST_DOMID else None
 
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from agent.core.facts.numbers import parse_hex
 from agent.core.facts.snapshot import DomainType
-from agent.sources.numbers import parse_hex
 from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 

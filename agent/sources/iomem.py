@@ -22,8 +22,8 @@ import re
 from typing import Final
 
 from agent.core.facts.memory_map import MemoryMap, Region, memory_map
-from agent.sources.numbers import shown
-from agent.sources.outcome import HiddenError, MalformedError, Outcome, parsed
+from agent.core.facts.numbers import MalformedError, shown
+from agent.sources.outcome import HiddenError, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 
 FILE: Final = "proc/iomem"

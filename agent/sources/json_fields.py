@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from agent.core.facts.bounds import LARGEST_KIB
-from agent.sources.outcome import MalformedError
+from agent.core.facts.numbers import MalformedError
 
 Fields = Mapping[str, Any]
 _LACKING: Final = object()

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.facts.memory_options import memory_options
-from agent.sources.numbers import is_hundredths, shown
-from agent.sources.outcome import MalformedError, Outcome, parsed
+from agent.core.facts.numbers import MalformedError, is_hundredths, shown
+from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
 RELEASE_FILE: Final = "proc/sys/kernel/osrelease"

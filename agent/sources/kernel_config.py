@@ -18,9 +18,10 @@ import zlib
 from typing import Final
 
 from agent.core.facts.kernel_release import parse_kernel_release
+from agent.core.facts.numbers import MalformedError
 from agent.core.findings.examination import KernelConfig
 from agent.sources.kernel import read_release
-from agent.sources.outcome import ABSENT, OK, MalformedError, Outcome, malformed, parsed
+from agent.sources.outcome import ABSENT, OK, Outcome, malformed, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 
 GZIP_FILE: Final = "proc/config.gz"
@@ -50,7 +51,6 @@ def parse_kernel_config(text: str, source: str) -> KernelConfig:
     return KernelConfig(
         balloon="XEN_BALLOON" in options,
         memory_hotplug="XEN_BALLOON_MEMORY_HOTPLUG" in options,
-        unpopulated_alloc="XEN_UNPOPULATED_ALLOC" in options,
         source=f"/{source}",
     )
 

@@ -31,9 +31,10 @@ import re
 from typing import Final, NamedTuple
 
 from agent.core.facts.bounds import is_size
+from agent.core.facts.numbers import MalformedError
 from agent.core.facts.snapshot import BootLog
 from agent.core.facts.units import pages_to_kib
-from agent.sources.outcome import OK, MalformedError, Outcome, parsed
+from agent.sources.outcome import OK, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot, status_of_error
 
 CAPTURED_FILE: Final = "kernel.log"

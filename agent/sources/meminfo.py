@@ -15,13 +15,14 @@ kernel if it is installed; without it, and below another root, it is worked out 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from agent.core.facts.bounds import is_size
+from agent.core.facts.numbers import MalformedError, is_digits
 from agent.core.facts.snapshot import MemoryReading
 from agent.core.facts.units import KIB, pages_to_kib
-from agent.sources.numbers import is_digits
-from agent.sources.outcome import OK, MalformedError, Outcome, malformed, parsed
+from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 from agent.sources.zoneinfo import FILE as ZONEINFO_FILE
 from agent.sources.zoneinfo import low_watermark_pages
@@ -32,30 +33,28 @@ LIMIT_BYTES: Final = 64 * 1024
 Sizes = dict[str, int]
 
 
-def parse_meminfo(text: str) -> MemoryReading:
-    """The totals of a kernel that prints MemAvailable.
+def read_meminfo(root: SystemRoot) -> Outcome[MemoryReading]:
+    """The allocator's totals, MemAvailable estimated where the kernel does not tell it."""
+    return parsed(
+        root.read(FILE, LIMIT_BYTES),
+        lambda text: parse_meminfo(
+            text, lambda sizes: _by_psutil(root) or _estimate_kib(root, sizes)
+        ),
+    )
+
+
+def _none_told(_sizes: Sizes) -> int:
+    raise MalformedError("no MemAvailable in it")
+
+
+def parse_meminfo(text: str, available_kib: Callable[[Sizes], int] = _none_told) -> MemoryReading:
+    """The totals; `available_kib` is asked where the text does not tell what is available.
 
     Raises:
         MalformedError: a line is missing, or the sizes make no sense.
     """
     sizes = _sizes(text)
-    if not sizes.get("MemAvailable"):
-        raise MalformedError("no MemAvailable in it")
-    return _reading(sizes, sizes["MemAvailable"])
-
-
-def read_meminfo(root: SystemRoot) -> Outcome[MemoryReading]:
-    """The allocator's totals, MemAvailable estimated where the kernel does not tell it."""
-    text = root.read(FILE, LIMIT_BYTES)
-    sizes = parsed(text, _sizes)
-    if sizes.value is None:
-        return Outcome(None, sizes.status)
-    try:
-        told_kib = sizes.value.get("MemAvailable") or _by_psutil(root)
-        available_kib = told_kib or _estimate_kib(root, sizes.value)
-        return Outcome(_reading(sizes.value, available_kib), OK)
-    except MalformedError as error:
-        return Outcome(None, malformed(error))
+    return _reading(sizes, sizes.get("MemAvailable") or available_kib(sizes))
 
 
 def _sizes(text: str) -> Sizes:

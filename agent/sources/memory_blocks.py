@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.facts.bounds import LARGEST_ADDRESS
+from agent.core.facts.numbers import parse_hex
 from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import MemoryBlocks
 from agent.core.facts.units import PAGE_BYTES
-from agent.sources.numbers import parse_hex
 from agent.sources.outcome import OK, Outcome, malformed, parsed
 from agent.sources.system_root import SystemRoot
 

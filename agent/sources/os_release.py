@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from agent.core.facts.numbers import MalformedError
 from agent.core.findings.examination import Distribution
-from agent.sources.outcome import MalformedError, Outcome, parsed
+from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
 FILES: Final = ("etc/os-release", "usr/lib/os-release")

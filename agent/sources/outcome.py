@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Optional, TypeVar
 
+from agent.core.facts.numbers import MalformedError
+
+S = TypeVar("S")
 T = TypeVar("T")
 
 OK: Final = "ok"
 ABSENT: Final = "absent"
 DENIED: Final = "denied"
 HIDDEN: Final = "hidden"
-
-
-class MalformedError(ValueError):
-    """What was read is not what the kernel writes there; the text says why."""
 
 
 class HiddenError(Exception):
@@ -45,11 +44,6 @@ class Outcome(tuple[Optional[T], str]):  # a generic NamedTuple is Python 3.11's
         """One of the words above."""
         return self[1]
 
-    @property
-    def ok(self) -> bool:
-        """Whether there is a value."""
-        return self.status == OK
-
 
 class Statuses(dict[str, str]):
     """What became of each source that was read, by its name in `status --json`."""
@@ -65,12 +59,12 @@ def malformed(why: object) -> str:
     return "malformed: " + " ".join(str(why).split())
 
 
-def parsed(text: Outcome[str], parse: Callable[[str], T]) -> Outcome[T]:
-    """`parse` applied to a text that was read, its complaints turned into a status."""
-    if text.value is None:
-        return Outcome(None, text.status)
+def parsed(read: Outcome[S], parse: Callable[[S], T]) -> Outcome[T]:
+    """`parse` applied to what was read, its complaints turned into a status."""
+    if read.value is None:
+        return Outcome(None, read.status)
     try:
-        return Outcome(parse(text.value), OK)
+        return Outcome(parse(read.value), OK)
     except HiddenError:
         return Outcome(None, HIDDEN)
     except MalformedError as error:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from agent.core.facts.numbers import MalformedError, is_digits, is_hundredths
 from agent.core.facts.snapshot import Pressure
-from agent.sources.numbers import is_digits, is_hundredths
-from agent.sources.outcome import MalformedError, Outcome, parsed
+from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
 FILE: Final = "proc/pressure/memory"

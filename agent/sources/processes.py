@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from agent.core.facts.numbers import is_number
 from agent.core.findings.examination import Processes
-from agent.sources.numbers import is_number
 from agent.sources.outcome import ABSENT, OK, Outcome
 from agent.sources.system_root import SystemRoot
 

@@ -21,9 +21,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal, Optional
 
 from agent.core.facts.bounds import LARGEST_ADDRESS, unwrapped
+from agent.core.facts.numbers import parse_decimal, parse_hex, parse_kib
 from agent.core.facts.snapshot import BalloonReading
 from agent.core.facts.units import GIB_KIB
-from agent.sources.numbers import parse_decimal, parse_hex, parse_kib
 from agent.sources.outcome import ABSENT, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 

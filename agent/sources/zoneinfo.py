@@ -17,10 +17,11 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.facts.bounds import LARGEST_KIB
+from agent.core.facts.numbers import MalformedError
 from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Zones
 from agent.core.facts.units import PAGE_KIB
-from agent.sources.outcome import MalformedError, Outcome, parsed
+from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 
 FILE: Final = "proc/zoneinfo"

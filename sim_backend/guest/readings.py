@@ -15,9 +15,9 @@ from agent.core.facts.bounds import LARGEST_ADDRESS, unwrapped
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import FOUR_GIB, SYSTEM_RAM, MemoryMap, Region, memory_map
 from agent.core.facts.memory_options import crash_kernel_kib, memory_options
+from agent.core.facts.numbers import MalformedError, excerpt
 from agent.core.facts.snapshot import BalloonReading, DomainFacts, HostWishes, Snapshot, Zones
 from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
-from agent.core.facts.untrusted import excerpt
 from sim_backend.guest.kernel_text import pages_as_kib
 from sim_backend.guest.machine import Machine
 
@@ -161,10 +161,10 @@ def _no_answer() -> dict[str, str]:
 def _judged(name: str, text: str) -> tuple[int | None, str, str | None]:
     """A number from the host, or why it is none and how it can be shown."""
     raw = text.encode()
-    judged = host_keys.judged(name, raw)
-    if judged.value is not None:
-        return judged.value, "ok", None
-    return None, "malformed: " + " ".join(str(judged.why).split()), excerpt(raw)
+    try:
+        return host_keys.parser_of(name)(raw), "ok", None
+    except MalformedError as error:
+        return None, f"malformed: {error}", excerpt(raw)
 
 
 def zones_of(domain: Machine) -> Zones:

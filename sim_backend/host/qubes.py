@@ -22,10 +22,6 @@ from sim_backend.hypervisor import Host
 
 REPORTS_EACH_S: Final = 0.1
 REPORTED_CHANGE_KIB: Final = 30_000
-_OVERHEAD_KIB: Final = 4 * MIB_KIB
-_OVERHEAD_OF_A_VCPU_KIB: Final = 3 * MIB_KIB // 2
-_OVERHEAD_OF_A_MIB_KIB: Final = 8
-_STUBDOMAIN_KIB: Final = (128 + 16) * MIB_KIB
 
 
 class Qubes(Libxl):
@@ -92,15 +88,6 @@ class Qubes(Libxl):
         room.leave()
         if not room.granted:
             raise ToolstackError(f"not enough memory for {memory_kib // MIB_KIB} MiB")
-
-
-def room_to_start_kib(config: GuestConfig, vcpus: int = 2) -> int:
-    """What qubesd asks for before such a qube starts (request_mem)."""
-    stubdomain_kib = _STUBDOMAIN_KIB if config.domain_type == "hvm" else 0
-    overhead_kib = _OVERHEAD_KIB + vcpus * _OVERHEAD_OF_A_VCPU_KIB
-    if not config.is_pv:
-        overhead_kib += config.maxmem_kib // MIB_KIB * _OVERHEAD_OF_A_MIB_KIB
-    return config.memory_kib + stubdomain_kib + overhead_kib
 
 
 def report_use(domain: SimulatedDomain) -> None:

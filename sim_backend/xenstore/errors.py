@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 ErrorName = Literal[
     "EINVAL",
@@ -23,8 +23,6 @@ ErrorName = Literal[
     "E2BIG",
     "EPERM",
 ]
-
-ERROR_NAMES: Final[tuple[str, ...]] = get_args(ErrorName)
 
 
 class XenstoreError(Exception):

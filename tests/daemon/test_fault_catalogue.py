@@ -51,7 +51,7 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
         "daemon/test_whole_runs.py::test_each_fault_alone_is_over_when_it_is_over",
     ),
     "memory/target is no number": (
-        "core/facts/test_untrusted.py::test_anything_else_is_refused_with_a_reason",
+        "core/facts/test_numbers.py::test_anything_else_is_refused_with_a_reason",
         "sources/test_parsers_on_garbage.py::test_any_bytes_are_a_value_or_refused",
         "daemon/test_daemon_process.py::test_what_the_host_asks_is_published_again_at_once",
         "sources/test_trees.py::test_a_target_that_is_no_number_is_kept_to_be_shown_and_made_harmless",

@@ -6,13 +6,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from agent import exit_codes
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import MIB_KIB
 from agent.core.findings.diagnosis import Diagnosis
 from agent.core.findings.finding import Finding
 from agent.core.plan.target import advise
-from agent.report.check_line import EXIT_STATUS, Thresholds, check
+from agent.report.check_line import Thresholds, check
 from agent.report.doctor_text import doctor_lines
 from agent.report.memmap_text import memmap_lines
 from agent.report.status_text import status_lines
@@ -71,7 +72,7 @@ def one_meaning(diagnosis: Diagnosis) -> None:
     """status, doctor and check end alike."""
     judged = check(diagnosis.assessment, Thresholds())
     assert diagnosis.assessment.verdict == diagnosis.verdict
-    assert EXIT_STATUS[judged.level] == _STATUS_OF[diagnosis.verdict], judged.line
+    assert exit_codes.OF_LEVEL[judged.level] == _STATUS_OF[diagnosis.verdict], judged.line
     graver = [f for f in diagnosis.findings if f.severity != "info"]
     assert bool(graver) == (diagnosis.verdict in ("warning", "critical"))
 

@@ -67,9 +67,9 @@ MENDS: Final = (
         "a target that no machine could have",
         (
             Undo(
-                "agent/core/facts/untrusted.py",
-                "abs(size.value) > LARGEST_KIB",
-                "abs(size.value) > LARGEST",
+                "agent/core/facts/numbers.py",
+                "if not is_size(abs(kib)):",
+                "if abs(kib) > _LARGEST:",
             ),
         ),
         ("tests/sources/test_bounds.py::test_a_target_beyond_any_machine_is_no_target",),

@@ -37,6 +37,7 @@ CONTRACT: Final[dict[str, Any]] = {
         "low_kib": OPTIONAL_INT, "high_kib": OPTIONAL_INT, "state": str,
         "schedule_delay_s": OPTIONAL_INT, "max_schedule_delay_s": OPTIONAL_INT,
         "retry_count": OPTIONAL_INT, "max_retry_count": OPTIONAL_INT,
+        "scrub_pages": (bool, type(None)),
     },
     "host": {
         "target_kib": OPTIONAL_INT, "static_max_kib": OPTIONAL_INT, "videoram_kib": OPTIONAL_INT,
@@ -68,6 +69,7 @@ READINGS: Final = {
     "balloon.max_schedule_delay_s": "balloon.max_schedule_delay",
     "balloon.retry_count": "balloon.retry_count",
     "balloon.max_retry_count": "balloon.max_retry_count",
+    "balloon.scrub_pages": "balloon.scrub_pages",
     "host.target_kib": "xenstore.memory/target",
     "host.static_max_kib": "xenstore.memory/static-max",
     "memory.total_kib": "meminfo",

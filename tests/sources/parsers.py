@@ -12,9 +12,16 @@ from typing import Any, Final
 
 from agent.core.facts.kernel_release import parse_kernel_release
 from agent.core.facts.memory_options import crash_kernel_kib, memory_options
-from agent.core.facts.untrusted import parse_decimal as untrusted_decimal
-from agent.core.facts.untrusted import parse_kib as untrusted_kib
-from agent.core.facts.untrusted import parse_signed_decimal, parse_signed_kib
+from agent.core.facts.numbers import (
+    MalformedError,
+    key_decimal,
+    key_kib,
+    key_signed,
+    key_signed_kib,
+    parse_decimal,
+    parse_hex,
+    parse_kib,
+)
 from agent.sources.boot_record import parse_boot_record
 from agent.sources.crash_kernel import parse_crash_ranges
 from agent.sources.daemon_status import parse_daemon_record, parse_published_domid
@@ -25,9 +32,8 @@ from agent.sources.kernel_complaints import parse_kernel_complaints
 from agent.sources.kernel_config import parse_kernel_config
 from agent.sources.kernel_log import parse_kernel_log
 from agent.sources.meminfo import parse_meminfo
-from agent.sources.numbers import parse_decimal, parse_hex, parse_kib
 from agent.sources.os_release import parse_os_release
-from agent.sources.outcome import HiddenError, MalformedError
+from agent.sources.outcome import HiddenError
 from agent.sources.pressure import parse_pressure
 from agent.sources.processes import parse_stat
 from agent.sources.swaps import parse_zram_free_kib
@@ -67,10 +73,10 @@ PARSERS: Final[dict[str, Callable[[bytes], Any]]] = {
     "switch": _of_text(parse_switch),
     "target_bytes": _of_text(parse_target_bytes),
     "target_kib": _of_text(parse_target_kib),
-    "untrusted": untrusted_decimal,
-    "untrusted_kib": untrusted_kib,
-    "untrusted_signed": parse_signed_decimal,
-    "untrusted_signed_kib": parse_signed_kib,
+    "untrusted": key_decimal,
+    "untrusted_kib": key_kib,
+    "untrusted_signed": key_signed,
+    "untrusted_signed_kib": key_signed_kib,
     "uptime": _of_text(parse_uptime),
     "vmstat": _of_text(parse_vmstat),
     "zram": _of_text(parse_zram_free_kib),

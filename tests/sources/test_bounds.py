@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from agent.core.facts.bounds import LARGEST_KIB, LARGEST_TIME_S
-from agent.core.facts.untrusted import parse_kib, parse_signed_kib
+from agent.core.facts.numbers import MalformedError, is_number, key_kib, key_signed_kib
+from agent.core.facts.numbers import parse_kib as parse_kernel_kib
 from agent.sources.boot_record import parse_boot_record
 from agent.sources.daemon_status import parse_daemon_record
 from agent.sources.host_wishes import read_host
-from agent.sources.numbers import is_number
-from agent.sources.numbers import parse_kib as parse_kernel_kib
-from agent.sources.outcome import MalformedError
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import (
     DIRECTORY,
@@ -50,9 +48,10 @@ def test_a_target_beyond_any_machine_is_no_target(tmp_path: Path, kib: int) -> N
 
 
 def test_the_largest_machine_is_believed() -> None:
-    assert parse_kib(b"%d" % LARGEST_KIB).value == LARGEST_KIB
-    assert parse_signed_kib(b"-%d" % LARGEST_KIB).value == -LARGEST_KIB
-    assert parse_signed_kib(b"-%d" % (LARGEST_KIB + 1)).value is None
+    assert key_kib(b"%d" % LARGEST_KIB) == LARGEST_KIB
+    assert key_signed_kib(b"-%d" % LARGEST_KIB) == -LARGEST_KIB
+    with pytest.raises(MalformedError):
+        key_signed_kib(b"-%d" % (LARGEST_KIB + 1))
     assert parse_kernel_kib(f"{LARGEST_KIB}\n") == LARGEST_KIB
     with pytest.raises(MalformedError):
         parse_kernel_kib(f"{LARGEST_KIB + 1}\n")

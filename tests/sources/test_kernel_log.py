@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from agent.core.facts.numbers import MalformedError
 from agent.core.facts.snapshot import BootLog
 from agent.sources.kernel_complaints import parse_kernel_complaints
 from agent.sources.kernel_log import is_relevant, parse_kernel_log, without_names
-from agent.sources.outcome import MalformedError
 from tests.captures import load, names
 
 CODE = "14343K kernel code, 2338K rwdata, 9132K rodata, 2824K init, 17344K bss"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.facts.numbers import MalformedError
 from agent.sources.meminfo import FILE, parse_meminfo, read_meminfo
-from agent.sources.outcome import MalformedError
 from agent.sources.system_root import SystemRoot
 from tests.captures import load, names
 

@@ -66,7 +66,6 @@ def examination(seed: int) -> Examination:
         config=KernelConfig(
             balloon=True,
             memory_hotplug=chance.random() < 0.5,
-            unpopulated_alloc=True,
             source="/boot/config",
         )
         if rarely() < 0.3

@@ -6,9 +6,10 @@ docs/misc/xenstore-paths.pandoc, and each toolstack's own.  Values in decimal Ki
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from agent.core.facts.untrusted import Untrusted, parse_kib, parse_signed_kib
+from agent.core.facts.numbers import key_kib, key_signed_kib
 
 NUMBERS: Final = {
     "target": "target_kib",
@@ -25,6 +26,6 @@ NUMBERS: Final = {
 _SIGNED: Final = frozenset({"videoram", "memory-offset"})
 
 
-def judged(name: str, raw: bytes) -> Untrusted:
-    """The number that memory/NAME holds, or why it is none."""
-    return (parse_signed_kib if name in _SIGNED else parse_kib)(raw)
+def parser_of(name: str) -> Callable[[bytes], int]:
+    """What makes a number of the value of memory/NAME, or raises `MalformedError`."""
+    return key_signed_kib if name in _SIGNED else key_kib

@@ -20,7 +20,6 @@ class KernelConfig(NamedTuple):
 
     balloon: bool
     memory_hotplug: bool
-    unpopulated_alloc: bool
     source: str
 
 

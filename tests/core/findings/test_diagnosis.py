@@ -34,7 +34,7 @@ from tests.support.snapshots import (
 
 CALM_COUNTERS: Final = VmCounters(0, 0, 0)
 QUIET: Final = Processes((), 0.5)
-BUILT_WITH_ALL: Final = KernelConfig(True, True, True, "/boot/config")
+BUILT_WITH_ALL: Final = KernelConfig(True, True, "/boot/config")
 XAPI: Final = {"target_kib": 524288, "static_max_kib": 1048576, "dynamic_min_kib": 262144}
 ALL_SOURCES: Final = (
     "kernel-messages", "kernel-config", "processes", "guest-keys", "control-permissions",
@@ -140,9 +140,9 @@ CASES: Final = (
         "hotplug-not-built", "info",
         examined(
             an_unpopulated_guest(hotplug_unpopulated=None),
-            config=KernelConfig(True, False, True, "/boot/config"),
+            config=KernelConfig(True, False, "/boot/config"),
         ),
-        examined(config=KernelConfig(True, False, True, "/boot/config")),
+        examined(config=KernelConfig(True, False, "/boot/config")),
     ),
     Case(
         "less-than-configured", "info",

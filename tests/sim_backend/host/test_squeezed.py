@@ -11,7 +11,15 @@ from sim_backend.clock import Clock
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.host.libxl import ToolstackError
-from sim_backend.host.squeezed import KEPT_FREE_KIB, Squeezable, proportional_targets
+from sim_backend.host.squeezed import (
+    KEPT_FREE_KIB,
+    V25,
+    V26_3,
+    V26_5,
+    Release,
+    Squeezable,
+    proportional_targets,
+)
 from sim_backend.host.xapi import Xapi
 from sim_backend.hypervisor import Host
 
@@ -208,6 +216,30 @@ def test_a_save_waits_for_a_balloon_that_says_it_moves_and_for_two_minutes_at_mo
     assert xapi.wait_ballooning(domain) == 0.0
     domain.store.guest_write("control/balloon-active", "1")
     assert xapi.wait_ballooning(domain) == pytest.approx(120.0)
+
+
+@pytest.mark.parametrize(("release", "kept_mib"), [(V25, 9), (V26_3, 72), (V26_5, 72)])
+def test_each_release_keeps_its_own_amount_free(release: Release, kept_mib: int) -> None:
+    xapi = Xapi(Clock(), Host(XEN_KIB + 513 * MIB + 100 * MIB, XEN_KIB), release)
+    able = guest(xapi)
+    run(xapi, 3.0)
+    xapi.set_dynamic_range(able, 256 * MIB, 2048 * MIB)
+    run(xapi, 120.0)
+    assert abs(xapi.host.free_kib - kept_mib * MIB) < MIB
+
+
+@pytest.mark.parametrize(("release", "lowers"), [(V25, True), (V26_3, True), (V26_5, False)])
+def test_only_older_releases_lower_the_limit_of_who_cannot_balloon(
+    release: Release, *, lowers: bool
+) -> None:
+    xapi = Xapi(Clock(), Host(XEN_KIB + 2 * 513 * MIB, XEN_KIB), release)
+    stubborn = guest(xapi, announces=False)
+    stubborn.store.guest_write("data/updated", "1")  # it has booted
+    run(xapi, 11.0)
+    limit_pages = stubborn.reservation.max_pages
+    stubborn.store.write("memory/target", str(256 * MIB))
+    run(xapi, 60.0)
+    assert (stubborn.reservation.max_pages < limit_pages) is lowers
 
 
 def test_xenopsd_subtracts_nothing_and_writes_no_video_memory() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.core.facts.untrusted import Untrusted, excerpt, parse_decimal, parse_signed_decimal
+from agent.core.facts.numbers import MalformedError, excerpt, key_decimal, key_signed
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from agent.core.facts.untrusted import Untrusted, excerpt, parse_decimal, parse_
     ],
 )
 def test_a_plain_decimal_is_its_value(raw: bytes, value: int) -> None:
-    assert parse_decimal(raw) == Untrusted(value, None)
+    assert key_decimal(raw) == value
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,9 @@ def test_a_plain_decimal_is_its_value(raw: bytes, value: int) -> None:
     ],
 )
 def test_anything_else_is_refused_with_a_reason(raw: bytes, why: str) -> None:
-    assert parse_decimal(raw) == Untrusted(None, why)
+    with pytest.raises(MalformedError) as refused:
+        key_decimal(raw)
+    assert str(refused.value) == why
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_anything_else_is_refused_with_a_reason(raw: bytes, why: str) -> None:
     [(b"-1", -1), (b"0", 0), (b"8192", 8192), (b"-9223372036854775807", 1 - 2**63)],
 )
 def test_a_signed_decimal_may_be_negative(raw: bytes, value: int) -> None:
-    assert parse_signed_decimal(raw) == Untrusted(value, None)
+    assert key_signed(raw) == value
 
 
 @pytest.mark.parametrize(
@@ -74,20 +76,18 @@ def test_a_signed_decimal_may_be_negative(raw: bytes, value: int) -> None:
     [b"", b"-", b"--1", b"- 1", b"+1", b"-0", b"-01", b"-1\n", b"-0x1", b"9223372036854775808"],
 )
 def test_a_sign_changes_nothing_else_about_what_is_refused(raw: bytes) -> None:
-    value, why = parse_signed_decimal(raw)
-
-    assert value is None
-    assert why
+    with pytest.raises(MalformedError, match=r"."):
+        key_signed(raw)
 
 
 @given(st.integers(min_value=0, max_value=2**64 - 1))
 def test_every_64_bit_number_survives_the_way_there_and_back(number: int) -> None:
-    assert parse_decimal(b"%d" % number) == Untrusted(number, None)
+    assert key_decimal(b"%d" % number) == number
 
 
 @given(st.integers(min_value=1 - 2**63, max_value=2**63 - 1))
 def test_every_signed_number_survives_the_way_there_and_back(number: int) -> None:
-    assert parse_signed_decimal(b"%d" % number) == Untrusted(number, None)
+    assert key_signed(b"%d" % number) == number
 
 
 @given(
@@ -95,15 +95,14 @@ def test_every_signed_number_survives_the_way_there_and_back(number: int) -> Non
 )
 @example(b"0" * 4096)
 def test_any_bytes_end_in_a_canonical_number_or_one_printable_line(raw: bytes) -> None:
-    for value, why in (parse_decimal(raw), parse_signed_decimal(raw)):
-        if value is None:
-            assert why is not None
+    for parse in (key_decimal, key_signed):
+        try:
+            assert b"%d" % parse(raw) == raw
+        except MalformedError as error:
+            why = str(error)
             assert why.isprintable()
             assert why.isascii()
-            assert len(why) < 200
-        else:
-            assert why is None
-            assert b"%d" % value == raw
+            assert 0 < len(why) < 200
 
 
 @given(st.binary(max_size=100))
