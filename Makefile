@@ -58,8 +58,8 @@ xenstored: ## fetch Debian's real xenstored and its tools, for the tests that wa
 	tests/support/xenstored/fetch.sh .cache/xenstored
 	tests/support/xenstore_tools/fetch.sh .cache/xenstore-tools
 
-test-xen: $(VENV)/develops ## boot a real Xen and test in its guests: the main line, minutes
-	$(BIN)/pytest -v -m "xen and quick" tests/xen
+test-xen: $(VENV)/develops ## boot a real Xen and test in its guests: the main line, in MINUTES if given
+	BALLOON_AGENT_XENLAB_MINUTES=$(MINUTES) $(BIN)/pytest -v -m "xen and quick" tests/xen
 
 test-xen-all: $(VENV)/develops ## ... every scenario, guest kernel and Xen: before a release
 	$(BIN)/pytest -v -m xen tests/xen
@@ -98,8 +98,8 @@ rpm: onefile ## the RPM around the one file, for RHEL 9 and its kin, Amazon Linu
 release: $(VENV)/develops ## all of it, with bill of materials and SHA256SUMS
 	BUILD_PYTHON=$(BIN)/python RELEASES="$(or $(RELEASES),bullseye bookworm trixie sid)" packaging/make-release.sh dist
 
-test-deb: $(VENV)/develops ## build them, and install, upgrade, remove and purge them in a fresh Debian
-	$(BIN)/pytest -m deb tests/deb
+test-deb: $(VENV)/develops ## build them, and install, upgrade, remove and purge them in a fresh Debian 12, or RELEASES
+	BALLOON_AGENT_RELEASES="$(RELEASES)" $(BIN)/pytest -m deb tests/deb
 
 clean: ## remove everything that was made, but the cache of downloads
 	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

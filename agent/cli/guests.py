@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,8 +18,9 @@ from agent.cli.seconds import Seconds
 from agent.cli.which_domain import WhichDomain
 from agent.core.host.guests import Host, verdict
 from agent.report.guests_json import guests_object
-from agent.report.guests_text import guests_lines
-from agent.report.styled import heading
+
+if TYPE_CHECKING:
+    from agent.report.styled import Line
 
 _SECOND_LOOK_S: Final = 1.0
 
@@ -64,7 +65,7 @@ def guests(
             host = this.look(names)
         if watch:
             return _watch(this, names, host, interval, output)
-        output.show(lambda: guests_object(host, now_utc()), lambda width: guests_lines(host, width))
+        output.show(lambda: guests_object(host, now_utc()), lambda width: _lines(host, width))
         return _status(host)
 
 
@@ -89,12 +90,20 @@ def _draw(host: Host, output: Output) -> None:
         sys.stdout.write(json.dumps(guests_object(host, now_utc())) + "\n")
         sys.stdout.flush()
         return
+    from agent.report.styled import heading  # noqa: PLC0415 - not for programs
+
     terminal = output.terminal()
-    lines = guests_lines(host, terminal.width)
+    lines = _lines(host, terminal.width)
     if terminal.redraws:
         terminal.refresh(lines)
     else:
         terminal.show([heading(now_utc()), *lines, ()])
+
+
+def _lines(host: Host, width: int) -> list[Line]:
+    from agent.report.guests_text import guests_lines  # noqa: PLC0415 - not for programs
+
+    return guests_lines(host, width)
 
 
 def _status(host: Host) -> int:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which domain a command is about: this machine, a capture, a published domain, a simulated one."""
+"""Which domain a command is about: this machine, a capture, a published domain, a simulated one.
+
+What reads and judges a domain is loaded when that is asked for: half the start of a command that
+does not, as in dom0.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from agent import exit_codes
 from agent.cli.command_error import CommandError
-from agent.core.facts.snapshot import Origin, Snapshot
-from agent.core.findings.assessment import Assessment
-from agent.core.findings.diagnosis import diagnose
-from agent.examine import examine
-from agent.gather import gather
 from agent.sources.system_root import NotXenError, SystemRoot
 from agent.sources.xenstore.errors import XenstoreError
-from agent.sources.xenstore.key_store import CapturedKeys, KeyStore, NoKeys, SessionKeys
 
 if TYPE_CHECKING:
+    from agent.core.facts.snapshot import Snapshot
+    from agent.core.findings.assessment import Assessment
+    from agent.sources.xenstore.key_store import KeyStore
     from sim_backend.published.in_process import Simulation
 
 _PATIENCE_S = 5.0  # with a xenstored that answers, but late: a command tells what it has by then
@@ -51,6 +52,9 @@ class WhichDomain:
         """
         if self.sim is not None:
             return self._simulation.snapshot()
+        from agent.core.facts.snapshot import Origin  # noqa: PLC0415 - see above
+        from agent.gather import gather  # noqa: PLC0415
+
         root = SystemRoot(self.root or "/")
         origin = Origin("capture", root.path) if self.root else Origin("live", "this machine")
         try:
@@ -66,6 +70,9 @@ class WhichDomain:
         Raises:
             CommandError: there is no Xen domain there.
         """
+        from agent.core.findings.diagnosis import diagnose  # noqa: PLC0415 - see above
+        from agent.examine import examine  # noqa: PLC0415
+
         store = self.keys()
         snapshot = self.snapshot(store)
         return diagnose(examine(snapshot, self.system_root(), store, None)).assessment
@@ -96,6 +103,12 @@ class WhichDomain:
             from sim_backend.published.in_process import SimulatedKeys  # noqa: PLC0415 - not on a real guest
 
             return SimulatedKeys(self._simulation.domain)
+        from agent.sources.xenstore.key_store import (  # noqa: PLC0415 - see above
+            CapturedKeys,
+            NoKeys,
+            SessionKeys,
+        )
+
         if self.root and self.xenstore is None:
             return CapturedKeys(SystemRoot(self.root))
         from agent.sources.xenstore.pyxs_client import StoreClient  # noqa: PLC0415 - not of a capture

@@ -1,17 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# life-of-a-package.sh DEBS NEWER_DEBS: installs, upgrades, removes and purges balloon-agent in the
+# life-of-a-package.sh DEBS NEWER_DEBS GUESTS: installs, upgrades, removes and purges balloon-agent in the
 # Debian root it runs in, as root, and compares with what was there before.  Each step says "ok";
 # the first that fails ends it with "FAILED" and status 1.  No service runs there; the daemon's side
 # of this life is played in a guest of Xen (tests/xenlab/scenarios/package.py).
 #
-# DEBS and NEWER_DEBS are folders with balloon-agent_*.deb and balloon-agent-metrics_*.deb.
+# DEBS and NEWER_DEBS are folders with balloon-agent_*.deb and balloon-agent-metrics_*.deb, GUESTS
+# one with every_capture.py, the guests it shows, and what `status --json` must say of each.
 set -eu
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 debs=$1
 newer=$2
+guests=$3
 work=$(mktemp -d)
 config=/etc/balloon-agent/config.toml
 unit=balloon-agent.service
@@ -23,7 +25,7 @@ fail() {
 }
 apt() { apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >"$work/apt.log" 2>&1 \
     || { cat "$work/apt.log"; fail "apt-get $*"; }; }
-there() { "$(dirname "$0")/what-is-there.sh" "$work" "$debs" "$newer"; }
+there() { "$(dirname "$0")/what-is-there.sh" "$work" "$debs" "$newer" "$guests"; }
 
 version_of() { dpkg-query -W -f='${Version}' "$1"; }
 
@@ -55,6 +57,9 @@ while read -r module; do
     ls $cached >/dev/null 2>&1 || fail "no byte code of $module"
 done <"$work/modules"
 ok "runs, apart from everybody's modules, with byte code of $(wc -l <"$work/modules") modules"
+
+python3 -I "$guests/forms/every_capture.py" /usr/bin/balloon-agent --as "$guests/every-capture" \
+    || fail "another JSON than the tree's"
 
 [ -e "$config" ] || fail "no $config"
 dpkg-query -W -f='${Conffiles}' balloon-agent | grep -q "$config" || fail "$config: no conffile"

@@ -7,13 +7,14 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from agent import __version__
-from tests.deb.conftest import ELSEWHERE, RELEASE, TREE, mmdebstrap
+from tests.deb.conftest import ELSEWHERE, LIVES, TREE, mmdebstrap
 
 pytestmark = pytest.mark.deb
 
@@ -87,14 +88,30 @@ def test_every_lintian_override_says_why() -> None:
             above = line
 
 
+@pytest.fixture(scope="session")
+def guests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guests that are held, and what this tree's `status --json` says of each."""
+    held = tmp_path_factory.mktemp("held") / "held"
+    for name in ("forms", "captures", "cases"):
+        shutil.copytree(
+            TREE / "tests" / name, held / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    program = Path(sys.executable).with_name("balloon-agent")
+    said = run(sys.executable, "-I", held / "forms" / "every_capture.py", program)
+    (held / "every-capture").write_text(said)
+    return held
+
+
+@pytest.mark.parametrize("release", LIVES)
 def test_installed_upgraded_removed_and_purged_a_debian_is_as_it_was(
-    debs: Path, newer_debs: Path
+    release: str, debs: Path, newer_debs: Path, guests: Path
 ) -> None:
     """In a fresh Debian of its own; what the packages need comes from Debian's archive."""
     said = mmdebstrap(
-        RELEASE,
+        release,
         ROOT_PACKAGES,
-        f"copy-in {STORY} {LISTING} {debs} {newer_debs} /",
-        f'chroot "$1" sh /{STORY.name} /{debs.name} /{newer_debs.name}',
+        f"copy-in {STORY} {LISTING} {debs} {newer_debs} {guests} /",
+        f'chroot "$1" sh /{STORY.name} /{debs.name} /{newer_debs.name} /{guests.name}',
     )
+    assert "guests, the same JSON" in said
     assert "ok: purged: packages and files are as they were" in said

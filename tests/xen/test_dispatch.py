@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ TOOK_S = {"pv": 30.0, "pvh": 20.0, "hvm": 90.0, "dom0": 10.0}
 class Pretender:
     """Plays one scenario per poll, or dies in the midst of it."""
 
-    def __init__(self, dies_in: tuple[str, ...] = ()) -> None:
+    def __init__(self, dies_in: tuple[str, ...] = (), pace: float = 1.0) -> None:
+        self._pace = pace
         self.at_end = False
         self.played: list[str] = []
         self._dies_in = dies_in
@@ -43,15 +45,16 @@ class Pretender:
         if name in self._dies_in:
             raise LabError(f"died in {name}")
         self.played.append(name)
-        return [{"event": "scenario-done", "scenario": name, "seconds": 1.0}, {"event": "next"}]
+        seconds = self._pace * TOOK_S.get(name, 1.0)
+        return [{"event": "scenario-done", "scenario": name, "seconds": seconds}, {"event": "next"}]
 
 
 def guests() -> list[Scenario]:
     return [Scenario(name, name, GuestSpec("pv"), ()) for name in NAMES]
 
 
-def play(*machines: Pretender) -> list[dict[str, Any]]:
-    return list(Dispatcher(guests(), machines, TOOK_S).events())
+def play(*machines: Pretender, until: float | None = None) -> list[dict[str, Any]]:
+    return list(Dispatcher(guests(), machines, TOOK_S, until).events())
 
 
 def test_whoever_is_free_gets_the_longest_scenario_left() -> None:
@@ -107,6 +110,30 @@ def test_a_scenario_that_kills_two_machines_ends_the_run_with_the_reason() -> No
 def test_a_machine_that_dies_alone_ends_the_run_with_the_reason() -> None:
     with pytest.raises(LabError, match="died in pv"):
         play(Pretender(dies_in=("pv",)))
+
+
+def test_what_would_not_end_in_the_time_that_is_given_is_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    machine = Pretender()
+    events = play(machine, until=1050.0)
+    left_out = [event["scenario"] for event in events if event["event"] == "left-out"]
+    assert (machine.played, left_out) == (["pv", "pvh", "dom0"], ["hvm"])
+    assert not [event for event in play(Pretender()) if event["event"] == "left-out"]
+
+
+def test_the_pace_of_what_was_played_says_what_still_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    machine = Pretender(pace=2.3)
+    play(machine, until=1040.0)
+    assert machine.played == ["pv", "dom0"], "pvh would take 46 s at this pace"
+
+
+def test_a_limit_of_time_hides_no_machine_that_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    with pytest.raises(LabError, match="died in pv"):
+        play(Pretender(dies_in=("pv",)), until=1050.0)
 
 
 def test_the_number_of_machines_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -312,9 +312,10 @@ def test_what_has_another_user_space_gets_the_agent_as_a_package() -> None:
         assert scenario.guest.debs or not scenario.guest.user_space, scenario.name
 
 
-def test_what_every_change_is_tested_with_needs_one_release_of_xen() -> None:
-    quick = {HOSTS[one.host].release.name for one in scenarios.ALL.values() if one.quick}
-    assert quick == {RELEASES[MAIN].name}
+def test_every_change_meets_each_released_xen_and_the_main_one_most_of_all() -> None:
+    quick = [HOSTS[one.host].release.name for one in scenarios.ALL.values() if one.quick]
+    assert set(quick) == set(RELEASES) - {"sid"}
+    assert quick.count(RELEASES[MAIN].name) > len(quick) / 2
 
 
 def test_a_host_names_what_is_played_on_it() -> None:

@@ -35,7 +35,7 @@ def say(line: str) -> None:
 def describe(event: dict[str, Any]) -> str:
     """Return a line for a person about an event of a machine."""
     kind = event["event"]
-    who = f"{event['machine']}: {event.get('scenario', '')}".rstrip()
+    who = f"{event.get('machine', '-')}: {event.get('scenario', '')}".rstrip()
     if kind == "case":
         line = f"{who}: {event['outcome']}: {event['case']} ({event['seconds']} s)"
         return line if event["detail"] is None else f"{line}\n{event['detail']}"
@@ -47,30 +47,38 @@ def describe(event: dict[str, Any]) -> str:
         "broken": f"{who}: broken: {event.get('why')}",
         "scenario-done": f"{who}: done in {event.get('seconds')} s",
         "lost": f"{who}: the machine is lost: {event.get('why')}",
+        "left-out": f"{who}: not played, the time that was given would not suffice",
         "end": f"{who} powering off",
     }[kind]
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    hosts = [HOSTS[name].release for name in arguments.host or [MAIN]]
-    kernels = frozenset(arguments.kernels or [BASE_SUITE])
-    spaces = frozenset(arguments.user_space)
-    build(Wanted(tuple(hosts), kernels, spaces), say, update=arguments.update)
+    if arguments.scenarios:
+        wanted = runner.wanted_by(_chosen(arguments.scenarios))
+    else:
+        hosts = [HOSTS[name].release for name in arguments.host or [MAIN]]
+        kernels = frozenset(arguments.kernels or [BASE_SUITE])
+        wanted = Wanted(tuple(hosts), kernels, frozenset(arguments.user_space))
+    build(wanted, say, update=arguments.update)
     say("everything is up to date")
     return 0
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _chosen(words: list[str]) -> list[Scenario]:
     try:
-        chosen = scenarios.select(arguments.scenarios)
+        return scenarios.select(words)
     except KeyError as error:
         raise LabError(f"no such scenario: {error.args[0]}; see the list command") from None
+
+
+def _run(arguments: argparse.Namespace) -> int:
     run = runner.prepare(
-        chosen,
+        _chosen(arguments.scenarios),
         say,
         wheel=arguments.wheel,
         bundled=arguments.bundled,
         machines=arguments.machines,
+        minutes=arguments.minutes,
     )
     return _follow(run)
 
@@ -153,7 +161,7 @@ def _suite(name: str) -> str:
 
 def _count(word: str) -> int:
     if not (word.isascii() and word.isdigit() and int(word)):
-        raise argparse.ArgumentTypeError(f"{word} is no number of machines")
+        raise argparse.ArgumentTypeError(f"{word} is no such number")
     return int(word)
 
 
@@ -179,6 +187,13 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="for guests with the user space of this suite",
     )
+    command.add_argument(
+        "--for",
+        dest="scenarios",
+        action="append",
+        metavar="SCENARIO",
+        help="all that these want, named as for `run`, and nothing else",
+    )
     command.add_argument("--update", action="store_true", help="look for newer packages first")
     command.set_defaults(act=_build)
 
@@ -189,6 +204,9 @@ def parser() -> argparse.ArgumentParser:
         "--bundled", type=Path, help="its package with libraries inside, else built from here"
     )
     command.add_argument("--machines", type=_count, help="how many play side by side")
+    command.add_argument(
+        "--minutes", type=_count, help="how long it may take; what does not fit is left out"
+    )
     command.set_defaults(act=_run)
 
     command = commands.add_parser(

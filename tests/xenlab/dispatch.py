@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hands scenarios to machines that play side by side: whoever is free gets the longest one left.
 
+Where the time is limited, the longest that can still be expected to end within it; the others are
+left out and said to be.
+
 A scenario that ruins its machine comes after all others, and is that machine's last. A machine that
 dies gives its scenario back, once, to one that still lives.
 """
@@ -52,11 +55,20 @@ def seconds_of(report: Path) -> dict[str, float]:
     return {entry["name"]: entry["seconds"] for entry in scenarios if "seconds" in entry}
 
 
+def expected_s(scenarios: Iterable[Scenario], took_s: dict[str, float]) -> dict[str, float]:
+    """Return how long each is expected to take: as long as last time, or as others of its kind."""
+    return {one.name: took_s.get(one.name) or estimate_s(one) for one in scenarios}
+
+
 class Dispatcher:
     """The scenarios of a run and the machines that play them."""
 
     def __init__(
-        self, scenarios: Iterable[Scenario], players: Sequence[Player], took_s: dict[str, float]
+        self,
+        scenarios: Iterable[Scenario],
+        players: Sequence[Player],
+        took_s: dict[str, float],
+        until: float | None = None,
     ) -> None:
         """Put the longest scenarios first.
 
@@ -64,11 +76,14 @@ class Dispatcher:
             scenarios: what is to be played.
             players: machines that have been started.
             took_s: how long scenarios took earlier, as far as that is known.
+            until: when all should have ended, on the monotonic clock.
         """
         self._players = players
-        longest_first = sorted(
-            scenarios, key=lambda one: took_s.get(one.name) or estimate_s(one), reverse=True
-        )
+        played = list(scenarios)
+        self._expected_s = expected_s(played, took_s)
+        self._until = until
+        self._ended: dict[str, float] = {}
+        longest_first = sorted(played, key=lambda one: self._expected_s[one.name], reverse=True)
         in_order = sorted(longest_first, key=lambda one: one.ruins_machine)
         self._waiting = [scenario.name for scenario in in_order]
         self._ruinous = {scenario.name for scenario in in_order if scenario.ruins_machine}
@@ -101,16 +116,29 @@ class Dispatcher:
                     del alive[number]
             if not heard:
                 time.sleep(POLL_S)
-        if lost and (self._waiting or self._playing):
+        if lost and (self._playing or any(map(self._fits, self._waiting))):
             raise lost
+        for name in self._waiting:
+            yield {"event": "left-out", "scenario": name}
 
     def _note(self, number: int, player: Player, event: dict[str, Any]) -> None:
+        if event["event"] == "scenario-done":
+            self._ended[event["scenario"]] = event["seconds"]
         if event["event"] == "next":
             ruined = self._playing.pop(number, None) in self._ruinous
-            name = self._waiting.pop(0) if self._waiting and not ruined else None
+            name = None if ruined else next(filter(self._fits, self._waiting), None)
             if name:
+                self._waiting.remove(name)
                 self._playing[number] = name
             player.order(name)
+
+    def _fits(self, name: str) -> bool:
+        """Whether it would end in time, at the pace of those that have ended."""
+        if self._until is None:
+            return True
+        expected_s = sum(self._expected_s[ended] for ended in self._ended)
+        pace = sum(self._ended.values()) / expected_s if expected_s else 1.0
+        return time.monotonic() + pace * self._expected_s[name] <= self._until
 
     def _lost(self, number: int, error: LabError) -> dict[str, Any]:
         event = {"event": "lost", "machine": number, "why": str(error)}

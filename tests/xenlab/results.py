@@ -71,10 +71,16 @@ class Results:
             notes["seconds"] = event["seconds"]
         elif event["event"] == "broken":
             notes["broken"] = event["why"]
+        elif event["event"] == "left-out":
+            notes["left_out"] = True
 
     def outcome(self, scenario: str, case: str) -> Outcome | None:
         """Return the outcome of a case, None while there is none."""
         return self._outcomes.get((scenario, case))
+
+    def left_out(self, scenario: str) -> bool:
+        """Return whether the time that was given did not suffice for it."""
+        return bool(self._notes.get(scenario, {}).get("left_out"))
 
     def failures(self) -> list[str]:
         """Return a line for each case that did not pass, or was never played."""

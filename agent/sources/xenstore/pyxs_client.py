@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -26,7 +25,7 @@ from typing import Any, Final, TypeVar
 import pyxs
 import pyxs.client
 
-from agent.sources.outcome import OK, Outcome
+from agent.sources.outcome import Outcome
 from agent.sources.xenstore.errors import (
     QuotaExceeded,
     XenstoreError,
@@ -34,6 +33,7 @@ from agent.sources.xenstore.errors import (
     XenstoreRefused,
     refusal,
 )
+from agent.sources.xenstore.read_ahead import read_ahead
 from agent.sources.xenstore.requests import Requests, checked_key, names_in
 from agent.sources.xenstore.router import LoopRouter
 from agent.sources.xenstore.watches import Watches
@@ -44,7 +44,6 @@ _Names = list[str]  # inside a class, `list` is a method
 _NamesOnTheWire = list[bytes]
 _Outcomes = list[Outcome[bytes]]
 _MOST_TRIES: Final = 5
-_AHEAD: Final = 64  # requests that any socket has room for
 _MOST_PARTS: Final = 256
 _NUMBER_OF: Final = {name: number for number, name in errno.errorcode.items()}
 
@@ -63,14 +62,6 @@ def _checked_path(path: bytes) -> bytes:
 
 
 pyxs.client.check_path = _checked_path  # type: ignore[attr-defined]
-
-
-def _told(answer: Callable[[], bytes]) -> bytes | XenstoreRefused:
-    """A value, or why there is none."""
-    try:
-        return answer()
-    except XenstoreRefused as error:
-        return error
 
 
 class RoutedClient(pyxs.Client):
@@ -101,21 +92,10 @@ class RoutedClient(pyxs.Client):
             return self._list_in_parts(path)
         return names
 
-    def read_each(self, paths: Sequence[bytes]) -> Iterator[bytes | XenstoreRefused]:
-        """The values of many paths, or why there is none, in the same order.
-
-        A socket takes the next questions before the first is answered, which for many guests
-        saves most of the time; the kernel's device does not (docs/design.md A25).
-        """
-        ahead, under_way = (1, 0) if self.router.errno_is_answer else (_AHEAD, _AHEAD)
-        waiting: deque[Callable[[], bytes]] = deque()
-        for start in range(0, len(paths), ahead):
-            some = [_checked_path(path) + NUL for path in paths[start : start + ahead]]
-            waiting.extend(self._requests.begin_each(Op.READ, some))
-            while len(waiting) > under_way:
-                yield _told(waiting.popleft())
-        while waiting:
-            yield _told(waiting.popleft())
+    def read_each(self, paths: Sequence[bytes]) -> Iterator[Outcome[bytes]]:
+        """What became of reading each of many paths; within a transaction, if there is one."""
+        self._requests.tx_id = self.tx_id
+        return read_ahead(self._requests, [_checked_path(path) for path in paths])
 
     def rollback(self) -> None:
         """Give up the transaction, which is over whatever the answer is."""
@@ -172,13 +152,9 @@ class StoreClient:
 
         They are not of one moment, but for one guest's that follow each other closely.
         """
-        paths = [key.encode("ascii", "backslashreplace") for key in keys]
-        return [
-            Outcome(None, found.status)
-            if isinstance(found, XenstoreRefused)
-            else Outcome(found, OK)
-            for found in self._client.read_each(paths)
-        ]
+        return list(
+            self._client.read_each([key.encode("ascii", "backslashreplace") for key in keys])
+        )
 
     def list(self, key: str) -> _Names:
         """The names below a key; raises XenstoreError."""

@@ -8,11 +8,10 @@ would cost 0.7 MiB for the threads, queues and sockets it loads and a `LoopRoute
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from agent.sources.xenstore.errors import XenstoreLost, refusal
-from agent.sources.xenstore.router import LoopRouter, PendingReply
+from agent.sources.xenstore.router import LoopRouter
 from agent.sources.xenstore.wire import MOST_REQUEST_BYTES, NUL, Frame, Op, describe
 
 _ACKNOWLEDGED: Final = (
@@ -29,7 +28,7 @@ def checked_key(key: str, verb: str) -> bytes:
     Raises:
         XenstoreRefused: with EINVAL, as xenstored would say.
     """
-    if len(key) > _MOST_KEY_CHARS or key.strip(KEY_CHARS) or not all(key.split("/")):
+    if len(key) > _MOST_KEY_CHARS or key.strip(KEY_CHARS) or "//" in f"/{key}/":
         raise refusal(b"EINVAL", f"{verb} {key[:64]!a}")
     return key.encode("ascii")
 
@@ -55,27 +54,15 @@ class Requests:
             XenstoreRefused: the answer is an error.
             XenstoreLost: there is no answer, or it makes no sense.
         """
-        sent = self._request(op, args)
-        return self._judged(sent, self.router.send(sent).get())
+        sent = self.packet(op, b"".join(args))
+        return self._judged(sent, self.router.receive(sent, self.router.send((sent,))))
 
-    def begin_each(self, op: int, payloads: Sequence[bytes]) -> list[Callable[[], bytes]]:
-        """Send requests, over a socket as many as there are; what is returned waits for an answer.
-
-        The answers have to be taken in the same order.
-        """
-        sent = [self._request(op, (payload,)) for payload in payloads]
-        pending = self.router.send_each(sent)
-        return [self._answer(one, answer) for one, answer in zip(sent, pending)]
-
-    def _answer(self, sent: Frame, pending: PendingReply) -> Callable[[], bytes]:
-        return lambda: self._judged(sent, pending.get())
-
-    def _request(self, op: int, args: tuple[bytes, ...]) -> Frame:
-        payload = b"".join(args)
-        sent = Frame(op, self.router.next_rq_id(), self.tx_id, payload)
+    def packet(self, op: int, payload: bytes) -> Frame:
+        """A request that is yet to be sent; raises XenstoreRefused where it does not fit."""
+        made = Frame(op, self.router.next_rq_id(), self.tx_id, payload)
         if len(payload) > MOST_REQUEST_BYTES:
-            raise refusal(b"E2BIG", describe(sent))
-        return sent
+            raise refusal(b"E2BIG", describe(made))
+        return made
 
     def _judged(self, sent: Frame, reply: Frame) -> bytes:
         if reply.op == Op.ERROR:

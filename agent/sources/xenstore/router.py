@@ -5,7 +5,7 @@ It sends a request, waits for the answer until a deadline, and keeps the watch e
 the way. So a request is answered, refused, or ends with `XenstoreLost` and a closed connection
 that can be opened again.
 
-One request at a time, each after the answer to the one before: sending ahead (`send_each`) is for
+One request at a time, each after the answer to the one before: sending ahead (`read_ahead`) is for
 sockets, and loses requests in the kernel's device, which answers them with OK all the same
 (docs/design.md A25).
 
@@ -39,21 +39,6 @@ _ANSWER_ERRNOS: Final = frozenset(
         errno.ENOTEMPTY, errno.EPERM, errno.EROFS,
     )
 )  # fmt: skip
-
-
-class PendingReply:
-    """The answer to come for a request that was sent; asked once."""
-
-    __slots__ = ("_deadline_s", "_router", "_sent")
-
-    def __init__(self, router: LoopRouter, sent: Frame, deadline_s: float) -> None:
-        self._router = router
-        self._sent = sent
-        self._deadline_s = deadline_s
-
-    def get(self) -> Frame:
-        """The answer; raises XenstoreLost when there is none in time."""
-        return self._router.receive(self._sent, self._deadline_s)
 
 
 class LoopRouter:
@@ -130,13 +115,8 @@ class LoopRouter:
         self._rq_id = self._rq_id % _LAST_RQ_ID + 1
         return self._rq_id
 
-    def send(self, packet: Frame) -> PendingReply:
-        """Send a request; its deadline begins here."""
-        (pending,) = self.send_each((packet,))
-        return pending
-
-    def send_each(self, packets: Sequence[Frame]) -> list[PendingReply]:
-        """Send requests in one go, whose answers come in the same order; a socket's alone."""
+    def send(self, packets: Sequence[Frame]) -> float:
+        """Send requests, several at once over a socket alone; the deadline of their answers."""
         transport = self._require()
         deadline_s = time.monotonic() + self._timeout_s
         if self.until_s is not None:
@@ -152,17 +132,19 @@ class LoopRouter:
         except BaseException:  # half a request may be out: nothing can follow it
             self.terminate()
             raise
-        return [PendingReply(self, one, deadline_s) for one in packets]
+        return deadline_s
 
     def receive(self, sent: Frame, deadline_s: float) -> Frame:
         """The answer to `sent`; events on the way are kept, answers to others are dropped."""
+        (answer,) = self.receive_some((sent,), deadline_s)
+        return answer
+
+    def receive_some(self, sent: Sequence[Frame], deadline_s: float) -> list[Frame]:
+        """The answers to the first of `sent`, as many as there are and one at least."""
         expired = False
-        while True:
-            while (frame := self._next_reply()) is not None:
-                if self._is_answer(frame, sent):
-                    return frame
+        while not (answers := self._answers(sent)):
             if expired:
-                raise self._lost(f"no answer to {describe(sent)} within {self._timeout_s:g} s")
+                raise self._lost(f"no answer to {describe(sent[0])} within {self._timeout_s:g} s")
             wait_s = deadline_s - time.monotonic()
             # One look more: it may be this process that has not run, and the answer is there.
             expired = wait_s <= 0
@@ -170,6 +152,7 @@ class LoopRouter:
                 wait_s = min(wait_s, self.meanwhile())
             if self._readable.poll(max(0.0, wait_s) * 1000):
                 self._read()
+        return answers
 
     def collect(self) -> None:
         """Take the events that have arrived; does not wait, not even for half a packet."""
@@ -234,19 +217,31 @@ class LoopRouter:
         self._framer.feed(data)
         return True
 
-    def _next_reply(self) -> Frame | None:
-        """The next packet that is not an event; an event's request id means nothing."""
+    def _answers(self, sent: Sequence[Frame]) -> list[Frame]:
+        """Those that are there."""
+        answers: list[Frame] = []
+        while replies := self._replies(len(sent) - len(answers)):
+            for reply in replies:
+                if self._is_answer(reply, sent[len(answers)]):
+                    answers.append(reply)
+        return answers
+
+    def _replies(self, most: int) -> list[Frame]:
+        """The next packets that are no events; an event's request id means nothing."""
+        replies: list[Frame] = []
         try:
-            while (frame := self._framer.next_frame()) is not None:
-                if frame.op != Op.WATCH_EVENT:
-                    return frame
-                self._watches.note(frame.payload)
+            while frames := self._framer.next_frames(most - len(replies)):
+                for frame in frames:
+                    if frame.op != Op.WATCH_EVENT:
+                        replies.append(frame)
+                    else:
+                        self._watches.note(frame.payload)
         except ValueError as error:
             raise self._lost(f"malformed traffic: {error}") from error
-        return None
+        return replies
 
     def _drop_replies(self) -> None:
-        while self._next_reply() is not None:
+        while self._replies(_READS_PER_COLLECT):
             pass
 
     def _is_answer(self, frame: Frame, sent: Frame) -> bool:
@@ -254,6 +249,6 @@ class LoopRouter:
             # Until 4.10 the kernel makes its answer to these two up, without our id.
             of_kernel = frame.rq_id == 0 and frame.op == sent.op and self.errno_is_answer
             return of_kernel and sent.op in {Op.WATCH, Op.UNWATCH}
-        if frame.op not in {sent.op, Op.ERROR} or frame.tx_id != sent.tx_id:
+        if frame.op not in (sent.op, Op.ERROR) or frame.tx_id != sent.tx_id:
             raise self._lost(f"{describe(sent)} was answered by a packet of type {frame.op}")
         return True

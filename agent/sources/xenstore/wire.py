@@ -76,7 +76,7 @@ class Framer:
 
     @property
     def room(self) -> int:
-        """How many bytes `feed` takes now; never 0 once `next_frame` has returned None."""
+        """How many bytes `feed` takes now; never 0 once `next_frames` has returned none."""
         return HEADER.size + MOST_PAYLOAD_BYTES - len(self._held)
 
     @property
@@ -88,20 +88,24 @@ class Framer:
         """Append what was received, at most `room` bytes."""
         self._held += data
 
-    def next_frame(self) -> Frame | None:
-        """The next whole packet, None when more has to be fed first.
+    def next_frames(self, most: int = 1) -> list[Frame]:
+        """Whole packets in their order, as many as there are and no more than `most`.
 
         Raises:
-            ValueError: no packet begins here; where the next one would is unknown.
+            ValueError: no packet begins at the first; where the next one would is unknown.
         """
-        if len(self._held) < HEADER.size:
-            return None
-        op, rq_id, tx_id, payload_bytes = HEADER.unpack_from(self._held)
-        if op > Op.DIRECTORY_PART or payload_bytes > MOST_PAYLOAD_BYTES:
-            raise ValueError(f"a packet of type {op} and {payload_bytes} bytes")
-        end = HEADER.size + payload_bytes
-        if len(self._held) < end:
-            return None
-        frame = Frame(op, rq_id, tx_id, bytes(self._held[HEADER.size : end]))
-        del self._held[:end]
-        return frame
+        held, at = self._held, 0
+        frames: list[Frame] = []
+        while len(held) - at >= HEADER.size and len(frames) < most:
+            op, rq_id, tx_id, payload_bytes = HEADER.unpack_from(held, at)
+            if op > Op.DIRECTORY_PART or payload_bytes > MOST_PAYLOAD_BYTES:
+                if frames:
+                    break
+                raise ValueError(f"a packet of type {op} and {payload_bytes} bytes")
+            end = at + HEADER.size + payload_bytes
+            if len(held) < end:
+                break
+            frames.append(Frame(op, rq_id, tx_id, bytes(held[at + HEADER.size : end])))
+            at = end
+        del held[:at]
+        return frames

@@ -19,8 +19,8 @@ def encode(frame: Frame) -> bytes:
 
 def drain(framer: Framer) -> list[Frame]:
     frames = []
-    while (frame := framer.next_frame()) is not None:
-        frames.append(frame)
+    while some := framer.next_frames(3):
+        frames += some
     return frames
 
 
@@ -45,8 +45,8 @@ def test_the_sample_of_the_documentation_is_read() -> None:
     framer = Framer()
     framer.feed(bytes.fromhex("02000000 07000000 00000000 06000000 353234323838"))
 
-    assert framer.next_frame() == Frame(op=2, rq_id=7, tx_id=0, payload=b"524288")
-    assert framer.next_frame() is None
+    assert framer.next_frames() == [Frame(op=2, rq_id=7, tx_id=0, payload=b"524288")]
+    assert framer.next_frames() == []
 
 
 def test_a_packet_of_the_largest_size_fits() -> None:
@@ -61,7 +61,7 @@ def test_an_oversize_packet_is_refused_from_its_header_alone(size: int) -> None:
     framer.feed(HEADER.pack(2, 1, 0, size))
 
     with pytest.raises(ValueError, match=f"{size} bytes"):
-        framer.next_frame()
+        framer.next_frames()
 
 
 @pytest.mark.parametrize("op", [23, 128, 2**32 - 1])
@@ -70,7 +70,7 @@ def test_a_packet_of_unknown_type_is_refused(op: int) -> None:
     framer.feed(HEADER.pack(op, 1, 0, 0))
 
     with pytest.raises(ValueError, match=f"type {op}"):
-        framer.next_frame()
+        framer.next_frames()
 
 
 @given(st.binary(max_size=20_000), st.integers(1, 5000))

@@ -30,6 +30,7 @@ MACHINES_AT_MOST: Final = 2
 MOST_PATIENT: Final = 20
 MACHINES_VARIABLE: Final = "BALLOON_AGENT_XENLAB_MACHINES"
 PATIENCE_VARIABLE: Final = "BALLOON_AGENT_XENLAB_PATIENCE"
+MINUTES_VARIABLE: Final = "BALLOON_AGENT_XENLAB_MINUTES"
 MEMINFO: Final = Path("/proc/meminfo")
 
 
@@ -61,15 +62,27 @@ def bearable_machines() -> int:
     One for each core that may be used and for the memory that is free, two at most; the
     environment variable BALLOON_AGENT_XENLAB_MACHINES knows better.
     """
-    wanted = os.environ.get(MACHINES_VARIABLE)
-    if wanted:
-        if not (wanted.isascii() and wanted.isdigit() and int(wanted)):
-            raise LabError(f"{MACHINES_VARIABLE} is to be a number of machines, not {wanted!r}")
-        return int(wanted)
+    if told := _number(MACHINES_VARIABLE, "machines"):
+        return told
     rows = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
     free_mib = int(rows["MemAvailable"].split()[0]) >> 10
     by_memory = (free_mib - SPARE_MEMORY_MIB) // MACHINE_MEMORY_MIB
     return max(1, min(len(os.sched_getaffinity(0)), by_memory, MACHINES_AT_MOST))
+
+
+def minutes() -> int | None:
+    """Return how long a run may take, as the environment says; None: as long as it takes."""
+    return _number(MINUTES_VARIABLE, "minutes")
+
+
+def _number(variable: str, of_what: str) -> int | None:
+    """Return what the environment says; None if nothing."""
+    wanted = os.environ.get(variable)
+    if not wanted:
+        return None
+    if not (wanted.isascii() and wanted.isdigit() and int(wanted)):
+        raise LabError(f"{variable} is to be a number of {of_what}, not {wanted!r}")
+    return int(wanted)
 
 
 def patience() -> float:

@@ -96,6 +96,8 @@ def _make(folder: Path, made_of: Contents, over: Path) -> None:
             "--format=null",
             f"--include={','.join(made_of.packages)}",
             '--aptopt=APT::Install-Recommends "false"',
+            # A mirror's index may have run out; its packages are what they were.
+            '--aptopt=Acquire::Check-Valid-Until "false"',
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
             f'--customize-hook={scratch}/finish "$1" {scratch}/root.ext4 {scratch}/over',
             made_of.suite.name,

@@ -295,7 +295,6 @@ SCENARIOS: Final = (
             with_daemon(steps.mem_max(1536)),
             grown_beyond_the_map(1280),
         ),
-        quick=True,
     ),
     Scenario(
         "pv-paused",

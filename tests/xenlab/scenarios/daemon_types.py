@@ -144,7 +144,6 @@ SCENARIOS: Final = (
             killed(),
             _put_back(),
         ),
-        quick=True,
     ),
     _of_kernel("trixie", "6.12"),
     _of_kernel("sid", "7.x"),

@@ -77,7 +77,7 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "hvm",
-        "an HVM guest and all that a host may do to its target",
+        "an HVM guest, up, down and to the maximum",
         GuestSpec("hvm"),
         (
             steps.booted(current_kib=522868, target_kib=522868, ram_kib=1048187),
@@ -85,10 +85,18 @@ SCENARIOS: Final = (
             steps.healthy(),
             steps.as_ordinary_user(),
             *_moves(HVM_OFFSET_KIB),
+        ),
+        quick=True,
+    ),
+    Scenario(
+        "hvm-odd-targets",
+        "an HVM guest whose target is beyond reach, garbage, gone",
+        GuestSpec("hvm"),
+        (
+            steps.mem_set(384, offset_kib=HVM_OFFSET_KIB),
             *_odd_targets(HVM_OFFSET_KIB),
             steps.mem_max(1536),
         ),
-        quick=True,
     ),
     Scenario(
         "dom0",

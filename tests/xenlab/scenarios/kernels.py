@@ -32,7 +32,6 @@ def _grows_by_itself(suite: str, series: str) -> tuple[Scenario, ...]:
                 steps.mem_set(384),
                 steps.mem_set(512),
             ),
-            quick=True,
         ),
         Scenario(
             f"pvh-{suite}",
@@ -64,7 +63,6 @@ SCENARIOS: Final = (
             steps.mem_set(384),
             steps.mem_set(512),
         ),
-        quick=True,
     ),
     *_grows_by_itself("trixie", "6.12"),
     *_grows_by_itself("sid", "7.x"),

@@ -82,7 +82,6 @@ SCENARIOS: Final = (
             planned_maximum(),
             steps.mem_set(192),
         ),
-        quick=True,
     ),
     Scenario(
         "hvm-16-gib",

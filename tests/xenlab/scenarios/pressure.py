@@ -160,7 +160,6 @@ SCENARIOS: Final = (
         "mem-set below the working set, without the agent",
         GuestSpec("pv", systemd=True),
         (working(), _killed_without_a_guard()),
-        quick=True,
     ),
     Scenario(
         "pv-guard",

@@ -27,7 +27,6 @@ SCENARIOS: Final = (
             steps.mem_set(1024),
             steps.mem_set(384),
         ),
-        quick=True,
     ),
     Scenario(
         "pv-no-room",
