@@ -25,9 +25,15 @@ Capture = pytest.CaptureFixture[str]
 class AHost:
     """A dom0 with an xl that prints what it is told to, and whatever is in its xenstore."""
 
-    def __init__(self, xenstored: SimulatedXenstored, client: RawClient, root: Path) -> None:
+    def __init__(
+        self,
+        xenstored: SimulatedXenstored,
+        client: RawClient,
+        root: Path,
+        patch: pytest.MonkeyPatch,
+    ) -> None:
         self.words = ["--root", str(root), "--xenstore", xenstored.path]
-        self.client, self.root = client, root
+        self.client, self.root, self.patch = client, root, patch
         (root / "proc/xen").mkdir(parents=True)
         (root / "proc/xen/capabilities").write_text("control_d\n")
         (root / "usr/sbin").mkdir(parents=True)
@@ -57,10 +63,9 @@ class AHost:
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AHost]:
-    monkeypatch.setattr(xl, "_ASK_S", 0.3)
     monkeypatch.setattr(guests_command, "_SECOND_LOOK_S", 0.01)
     with SimulatedXenstored() as xenstored, xenstored.connect() as client:
-        yield AHost(xenstored, client, tmp_path)
+        yield AHost(xenstored, client, tmp_path, monkeypatch)
 
 
 def honest(host: AHost) -> None:
@@ -83,6 +88,7 @@ def xl_fails(host: AHost) -> None:
 def xl_hangs(host: AHost) -> None:
     honest(host)
     host.xl("exec sleep 60")
+    host.patch.setattr(xl, "_ASK_S", 0.3)
 
 
 def xl_raves(host: AHost) -> None:
