@@ -65,7 +65,7 @@ def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
         domid=_domid(who["domid"]),
         uuid=_vm_uuid(who["vm"].value),
     )
-    return facts, statuses
+    return facts, dict(statuses)  # the daemon hands it on over its rest
 
 
 def _toolstack(memory_names: tuple[str, ...]) -> Toolstack | None:

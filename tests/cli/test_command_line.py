@@ -157,7 +157,7 @@ def test_an_internal_error_is_one_sentence_that_says_how_to_report_it(
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("agent.cli.which_domain.diagnose", fail)
+    monkeypatch.setattr("agent.core.findings.diagnosis.diagnose", fail)
     ended = run("--root", guest, "status")
     assert ended.status == 70
     assert ended.err.count("\n") == 1
