@@ -193,14 +193,14 @@ MENDS: Final = (
     ),
     Mend(
         "a number of hundreds of digits",
-        (Undo("agent/sources/numbers.py", "if not is_size(kib):", "if False:"),),
+        (Undo("agent/core/facts/numbers.py", "if not is_size(kib):", "if False:"),),
         ("tests/sources/test_bounds.py::test_the_largest_machine_is_believed",),
     ),
     Mend(
         "a digit that is none",
         (
             Undo(
-                "agent/sources/numbers.py",
+                "agent/core/facts/numbers.py",
                 "len(text) <= most and text.isascii() and text.isdigit()",
                 "text.isdigit()",
             ),
