@@ -17,7 +17,7 @@ from agent.sources import kernel
 from agent.sources.boot_record import read_boot_record
 from agent.sources.crash_kernel import read_crash_kernel
 from agent.sources.firmware_memmap import read_firmware_memmap
-from agent.sources.host_wishes import read_host
+from agent.sources.host_keys import read_host
 from agent.sources.hypervisor import domain_type, read_hypervisor
 from agent.sources.iomem import read_iomem
 from agent.sources.kernel_log import read_kernel_log
@@ -85,7 +85,7 @@ def gather(
         firmware_map=firmware_map,
         iomem=iomem,
         balloon=balloon,
-        host=host.wishes,
+        host=host.memory,
         memory=memory,
         zones=zones,
         pressure=pressure,

@@ -27,7 +27,7 @@ Examples:
   balloon-agent --root CAPTURE doctor     somebody else's guest
 
 \b
-Exit status: 0 nothing to mend, 1 warnings, 2 critical, 4 cannot be judged.
+Exit status: 0 nothing to fix, 1 warnings, 2 critical, 4 cannot be judged.
 """
 )
 @click.option(
@@ -43,7 +43,7 @@ Exit status: 0 nothing to mend, 1 warnings, 2 critical, 4 cannot be judged.
 def doctor(which: WhichDomain, *, seconds: float, output: Output) -> int:
     """Look for everything that is known to go wrong with the balloon.
 
-    Each finding says what was seen, why it is so, who can mend it (this guest or its host) and
+    Each finding says what was seen, why it is so, who can fix it (this guest or its host) and
     how.  What could not be checked is listed with what would help.  Nothing is changed.
     """
     diagnosis = _diagnose(which, 0.0 if which.stands_still else seconds)

@@ -14,9 +14,9 @@ import time
 from typing import Final, Literal, NamedTuple
 
 from agent.core.facts.numbers import excerpt, key_kib
-from agent.core.facts.snapshot import HostWishes
-from agent.daemon.allowance import Allowance
-from agent.sources.host_wishes import HostFacts, read_host
+from agent.core.facts.snapshot import HostMemoryKeys
+from agent.daemon.token_bucket import TokenBucket
+from agent.sources.host_keys import HostFacts, read_host
 from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.xenstore.errors import (
     DeviceDenied,
@@ -39,7 +39,7 @@ _WATCHED: Final = "memory"
 _TARGET: Final = "memory/target"
 _OWN_KEYS: Final = frozenset({"memory/meminfo", "memory/swapinfo"})  # what the guest writes itself
 
-NO_FACTS: Final = HostFacts(HostWishes(), None, None, None, None)
+NO_FACTS: Final = HostFacts(HostMemoryKeys(), None, None, None, None)
 
 
 class Up(NamedTuple):
@@ -76,7 +76,7 @@ class Link:
         self.connections = 0
         self.news: set[News] = set()
         self._failures = 0
-        self._allowance = Allowance(HEARD_AT_ONCE, HEARD_PER_S)
+        self._bucket = TokenBucket(HEARD_AT_ONCE, HEARD_PER_S)
 
     def resume(self, descriptor: int) -> None:
         """Go on with the connection of an earlier program, and its watch.
@@ -210,7 +210,7 @@ class Link:
     def _hear(self, now_s: float) -> None:
         """Take in the events that have come."""
         assert isinstance(self.state, Up)
-        if not self._allowance.take(now_s):
+        if not self._bucket.take(now_s):
             self.state = self.state._replace(hears_at_s=now_s + 1.0 / HEARD_PER_S)
             return
         self.state = self.state._replace(hears_at_s=None)
@@ -237,8 +237,8 @@ class Link:
             raw = Outcome(None, error.status)
         target = parsed(raw, key_kib)
         garbled = raw.value if target.value is None else None
-        wishes = self.facts.wishes._replace(
+        memory = self.facts.memory._replace(
             target_kib=target.value, target_text=None if garbled is None else excerpt(garbled)
         )
-        self.facts = self.facts._replace(wishes=wishes)
+        self.facts = self.facts._replace(memory=memory)
         self.statuses[f"xenstore.{_TARGET}"] = target.status

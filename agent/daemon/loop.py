@@ -371,7 +371,7 @@ class Daemon:
     def _check_pressure(self) -> None:
         """Be woken when memory gets short; sooner where there is something to be done about it."""
         soon = self.config.policy.mode in ("guard", "self")
-        self._parts.wakeups.mind_pressure(open_trigger(self._parts.root, soon=soon))
+        self._parts.wakeups.watch_pressure(open_trigger(self._parts.root, soon=soon))
 
     def _tidy(self) -> None:
         """After each waking.

@@ -15,7 +15,7 @@ from agent.core.facts.snapshot import BalloonReading, BootRecord, Origin, Snapsh
 from agent.core.facts.toolstack import known_toolstack
 from agent.daemon.link import Link
 from agent.sources import kernel
-from agent.sources.host_wishes import HostFacts
+from agent.sources.host_keys import HostFacts
 from agent.sources.meminfo import read_meminfo
 from agent.sources.outcome import Statuses
 from agent.sources.pressure import read_pressure
@@ -129,7 +129,7 @@ def _with_host(
         if not name.startswith(("xenstore", "balloon"))
     }
     return snapshot._replace(
-        host=facts.wishes,
+        host=facts.memory,
         domain=domain._replace(
             name=facts.name or domain.name,
             uuid=domain.uuid or facts.uuid,

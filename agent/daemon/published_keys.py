@@ -125,7 +125,7 @@ def _balloon_keys(
 def parting_keys(
     profile: str, situation: Situation, settings: PolicySettings, aim_kib: int | None
 ) -> Keys:
-    """The last words of a daemon that stops: that it does, and no figure nobody minds.
+    """The last words of a daemon that stops: that it does, and no figure that goes stale.
 
     Where a target of the agent's own is in force, that one stays, and beside it what following
     the host would mean to the kernel (`aim_kib`): whoever takes the agent away has to set it.

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from agent.core.facts.numbers import LARGEST_SIGNED, key_decimal
-from agent.daemon.allowance import Allowance
 from agent.daemon.key_table import (
     ACTIVE,
     BALLOON,
@@ -27,6 +26,7 @@ from agent.daemon.key_table import (
 )
 from agent.daemon.ownership import Ownership
 from agent.daemon.published_keys import Keys, is_worth_writing
+from agent.daemon.token_bucket import TokenBucket
 from agent.sources.outcome import OK, Outcome, parsed
 from agent.sources.xenstore.errors import KeyDenied, XenstoreRefused
 from agent.sources.xenstore.session import XenstoreSession
@@ -65,7 +65,7 @@ class Publisher:
         self._stale: set[str] = set()
         self._has_looked = False
         self._paused_until_s: dict[str, float] = {}
-        self._allowance = Allowance(BURST, PER_S)
+        self._bucket = TokenBucket(BURST, PER_S)
 
     def forget(self) -> None:
         """Another xenstored, or another host: nothing of ours is there any more."""
@@ -85,7 +85,7 @@ class Publisher:
         if not wanted and not self._gone(keys):
             return None
         if self._changed(keys, now_s) or self._gone(keys):
-            return now_s + (0.0 if self._allowance.has(now_s) else 1.0 / PER_S)
+            return now_s + (0.0 if self._bucket.has(now_s) else 1.0 / PER_S)
         # Only what is still wanted counts: a pause of something else may be long over.
         return min(self._paused_until_s[key] for key in wanted)
 
@@ -95,7 +95,7 @@ class Publisher:
         Raises:
             XenstoreLost: the connection is gone.
         """
-        self._allowance = Allowance(BURST, PER_S)
+        self._bucket = TokenBucket(BURST, PER_S)
         return self.publish(session, keys, float("inf"))
 
     def publish(self, session: XenstoreSession, keys: Keys, now_s: float) -> Published:
@@ -107,9 +107,9 @@ class Publisher:
         if not self._has_looked:
             self._look_for_a_predecessor(session, keys)
         changed, gone = self._changed(keys, now_s), self._gone(keys)
-        if not (changed or gone) or not self._allowance.has(now_s):
+        if not (changed or gone) or not self._bucket.has(now_s):
             return Published(0)
-        self._allowance.take(now_s)
+        self._bucket.take(now_s)
         refused: list[tuple[str, str]] = []
         left = dict(self.ownership.left)
         written = sum(self._remove(session, key, refused) for key in gone)

@@ -160,7 +160,7 @@ class Reporter:
         return self._use
 
     def part(self, session: XenstoreSession, keys: Keys) -> None:
-        """Tell the host that nobody minds this guest's keys any more.
+        """Tell the host that nobody keeps this guest's keys up to date any more.
 
         Raises:
             XenstoreLost: the connection is gone.
@@ -175,7 +175,7 @@ class Reporter:
         from agent.sources.boot_record import format_boot_record  # noqa: PLC0415 - once a boot
 
         made = self._runtime.replace("boot.json", format_boot_record(record).encode())
-        self._mind_problem()
+        self._check_runtime()
         return record if made else None
 
     def want_status(self, now_s: float) -> bool:
@@ -207,9 +207,9 @@ class Reporter:
         }
         status = status_object(assessment) | {"daemon": daemon}
         self._runtime.replace("status.json", json.dumps(status).encode() + b"\n")
-        self._mind_problem()
+        self._check_runtime()
 
-    def _mind_problem(self) -> None:
+    def _check_runtime(self) -> None:
         if self._runtime.problem is not None:
             problem = self._runtime.problem
             self._say(j.WARNING, "runtime", f"the status cannot be kept: {problem}")

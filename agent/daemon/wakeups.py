@@ -79,7 +79,7 @@ class Wakeups:
 
     def resume(self, pressure: int | None, *, fired: bool) -> None:
         """Go on with the trigger of an earlier program; `fired`: it has told that one already."""
-        self.mind_pressure(pressure)
+        self.watch_pressure(pressure)
         self._fired = fired
 
     @property
@@ -92,7 +92,7 @@ class Wakeups:
         """Whether the kernel says by itself that memory gets short."""
         return self._pressure is not None
 
-    def mind_pressure(self, trigger: int | None) -> None:
+    def watch_pressure(self, trigger: int | None) -> None:
         """The descriptor of the pressure trigger, in place of the one before."""
         self._drop_pressure()
         self._pressure = trigger

@@ -22,10 +22,10 @@ from agent.report.styled import Line, Span, heading, labelled, line, wrapped
 from agent.report.top import banner_lines, fix_lines, judged_lines
 
 _ACTORS: Final[dict[Actor, str]] = {
-    "guest": "for the guest to mend",
-    "host": "for the host to mend",
-    "either": "for guest or host to mend",
-    "nobody": "nothing to mend",
+    "guest": "for the guest to fix",
+    "host": "for the host to fix",
+    "either": "for guest or host to fix",
+    "nobody": "nothing to fix",
 }
 # What a source is called, where its name in `sources` does not say it.
 _SOURCES: Final = {
@@ -68,13 +68,13 @@ def _answer(diagnosis: Diagnosis) -> str:
     """What somebody has to act on, the gravest first, and how much is only worth knowing."""
     remarks = sum(finding.severity == "info" for finding in diagnosis.findings)
     number = f"{remarks} remark{'' if remarks == 1 else 's'}"
-    to_mend = [finding.code for finding in diagnosis.findings if finding.severity != "info"]
-    if to_mend:
-        return f"{', '.join(to_mend)}." + (f" And {number}." if remarks else "")
+    to_fix = [finding.code for finding in diagnosis.findings if finding.severity != "info"]
+    if to_fix:
+        return f"{', '.join(to_fix)}." + (f" And {number}." if remarks else "")
     if diagnosis.verdict == "unknown":
         return f"The balloon cannot be judged; {number}."
     return (
-        f"Nothing to mend; {number}." if remarks else "Nothing is wrong with this guest's balloon."
+        f"Nothing to fix; {number}." if remarks else "Nothing is wrong with this guest's balloon."
     )
 
 

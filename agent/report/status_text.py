@@ -180,7 +180,7 @@ def _figure(name: str, size: str, width: int, style: str = "") -> list[Line]:
 
 
 def _sides(situation: Situation, width: int) -> list[Line]:
-    """The kernel's balloon, the host's wishes, the boot, the allocator, the room left."""
+    """The kernel's balloon, what the host says, the boot, the allocator, the room left."""
     rows = [
         ("Balloon", _balloon_words(situation)),
         ("Host", _host_words(situation)),
@@ -221,7 +221,7 @@ def _host_words(situation: Situation) -> str:
         why = xenstore.partition("malformed: ")[2] or f"xenstore is {xenstore}{hint}"
         return f"what it asks for is not known: {why}"
     if host.target_text is not None:
-        words = f"memory/target is no number: {host.target_text}"
+        words = f"memory/target is not a number: {host.target_text}"
     elif host.target_kib is None:
         status = sources.get("xenstore.memory/target", sources.get("xenstore", "absent"))
         words = f"memory/target is {status}"

@@ -62,7 +62,7 @@ def parse_target_kib(text: str) -> int:
     """The driver's target, below zero where its 64 bits have wrapped.
 
     Raises:
-        MalformedError: no number.
+        MalformedError: it is not a number.
     """
     return unwrapped(parse_decimal(text))
 
@@ -71,7 +71,7 @@ def parse_target_bytes(text: str) -> int:
     """As `parse_target_kib`.
 
     Raises:
-        MalformedError: no number.
+        MalformedError: it is not a number.
     """
     return unwrapped(parse_decimal(text), LARGEST_ADDRESS)
 

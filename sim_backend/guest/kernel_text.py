@@ -53,7 +53,7 @@ def kstrtoul(text: str) -> int:
     bare = text.removesuffix("\n").removeprefix("+")
     base, body = _base_of(bare)
     if not body or any(_DIGITS.find(c, 0, base) < 0 for c in body.lower()):
-        raise ValueError(f"{text!r} is no number")
+        raise ValueError(f"{text!r} is not a number")
     value = int(body, base)
     if value > ULONG_MASK:
         raise OverflowError(f"{text!r} needs more than 64 bits")

@@ -192,7 +192,7 @@ class GuestMemory:
         if share != self._gauge.share:
             self._gauge.set_share(share, self._clock.now_s)
             self._set_trigger(share)
-        self._mind_the_killer(share)
+        self._check_killer(share)
 
     def _set_trigger(self, share: float) -> None:
         """Tell whoever waits for a stall, once it has lasted long enough."""
@@ -210,7 +210,7 @@ class GuestMemory:
         if self.on_stall is not None:
             self.on_stall()
 
-    def _mind_the_killer(self, share: float) -> None:
+    def _check_killer(self, share: float) -> None:
         """Plan the OOM killer's visit, or call it off."""
         if self.unmet_kib:
             after_s = UNMET_UNTIL_OOM_S

@@ -16,7 +16,7 @@ from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import FOUR_GIB, SYSTEM_RAM, MemoryMap, Region, memory_map
 from agent.core.facts.memory_options import crash_kernel_kib, memory_options
 from agent.core.facts.numbers import MalformedError, excerpt
-from agent.core.facts.snapshot import BalloonReading, DomainFacts, HostWishes, Snapshot, Zones
+from agent.core.facts.snapshot import BalloonReading, DomainFacts, HostMemoryKeys, Snapshot, Zones
 from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
 from sim_backend.guest.kernel_text import pages_as_kib
 from sim_backend.guest.machine import Machine
@@ -46,7 +46,7 @@ _ALWAYS_THERE: Final = (
 def snapshot_of(domain: Machine) -> Snapshot:
     """Everything at this moment."""
     image = domain.config.image
-    wishes, host_statuses = host_wishes(domain)
+    memory_keys, host_statuses = host_memory_keys(domain)
     balloon, balloon_statuses = balloon_reading(domain)
     options, ram_kib = memory_options(domain.config.cmdline), domain.blocks.firmware.ram_kib
     statuses = dict.fromkeys(_ALWAYS_THERE, "ok")
@@ -71,7 +71,7 @@ def snapshot_of(domain: Machine) -> Snapshot:
         firmware_map=domain.blocks.firmware,
         iomem=iomem_of(domain.blocks.firmware, domain.boot.map.top, domain.blocks.scratch),
         balloon=balloon,
-        host=wishes,
+        host=memory_keys,
         memory=domain.memory.reading(),
         zones=zones_of(domain),
         pressure=domain.memory.pressure() if image.pressure else None,
@@ -125,10 +125,10 @@ def balloon_reading(domain: Machine) -> tuple[BalloonReading | None, dict[str, s
     )
 
 
-def host_wishes(domain: Machine) -> tuple[HostWishes, dict[str, str]]:
+def host_memory_keys(domain: Machine) -> tuple[HostMemoryKeys, dict[str, str]]:
     """memory/* of the domain's xenstore, as far as it is numbers."""
     if domain.store.silent:
-        return HostWishes(), _no_answer()
+        return HostMemoryKeys(), _no_answer()
     numbers: dict[str, int] = {}
     statuses = {"xenstore": "ok"}
     target_text: str | None = None
@@ -147,8 +147,8 @@ def host_wishes(domain: Machine) -> tuple[HostWishes, dict[str, str]]:
     for name in _WHO:
         statuses[f"xenstore.{name}"] = "absent" if store.read(name) is None else "ok"
     uncooperative = store.read("memory/uncooperative") is not None
-    wishes = HostWishes(**numbers, target_text=target_text, uncooperative=uncooperative)
-    return wishes, statuses
+    memory_keys = HostMemoryKeys(**numbers, target_text=target_text, uncooperative=uncooperative)
+    return memory_keys, statuses
 
 
 def _no_answer() -> dict[str, str]:

@@ -217,7 +217,7 @@ class Libxl:
 
 
 def _atoi(text: str | None) -> int:
-    """As libxl reads memory/videoram: what is no number is 0."""
+    """As libxl reads memory/videoram: what is not a number is 0."""
     digits = re.match(r"\s*([+-]?[0-9]+)", text or "", re.ASCII)
     return int(digits[1]) if digits else 0
 

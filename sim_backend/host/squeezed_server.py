@@ -42,7 +42,7 @@ INITIAL: Final = "memory/initial-reservation"
 
 
 class NotThereError(Exception):
-    """A key that squeezed needs is absent, or no number: it leaves the domain out."""
+    """A key that squeezed needs is absent, or not a number: it leaves the domain out."""
 
 
 class Request:
@@ -230,7 +230,7 @@ class Squeezed:
                 continue
             found.append(view)
             reserved_kib += lacking_kib
-        self._mind_cooperation(found)
+        self._check_cooperation(found)
         for view in found:
             domain = self._domains[view.domid]
             lowers = view.can_balloon or not self.release.spares_who_cannot
@@ -266,7 +266,7 @@ class Squeezed:
         view = Squeezable(domain.domid, can_balloon, least_kib, target_kib, most_kib, actual_kib)
         return view, 0
 
-    def _mind_cooperation(self, domains: list[Squeezable]) -> None:
+    def _check_cooperation(self, domains: list[Squeezable]) -> None:
         """Who cannot balloon is cooperative, and so is who is at its target, or new."""
         now_s = self._now_s
         for gone in self._cooperative_s.keys() - {view.domid for view in domains}:

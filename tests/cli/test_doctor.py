@@ -19,7 +19,7 @@ from tests import captures
 
 Run = Callable[..., tuple[int, str]]
 
-# What is above info, by capture; every other state of every guest has nothing to mend.
+# What is above info, by capture; every other state of every guest has nothing to fix.
 TO_MEND = {
     "pv-512-1024-hotplug/hotplugged-memset-1408": {"hotplug-offline"},
     "pv-512-1024-hotplug/memmax-1536-memset-1280": {"hotplug-offline"},
@@ -137,7 +137,7 @@ def test_the_screen_has_cause_evidence_and_a_fix_on_one_line(
     assert fixes[0].startswith(
         "Fix       for n in 8 9; do echo online > /sys/devices/system/memory/"
     )
-    assert "for the guest to mend" in text
+    assert "for the guest to fix" in text
     assert all(len(line) <= 40 for line in lines if "Fix" not in line and str(tmp_path) not in line)
 
 

@@ -171,7 +171,7 @@ def nobody(host: AHost) -> None:
         (honest, "mem-set db 1.5", 64, "'1.5' would be in MiB; write for example 1.5G."),
         (honest, "mem-set db 2g --dry-run", 2, "db may have 1 GiB at most"),
         (honest, "mem-set db 524288K", 0, "db has 512 MiB."),
-        (honest, "mem-set db 512 --timeout nan", 64, "'nan' is no number of seconds."),
+        (honest, "mem-set db 512 --timeout nan", 64, "'nan' is not a number of seconds."),
     ],
     ids=lambda case: f"{case[0].__name__}: {case[1]}",
 )

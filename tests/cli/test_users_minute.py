@@ -45,9 +45,9 @@ MISTAKES: Final = (
     Row("--root", 64, "Option '--root' requires an argument. See balloon-agent --help."),
     Row("status --watch --interval 0", 64, "0.0 is not in the range 0.1<=x<=3600."),
     Row("status --watch --interval soon", 64, "'soon' is not a valid float"),
-    Row("status --watch --interval nan", 64, "'nan' is no number of seconds."),
+    Row("status --watch --interval nan", 64, "'nan' is not a number of seconds."),
     Row("doctor --seconds -1", 64, "-1.0 is not in the range 0<=x<=3600."),
-    Row("doctor --seconds nan", 64, "'nan' is no number of seconds."),
+    Row("doctor --seconds nan", 64, "'nan' is not a number of seconds."),
     Row("doctor --seconds inf", 64, "inf is not in the range"),
     # Domains that are none.
     Row("--root /nonexistent status", 64, "Directory '/nonexistent' does not exist."),

@@ -62,7 +62,7 @@ class Stage:
             lambda: load_config(directory=str(directory)),
         )
         facts = self.parts.link.facts
-        self.parts.link.facts = facts._replace(wishes=facts.wishes._replace(target_kib=ASKED_KIB))
+        self.parts.link.facts = facts._replace(memory=facts.memory._replace(target_kib=ASKED_KIB))
         self.log = DecisionLog()
         self.turn = Turn(self.parts, PolicySettings(), self.log)
 

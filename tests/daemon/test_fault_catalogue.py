@@ -50,7 +50,7 @@ SHOWN_BY: Final[dict[str, tuple[str, ...]]] = {
         "sources/xenstore/test_key_store.py::test_without_xenstore_every_key_is_absent_and_so_is_xenstore",
         "daemon/test_whole_runs.py::test_each_fault_alone_is_over_when_it_is_over",
     ),
-    "memory/target is no number": (
+    "memory/target is not a number": (
         "core/facts/test_numbers.py::test_anything_else_is_refused_with_a_reason",
         "sources/test_parsers_on_garbage.py::test_any_bytes_are_a_value_or_refused",
         "daemon/test_daemon_process.py::test_what_the_host_asks_is_published_again_at_once",

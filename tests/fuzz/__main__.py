@@ -4,7 +4,7 @@
 With atheris installed the fuzzer is guided by coverage; without, the kept corpus is mutated at
 random.  At the end inputs are grown, and what takes time with their square is told; and some
 schedules of a host's are played against mode guard (`tests.fuzz.guard`).  An input that breaks a
-target is written to tests/fuzz/found/ and ends the run with status 1; the mended input belongs into
+target is written to tests/fuzz/found/ and ends the run with status 1; corrected, it belongs into
 tests/corpus/TARGET/, under a name that says what is odd.
 """
 

@@ -130,7 +130,7 @@ def test_an_ordinary_user_is_told_what_root_would_see() -> None:
         ({"firmware_map": None, "iomem": None}, "Not possible: neither /sys/firmware/memmap"),
         ({"balloon": None}, "no driver"),
         ({"memory": None, "sources": {"meminfo": "malformed: empty"}}, "is malformed: empty"),
-        ({"host": {"target_kib": None, "target_text": "'abc'"}}, "is no number: 'abc'"),
+        ({"host": {"target_kib": None, "target_text": "'abc'"}}, "is not a number: 'abc'"),
         ({"boot_log": None}, "nr_pages is not known"),
     ],
 )

@@ -13,7 +13,7 @@ from agent.core.facts.numbers import MalformedError, is_number, key_kib, key_sig
 from agent.core.facts.numbers import parse_kib as parse_kernel_kib
 from agent.sources.boot_record import parse_boot_record
 from agent.sources.daemon_status import parse_daemon_record
-from agent.sources.host_wishes import read_host
+from agent.sources.host_keys import read_host
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import (
     DIRECTORY,
@@ -41,9 +41,9 @@ def test_a_target_beyond_any_machine_is_no_target(tmp_path: Path, kib: int) -> N
     """2^54 KiB times 1024 is 0 in the kernel's 64 bits: handed on, it would empty the guest."""
     keys = keys_of(tmp_path, memory__target=str(kib), memory__static_max=str(kib))
     facts, statuses = read_host(keys)
-    assert facts.wishes.target_kib is None
-    assert facts.wishes.target_text == f"'{kib}'"
-    assert facts.wishes.static_max_kib is None
+    assert facts.memory.target_kib is None
+    assert facts.memory.target_text == f"'{kib}'"
+    assert facts.memory.static_max_kib is None
     assert "more than a machine could have" in statuses["xenstore.memory/target"]
 
 

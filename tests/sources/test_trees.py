@@ -14,7 +14,7 @@ from agent.core.facts.snapshot import Origin
 from agent.core.findings.assessment import assess
 from agent.gather import gather
 from agent.sources.firmware_memmap import MOST_ENTRIES, read_firmware_memmap
-from agent.sources.host_wishes import read_host
+from agent.sources.host_keys import read_host
 from agent.sources.memory_blocks import MOST_BLOCKS, read_memory_blocks
 from agent.sources.outcome import Outcome
 from agent.sources.pressure import read_pressure
@@ -278,8 +278,8 @@ def test_a_target_that_is_no_number_is_kept_to_be_shown_and_made_harmless(quick_
     put(quick_path, "xenstore/memory/target", "\x1b]0;gotcha\x07abc")
     put(quick_path, "xenstore/name", "web\x1b[31m1")
     facts, statuses = read_host(CapturedKeys(SystemRoot(str(quick_path))))
-    assert facts.wishes.target_kib is None
-    assert facts.wishes.target_text == r"'\x1b]0;gotcha\x07abc'"
+    assert facts.memory.target_kib is None
+    assert facts.memory.target_text == r"'\x1b]0;gotcha\x07abc'"
     assert facts.name == r"'web\x1b[31m1'"
     assert statuses["xenstore.memory/target"].isprintable()
 

@@ -22,7 +22,7 @@ from agent.core.facts.snapshot import (
     BootLog,
     BootRecord,
     DomainFacts,
-    HostWishes,
+    HostMemoryKeys,
     MemoryBlocks,
     MemoryReading,
     Pressure,
@@ -34,7 +34,7 @@ from tests.support.snapshots import a_dom0, a_pv_guest, a_pvh_guest, an_hvm_gues
 PARTS: Final = {
     "domain": DomainFacts,
     "balloon": BalloonReading,
-    "host": HostWishes,
+    "host": HostMemoryKeys,
     "memory": MemoryReading,
     "zones": Zones,
     "pressure": Pressure,

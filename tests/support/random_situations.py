@@ -17,7 +17,7 @@ from agent.core.facts.snapshot import (
     BalloonReading,
     BootLog,
     BootRecord,
-    HostWishes,
+    HostMemoryKeys,
     MemoryBlocks,
     MemoryReading,
     Snapshot,
@@ -185,7 +185,7 @@ def _balloon(chance: Random, whole: BalloonReading | None) -> BalloonReading | N
     )
 
 
-def _host(chance: Random, balloon: BalloonReading | None, toolstack: str | None) -> HostWishes:
+def _host(chance: Random, balloon: BalloonReading | None, toolstack: str | None) -> HostMemoryKeys:
     at_kib = (balloon.target_kib if balloon else None) or 524288
     most_kib = chance.choice((_MOST_KIB, _MOST_KIB, _MOST_KIB, at_kib, None, _MOST_KIB + 131072))
     low_kib, high_kib = sorted(_near(chance, at_kib, 262144, _MOST_KIB) for _ in range(2))
@@ -193,7 +193,7 @@ def _host(chance: Random, balloon: BalloonReading | None, toolstack: str | None)
     garbage = chance.random() < 0.05
     if chance.random() < 0.1:
         low_kib, high_kib = high_kib, low_kib
-    return HostWishes(
+    return HostMemoryKeys(
         target_kib=None if garbage else chance.choice((at_kib, _near(chance, at_kib, _MOST_KIB))),
         target_text=chance.choice(("'512M'", "'apples'", "'786432 KiB'")) if garbage else None,
         static_max_kib=most_kib,

@@ -133,7 +133,7 @@ class Session:
     def _answered(self) -> None:
         if not self.connected:
             raise XenstoreLost("not connected")
-        self._mind_the_end()
+        self._check_end()
         clock = self.domain.clock
         answer_s = float("inf") if self.silent else clock.now_s + self.slow_s
         began_s = clock.now_s
@@ -145,7 +145,7 @@ class Session:
             pause_s = max(0.001, self.meanwhile())
             clock.run_until(min(deadline_s, answer_s, clock.now_s + pause_s))
 
-    def _mind_the_end(self) -> None:
+    def _check_end(self) -> None:
         if self._hung_up:
             self.close()
             raise XenstoreLost("closed by xenstored")
@@ -186,11 +186,11 @@ class Session:
         self._paths[key] = None
 
     def wait(self, _timeout_s: float) -> bool:
-        self._mind_the_end()
+        self._check_end()
         return bool(self._paths) and not self.silent
 
     def events(self) -> list[WatchEvent]:
-        self._mind_the_end()
+        self._check_end()
         found = [WatchEvent(path, "memory") for path in self._paths]
         self._paths.clear()
         return found
@@ -251,7 +251,7 @@ class Sleep:
     def end_waits(self) -> bool:
         return False
 
-    def mind_pressure(self, _trigger: int | None) -> None:
+    def watch_pressure(self, _trigger: int | None) -> None:
         pass
 
     def _ready(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from agent.core.account.driver import may_hot_add
 from agent.core.account.target_offset import TargetOffset
-from agent.core.facts.snapshot import BalloonReading, HostWishes, MemoryReading, Snapshot
+from agent.core.facts.snapshot import BalloonReading, HostMemoryKeys, MemoryReading, Snapshot
 from agent.core.facts.units import MIB_KIB
 
 # What Hyper-V's driver never gives away, by the guest's size: (size up to MiB, base MiB, share);
@@ -111,7 +111,7 @@ def _up_kib(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | 
     return max(0, most_kib - offset.kib - current_kib)
 
 
-def squeezed_limit_kib(host: HostWishes, is_pv: bool) -> int | None:
+def squeezed_limit_kib(host: HostMemoryKeys, is_pv: bool) -> int | None:
     """What squeezed gives a guest at most, as memory/target counts; None where it has no say.
 
     It never raises a target beyond dynamic-max, and the limit that it sets in Xen is the target
@@ -125,7 +125,7 @@ def squeezed_limit_kib(host: HostWishes, is_pv: bool) -> int | None:
     return host.dynamic_max_kib + min(0, spoilt_kib)
 
 
-def spoilt_offset_kib(host: HostWishes, is_pv: bool) -> int | None:
+def spoilt_offset_kib(host: HostMemoryKeys, is_pv: bool) -> int | None:
     """Squeezed's memory-offset where it cannot be what a guest at rest has beyond its target.
 
     That is nothing for PV, and for the others what firmware and video memory take less what the
@@ -141,7 +141,7 @@ def spoilt_offset_kib(host: HostWishes, is_pv: bool) -> int | None:
     return offset_kib
 
 
-def _is_of_a_shim(host: HostWishes, offset_kib: int) -> bool:
+def _is_of_a_shim(host: HostMemoryKeys, offset_kib: int) -> bool:
     """23 MiB and a 90th of static-max, as xenopsd reckons it (memory.ml, pv-in-pvh)."""
     if host.static_max_kib is None:
         return False

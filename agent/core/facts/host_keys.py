@@ -22,7 +22,7 @@ NUMBERS: Final = {
     "memory-offset": "memory_offset_kib",
     "memory_static_max": "static_max_kib",  # xend's name for it
 }
-"""By key, the field of `HostWishes`; of two keys for one field the first counts."""
+"""By key, the field of `HostMemoryKeys`; of two keys for one field the first counts."""
 _SIGNED: Final = frozenset({"videoram", "memory-offset"})
 
 

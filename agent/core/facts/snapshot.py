@@ -89,11 +89,11 @@ class BalloonReading(NamedTuple):
         return self.low_kib + (self.high_kib or 0)
 
 
-class HostWishes(NamedTuple):
+class HostMemoryKeys(NamedTuple):
     """The host's side, from the guest's own xenstore directory `memory/`; KiB.
 
     Keys and writers: docs/misc/xenstore-paths.pandoc, libxl_dom.c, xenopsd, qmemman.
-    `target_text` keeps a `memory/target` that is no number, for the report.
+    `target_text` keeps a `memory/target` that is not a number, for the report.
     """
 
     target_kib: int | None = None
@@ -212,7 +212,7 @@ class Snapshot(NamedTuple):
     firmware_map: MemoryMap | None = None
     iomem: MemoryMap | None = None
     balloon: BalloonReading | None = None
-    host: HostWishes = HostWishes()
+    host: HostMemoryKeys = HostMemoryKeys()
     memory: MemoryReading | None = None
     zones: Zones | None = None
     pressure: Pressure | None = None

@@ -149,7 +149,7 @@ def target_retrying(seen: Examination) -> Finding | None:
 
 
 def _hold(situation: Situation, driver: Driver, note: str) -> Fix:
-    """The host asks for what the guest has; or mends the limit that leaves something out."""
+    """The host asks for what the guest has; or corrects the limit that leaves something out."""
     if _lacks_its_offset(situation):
         return Fix(
             "host",

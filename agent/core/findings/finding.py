@@ -11,7 +11,7 @@ RANK: Final[Mapping[Severity, int]] = {"info": 0, "warning": 1, "critical": 2}
 
 Where = Literal["guest", "host"]
 Effect = Literal["now", "next-boot"]
-# Who can mend it: whoever runs this guest, whoever runs the host, either of them, or nobody
+# Who can fix it: whoever runs this guest, whoever runs the host, either of them, or nobody
 # needs to.
 Actor = Literal["guest", "host", "either", "nobody"]
 
@@ -92,7 +92,7 @@ class Finding(NamedTuple):
 
     @property
     def actor(self) -> Actor:
-        """Who can mend it."""
+        """Who can fix it."""
         wheres = {fix.where for fix in self.fixes}
         if len(wheres) == 1:
             return self.fixes[0].where

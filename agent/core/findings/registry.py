@@ -27,7 +27,7 @@ TARGET: Final = "xenstore.memory/target"
 STATIC_MAX: Final = "xenstore.memory/static-max"
 XENSTORE: Final = "xenstore"
 
-# In a crash kernel nothing is to be mended but that it may write its dump.
+# In a crash kernel nothing is to be fixed but that it may write its dump.
 CRASH_KERNEL: Final = "kdump-kernel"
 
 

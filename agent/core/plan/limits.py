@@ -164,7 +164,7 @@ def _below_configured(made: Plan) -> Limit | None:
         f"The guest gets {format_kib(less_kib)} less than memory: video memory (twice, it is in "
         "the target and in the driver's offset), libxl's 1 MiB and the firmware's pages.",
         {"less_kib": less_kib, "videoram_kib": made.request.videoram_kib},
-        "nothing to mend; ask for that much more memory if it matters",
+        "nothing to fix; ask for that much more memory if it matters",
     )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ EMPTY: Final = History()
 def wanted_kib(situation: Situation, history: History) -> int | None:
     """The host's target on the kernel's scale, None unless that is certain.
 
-    While memory/target is no number the last one that was counts.  (The kernel may read garbage
+    While memory/target is not a number the last one that was counts.  (The kernel may read garbage
     as 0: its scanf takes the first digits of "0x80000".)
     For HVM and PVH the offset between the two is derived from static-max, which toolstacks
     rewrite.  It is trusted with a record of the boot, or after the kernel has settled on it.

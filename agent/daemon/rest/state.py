@@ -114,7 +114,7 @@ def _made(plain: Any) -> Any:
 
 
 def _class_of(name: str) -> Any:
-    """One of our named tuples; `_make` of it minds how many fields there are."""
+    """One of our named tuples; `_make` of it checks how many fields there are."""
     module, _, word = name.partition(":")
     ours = module.startswith("agent.")
     found = getattr(__import__(module, fromlist=[word]), word) if ours else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from agent.core.account.headroom import spoilt_offset_kib
 from agent.core.account.situation import understand
-from agent.core.facts.snapshot import HostWishes
+from agent.core.facts.snapshot import HostMemoryKeys
 from tests.recordings.records import records
 from tests.support.snapshots import MIB, a_pv_guest
 
@@ -18,7 +18,7 @@ def test_of_the_recorded_calibrations_the_far_wrong_ones_are_told_from_the_right
     for record in records("squeezed-host"):
         for domain in record["domains"] if record.get("label") else ():
             written = [w[3] for w in record["writes"] if w[1:3] == [domain["domid"], OFFSET]]
-            host = HostWishes(memory_offset_kib=int(written[-1]) if written else None)
+            host = HostMemoryKeys(memory_offset_kib=int(written[-1]) if written else None)
             spoilt_kib = spoilt_offset_kib(host, domain["type"] == "pv")
             off_kib = int(written[-1]) - domain["offset_at_rest_kib"] if written else 0
             if record["label"] in ("right", "feature-only"):

@@ -11,7 +11,7 @@ from agent.core.account.situation import understand
 from agent.core.account.waterfall import Waterfall, waterfall
 from agent.core.facts.snapshot import (
     BalloonReading,
-    HostWishes,
+    HostMemoryKeys,
     MemoryBlocks,
     MemoryReading,
     Snapshot,
@@ -120,7 +120,7 @@ def test_unpopulated_and_offline_memory_have_their_own_steps() -> None:
 
 def test_a_dom0_without_a_limit_starts_at_its_map() -> None:
     assert of(a_dom0()).levels[0].name == "map"
-    unlimited = a_dom0(host=HostWishes(target_kib=GIB, static_max_kib=1 << 34))
+    unlimited = a_dom0(host=HostMemoryKeys(target_kib=GIB, static_max_kib=1 << 34))
     assert of(unlimited).levels[0].name == "map"
 
 
@@ -129,7 +129,7 @@ def test_what_could_not_be_read_is_left_out_and_the_rest_still_adds_up() -> None
     check_sums(no_map)
     assert [level.name for level in no_map.levels] == ["maxmem", "current", "total", "available"]
     assert of(a_pv_guest(memory=None)).levels[-1].name == "current"
-    no_driver = of(a_pv_guest(balloon=None, host=HostWishes()))
+    no_driver = of(a_pv_guest(balloon=None, host=HostMemoryKeys()))
     assert [level.name for level in no_driver.levels] == ["total", "available"]
     check_sums(no_driver)
 
@@ -159,7 +159,7 @@ def test_whatever_is_read_the_sums_are_exact(
                     current_kib, target_kib, None, low_kib, 0, motion="moved" if moving else "still"
                 ),
                 memory=MemoryReading(*meminfo),
-                host=HostWishes(target_kib, None, static_max_kib),
+                host=HostMemoryKeys(target_kib, None, static_max_kib),
             )
         )
     )

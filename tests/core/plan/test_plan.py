@@ -50,16 +50,16 @@ def test_how_much_of_maxmem_the_map_keeps_depends_on_the_kernel(
 
 
 @pytest.mark.parametrize("kernel", [(2, 6, 32), (3, 1), (6, 12)])
-def test_what_a_cut_map_advises_mends_it(kernel: tuple[int, ...]) -> None:
+def test_what_a_cut_map_advises_fixes_it(kernel: tuple[int, ...]) -> None:
     release = KernelRelease(*kernel)
     cut = plan_limits(a_plan(256, 8192, kernel=release))
     fix = next(limit.fix for limit in cut if limit.code == "maxmem-unreachable")
     memory_mib, maxmem_mib = (int(size) for size in re.findall(r"(\d+)M", fix))
-    for mended in (
+    for fixed in (
         a_plan(memory_mib, 8192, kernel=release),
         a_plan(256, maxmem_mib, kernel=release),
     ):
-        assert "maxmem-unreachable" not in codes(mended)
+        assert "maxmem-unreachable" not in codes(fixed)
 
 
 @pytest.mark.parametrize("domain_type", ["pvh", "hvm"])

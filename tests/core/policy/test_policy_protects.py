@@ -178,8 +178,8 @@ def test_where_static_max_moves_with_the_target_the_limit_is_that_of_hotplug() -
     _, domain = simple_guest(domain_type="pv", memory_kib=512 * MIB, maxmem_kib=512 * MIB)
     snapshot = domain.snapshot()
     host = snapshot.host._replace(hotplug_max_kib=2048 * MIB)
-    for wishes, most_kib in ((snapshot.host, 512 * MIB), (host, 2048 * MIB)):
-        seen = view(understand(snapshot._replace(host=wishes)), EMPTY, GUARD, 0.0)
+    for host_says, most_kib in ((snapshot.host, 512 * MIB), (host, 2048 * MIB)):
+        seen = view(understand(snapshot._replace(host=host_says)), EMPTY, GUARD, 0.0)
         assert seen is not None
         assert seen.most_kib == most_kib
 

@@ -134,7 +134,7 @@ def test_until_6_8_a_pvh_dom0_finds_the_hosts_other_ram_unusable() -> None:
 
 
 def test_6_9_calls_it_ram_and_counts_it_so_the_first_target_costs_dom0_as_much_memory() -> None:
-    """The mistake that 87af633689ce mends: dom0 has 1 GiB, believes in 4, and gives 3 away."""
+    """The mistake that 87af633689ce fixes: dom0 has 1 GiB, believes in 4, and gives 3 away."""
     domain = pvh_dom0("6.9.0")
     kinds = {region.kind for region in domain.blocks.firmware.regions}
     assert UNUSABLE not in kinds

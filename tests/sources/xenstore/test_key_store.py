@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.sources.host_wishes import read_host
+from agent.sources.host_keys import read_host
 from agent.sources.outcome import ABSENT, DENIED, OK, Outcome
 from agent.sources.xenstore.errors import (
     DeviceDenied,
@@ -55,9 +55,9 @@ KEYS: dict[str, bytes | XenstoreError] = {
 }
 
 
-def test_the_hosts_wishes_are_read_with_their_sources() -> None:
+def test_what_the_host_says_is_read_with_their_sources() -> None:
     facts, statuses = read_host(SessionKeys(Scripted(KEYS)))
-    assert facts.wishes[:4] == (524288, None, 1048576, -1)
+    assert facts.memory[:4] == (524288, None, 1048576, -1)
     assert (facts.toolstack, facts.name, facts.domid) == ("libxl", "guest1", 5)
     assert facts.uuid == "d4352faf-853e-4c60-b096-a16c102e04f0"
     read = ("target", "static-max", "videoram")
@@ -68,7 +68,7 @@ def test_a_key_that_may_not_be_read_is_denied_and_the_others_are_read() -> None:
     facts, statuses = read_host(
         SessionKeys(Scripted({**KEYS, "memory/target": KeyDenied("EACCES", "READ")}))
     )
-    assert (facts.wishes.target_kib, facts.wishes.static_max_kib) == (None, 1048576)
+    assert (facts.memory.target_kib, facts.memory.static_max_kib) == (None, 1048576)
     assert statuses["xenstore.memory/target"] == DENIED
 
 
@@ -90,7 +90,7 @@ def test_a_session_that_cannot_be_opened_is_never_asked() -> None:
 
 def test_without_xenstore_every_key_is_absent_and_so_is_xenstore() -> None:
     facts, statuses = read_host(NoKeys())
-    assert facts.wishes.target_kib is None
+    assert facts.memory.target_kib is None
     assert statuses["xenstore"] == ABSENT
     assert NoKeys(DENIED).read("domid") == Outcome(None, DENIED)
 

@@ -18,7 +18,7 @@ from agent.core.facts import host_keys
 from agent.core.facts.bounds import LARGEST_DOMID
 from agent.core.facts.numbers import excerpt, key_decimal
 from agent.core.facts.pattern import Pattern
-from agent.core.facts.snapshot import HostWishes, Toolstack
+from agent.core.facts.snapshot import HostMemoryKeys, Toolstack
 from agent.sources.outcome import ABSENT, OK, Outcome, Statuses, parsed
 from agent.sources.xenstore.key_store import KeyStore
 
@@ -28,7 +28,7 @@ _UUID = Pattern(r"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 class HostFacts(NamedTuple):
     """Everything read from xenstore."""
 
-    wishes: HostWishes
+    memory: HostMemoryKeys
     toolstack: Toolstack | None
     name: str | None
     domid: int | None
@@ -36,7 +36,7 @@ class HostFacts(NamedTuple):
 
 
 def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
-    """The host's wishes and what became of each key."""
+    """What the host says of this domain, and what became of each key."""
     present = store.names("memory")
     names = present.value or ()
     numbers: dict[str, int] = {}
@@ -57,7 +57,7 @@ def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
     reachable = OK in (present.status, *(outcome.status for outcome in who.values()))
     statuses["xenstore"] = OK if reachable else present.status
     facts = HostFacts(
-        wishes=HostWishes(
+        memory=HostMemoryKeys(
             **numbers, target_text=target_text, uncooperative="uncooperative" in names
         ),
         toolstack=_toolstack(names),

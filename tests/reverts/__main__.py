@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Undoes each mend, one after the other, and tells whether its tests notice.
+"""Undoes each fix, one after the other, and tells whether its tests notice.
 
-    python3 -m tests.mends [WORD...]
+    python3 -m tests.reverts [WORD...]
 
 In a copy of the tree; this one stays as it is.  A WORD chooses the faults that have it in them.
 """
@@ -15,22 +15,22 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.mends.table import MENDS, Mend
+from tests.reverts.table import FIXES, Reverted
 
 TOP: Final = Path(__file__).parents[2]
 COPIED: Final = ("agent", "sim_backend", "tests", "systemd", "docs", "packaging", "pyproject.toml")
 PATIENCE_S: Final = 240.0
 
 
-def unnoticed(mend: Mend, tree: Path) -> list[str]:
-    """The tests of a mend that pass although it is undone."""
-    kept = {undo.file: (tree / undo.file).read_text(encoding="utf-8") for undo in mend.undone_by}
+def unnoticed(fix: Reverted, tree: Path) -> list[str]:
+    """The tests of a fix that pass although it is undone."""
+    kept = {undo.file: (tree / undo.file).read_text(encoding="utf-8") for undo in fix.undone_by}
     try:
-        for undo in mend.undone_by:
+        for undo in fix.undone_by:
             file = tree / undo.file
             text = file.read_text(encoding="utf-8")
             file.write_text(text.replace(undo.old, undo.new), encoding="utf-8")
-        return [test for test in mend.tests if passes(test, tree)]
+        return [test for test in fix.tests if passes(test, tree)]
     finally:
         for name, text in kept.items():
             (tree / name).write_text(text, encoding="utf-8")
@@ -53,19 +53,19 @@ def passes(test: str, tree: Path) -> bool:
 def main() -> int:
     """Tell of each; 1 when one came back unnoticed."""
     words, count = sys.argv[1:], 0
-    with tempfile.TemporaryDirectory(prefix="mends-") as directory:
+    with tempfile.TemporaryDirectory(prefix="reverts-") as directory:
         tree = Path(directory)
         for name in COPIED:
             copy = shutil.copytree if (TOP / name).is_dir() else shutil.copy
             copy(TOP / name, tree / name)
         (tree / ".cache").symlink_to(TOP / ".cache")  # Debian's xenstored, where it was fetched
-        for mend in MENDS:
-            if words and not any(word in mend.fault for word in words):
+        for fix in FIXES:
+            if words and not any(word in fix.fault for word in words):
                 continue
-            left = unnoticed(mend, tree)
+            left = unnoticed(fix, tree)
             count += bool(left)
             print(
-                f"{'UNNOTICED' if left else 'noticed'}: {mend.fault}",
+                f"{'UNNOTICED' if left else 'noticed'}: {fix.fault}",
                 *left,
                 sep="\n    ",
                 flush=True,

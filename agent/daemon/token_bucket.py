@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 
-class Allowance:
+class TokenBucket:
     """A bucket that fills again; the time is given, so that it can be tested."""
 
     __slots__ = ("_burst", "_counted_s", "_left", "_per_s")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Faults that were found by attack: how each mend is undone, and the tests that fail without it.
+"""Faults that were found by attack: how each fix is undone, and the tests that fail without it.
 
-Where two mends back each other up, both are undone.
+Where two fixes back each other up, both are undone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Undo(NamedTuple):
     new: str
 
 
-class Mend(NamedTuple):
+class Reverted(NamedTuple):
     """A fault, how it comes back, and which tests then fail, each of them."""
 
     fault: str
@@ -36,8 +36,8 @@ _NO_REFLEX: Final = Undo(
     "agent/core/policy/reflex.py", "if target_kib >= hold_kib or cut:", "if target_kib is not None:"
 )
 
-MENDS: Final = (
-    Mend(
+FIXES: Final = (
+    Reverted(
         "a second value within the cooldown of the first",
         (
             _NO_REFLEX,
@@ -45,7 +45,7 @@ MENDS: Final = (
         ),
         (f"{_KILLED}[another value within the cooldown-guard]",),
     ),
-    Mend(
+    Reverted(
         "the same value written again while it is held",
         (
             _NO_REFLEX,
@@ -55,7 +55,7 @@ MENDS: Final = (
         ),
         (f"{_KILLED}[the same value while it is held-guard]",),
     ),
-    Mend(
+    Reverted(
         "static-max lowered below what is held",
         (
             _NO_REFLEX,
@@ -63,7 +63,7 @@ MENDS: Final = (
         ),
         (f"{_KILLED}[after static-max was lowered-guard]",),
     ),
-    Mend(
+    Reverted(
         "a target that no machine could have",
         (
             Undo(
@@ -74,7 +74,7 @@ MENDS: Final = (
         ),
         ("tests/sources/test_bounds.py::test_a_target_beyond_any_machine_is_no_target",),
     ),
-    Mend(
+    Reverted(
         "a driver that is being woken is not held",
         (
             Undo(
@@ -92,7 +92,7 @@ MENDS: Final = (
             f"{_PROTECTS}::test_a_driver_that_is_being_woken_is_held_when_the_guest_comes_to_need_more",
         ),
     ),
-    Mend(
+    Reverted(
         "a write that failed is tried again after the cooldown",
         (Undo(_HISTORY, "REFUSED_FIRST_S: Final = 0.001", "REFUSED_FIRST_S: Final = 1.0"),),
         (
@@ -100,26 +100,26 @@ MENDS: Final = (
             f"{_PROTECTS}::test_a_write_that_is_refused_is_tried_again_at_once_and_then_less_and_less_often",
         ),
     ),
-    Mend(
+    Reverted(
         "a write that fails for ever is tried for ever as fast",
         (Undo(_HISTORY, "2.0 ** min(history.refusals, 20)", "1.0"),),
         (
             f"{_PROTECTS}::test_a_write_that_is_refused_is_tried_again_at_once_and_then_less_and_less_often",
         ),
     ),
-    Mend(
+    Reverted(
         "a host that flips the domain's number lifts the cooldown",
         (Undo(_HISTORY, "        wrote_s=history.wrote_s,\n", ""),),
         (f"{_PROTECTS}::test_another_domain_number_neither_lifts_the_cooldown_nor_what_is_held",),
     ),
-    Mend(
+    Reverted(
         "a host that asks each second takes more with each ask",
         (Undo("agent/core/policy/asks.py", "return int(self.cost_kib * more)", "return 0"),),
         (
             "tests/sim_backend/stories/test_schedules.py::test_small_steps_five_seconds_apart_are_held_well_above_the_floor",
         ),
     ),
-    Mend(
+    Reverted(
         "a pause that is over makes the daemon spin",
         (
             Undo(
@@ -132,14 +132,14 @@ MENDS: Final = (
             "tests/daemon/test_publisher.py::test_a_pause_that_is_over_of_a_key_nobody_wants_any_more_wakes_nobody",
         ),
     ),
-    Mend(
+    Reverted(
         "no look is planned after the most actions of one turn",
         (Undo(_TURN, "return now_s  # there is more to do", "return None"),),
         (
             "tests/daemon/test_many_blocks.py::test_more_blocks_than_one_turn_puts_online_all_go_online",
         ),
     ),
-    Mend(
+    Reverted(
         "thousands of blocks hold the daemon up",
         (
             Undo(
@@ -148,7 +148,7 @@ MENDS: Final = (
         ),
         ("tests/fuzz/test_growth.py::test_a_guest_is_judged_in_proportion_to_its_size",),
     ),
-    Mend(
+    Reverted(
         "any user can hold the daemon's lock",
         (
             Undo(
@@ -159,26 +159,26 @@ MENDS: Final = (
         ),
         ("tests/daemon/test_no_wakeup_is_lost.py::test_nobody_but_its_owner_can_open_the_lock",),
     ),
-    Mend(
+    Reverted(
         "a slow xenstored holds up a stop",
         (Undo(_LOOP, "self._parts.link.session.end_by(time.monotonic() + _LAST_WORDS_S)", "pass"),),
         ("tests/daemon/test_beside_a_slow_xenstored.py::test_it_ends_in_time",),
     ),
-    Mend(
+    Reverted(
         "a slow xenstored holds up a start",
         (Undo(_LOOP, "link.session.end_by(time.monotonic() + _FIRST_WORDS_S)", "pass"),),
         (
             "tests/daemon/test_beside_a_slow_xenstored.py::test_it_starts_in_time_and_says_the_rest_later[1.4]",
         ),
     ),
-    Mend(
+    Reverted(
         "a slow xenstored holds up a command",
         (Undo("agent/sources/xenstore/pyxs_client.py", "if self._left_s <= 0:", "if False:"),),
         (
             "tests/sources/xenstore/test_pyxs.py::test_a_xenstored_that_is_always_late_counts_as_lost_when_patience_is_over",
         ),
     ),
-    Mend(
+    Reverted(
         "a range to the last address makes a set of every section",
         (
             Undo(
@@ -191,12 +191,12 @@ MENDS: Final = (
             "tests/core/boot/test_boot_cost.py::test_a_range_to_the_last_address_takes_no_memory_to_sum",
         ),
     ),
-    Mend(
+    Reverted(
         "a number of hundreds of digits",
         (Undo("agent/core/facts/numbers.py", "if not is_size(kib):", "if False:"),),
         ("tests/sources/test_bounds.py::test_the_largest_machine_is_believed",),
     ),
-    Mend(
+    Reverted(
         "a digit that is none",
         (
             Undo(
@@ -207,7 +207,7 @@ MENDS: Final = (
         ),
         ("tests/sources/test_bounds.py::test_only_digits_are_the_number_of_a_process",),
     ),
-    Mend(
+    Reverted(
         "a FIFO in a capture hangs whoever asks psutil",
         (
             Undo(
@@ -218,7 +218,7 @@ MENDS: Final = (
         ),
         ("tests/sources/test_meminfo.py::test_psutil_is_asked_of_the_running_kernel_alone",),
     ),
-    Mend(
+    Reverted(
         "somebody's file becomes root's archive",
         (
             Undo(
@@ -229,7 +229,7 @@ MENDS: Final = (
         ),
         ("tests/report/test_capture_archive.py::test_a_name_that_is_guessed_is_still_not_opened",),
     ),
-    Mend(
+    Reverted(
         "what a link in a capture leads to is opened",
         (
             Undo(
@@ -242,7 +242,7 @@ MENDS: Final = (
             "tests/sources/test_system_root.py::test_what_a_link_leads_to_outside_is_not_even_opened",
         ),
     ),
-    Mend(
+    Reverted(
         "many connections close the metrics' port for good",
         (
             Undo(
@@ -255,7 +255,7 @@ MENDS: Final = (
             "tests/monitoring/test_units.py::test_the_exporter_is_a_socket_that_starts_one_process_a_connection",
         ),
     ),
-    Mend(
+    Reverted(
         "a pipe that has nothing yet is an empty configuration",
         (
             Undo(
@@ -268,7 +268,7 @@ MENDS: Final = (
             "tests/daemon/config/test_config.py::test_a_pipe_that_gives_nothing_is_no_empty_configuration",
         ),
     ),
-    Mend(
+    Reverted(
         "an interpreter that others may write serves root",
         (
             Undo(
@@ -281,14 +281,14 @@ MENDS: Final = (
             "tests/cli/test_install_service.py::test_what_somebody_else_could_replace_does_not_serve_root",
         ),
     ),
-    Mend(
+    Reverted(
         "a stall is forgotten when a reconnect fails in the same moment",
         (Undo(_LOOP, "return causes | news", "return causes | news if link.is_up else set()"),),
         (
             "tests/daemon/test_no_wakeup_is_lost.py::test_a_stall_is_looked_at_when_a_try_to_reconnect_fails_in_the_same_moment",
         ),
     ),
-    Mend(
+    Reverted(
         "released pages are taken again in some modes only",
         (Undo(_DECIDE, "return follow.released_pages(seen) or nothing(", "return nothing("),),
         (f"{_PROTECTS}::test_released_pages_are_taken_again_in_every_mode_in_dom0_too",),
