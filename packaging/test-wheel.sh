@@ -49,7 +49,7 @@ while [ "$1" != -- ]; do
         || fail "install-service"
     "$venv/bin/balloon-agent" install-service --into "$work/image" --remove >/dev/null \
         || fail "install-service --remove"
-    [ -z "$(find "$work/image" -type f)" ] || fail "install-service --remove left something"
+    [ -z "$(ls -A "$work/image")" ] || fail "install-service --remove left something"
 
     $pip install --constraint "$pins" "$wheel[test]"
     where=$("$venv/bin/python" -c 'import agent; print(agent.__file__)')

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from shlex import quote
 
 import click
 
@@ -12,20 +13,20 @@ from agent.cli.command_error import CommandError
 from agent.cli.completion import completion_scripts
 from agent.cli.which_domain import WhichDomain
 from agent.service import files
-from agent.service.files import AGENT_UNITS, INIT_SCRIPT, ServiceFile
+from agent.service.files import AGENT_UNITS, INIT_SCRIPT, METRICS_UNITS
 from agent.service.fitness import unfit
+from agent.service.placed import Placed
 from agent.sources.system_root import SystemRoot
 
 _NEXT = {
     "systemd": "systemctl daemon-reload && systemctl enable --now",
     "openrc": "rc-update add balloon-agent && rc-service balloon-agent start",
 }
-# What each leaves while the service runs, and what ends it.
-_RUNNING = {
-    "/sys/fs/cgroup/system.slice/balloon-agent.service": "systemctl disable --now balloon-agent",
-    "/run/openrc/started/balloon-agent": "rc-service balloon-agent stop; "
-    "rc-update delete balloon-agent",
-}
+# What each leaves while the service runs.
+_RUNNING = (
+    "/sys/fs/cgroup/system.slice/balloon-agent.service",
+    "/run/openrc/started/balloon-agent",
+)
 
 
 @click.command(
@@ -61,10 +62,11 @@ def install_service(
     Puts in place the command (the one file itself, or a link to what pip installed), the unit of
     systemd or the script of OpenRC, the manual page, the shells' completions and the default
     configuration; says which files and what to do next, and starts nothing. A configuration that
-    is there stays. Needs root. A distribution's package needs none of this.
+    was changed stays. Needs root. A distribution's package needs none of this.
 
-    With --remove all of it goes, once the service has been stopped, and so do the keys that the
-    daemon left in xenstore, as with run --forget.
+    With --remove all of it goes, once the service has been stopped and disabled, and so do the
+    keys that the daemon left in xenstore, as with run --forget. What was there before stays, and
+    so does a configuration that was changed.
     """
     try:
         if remove:
@@ -109,20 +111,20 @@ def _install(into: str, init: str, *, metrics: bool) -> int:
         why = unfit(files.what_runs())
         if why:
             raise CommandError(why, exit_codes.CONFIGURATION)
+    placed = Placed(into)
     to_write = files.written(init, completion_scripts(), metrics=metrics)
     for file in to_write:
-        if os.path.lexists(os.path.join(into, file.path)) and not _is_ours(into, file.path):
+        if os.path.lexists(placed.whole(file.path)) and not placed.is_ours(file.path):
             raise CommandError(
-                f"{os.path.join(into, file.path)} is not from this command; move it away first.",
+                f"{placed.whole(file.path)} is not from this command; move it away first.",
                 exit_codes.CANNOT_CREATE,
             )
-    for file in to_write:
-        _write(into, file)
-    config = files.config_file()
-    if os.path.exists(os.path.join(into, config.path)):
-        click.echo(f"kept   {os.path.join(into, config.path)}")
-    else:
-        _write(into, config)
+    config = placed.whole(files.CONFIG_FILE)
+    keeps = os.path.lexists(config) and not placed.config_is_as_written()
+    for path in placed.put(to_write, None if keeps else files.config_file()):
+        click.echo(f"wrote  {path}")
+    if keeps:
+        click.echo(f"kept   {config}")
     names = " balloon-agent" + (" balloon-agent-metrics.socket" if metrics else "")
     click.echo(f"Next: {_NEXT[init]}{names if init == 'systemd' else ''}")
     return exit_codes.OK
@@ -132,27 +134,21 @@ def _remove(into: str, which: WhichDomain) -> int:
     """Remove what carries the mark, and a configuration that nobody changed."""
     if into == "/":
         _require_root()
-        _require_no_service()
-    ours = [path for path in files.all_paths() if _is_ours(into, path)]
-    if ours and into == "/":
-        take_back(which)
-    for path in ours:
-        os.unlink(os.path.join(into, path))
-        click.echo(f"removed {os.path.join(into, path)}")
-    config = files.config_file()
-    path = os.path.join(into, config.path)
-    if ours and _content(path) == config.content:
-        os.unlink(path)
-        click.echo(f"removed {path}")
-        _remove_if_empty(os.path.dirname(path))
-    elif ours and os.path.exists(path):
-        click.echo(f"kept    {path}, which was changed")
+    placed = Placed(into)
+    ours = placed.ours()
     if not ours:
         click.echo("Nothing here is from this command.")
-    elif f"{files.UNIT_DIRECTORY}/{AGENT_UNITS[0]}" in ours:
+        return exit_codes.OK
+    _require_no_service(placed, into, ours)
+    if into == "/":
+        take_back(which)
+    for path in placed.take_back():
+        click.echo(f"removed {path}")
+    config = placed.whole(files.CONFIG_FILE)
+    if os.path.lexists(config):
+        click.echo(f"kept    {config}, which is not as this command wrote it")
+    if f"{files.UNIT_DIRECTORY}/{AGENT_UNITS[0]}" in ours and into == "/":
         click.echo("Next: systemctl daemon-reload")
-    elif INIT_SCRIPT in ours:
-        click.echo("Next: rc-update delete balloon-agent")
     return exit_codes.OK
 
 
@@ -174,48 +170,18 @@ def _require_root() -> None:
         )
 
 
-def _require_no_service() -> None:
-    for sign, end in _RUNNING.items():
-        if os.path.lexists(sign):
-            raise CommandError(f"The service is running; first: {end}", exit_codes.CANNOT_CREATE)
-
-
-def _write(into: str, file: ServiceFile) -> None:
-    """Write one file, whole or not at all."""
-    path = os.path.join(into, file.path)
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    half = f"{path}.new"
-    if os.path.lexists(half):
-        os.unlink(half)
-    if file.link:
-        os.symlink(file.link, half)
-    else:
-        with open(half, "xb") as written:
-            written.write(file.content)
-        os.chmod(half, file.mode)
-    os.replace(half, path)
-    click.echo(f"wrote  {path}")
-
-
-def _is_ours(into: str, path: str) -> bool:
-    whole = os.path.join(into, path)
-    if os.path.islink(whole):
-        return path == files.COMMAND_FILE and os.readlink(whole) == files.command_file().link
-    content = _content(whole)
-    return content is not None and files.is_marked(content)
-
-
-def _content(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-
-
-def _remove_if_empty(directory: str) -> None:
-    try:
-        os.rmdir(directory)
-    except OSError:
+def _require_no_service(placed: Placed, into: str, ours: list[str]) -> None:
+    """What runs, or would at the next boot, is ended by whoever started it."""
+    runs = into == "/" and any(map(os.path.lexists, _RUNNING))
+    if not runs and not any(placed.enabled()):
         return
-    click.echo(f"removed {directory}")
+    if INIT_SCRIPT in ours:
+        first = "rc-service balloon-agent stop; " if into == "/" else f"chroot {quote(into)} "
+        first += "rc-update --all delete balloon-agent"
+    else:
+        units = [name for name in (AGENT_UNITS[0], METRICS_UNITS[0])
+                 if f"{files.UNIT_DIRECTORY}/{name}" in ours]  # fmt: skip
+        how = "disable --now" if into == "/" else f"--root={quote(into)} disable"
+        first = f"systemctl {how} {' '.join(units)}"
+    state = "running" if runs else "enabled"
+    raise CommandError(f"The service is {state}; first: {first}", exit_codes.CANNOT_CREATE)

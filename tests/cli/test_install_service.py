@@ -24,7 +24,8 @@ COMPLETIONS = {
     "usr/local/share/zsh/site-functions/_balloon-agent",
     "usr/local/share/fish/vendor_completions.d/balloon-agent.fish",
 }
-ALL = {UNIT, CONFIG, COMMAND, MANUAL, *COMPLETIONS}
+RECORD = "usr/local/share/balloon-agent/installed"
+ALL = {UNIT, CONFIG, COMMAND, MANUAL, RECORD, *COMPLETIONS}
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_it_writes_all_of_a_service_and_says_so(
     assert install(image) == exit_codes.OK
     assert files(image) == ALL
     said = capsys.readouterr().out
-    assert all(f"wrote  {image / path}" in said for path in ALL)
+    assert all(f"wrote  {image / path}" in said for path in ALL - {RECORD})
     assert "systemctl enable --now balloon-agent\n" in said
 
 
@@ -106,6 +107,142 @@ def test_a_configuration_that_is_there_stays(image: Path) -> None:
     assert files(image) == {CONFIG}
 
 
+def test_a_configuration_that_was_changed_stays_and_is_named(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(image)
+    (image / CONFIG).write_text('mode = "observe"\n')
+    assert install(image) == exit_codes.OK
+    assert f"kept   {image / CONFIG}\n" in capsys.readouterr().out
+    assert install(image, "--remove") == exit_codes.OK
+    assert f"kept    {image / CONFIG}, which is not as" in capsys.readouterr().out
+    assert files(image) == {CONFIG}
+    assert (image / CONFIG).read_text() == 'mode = "observe"\n'
+
+
+def test_a_configuration_that_nobody_changed_is_renewed_by_an_upgrade_and_goes_with_it(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("agent.service.files.default_text", lambda: "# as it was then\n")
+        install(image)
+    assert (image / CONFIG).read_text() == "# as it was then\n"
+    with monkeypatch.context() as earlier:
+        earlier.setattr("agent.service.files.default_text", lambda: "# as it was later\n")
+        install(image)
+    assert (image / CONFIG).read_text() == "# as it was later\n"
+    assert install(image, "--remove") == exit_codes.OK
+    assert not list(image.iterdir())
+
+
+@pytest.mark.parametrize("options", [(), ("--metrics",), ("--init", "openrc")])
+def test_removed_the_directories_are_as_they_were(options: tuple[str, ...], image: Path) -> None:
+    for there in ("etc/systemd/system", "usr/local/bin", "usr/local/share/zsh/site-functions"):
+        (image / there).mkdir(parents=True)
+    before = sorted(image.rglob("*"))
+    assert install(image, *options) == exit_codes.OK
+    assert install(image, *options) == exit_codes.OK
+    assert install(image, "--remove") == exit_codes.OK
+    assert sorted(image.rglob("*")) == before
+
+
+def test_a_directory_where_somebody_else_put_a_file_stays(image: Path) -> None:
+    install(image)
+    other = image / "usr/local/share/fish/vendor_completions.d/other.fish"
+    other.touch()
+    assert install(image, "--remove") == exit_codes.OK
+    assert files(image) == {str(other.relative_to(image))}
+    assert not (image / "usr/local/share/zsh").exists()
+
+
+def test_a_record_that_names_what_this_never_makes_has_nothing_of_it_removed(image: Path) -> None:
+    install(image)
+    (image / "srv").mkdir()
+    with (image / RECORD).open("a") as record:
+        record.write("directory srv\ndirectory ../elsewhere\n")
+    assert install(image, "--remove") == exit_codes.OK
+    assert list(image.iterdir()) == [image / "srv"]
+
+
+def test_what_it_makes_is_for_everybody_to_read_whatever_the_umask(image: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        install(image)
+    finally:
+        os.umask(before)
+    for path in image.rglob("*"):
+        assert path.stat().st_mode & 0o044 == 0o044, path
+        assert path.is_file() or path.stat().st_mode & 0o011 == 0o011, path
+
+
+def test_broken_off_it_leaves_no_half_file_and_all_can_be_taken_back(
+    image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(source: str, target: str) -> None:
+        if target.endswith("_balloon-agent"):
+            raise OSError(28, "No space left on device")
+        os.rename(source, target)
+
+    with monkeypatch.context() as small:
+        small.setattr(os, "replace", full)
+        assert install(image) == exit_codes.CANNOT_CREATE
+    said = capsys.readouterr().err
+    assert "site-functions/_balloon-agent: No space left on device." in said
+    assert not [name for name in files(image) if name.endswith(".new")]
+    assert install(image, "--remove") == exit_codes.OK
+    assert not list(image.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "link", "says"),
+    [
+        (
+            (),
+            "etc/systemd/system/sysinit.target.wants/balloon-agent.service",
+            "systemctl --root={} disable balloon-agent.service\n",
+        ),
+        (
+            ("--metrics",),
+            "etc/systemd/system/sockets.target.wants/balloon-agent-metrics.socket",
+            "disable balloon-agent.service balloon-agent-metrics.socket\n",
+        ),
+        (
+            ("--init", "openrc"),
+            "etc/runlevels/default/balloon-agent",
+            "chroot {} rc-update --all delete balloon-agent\n",
+        ),
+    ],
+)
+def test_what_would_start_at_the_next_boot_is_disabled_first(
+    options: tuple[str, ...],
+    link: str,
+    says: str,
+    image: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    install(image, *options)
+    (image / link).parent.mkdir(parents=True)
+    (image / link).symlink_to("/wherever/it/is")
+    before = files(image)
+    assert install(image, "--remove") == exit_codes.CANNOT_CREATE
+    assert f"The service is enabled; first: {says.format(image)}"[-60:] in capsys.readouterr().err
+    assert files(image) == before
+    (image / link).unlink()
+    assert install(image, "--remove") == exit_codes.OK
+    assert not files(image)
+
+
+def test_what_is_a_file_where_a_directory_should_be_is_named(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (image / "usr/local/share").mkdir(parents=True)
+    (image / "usr/local/share/zsh").touch()
+    assert install(image) == exit_codes.CANNOT_CREATE
+    assert "usr/local/share/zsh" in capsys.readouterr().err
+    assert install(image, "--remove") == exit_codes.OK
+    assert files(image) == {"usr/local/share/zsh"}
+
+
 def test_metrics_come_when_asked_for_and_go_with_the_rest(image: Path) -> None:
     install(image, "--metrics")
     assert len(files(image) - ALL) == 2
@@ -122,7 +259,7 @@ def test_installing_twice_is_installing_once(image: Path) -> None:
     assert files(image) == ALL
 
 
-@pytest.mark.parametrize("path", sorted(ALL - {CONFIG}))
+@pytest.mark.parametrize("path", sorted(ALL - {CONFIG, RECORD}))
 def test_a_file_of_somebody_else_is_neither_overwritten_nor_removed(
     path: str, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,9 +316,9 @@ def test_an_image_that_may_not_be_written_is_refused_by_name(
     def refuse(path: str, **_: object) -> None:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(os, "makedirs", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     assert install(image) == exit_codes.NO_PERMISSION
-    assert str(image / "usr/local/bin") in capsys.readouterr().err
+    assert f"{image / 'usr'} may not be written by this user" in capsys.readouterr().err
 
 
 class Owned:

@@ -14,7 +14,7 @@ fail() {
 }
 there() {
     find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /domain \) -prune \
-        -o -type f -print | sort
+        -o -printf '%y %m %p\n' | sort
 }
 # As after a boot by OpenRC, whose own init.sh makes these.
 for state in daemons exclusive failed hotplugged inactive options scheduled started starting \
@@ -87,6 +87,10 @@ $script start || fail "start at last"
 until_it_runs
 $script stop || fail "stop at last"
 rm /etc/conf.d/balloon-agent
+rc-update add balloon-agent default >/dev/null || fail "rc-update add"
+"$program" install-service --remove >/tmp/said 2>&1 && fail "removed, though it is enabled"
+first=$(sed -n 's/^balloon-agent: The service is enabled; first: //p' /tmp/said)
+sh -ec "${first:-cat /tmp/said; exit 1}" >/tmp/said 2>&1 || fail "$(cat /tmp/said)"
 "$program" --root /domain/root --xenstore /domain/guest.sock install-service --remove >/tmp/said ||
     fail "$(cat /tmp/said)"
 ! in_the_domain || fail "the one file leaves keys"
