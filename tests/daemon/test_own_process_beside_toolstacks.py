@@ -121,7 +121,7 @@ def test_beside_xe_daemon_a_life_ends_with_all_its_keys_as_it_wrote_them() -> No
         written[key] = value
         ours.store.guest_write(key, value)
 
-    (recording,) = [record for record in records("xe-daemon") if record["run"] == "total-moves"]
+    recording = next(record for record in records("xe-daemon") if record["run"] == "total-moves")
     began_s, lasts_s = ours.now_s(), 0.0
     for when_s, who, what, *words in recording["events"]:
         if (who, what) == ("xe-daemon", "write") and when_s < 15.0:

@@ -2,8 +2,8 @@
 """`python -m tests.recordings [FILE...]`: in how many recordings the models answer as recorded.
 
 A file's kind is told by its name: one of those here, perhaps with more behind it
-(`qmemman-host-2.jsonl.gz`), or what is given as KIND=FILE.  Without a file: all that are kept here.
-The exit code is 1 where less than 97 % of a file agree.
+(`qmemman-host-2.jsonl.gz`), or what is given as KIND=FILE.  Of a directory, all that are of these
+kinds; without a word, all that are kept here.  The exit code is 1 where less than 97 % agree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.recordings import test_beside_xe_daemon_as_recorded as beside_xe_daem
 from tests.recordings import test_qmemman_as_recorded as qmemman
 from tests.recordings import test_squeezed_as_recorded as squeezed
 from tests.recordings import test_use_as_recorded as use
-from tests.recordings.records import DIRECTORY, Record, agreement, read
+from tests.recordings.records import KEPT, LEAST, Record, agreement, files_in, read
 
 JUDGES: Final[dict[str, Callable[[Record], str]]] = {
     "qmemman-balance": qmemman.of_a_host,
@@ -28,12 +28,19 @@ JUDGES: Final[dict[str, Callable[[Record], str]]] = {
     "squeezed-host": squeezed.of_a_run,
     "xe-daemon": beside_xe_daemon.of_a_run,
 }
-LEAST: Final = 0.97
 
 
 def kind_of(name: str) -> str | None:
     """Which of the kinds the file of that name is."""
     return next((kind for kind in JUDGES if name.startswith(kind)), None)
+
+
+def named(word: str) -> list[str]:
+    """The files that are meant by it."""
+    directory = Path(word)
+    if not directory.is_dir():
+        return [word]
+    return [str(path) for kind in JUDGES for path in files_in(directory, kind)]
 
 
 def tried(word: str) -> bool:
@@ -51,15 +58,17 @@ def tried(word: str) -> bool:
         return False
     found = agreement(JUDGES[kind], recorded)
     print(f"{path.name}: {found}")
-    if kind == "meminfo-timelines":
+    if kind == "meminfo-timelines" and found.of:
         print(f"  looking as the daemon does, {use.promptness(recorded):.1%} within 0.5 s")
-    return found.agree >= LEAST * found.of
+    return found.is_enough(LEAST)
 
 
 def main(words: list[str]) -> int:
-    kept = [str(path) for path in sorted(DIRECTORY.glob("*.jsonl*")) if kind_of(path.name)]
-    verdicts = [tried(word) for word in words or kept]
-    return 0 if all(verdicts) else 1
+    found = [one for word in words or [str(KEPT)] for one in named(word)]
+    if not found:
+        print(f"no recording of {', '.join(JUDGES)} there")
+    verdicts = [tried(one) for one in found]
+    return 0 if verdicts and all(verdicts) else 1
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final
+
+import pytest
 
 from agent.core.policy.settings import PolicySettings
 from sim_backend.clock import Clock
@@ -18,7 +21,7 @@ from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.host.libxl import Libxl
 from sim_backend.host.xapi import Xapi
 from sim_backend.hypervisor import Host
-from tests.recordings.records import Record, agreement, records
+from tests.recordings.records import Record, files, must_agree, name_of_file
 from tests.support.virtual_daemon import VirtualDaemon
 
 XEN_KIB: Final = 256 * MIB
@@ -73,6 +76,6 @@ def of_a_run(record: Record) -> str:
     return ""
 
 
-def test_every_key_of_xe_daemons_ends_as_if_it_had_been_alone() -> None:
-    found = agreement(of_a_run, records("xe-daemon"))
-    assert found.agree == found.of, str(found)
+@pytest.mark.parametrize("path", files("xe-daemon"), ids=name_of_file)
+def test_every_key_of_xe_daemons_ends_as_if_it_had_been_alone(path: Path) -> None:
+    must_agree(of_a_run, path)
