@@ -187,7 +187,7 @@ def test_a_file_of_another_user_is_denied(tmp_path: Path) -> None:
         tmp_path,
         f"""
         from agent.sources.system_root import SystemRoot
-        root = SystemRoot({root.path!r})
+        root = SystemRoot({os.path.relpath(root.path, tmp_path)!r})
         print(root.read("file").status, root.names("directory").status)
         """,
     )

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +18,25 @@ TOP: Final = Path(__file__).parents[2]
 NOBODY: Final = 65534
 
 
-def reachable(directory: Path) -> None:
-    """Let everybody into a temporary directory and those above it, up to the system's own."""
-    ours = []
-    for path in (directory, *directory.parents):
-        if path in (Path(tempfile.gettempdir()), Path("/dev/shm")):
-            break
-        ours.append(path)
-    else:
+@contextmanager
+def within_reach(directory: Path) -> Iterator[Path]:
+    """The directory, for as long as this lasts, where everybody can get into it.
+
+    pytest closes what all its temporary directories lie in to all but its user, and does so again
+    whenever another run begins.
+    """
+    if os.geteuid() != 0:  # what is run is this user's own
+        yield directory
         return
-    for path in ours:
-        path.chmod(path.stat().st_mode | 0o055)
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        there = Path(place, directory.name)
+        shutil.move(directory, there)
+        try:
+            there.chmod(there.stat().st_mode | 0o055)
+            yield there
+        finally:
+            shutil.move(there, directory)
 
 
 def as_nobody(
@@ -35,8 +45,8 @@ def as_nobody(
     """Run `code` in `directory` without privileges: as nobody if this is root, else as it is.
 
     Modules are imported before the privileges go, for a checkout that only its owner may read.
+    Files in `directory` go by relative paths: as root it is elsewhere meanwhile.
     """
-    reachable(directory)
     preamble = (
         f"import sys; sys.path.insert(0, {str(TOP)!r})\n"
         "import os, encodings.ascii, psutil, click, rich.console, rich.text\n"
@@ -48,12 +58,13 @@ def as_nobody(
         "import agent.cli.doctor, sim_backend.published.in_process\n"
         f"if os.geteuid() == 0: os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
     )
-    return subprocess.run(
-        [sys.executable, "-c", preamble + textwrap.dedent(code)],
-        cwd=directory,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with within_reach(directory) as there:
+        return subprocess.run(
+            [sys.executable, "-c", preamble + textwrap.dedent(code)],
+            cwd=there,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
