@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a shell may offer for an option's value; asked for only when somebody presses Tab."""
+"""What a shell may offer for a word of a value; asked for only when somebody presses Tab."""
 
 from __future__ import annotations
 
+import shlex
 from typing import Final
 
 import click
 
+_PATIENCE_S: Final = 1.0  # with xenstored, of whoever has pressed Tab
 VARIABLE: Final = "_BALLOON_AGENT_COMPLETE"
 # As the end of click's script, but for the condition.
 _NO_COMMAND: Final = click.Command("balloon-agent")  # the scripts name none
@@ -28,6 +30,24 @@ def scenarios_beginning_with(
     from sim_backend.stories.catalogue import scenario_names  # noqa: PLC0415 - not on a real guest
 
     return [name for name in scenario_names() if name.startswith(incomplete)]
+
+
+def guests_beginning_with(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[str]:
+    """The names of this host's guests, as far as a shell takes them unquoted; none elsewhere."""
+    from agent.cli.command_error import CommandError  # noqa: PLC0415 - as below
+    from agent.cli.host import ThisHost  # noqa: PLC0415 - only when somebody presses Tab
+    from agent.cli.which_domain import WhichDomain  # noqa: PLC0415
+
+    domain = ctx.find_root().params
+    which = WhichDomain(domain.get("root"), domain.get("xenstore"), domain.get("sim"))
+    try:
+        with ThisHost(which, timeout_s=_PATIENCE_S) as host:
+            names = host.names()
+    except CommandError:
+        return []
+    return [name for name in names if name.startswith(incomplete) and shlex.quote(name) == name]
 
 
 def completion_scripts() -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from agent import exit_codes
+from agent.cli.completion import guests_beginning_with
 from agent.cli.host import ThisHost, now_utc
 from agent.cli.keyboard import Keyboard
 from agent.cli.options import Output, with_output
@@ -37,7 +38,7 @@ Exit status: 0, or 1 where a guest lacks memory, is stuck, does not answer, says
 what cannot be, or cannot be read.
 """
 )
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=guests_beginning_with)
 @click.option("--watch", is_flag=True, help="Refresh in place until q or Control-C is pressed.")
 @click.option(
     "--interval",

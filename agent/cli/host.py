@@ -13,7 +13,7 @@ from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
 from agent.core.host.guests import Guest, Host, Hypervisor, listing, selected
-from agent.sources.host_guests import read_guest, read_guests
+from agent.sources.host_guests import read_guest, read_guests, read_names
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.errors import DeviceDenied, XenstoreError
 from agent.sources.xenstore.pyxs_client import StoreClient
@@ -30,7 +30,7 @@ class ThisHost:
         CommandError: this is no dom0, or its xenstore may not be asked.
     """
 
-    def __init__(self, which: WhichDomain) -> None:
+    def __init__(self, which: WhichDomain, timeout_s: float = 5.0) -> None:
         if which.sim is not None or which.stands_still:
             raise CommandError(
                 "guests and mem-set are about a host: the one this is the dom0 of, or a published "
@@ -45,7 +45,7 @@ class ThisHost:
                 exit_codes.NOT_XEN,
             )
         self.xl: Xl | None = find_xl(self.root.path)
-        self._store = StoreClient(which.xenstore or self._path(), timeout_s=5.0)
+        self._store = StoreClient(which.xenstore or self._path(), timeout_s=timeout_s)
         try:
             self._store.connect()
         except XenstoreError as error:
@@ -61,6 +61,17 @@ class ThisHost:
         traceback: TracebackType | None,
     ) -> None:
         self._store.close()
+
+    def names(self) -> list[str]:
+        """The name of every guest that has one.
+
+        Raises:
+            CommandError: xenstore does not answer.
+        """
+        try:
+            return read_names(self._store)
+        except XenstoreError as error:
+            self._fail(error)
 
     def look(self, words: tuple[str, ...] = ()) -> Host:
         """All guests, or those of these names and numbers.

@@ -14,6 +14,7 @@ import click
 
 from agent import exit_codes
 from agent.cli.command_error import CommandError
+from agent.cli.completion import guests_beginning_with
 from agent.cli.host import ThisHost
 from agent.cli.interrupts import Interrupts
 from agent.cli.seconds import Seconds
@@ -57,7 +58,7 @@ Examples:
 Exit status: 0 reached, 1 stopped short, 2 refused, 130 interrupted.
 """,
 )
-@click.argument("guest")
+@click.argument("guest", shell_complete=guests_beginning_with)
 @click.argument("size", callback=_size)
 @click.option(
     "--timeout",

@@ -59,18 +59,28 @@ class Store(Protocol):
 
 def read_guests(store: Store) -> tuple[Guest, ...]:
     """Every domain but dom0, by number; raises XenstoreError when nothing can be read."""
-    try:
-        names = store.list(_DOMAINS)
-    except KeyAbsent:
-        return ()
-    numbers = sorted(int(name) for name in names if _is_guest(name))
-    return tuple(guest for guest in _read(store, numbers) if _is_there(guest))
+    return tuple(guest for guest in _read(store, _numbers(store)) if _is_there(guest))
+
+
+def read_names(store: Store) -> Names:
+    """The name of every guest that has one, by number; raises XenstoreError."""
+    found = store.read_each([f"{_DOMAINS}/{domid}/name" for domid in _numbers(store)])
+    return [name for name in (_name(one.value) for one in found) if name]
 
 
 def read_guest(store: Store, domid: int) -> Guest | None:
     """One guest as it is at this moment; None where it is gone.  Raises XenstoreError."""
     (guest,) = store.at_one_moment(lambda: _read(store, [domid]))
     return guest if _is_there(guest) else None
+
+
+def _numbers(store: Store) -> list[int]:
+    """Every domain but dom0."""
+    try:
+        names = store.list(_DOMAINS)
+    except KeyAbsent:
+        return []
+    return sorted(int(name) for name in names if _is_guest(name))
 
 
 def _is_there(guest: Guest) -> bool:

@@ -18,6 +18,7 @@ from typing import Final
 import pytest
 
 import agent
+from tests.support.simulated_xenstore import SimulatedXenstored
 
 TIMEOUT_S: Final = 60.0
 PROMPT: Final = "it-is-your-turn"
@@ -32,6 +33,8 @@ BEGINNINGS: Final = {
     "zsh": "PS1='it-is-'your-turn\nfpath=({home} $fpath)\nautoload -U compinit\ncompinit -u\n",
     "fish": "function fish_prompt; echo it-is-'your-turn'; end\nset -g fish_greeting\n",
 }
+DOM0: Final = "--root dom0 --xenstore dom0-xenstored"
+GUESTS: Final = (b"db", b"web", b"two words", b"\x1b[2Jescape")
 # Where each shell looks for the completion of a command, as the Debian package has it.
 SCRIPTS: Final = {
     "bash": "balloon-agent",
@@ -101,9 +104,20 @@ class Shell:
                     raise AssertionError(self.shown.decode(errors="replace")) from error
 
 
+@pytest.fixture(scope="module")
+def xenstored() -> Iterator[SimulatedXenstored]:
+    """Of a host with guests."""
+    with SimulatedXenstored() as simulated, simulated.connect() as dom0:
+        for domid, name in enumerate(GUESTS, 1):
+            dom0.write(f"/local/domain/{domid}/name", name)
+        yield simulated
+
+
 @pytest.fixture(scope="module", params=sorted(SCRIPTS))
 def shell(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    xenstored: SimulatedXenstored,
 ) -> Iterator[Shell]:
     name = str(request.param)
     path = shutil.which(name)
@@ -122,6 +136,10 @@ def shell(
     )
     command.chmod(0o755)
     (home / "captured-guest").mkdir()
+    capabilities = home / "dom0/proc/xen/capabilities"
+    capabilities.parent.mkdir(parents=True)
+    capabilities.write_text("control_d\n")
+    (home / "dom0-xenstored").symlink_to(xenstored.path)
     script = subprocess.run(
         [sys.executable, "-m", "agent"],
         env=os.environ | {"_BALLOON_AGENT_COMPLETE": f"{name}_source"},
@@ -147,6 +165,11 @@ def shell(
         ("balloon-agent --sim balloon-u\tstat\t--sh\t", "--sim balloon-up status --short"),
         ("balloon-agent simulate lea\t", "simulate leak"),
         ("balloon-agent --root captured-g\t", "--root captured-guest"),
+        (f"balloon-agent {DOM0} guests we\t", f"{DOM0} guests web"),
+        (f"balloon-agent {DOM0} guests d\tw\t--wa\t", f"{DOM0} guests db web --watch"),
+        (f"balloon-agent {DOM0} mem-set d\t200", f"{DOM0} mem-set db 200"),
+        (f"balloon-agent {DOM0} guests tw\t", f"{DOM0} guests tw"),
+        ("balloon-agent mem-set d\t 200", "mem-set d 200"),
     ],
 )
 def test_tab_ends_the_word(shell: Shell, keys: str, words: str) -> None:
