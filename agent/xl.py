@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -38,6 +39,10 @@ _INFO: Final = re.compile(r"^(total|free)_memory +: ([0-9]{1,12})$", re.ASCII | 
 
 class XlError(Exception):
     """xl could not be asked, or refused; the text is its own, in one printable line."""
+
+
+class XlHangsError(XlError):
+    """xl was ended after it took too long; what it was to change may have changed."""
 
 
 class Listed(NamedTuple):
@@ -83,25 +88,32 @@ class Xl:
         self._run("mem-set", str(domid), f"{mib}m", timeout_s=_CHANGE_S)
 
     def _run(self, *arguments: str, timeout_s: float | None = None) -> str:
-        """Its output.  In a session of its own, so that an interrupt never ends it half way."""
+        """Its output.
+
+        It runs in a session of its own, and goes on where an interrupt ends this: none leaves a
+        guest half way.
+        """
         timeout_s = _ASK_S if timeout_s is None else timeout_s
         try:
-            ended = subprocess.run(  # noqa: S603 - no shell, and only arguments made here
+            process = subprocess.Popen(  # noqa: S603 - no shell, and only arguments made here
                 [self.path, *arguments],
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout_s,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
-                check=False,
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
             )
         except OSError as error:
             raise XlError(f"{self.path}: {error.strerror}") from error
-        except subprocess.TimeoutExpired as error:
-            raise XlError(f"xl {arguments[0]} took longer than {timeout_s:g} s") from error
-        if ended.returncode:
-            raise XlError(_said(ended.stderr) or f"xl {arguments[0]}: exit {ended.returncode}")
-        return ended.stdout[:_MOST_BYTES].decode("utf-8", "backslashreplace")
+        with process:  # which waits, but not after an interrupt
+            try:
+                out, err = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired as error:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise XlHangsError(f"xl {arguments[0]} took longer than {timeout_s:g} s") from error
+        if process.returncode:
+            raise XlError(_said(err) or f"xl {arguments[0]}: exit {process.returncode}")
+        return out[:_MOST_BYTES].decode("utf-8", "backslashreplace")
 
 
 def find_xl(root: str) -> Xl | None:

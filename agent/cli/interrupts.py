@@ -1,23 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Ctrl-C for a command that must not be left half way."""
+"""Ctrl-C, and what else ends a command, for one that must not be left half way."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
+from typing import Any, Final
+
+# Control-C, what `kill` and `timeout` send, and what a terminal that goes away does.
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
     """While it is entered, an interrupt is noted and the command ends where it may.
 
-    A second one ends it at once, as one does elsewhere.
+    A second one ends it at once, as one does elsewhere.  What whoever started the command had it
+    ignore (nohup) stays ignored.
     """
 
     def __init__(self) -> None:
         self.noted = False
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupts:
-        self._before = signal.signal(signal.SIGINT, self._note)
+        for number in _ENDING:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -26,7 +34,8 @@ class Interrupts:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         if self.noted:

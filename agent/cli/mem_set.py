@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -22,7 +23,7 @@ from agent.cli.which_domain import WhichDomain
 from agent.core.facts.units import MIB_KIB, format_kib, parse_size_kib
 from agent.core.host import mem_set as steps
 from agent.core.host.guests import Guest, label
-from agent.xl import XlError
+from agent.xl import XlError, XlHangsError
 
 _LOOK_EVERY_S: Final = 0.25
 _STATUS: Final = {
@@ -55,7 +56,9 @@ Examples:
   balloon-agent mem-set db 200 --dry-run
 
 \b
-Exit status: 0 reached, 1 stopped short, 2 refused, 130 interrupted.
+Exit status: 0 reached, 1 stopped short, 2 refused (nothing was asked of the
+guest), 130 interrupted, 64 wrong usage, 69 not dom0 or a balancer owns the
+targets, 72 no xl, 77 not root.
 """,
 )
 @click.argument("guest", shell_complete=guests_beginning_with)
@@ -86,8 +89,8 @@ def mem_set(
 
     Downwards in steps: each takes at most half of what the guest says it can spare, the next one
     follows when the guest has given it; it ends where the guest needs the rest.  Upwards in one
-    step, with the guest's reason where it is not reached.  A bare SIZE is in MiB.  Calls xl; an
-    interrupt leaves the guest at a whole step.
+    step, with the guest's reason where it is not reached.  A bare SIZE is in MiB.  Calls xl.
+    Control-C, or SIGTERM, leaves the guest at a whole step; a second one ends this at once.
     """
     request = steps.Request(size, force, timeout)
     with ThisHost(which) as host:
@@ -148,14 +151,22 @@ def _carry_out(host: ThisHost, guest: Guest, request: steps.Request, *, quiet: b
     asked: list[int] = []
 
     def ask(mib: int) -> None:
-        host.xl_there().mem_set(guest.domid, mib)
+        try:
+            host.xl_there().mem_set(guest.domid, mib)
+        except XlHangsError:
+            asked.append(mib)
+            raise
         asked.append(mib)
         if not quiet:
-            sys.stderr.write(f"asked for {format_kib(mib * MIB_KIB)}\n")
+            with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop
+                sys.stderr.write(f"asked for {format_kib(mib * MIB_KIB)}\n")
 
     end: steps.End | None
     try:
         end = _step_by_step(host, guest, request, way, ask)
+    except XlHangsError as error:
+        perhaps = f"{label(guest)} may have been asked for {format_kib(asked[-1] * MIB_KIB)}"
+        end = steps.End("stopped", f"{error} and was ended; {perhaps}.")
     except XlError as error:
         how: steps.How = "stopped" if asked else "refused"
         at = f"; {_last_asked(guest, asked[-1])}" if asked else ""
@@ -251,6 +262,10 @@ def _show_plan(guest: Guest, request: steps.Request, *, as_json: bool) -> int:
     planned = steps.planned_mib(guest, request)
     if as_json:
         _tell(Ended(steps.End("stopped", "nothing was done"), 0, planned), guest, as_json=True)
+        return exit_codes.OK
+    if not planned and request.wanted_mib == started.began_mib:
+        there = format_kib(request.wanted_mib * MIB_KIB)
+        click.echo(f"{label(guest)} has {there}; nothing would be asked of it.")
         return exit_codes.OK
     for mib in planned:
         click.echo(f"xl mem-set {guest.domid} {mib}m")

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -195,9 +196,10 @@ def target_mib(host: APublishedHost, domid: int) -> int:
         return int(dom0.read(f"/local/domain/{domid}/memory/target")) // 1024
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("after_s", [0.0, 0.4])
 def test_an_interrupt_leaves_a_guest_at_a_whole_step(
-    host: APublishedHost, capsys: Capture, after_s: float
+    host: APublishedHost, capsys: Capture, after_s: float, number: signal.Signals
 ) -> None:
     """With an xl that takes its time, so that some come while it is about to ask."""
     settled(host, capsys)
@@ -206,13 +208,87 @@ def test_an_interrupt_leaves_a_guest_at_a_whole_step(
         assert command.stderr is not None
         first = command.stderr.readline()
         time.sleep(after_s)
-        command.send_signal(signal.SIGINT)
+        command.send_signal(number)
         out, err = command.communicate(timeout=60)
     assert first == "asked for 480 MiB\n"
     assert command.returncode == 130, (out, err)
     last = [first, *err.splitlines(keepends=True)][-1].removeprefix("asked for ").strip()
     assert out == f"interrupted: db was last asked for {last}.\n"
     assert last == f"{target_mib(host, 1)} MiB"
+
+
+def test_a_second_interrupt_ends_it_at_once_and_lets_xl_finish_the_step(
+    host: APublishedHost, capsys: Capture
+) -> None:
+    settled(host, capsys)
+    host.run("mem-set", "db", "512")
+    with host.slow_xl(2.0), commanded(host, "mem-set", "db", "400") as command:
+        until(lambda: xl_runs(host))
+        began_s = time.monotonic()
+        command.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        command.send_signal(signal.SIGINT)
+        out, err = command.communicate(timeout=60)
+        took_s = time.monotonic() - began_s
+        until(lambda: target_mib(host, 1) == 480)
+    assert (command.returncode, out, err) == (130, "", "\n")
+    assert took_s < 1.8
+
+
+def xl_runs(host: APublishedHost) -> bool:
+    """Whether a change of its xl is under way."""
+    words = f"{host.paths['xl']}\0mem-set\0".encode()
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if words in process.read_bytes():
+                return True
+    return False
+
+
+def test_what_ignores_interrupts_goes_on(host: APublishedHost, capsys: Capture) -> None:
+    """As under nohup, and as a shell starts what is in the background of a script."""
+    settled(host, capsys)
+    host.run("mem-set", "db", "512")
+    words = [sys.executable, "-m", "agent", *host.words, "mem-set", "db", "470"]
+    ignoring = f"trap '' HUP INT; exec {shlex.join(words)}"
+    with subprocess.Popen(
+        ["/bin/sh", "-c", ignoring], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stderr is not None
+        command.stderr.readline()
+        command.send_signal(signal.SIGHUP)
+        command.send_signal(signal.SIGINT)
+        out, _ = command.communicate(timeout=60)
+    assert (command.returncode, out) == (0, "db has 470 MiB.\n")
+
+
+def test_of_two_who_set_the_same_guest_one_gives_way(host: APublishedHost, capsys: Capture) -> None:
+    settled(host, capsys)
+    host.run("mem-set", "db", "512")
+    with commanded(host, "mem-set", "db", "400") as first:
+        assert first.stderr is not None
+        first.stderr.readline()
+        with commanded(host, "mem-set", "db", "600") as second:
+            out, err = second.communicate(timeout=60)
+        gave_way, _ = first.communicate(timeout=60)
+    assert (second.returncode, out) == (0, "db has 600 MiB.\n"), err
+    assert first.returncode == 1
+    assert gave_way == "Somebody else asked db for 600 MiB meanwhile.\n"
+    host.run("mem-set", "db", "512")
+
+
+def test_nobody_who_reads_how_it_goes_is_no_reason_to_stop(
+    host: APublishedHost, capsys: Capture
+) -> None:
+    settled(host, capsys)
+    host.run("mem-set", "db", "512")
+    with commanded(host, "mem-set", "db", "450") as command:
+        assert command.stderr is not None
+        command.stderr.close()
+        assert command.stdout is not None
+        assert command.stdout.read() == "db has 450 MiB.\n"
+    assert command.returncode == 0
+    host.run("mem-set", "db", "512")
 
 
 def test_a_screen_that_is_watched_is_drawn_again_and_ends_at_an_interrupt(

@@ -12,7 +12,9 @@ import pytest
 
 from agent import xl
 from agent.cli import guests as guests_command
+from agent.cli.host import ThisHost
 from agent.cli.main import main
+from agent.core.host.guests import Guest
 from tests.support.claims import HONEST
 from tests.support.simulated_xenstore import SimulatedXenstored
 from tests.support.xenstored.raw_client import RawClient
@@ -91,6 +93,34 @@ def xl_hangs(host: AHost) -> None:
     host.patch.setattr(xl, "_ASK_S", 0.3)
 
 
+def xl_hangs_at_a_change(host: AHost) -> None:
+    honest(host)
+    host.xl(f'[ "$1" = mem-set ] && sleep 60; cat {host.root}/"$1"')
+    host.patch.setattr(xl, "_CHANGE_S", 0.3)
+
+
+def xl_refuses_the_second(host: AHost) -> None:
+    """A guest that does at once what it is asked for."""
+    honest(host)
+    said = host.root / "said"
+    host.xl(
+        f'[ "$1" = mem-set ] || exec cat {host.root}/"$1"\n'
+        f'[ -e {said} ] && echo "libxl: error: libxl.c:1:f: Domain 1:no more" >&2 && exit 1\n'
+        f"touch {said}"
+    )
+    look_at = ThisHost.look_at
+
+    def followed(this: ThisHost, domid: int) -> Guest | None:
+        guest = look_at(this, domid)
+        if guest is not None and said.exists():
+            kib = 480 * 1024
+            claims = guest.claims._replace(actual_kib=kib, host_target_kib=kib)
+            guest = guest._replace(target_kib=kib, has_kib=kib, claims=claims)
+        return guest
+
+    host.patch.setattr(ThisHost, "look_at", followed)
+
+
 def xl_raves(host: AHost) -> None:
     honest(host)
     host.xl("head -c 300000 /dev/urandom")
@@ -150,6 +180,23 @@ def nobody(host: AHost) -> None:
         (xl_fails, "guests", 0, "xl could not be asked: cannot open libxc handle: Permission"),
         (xl_fails, "mem-set db 600", 2, "xl refused: cannot open libxc handle: Permission denied."),
         (xl_hangs, "guests", 0, "xl could not be asked: xl list took longer than 0.3 s."),
+        (
+            xl_hangs_at_a_change,
+            "mem-set db 600",
+            1,
+            "xl mem-set took longer than 0.3 s and was ended; db may have been asked for 600 MiB.",
+        ),
+        (
+            xl_refuses_the_second,
+            "mem-set db 400",
+            1,
+            "xl refused: no more; db was last asked for 480 MiB.",
+        ),
+        (honest, "mem-set db 512 --dry-run", 0, "db has 512 MiB; nothing would be asked of it."),
+        (honest, "mem-set db 200MiB --dry-run", 0, "xl mem-set 1 480m"),
+        (honest, "mem-set db 200b", 64, "'200b' is not a size; write for example 512M, 1.5G or"),
+        (honest, "mem-set db -5", 64, "No such option"),
+        (honest, "mem-set db", 64, "Missing argument 'SIZE'. See balloon-agent mem-set --help."),
         (xl_raves, "guests", 0, "xl could not be asked: xl list says nothing that can be read."),
         (paused, "guests", 0, "  paused "),
         (paused, "mem-set db 400", 2, "db is paused and cannot follow before it runs again."),

@@ -123,7 +123,7 @@ def move(guest: Guest, way: Way, request: Request, now_s: float) -> tuple[Move, 
         return _while_it_moves(guest, way, request, now_s, down=down)
     name, now_mib = label(guest), way.began_mib if way.asked_mib is None else way.asked_mib
     if now_mib == request.wanted_mib and (way.asked_mib is not None or _is_there(guest)):
-        return End("reached", f"{name} has {format_kib(now_mib * MIB_KIB)}."), way
+        return End("reached", f"{name} has {_size(now_mib)}."), way
     step_mib = _next_mib(guest, now_mib, way, request) if down else request.wanted_mib
     if step_mib is None:
         return End("stopped", f"{_stopped(now_mib)}: the guest needs it."), way
@@ -150,6 +150,8 @@ def planned_mib(guest: Guest, request: Request) -> list[int]:
     """The steps as they look now; the guest is heard after each, so they may end sooner."""
     started = begin(guest, request)
     if isinstance(started, End):
+        return []
+    if request.wanted_mib == started.began_mib and _is_there(guest):
         return []
     if request.wanted_mib >= started.began_mib:
         return [request.wanted_mib]
@@ -197,15 +199,16 @@ def _while_it_moves(
     if guest.life == "paused":
         why = "it is paused"
     elif guest.kind in ("no agent", "stopped agent"):
-        why = "it does not follow"
+        why = "it has no agent that could say why"
     elif not heard:
-        why = "its agent does not answer; does it run in the guest? It did not"
+        why = "its agent does not answer; does it run in the guest?"
     else:
         why = _why_stuck(guest)
     if not stuck:
-        why += f" for {request.timeout_s:.0f} s"
-    back = before_mib if down else None
-    return End("stopped", f"{_stopped(_mib(has_kib))}: {why}.", back), way
+        why = f"in {request.timeout_s:g} s it came no nearer to {_size(asked_mib)}; {why}"
+    again = f", asked for {_size(before_mib)} again" if down else ""
+    sentence = f"{_stopped(_mib(has_kib))}{again}: {_as_sentence(why)}"
+    return End("stopped", sentence, before_mib if down else None), way
 
 
 def _why_stuck(guest: Guest) -> str:
@@ -214,6 +217,10 @@ def _why_stuck(guest: Guest) -> str:
     if finding is not None:
         why += f" ({finding}); `balloon-agent doctor` there has the cure"
     return why
+
+
+def _as_sentence(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
 
 
 def _has_followed(guest: Guest, way: Way, now_s: float) -> bool:
@@ -267,8 +274,12 @@ def _mib(kib: int) -> int:
     return kib // MIB_KIB
 
 
+def _size(mib: int) -> str:
+    return format_kib(mib * MIB_KIB)
+
+
 def _stopped(mib: int) -> str:
-    return f"stopped at {format_kib(mib * MIB_KIB)}"
+    return f"stopped at {_size(mib)}"
 
 
 def _refused(sentence: str) -> End:
