@@ -107,15 +107,22 @@ class Link:
         listens = isinstance(self.state, Up) and self.state.hears_at_s is None
         return self.session.fileno() if listens and self.session.connected else None
 
-    def serve(self, now_s: float, *, shows: bool) -> None:
-        """Whatever is due: another try, or what the host has said; it shows in `news`."""
+    def serve(self, now_s: float, *, shows: bool) -> bool:
+        """Whatever is due: another try, or what the host has said; it shows in `news`.
+
+        True where something was done, though it may be no news.
+        """
         if self.due_s is not None and now_s < self.due_s:
-            return
+            return False
         if isinstance(self.state, Down):
-            if self.due_s is not None:
-                self._try_again(now_s)
+            if self.due_s is None:
+                return False
+            self._try_again(now_s)
         elif shows or self.due_s is not None or self.has_events(now_s):
             self._hear(now_s)
+        else:
+            return False
+        return True
 
     def has_events(self, now_s: float) -> bool:
         """Whether events wait to be taken in, though none may show at the descriptor.

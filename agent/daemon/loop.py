@@ -210,7 +210,8 @@ class Daemon:
             self._reload()
             causes.add("reload")
         link = self._parts.link
-        link.serve(now_s, shows=woken.xenstore)
+        if link.serve(now_s, shows=woken.xenstore):
+            self._busy_s = now_s  # an event that has been read already wakes nobody
         if "ping" in due:
             link.ask(now_s)
             causes.add("watchdog")

@@ -35,12 +35,17 @@ class Bench(NamedTuple):
         return self.daemon.process.pid
 
 
-_RESTS_SOON = '[timing]\nquiet = "200ms"\n'  # without it, after ten seconds of quiet
+RESTS_SOON = "200ms"  # without it, after ten seconds of quiet
 
 
 @contextmanager
-def running_daemon(*arguments: str, device: bool = False, rests: bool = False) -> Iterator[Bench]:
-    """A settled guest of 512 MiB and its daemon; over a terminal like xenbus with `device`."""
+def running_daemon(
+    *arguments: str, device: bool = False, quiet: str | None = None
+) -> Iterator[Bench]:
+    """A settled guest of 512 MiB and its daemon, which rests after `quiet`, if ever in our time.
+
+    Over a terminal like xenbus with `device`.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, Xenstored() as xenstored:
         _, domain = simple_guest()
         root = kernel_files(domain, Path(directory))
@@ -49,7 +54,7 @@ def running_daemon(*arguments: str, device: bool = False, rests: bool = False) -
             write_guest(dom0, GuestConfig(5))
             path = guest.pty_path if device else guest.path
             with compiled_daemon(
-                root, path, *arguments, between=guest.wait_until_closed, rests=rests
+                root, path, *arguments, between=guest.wait_until_closed, quiet=quiet
             ) as daemon:
                 yield Bench(daemon, dom0, root)
 
@@ -60,13 +65,13 @@ def compiled_daemon(
     xenstore: str,
     *arguments: str,
     between: Callable[[], None] = lambda: None,
-    rests: bool = False,
+    quiet: str | None = None,
 ) -> Iterator[DaemonProcess]:
     """A daemon that found byte code, as an installed package has it: an earlier start makes it."""
     with tempfile.TemporaryDirectory(prefix="compiled-") as directory:
         config = Path(directory, "rests-soon.toml")
-        config.write_text(_RESTS_SOON)
-        words = ("--config", str(config) if rests else "/dev/null", *arguments)
+        config.write_text(f'[timing]\nquiet = "{quiet}"\n')
+        words = ("--config", "/dev/null" if quiet is None else str(config), *arguments)
         compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": directory}
         with DaemonProcess(root, xenstore, *words, environment=compiled) as first:
             first.ready().end()

@@ -11,7 +11,13 @@ import time
 from pathlib import Path
 
 from agent.core.policy.settings import RESTING_MODES
-from tests.bench.daemon_under_test import HOME, descriptors, running_daemon, voluntary_switches
+from tests.bench.daemon_under_test import (
+    HOME,
+    RESTS_SOON,
+    descriptors,
+    running_daemon,
+    voluntary_switches,
+)
 from tests.bench.rows import Row, number, tell
 from tests.support.xenstored.raw_client import RawClient
 
@@ -22,7 +28,7 @@ MODES = ("observe", "follow", "guard", "self")
 def rows(seconds: int = SECONDS, mode: str = "follow") -> list[Row]:
     """Over `seconds`, after the daemon has come to rest."""
     rests = mode in RESTING_MODES
-    with running_daemon("--mode", mode, rests=rests) as bench:
+    with running_daemon("--mode", mode, quiet=RESTS_SOON if rests else None) as bench:
         time.sleep(5.0)  # the first status is written, nothing is held back any more
         if rests:
             bench.daemon.wait_for_rest()

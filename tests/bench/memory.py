@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench.daemon_under_test import (
     HOME,
+    RESTS_SOON,
     Bench,
     bare_python,
     descriptors,
@@ -35,7 +36,7 @@ SECONDS = 5
 
 def rows(seconds: int = SECONDS) -> list[Row]:
     """At rest: how many times a bare Python that sleeps, and whether it does anything."""
-    with running_daemon(rests=True) as bench, bare_python() as bare_pid:
+    with running_daemon(quiet=RESTS_SOON) as bench, bare_python() as bare_pid:
         bench.daemon.wait_for_rest()
         bench.dom0.watch(HOME, "guest")
         bench.dom0.next_event()  # the watch itself

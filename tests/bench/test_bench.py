@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -47,6 +48,16 @@ def test_a_busy_machine_gives_no_times_for_the_label(monkeypatch: pytest.MonkeyP
     assert first.value == "not measured: the machine was busy (load 9, 2 cores)"
     assert second.value == "0"
     assert next(bench.measured()).value == "3,000 ms (missed)"
+
+
+@pytest.mark.parametrize(("looks", "status"), [(1.0, 0), (3.0, 1)])
+def test_a_limit_that_is_passed_is_the_exit_status(
+    monkeypatch: pytest.MonkeyPatch, looks: float, status: int
+) -> None:
+    measured = bench.Measurement("idle", lambda: [Row("looks", looks, 2.0), Row("writes", 0, 0)])
+    monkeypatch.setattr(bench, "measurements", lambda *_counts: (measured,))
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    assert bench.main() == status
 
 
 def test_the_table_takes_the_place_of_the_old_one(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 from tests.bench.daemon_under_test import (
     HOME,
+    RESTS_SOON,
     descriptors,
     flatness,
     processor_s,
@@ -35,7 +36,7 @@ _STEP_KIB: Final = 4  # a page is at the target still
 def rows(count: int = COUNT, *, device: bool = False) -> list[Row]:
     """`count` changes of the target, each met at rest."""
     took_ms, cpu_ms, dirty, opened, bare = [], [], [], set(), []
-    with running_daemon("--mode", "observe", device=device, rests=True) as bench:
+    with running_daemon("--mode", "observe", device=device, quiet=RESTS_SOON) as bench:
         bench.dom0.watch(f"{HOME}/data/balloon/seq", "seq")
         bench.dom0.next_event()
         for step in range(count):

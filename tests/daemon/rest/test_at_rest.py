@@ -15,7 +15,6 @@ import pytest
 from tests.daemon.rest.conftest import QUIET, Kernel
 from tests.support.daemon_process import PATIENCE_S, DaemonProcess
 from tests.support.host_view import BALLOON, HOME, wait_until
-from tests.support.published_domain import published
 from tests.support.xenstored.guest import Guest
 from tests.support.xenstored.raw_client import RawClient
 
@@ -176,18 +175,4 @@ def test_the_configuration_keeps_it_loaded(root: Path, config: Path, guest: Gues
         process.ready()
         time.sleep(0.5)
         assert not process.rests
-        assert process.end() == 0
-
-
-def test_over_a_simulated_domain_that_lives_it_wakes_for_each_change(config: Path) -> None:
-    with (
-        published("balloon-up") as there,
-        there.dom0() as dom0,
-        DaemonProcess(there.root, there.xenstore, "--config", str(config)) as process,
-    ):
-        process.ready()
-        for target_kib in (524288 + 1024, 524288):
-            process.wait_for_rest()
-            dom0.write(f"{there.home}/memory/target", target_kib)
-            wait_until(dom0, f"{there.home}/data/balloon/actual_kb", b"%d" % target_kib)
         assert process.end() == 0

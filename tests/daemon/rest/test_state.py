@@ -16,6 +16,7 @@ from agent.core.policy.use import Use
 from agent.daemon import journal
 from agent.daemon.rest import state
 from agent.daemon.rest.state import StateError, kept, packed, take_up, unpacked
+from tests.daemon.rest.kinds import with_kinds
 from tests.support.any_snapshot import ANY_SNAPSHOT
 
 FEW: Final = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,16 +38,7 @@ SMALL = packed({"nudge": Nudge(1, 2, 3.5), "names": ["a", "b"], "seen": frozense
 @FEW
 @given(VALUES)
 def test_whatever_the_daemon_remembers_comes_back_of_the_same_value_and_kind(value: Any) -> None:
-    assert _kinds(unpacked(packed(value))) == _kinds(value)
-
-
-def _kinds(value: Any) -> Any:
-    """A value with the kind of each part beside it: a named tuple equals a tuple otherwise."""
-    if isinstance(value, dict):
-        return dict, {key: _kinds(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value), [_kinds(one) for one in value]
-    return type(value), value
+    assert with_kinds(unpacked(packed(value))) == with_kinds(value)
 
 
 @FEW
