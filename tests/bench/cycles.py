@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tests.bench.daemon_under_test import (
     HOME,
@@ -34,11 +34,26 @@ _START_KIB: Final = 524288
 _STEP_KIB: Final = 4  # a page is at the target still
 
 
+class AtRest(NamedTuple):
+    """A rest: the number of the file that was handed on, its size, and what the process holds."""
+
+    number: int
+    handed_bytes: int
+    dirty_kib: int
+    resident_kib: int
+    mappings: int
+    descriptors: int
+
+    def is_as(self, other: AtRest | None) -> bool:
+        """Whether it is the same rest."""
+        return other is not None and self.number == other.number
+
+
 def rows(count: int = COUNT, *, device: bool = False) -> list[Row]:
     """`count` cycles of one daemon."""
-    dirty, resident, mapped, opened, handed = [], [], [], [], []
+    seen: list[AtRest] = []
     with running_daemon("--mode", "observe", device=device, quiet="100ms") as bench:
-        dom0, last = bench.dom0, _at_rest(bench)
+        dom0, last = bench.dom0, _at_rest(bench, None)
         dom0.watch(f"{HOME}/data/balloon/seq", "seq")
         dom0.next_event()  # the watch itself
         began_s = time.monotonic()
@@ -48,46 +63,59 @@ def rows(count: int = COUNT, *, device: bool = False) -> list[Row]:
             else:
                 dom0.write(f"{HOME}/memory/meminfo", step)
             last = _at_rest(bench, last)
-            pages = rollup_kib(bench.pid)
-            dirty.append(pages["Private_Dirty"])
-            resident.append(pages["Rss"])
-            mapped.append(len(Path(f"/proc/{bench.pid}/maps").read_text().splitlines()))
-            opened.append(descriptors(bench.pid))
-            file = bench.daemon.memory_file
-            assert file is not None
-            handed.append(file.stat().st_size)
-        took_s = time.monotonic() - began_s
+            seen.append(last)
+        each_s = (time.monotonic() - began_s) / count
+        bench.daemon.end()
         told = bench.daemon.status()["daemon"]
+    first, most = seen[0], max(one.descriptors for one in seen)
     return [
-        Row("cycles", count),
-        Row("each", took_s / count * 1000, None, "ms"),
+        Row("rests", told["rests"]),
+        Row("each", each_s * 1000, None, "ms"),
+        Row("looks", told["ticks"]),
         Row("looks that failed", told["failed_ticks"], 0),
         Row("connections", told["connections"], 1),
-        *flatness(_tenths(dirty)),
-        Row("growth of what is resident", _grown(resident), 128, "KiB"),
-        Row("more mappings", _grown(mapped), 0),
-        Row("descriptors at the first", opened[0], 10),
-        Row("more descriptors at the last", opened[-1] - opened[0], 0),
-        Row("most descriptors", max(opened), 10),
-        Row("handed on at the last", handed[-1] / 1024, None, "KiB"),
-        Row("more handed on than after a tenth", _grown(handed) / 1024, 1, "KiB"),
+        *flatness(_tenths([one.dirty_kib for one in seen])),
+        Row("private memory at the first", first.dirty_kib, None, "KiB"),
+        Row("at the last", last.dirty_kib, None, "KiB"),
+        Row("more that is resident", _grown([one.resident_kib for one in seen]), 128, "KiB"),
+        Row("more mappings", _grown([one.mappings for one in seen]), 0),
+        Row("descriptors at the first", first.descriptors, 10),
+        Row("most descriptors", most, first.descriptors),
+        Row("handed on at the last", last.handed_bytes / 1024, None, "KiB"),
+        Row("more than after a tenth", _grown([one.handed_bytes for one in seen]) / 1024, 1, "KiB"),
     ]
 
 
-def _at_rest(bench: Bench, before: int | None = None) -> int:
-    """Wait until it rests; which rest it is, by the file it has handed on."""
+def _at_rest(bench: Bench, before: AtRest | None) -> AtRest:
+    """Wait for another rest, and look at it while it lasts: the watchdog's time may end it, too."""
     until_s = time.monotonic() + PATIENCE_S
-    while True:
-        bench.daemon.wait_for_rest()
-        try:
-            file = bench.daemon.memory_file
-            if file is not None and (found := file.stat().st_ino) != before:
-                return found
-        except FileNotFoundError:
-            pass  # it has just come back
-        assert time.monotonic() < until_s, "nothing wakes it"
+    while time.monotonic() < until_s:
+        found, still = _looked_at(bench), _looked_at(bench)
+        if found is not None and found.is_as(still) and not found.is_as(before):
+            return found
         while bench.daemon.message(0.01) is not None:
             pass  # what it says to its service manager
+    raise AssertionError("nothing wakes it")
+
+
+def _looked_at(bench: Bench) -> AtRest | None:
+    """None while the daemon is loaded."""
+    file = bench.daemon.memory_file
+    if file is None:
+        return None
+    try:
+        handed = file.stat()
+    except FileNotFoundError:
+        return None
+    pages = rollup_kib(bench.pid)
+    return AtRest(
+        handed.st_ino,
+        handed.st_size,
+        pages["Private_Dirty"],
+        pages["Rss"],
+        len(Path(f"/proc/{bench.pid}/maps").read_text().splitlines()),
+        descriptors(bench.pid),
+    )
 
 
 def _tenths(values: list[int]) -> list[int]:

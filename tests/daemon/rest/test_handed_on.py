@@ -18,7 +18,7 @@ from agent.daemon.loop import Daemon
 from agent.daemon.observer import Observer
 from agent.daemon.rest.state import kept, packed, unpacked
 from agent.daemon.wakeups import Woken
-from agent.sources.host_wishes import read_host
+from agent.sources.host_keys import read_host
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.key_store import CapturedKeys
 from sim_backend.stories.catalogue import load, scenario_names
