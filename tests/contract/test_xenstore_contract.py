@@ -42,7 +42,10 @@ def test_a_guest_reads_what_the_toolstack_tells_it(host: Host, key: str) -> None
 
 @pytest.mark.parametrize("path", ["/local/domain/0", "/libxl/N", "/tool", "/vm", "/local"])
 def test_a_guest_does_not_read_what_is_not_its_own(host: Host, path: str) -> None:
-    assert read(host.guest, path.replace("N", str(host.domid))) == "EACCES"
+    its = path.replace("N", str(host.domid))
+    # Where nobody made it, as /tool on a host with Xen 4.14, oxenstored tells a guest just that.
+    nothing_there = read(host.dom0, its) == "ENOENT"
+    assert read(host.guest, its) in (("EACCES", "ENOENT") if nothing_there else ("EACCES",))
 
 
 @pytest.mark.parametrize(
