@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.findings.assessment import headline_of
-from agent.core.findings.diagnosis import Diagnosis, NotMade
+from agent.core.findings.diagnosis import Diagnosis, NotMade, is_of_xenstore
 from agent.core.findings.finding import Actor, Finding
 from agent.report.styled import Line, Span, heading, labelled, line, wrapped
 from agent.report.top import banner_lines, fix_lines, judged_lines
@@ -72,7 +72,9 @@ def _answer(diagnosis: Diagnosis) -> str:
     if to_fix:
         return f"{', '.join(to_fix)}." + (f" And {number}." if remarks else "")
     if diagnosis.verdict == "unknown":
-        return f"The balloon cannot be judged; {number}."
+        why = diagnosis.examination.situation.snapshot.unheard
+        because = f": what the host asks for is not known: {why}" if why else ""
+        return f"The balloon cannot be judged{because}." + (f" And {number}." if remarks else "")
     return (
         f"Nothing to fix; {number}." if remarks else "Nothing is wrong with this guest's balloon."
     )
@@ -109,7 +111,8 @@ def _not_made_lines(not_made: tuple[NotMade, ...], width: int) -> list[Line]:
         groups.setdefault(key, []).append(lacking.code)
     lines: list[Line] = []
     for (source, status, remedy), codes in groups.items():
-        without = f"Without {_called(source)} ({status}): {', '.join(codes)}"
+        why = status.removeprefix("malformed: ") if is_of_xenstore(source) else status
+        without = f"Without {_called(source)} ({why}): {', '.join(codes)}"
         lines += wrapped(without, width, indent="  ")
         lines += wrapped(f"What would help: {remedy}", width, indent="    ", style="dim")
     return lines

@@ -19,10 +19,14 @@ _ACTIONS: Final = {"none": "did nothing", "write-target": "wrote target_kb", "on
 
 def explain_lines(record: DaemonRecord, now_s: float, width: int) -> list[Line]:
     """The whole screen; `now_s` since 1970."""
-    verdict = "warning" if is_stale(record, now_s) or record.banner else "ok"
+    wants_somebody = is_stale(record, now_s) or record.banner or record.host_silent
+    verdict = "warning" if wants_somebody else "ok"
     lines = judged_lines(verdict, _about(record, now_s), width)
     if record.banner:
         lines += wrapped(record.banner, width, indent="  ", style="warning")
+    if record.host_silent and not record.stopped:
+        text = f"The host does not answer: {record.host_silent}"
+        lines += wrapped(text, width, indent="  ", style="warning")
     lines.append(())
     if not record.decisions:
         return [*lines, *wrapped("It has decided nothing yet.", width, indent="  ")]

@@ -217,9 +217,7 @@ def _host_words(situation: Situation) -> str:
     xenstore = sources.get("xenstore", "ok")
     if xenstore != "ok":
         hint = "; root may read it" if xenstore == "denied" else ""
-        # "malformed" would be odd to read of a connection: its why says that there is no answer.
-        why = xenstore.partition("malformed: ")[2] or f"xenstore is {xenstore}{hint}"
-        return f"what it asks for is not known: {why}"
+        return f"what it asks for is not known: {situation.snapshot.unheard}{hint}"
     if host.target_text is not None:
         words = f"memory/target is not a number: {host.target_text}"
     elif host.target_kib is None:

@@ -162,3 +162,7 @@ def test_a_silent_xenstored_costs_the_doctor_its_deadline_once(
     assert connects == ["tried"]
     remedies = {lack["remedy"] for lack in diagnosis["not_made"] if lack["source"] == "xenstore"}
     assert remedies == {"see that xenstored runs and answers, on the host"}
+    code, text = run("--root", str(root), "--xenstore", str(tmp_path), "doctor")
+    assert code == 4
+    assert "what the host asks for is not known: no answer within 2 s" in " ".join(text.split())
+    assert "malformed" not in text

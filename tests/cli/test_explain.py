@@ -86,6 +86,16 @@ def test_what_a_dead_daemon_left_is_shown_and_called_that(
     assert "is it alive?" in shown or "has ended" in shown
 
 
+def test_a_daemon_whose_host_does_not_answer_says_so_and_not_that_all_is_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = left(tmp_path, xenstore="host-silent: /dev/xen/xenbus: no answer within 1.5 s")
+    assert main(["--root", str(silent), "explain"]) == 0
+    shown = capsys.readouterr().out
+    assert "OK" not in shown
+    assert "The host does not answer: /dev/xen/xenbus: no answer within 1.5 s" in shown
+
+
 def test_without_a_daemon_it_says_where_it_looked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,5 +63,8 @@ def test_an_xenstored_that_says_nothing_any_more_is_missed_at_the_next_ping(
         while "xenstore is lost" not in daemon.stderr:
             daemon.wait_for("WATCHDOG=1")
         assert "no answer" in daemon.status()["daemon"]["xenstore"]
+        last = daemon.status()["daemon"]["decisions"][-1]
+        assert last["rule"] == "host-silent"
+        assert "asks for nothing" not in daemon.stderr
         xenstored.signal(signal.SIGCONT)
         daemon.wait_for_status(connections=2)

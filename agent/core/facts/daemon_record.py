@@ -30,3 +30,4 @@ class DaemonRecord(NamedTuple):
     stopped: bool
     banner: str | None
     decisions: tuple[RecordedDecision, ...]
+    host_silent: str | None = None  # why xenstore does not answer

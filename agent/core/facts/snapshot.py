@@ -224,3 +224,18 @@ class Snapshot(NamedTuple):
     crash_kernel_kib: int | None = None
     zram_free_kib: int = 0  # of the swap that is free, what lies in memory after all
     uptime_s: float | None = None
+
+    @property
+    def unheard(self) -> str | None:
+        """Why it is not known what the host asks for; None: it is, or it asks for nothing."""
+        status, called = self.sources.get("xenstore", "ok"), "xenstore"
+        if status == "ok":
+            status, called = self.sources.get("xenstore.memory/target", "ok"), "memory/target"
+            if status == "absent":
+                return None
+        # "malformed" would be odd to read of a connection: its why says that there is no answer.
+        return (
+            None
+            if status == "ok"
+            else status.partition("malformed: ")[2] or f"{called} is {status}"
+        )

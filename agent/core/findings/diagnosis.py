@@ -80,14 +80,15 @@ def _first_lacking(examination: Examination, code: str) -> NotMade | None:
         status = examination.sources.get(source, "absent")
         if status != "ok":
             xenstore = examination.sources.get("xenstore", "absent")
-            if xenstore == status and _is_of_xenstore(source) and status not in _WANTS_ROOT:
+            if xenstore == status and is_of_xenstore(source) and status not in _WANTS_ROOT:
                 remedy = _NO_XENSTORE if status == "absent" else _DUMB_XENSTORE
                 return NotMade(code, source, status, remedy)
             return NotMade(code, source, status, _remedy(source, status))
     return None
 
 
-def _is_of_xenstore(source: str) -> bool:
+def is_of_xenstore(source: str) -> bool:
+    """Whether what xenstored answers is that source."""
     return source.startswith("xenstore") or source in ("guest-keys", "control-permissions")
 
 

@@ -23,6 +23,7 @@ Reason = Literal[
     "guard-shrinks",
     "guard-step",
     "held-at-floor",
+    "host-silent",
     "host-target-garbage",
     "hotplug-offline",
     "kernel-has-time",

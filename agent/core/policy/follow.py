@@ -68,6 +68,10 @@ def no_host_target(view: View) -> Decision | None:
         )
     if host.target_text is not None:
         return nothing("host-target-garbage", "memory/target is not a number.", view.numbers())
+    why = view.snapshot.unheard
+    if why is not None:
+        sentence = f"What the host asks for is not known: {why}."
+        return nothing("host-silent", sentence, view.numbers())
     return nothing("no-host-target", "The host asks for nothing.", view.numbers())
 
 

@@ -16,7 +16,7 @@ from agent.core.policy.view import View, view
 from sim_backend.guest.files import BALLOON
 from tests.core.policy.test_policy_runs import FOLLOW, MIB, SELF, Story
 from tests.support import captured
-from tests.support.snapshots import a_pvh_guest
+from tests.support.snapshots import a_pv_guest, a_pvh_guest
 
 BETWEEN_LOOKS_S = 20.0
 
@@ -38,6 +38,33 @@ def test_a_block_of_the_boots_own_memory_that_somebody_put_offline_stays_offline
         put_online.update(decision.blocks)
 
     assert put_online == set(hot_added)
+
+
+@pytest.mark.parametrize(
+    ("sources", "why"),
+    [
+        ({"xenstore": "malformed: no answer within 1.5 s"}, "no answer within 1.5 s"),
+        ({"xenstore": "absent"}, "xenstore is absent"),
+        ({"xenstore.memory/target": "denied"}, "memory/target is denied"),
+        ({"xenstore.memory/target": "absent"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("mode", ["observe", "follow", "guard", "self"])
+def test_of_a_host_that_could_not_be_asked_nothing_is_said(
+    sources: dict[str, str], why: str | None, mode: Any
+) -> None:
+    guest = a_pv_guest(host={"target_kib": None}, sources={"xenstore": "ok"} | sources)
+    decision, _ = decide(understand(guest), EMPTY, PolicySettings(mode=mode), 100.0)
+    assert decision.action == "none"
+    if why is None:
+        assert (decision.reason, decision.sentence) == (
+            "no-host-target",
+            "The host asks for nothing.",
+        )
+    else:
+        assert decision.reason == "host-silent"
+        assert decision.sentence == f"What the host asks for is not known: {why}."
 
 
 def test_who_makes_dom0_smaller_by_hand_gets_what_he_wanted() -> None:
