@@ -26,6 +26,7 @@ settings.load_profile("unhurried")
 # For another Python or other libraries below code whose properties were searched elsewhere: some
 # examples of each, in a fourth of the time.
 settings.register_profile("package", settings.get_profile("unhurried"), max_examples=10)
+settings.load_profile("unhurried")  # unless --hypothesis-profile names another
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

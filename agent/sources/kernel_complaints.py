@@ -20,15 +20,26 @@ import re
 from typing import Final
 
 from agent.core.findings.examination import KernelComplaints
-from agent.sources.kernel_log import GROUP_CONSTRAINT, GROUP_KILL, KILL, read_kernel_log_text
+from agent.sources.kernel_log import (
+    GROUP_CONSTRAINT,
+    GROUP_KILLS,
+    KILLS,
+    of_last_boot,
+    read_kernel_log_text,
+)
 from agent.sources.outcome import Outcome, parsed
 from agent.sources.system_root import SystemRoot
 
 MOST_REFUSALS: Final = 3
 
-_STAMP: Final = r"^\[ *([0-9]{1,9}\.[0-9]{6})\][^\n]*"
-_WAITING = re.compile(_STAMP + r"Waiting for initial ballooning down", re.ASCII | re.MULTILINE)
-_FINISHED = re.compile(_STAMP + r"Initial ballooning down finished", re.ASCII | re.MULTILINE)
+_WAITING: Final = "Waiting for initial ballooning down"
+_FINISHED: Final = "Initial ballooning down finished"
+_STAMP = re.compile(
+    r"\[ *([0-9]{1,9}\.[0-9]{6})\]"
+    r"|\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9]?[0-9] ([0-9]{2}):([0-9]{2}):([0-9]{2}) [0-9]{4}\]",
+    re.ASCII,
+)  # dmesg, and dmesg -T; what syslog and the journal write before a line is when they got it
+_DAY_S: Final = 86400
 _FAILED = re.compile(r"Initial ballooning failed, ([0-9]{1,15}) pages need to be freed", re.ASCII)
 _REFUSED = re.compile(
     r"Cannot add additional memory \(-[0-9]{1,4}\)|Cannot allocate new System RAM resource"
@@ -43,17 +54,40 @@ _P2M_BUG = re.compile(
 
 
 def parse_kernel_complaints(text: str) -> KernelComplaints:
-    """All of them; a log without any gives an empty value."""
-    waiting, finished = _WAITING.search(text), _FINISHED.search(text)
+    """All of them, of the last boot; a log without any gives an empty value."""
+    text = of_last_boot(text)
     failed, crashed = _FAILED.search(text), _P2M_BUG.search(text)
     return KernelComplaints(
-        boot_wait_s=float(finished[1]) - float(waiting[1]) if waiting and finished else None,
+        boot_wait_s=_wait_s(text),
         boot_shortage_pages=int(failed[1]) if failed else None,
         refusals=tuple(dict.fromkeys(_REFUSED.findall(text)))[:MOST_REFUSALS],
         p2m_bug=crashed[1] if crashed else None,
-        kills=text.count(KILL),
-        group_kills=max(text.count(GROUP_KILL), text.count(GROUP_CONSTRAINT)),
+        kills=sum(text.count(words) for words in KILLS),
+        group_kills=max(sum(text.count(w) for w in GROUP_KILLS), text.count(GROUP_CONSTRAINT)),
     )
+
+
+def _wait_s(text: str) -> float | None:
+    """How long the boot was held; None where it was not, or the lines do not tell when."""
+    waiting, finished = _stamp_of(text, _WAITING), _stamp_of(text, _FINISHED)
+    if waiting is None or finished is None or bool(waiting[1]) != bool(finished[1]):
+        return None
+    if waiting[1]:
+        wait_s = float(finished[1]) - float(waiting[1])
+        return wait_s if wait_s >= 0 else None
+    return (_of_the_day_s(finished) - _of_the_day_s(waiting)) % _DAY_S
+
+
+def _of_the_day_s(stamp: re.Match[str]) -> float:
+    hours, minutes, seconds = map(float, stamp.groups()[1:])
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _stamp_of(text: str, words: str) -> re.Match[str] | None:
+    """The first stamp of the line in which the kernel says that."""
+    found_at = text.find(words)
+    line_at = text.rfind("\n", 0, found_at) + 1
+    return _STAMP.search(text, line_at, found_at) if found_at >= 0 else None
 
 
 def read_kernel_complaints(root: SystemRoot) -> Outcome[KernelComplaints]:

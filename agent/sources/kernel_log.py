@@ -20,7 +20,8 @@ free_init_pages (before 3.11); arch/x86/xen/setup.c.
 
 Live it is /dev/kmsg (root, or anybody where kernel.dmesg_restrict=0), in a capture the file
 kernel.log.  It is a ring: on a guest that logs much, the lines of the boot are gone after a while.
-The first go first, so the line "Memory:" vouches for all behind it.
+The first go first, so the line "Memory:" vouches for all behind it.  A capture's may have come from
+anywhere: with any prefix, in colours, with several boots in it, cut off at either end.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ DEVICE: Final = "dev/kmsg"
 RECORD_LIMIT_BYTES: Final = 8192
 MOST_RECORDS: Final = 100_000
 _LONGEST_LINE: Final = 1024  # LOG_LINE_MAX
+_VERSION: Final = "Linux version "
 _KERNELS_OWN: Final = 8  # a record's number below it: facility 0, not what a program wrote
 
 _MEMORY = re.compile(
@@ -54,6 +56,11 @@ _FREEING = re.compile(
     re.ASCII,
 )
 _RELEASED = re.compile(r"[Rr]eleased ([0-9]{1,15}) page(?:\(s\)|s of unused memory)", re.ASCII)
+_COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]", re.ASCII)  # dmesg --color, journalctl
+# A last line of which the end is missing, where it may have been one of those that are counted.
+_CUT_OFF = re.compile(
+    r"(?:\[ *[0-9.]*\]? ?|kernel: ?|\bF(?:r|re|ree|reei|reein)?|Freeing ?[^:\n]{0,80})\Z", re.ASCII
+)
 _POPULATED = re.compile(r"pfn range: ([0-9]{1,15}) pages added", re.ASCII)
 _STAMP = re.compile(r"\[ *([0-9]{1,9}\.[0-9]{6})\]", re.ASCII)
 
@@ -64,14 +71,24 @@ _BALLOON_WORDS: Final = (
     "xen:balloon", "xen_balloon", "xen-balloon", "xen/balloon", "nitial ballooning",
     "add_memory() failed", "System RAM resource", "arch/x86/xen/p2m",
 )  # fmt: skip
-GROUP_KILL: Final = "Memory cgroup out of memory: Kill"
+# mm/oom_kill.c; with a small k before Linux 2.6.36.
+GROUP_KILLS: Final = tuple(f"Memory cgroup out of memory: {k}ill" for k in "Kk")
 GROUP_CONSTRAINT: Final = "oom-kill:constraint=CONSTRAINT_MEMCG"
-KILL: Final = "Out of memory: Kill"
-_RELEVANT_WORDS: Final = (*_BOOT_WORDS, *_BALLOON_WORDS, GROUP_KILL, GROUP_CONSTRAINT, KILL)
+KILLS: Final = (
+    *(f"Out of memory: {k}ill" for k in "Kk"),
+    *(f"Out of memory (oom_kill_allocating_task): {k}ill" for k in "Kk"),
+)
+_RELEVANT_WORDS: Final = (
+    *_BOOT_WORDS, *_BALLOON_WORDS, *GROUP_KILLS, GROUP_CONSTRAINT, *KILLS,
+)  # fmt: skip
 
 
 class _Read(NamedTuple):
-    """What the lines so far told; `whole`: all of it was understood."""
+    """What the lines so far told.
+
+    `whole`: all of it was understood.  `from_start`: the log begins before the line "Memory:", so
+    that what was released is in it.
+    """
 
     physical_kib: int = 0
     reserved_kib: int = 0
@@ -80,15 +97,18 @@ class _Read(NamedTuple):
     ended_s: float | None = None
     whole: bool = True
     saw_init_freed: bool = False
+    from_start: bool = False
+    released_unread: bool = False
 
 
 def parse_kernel_log(text: str) -> BootLog:
-    """What the boot said of memory.
+    """What the boot said of memory; of several boots, the last.
 
     Raises:
         MalformedError: the line "Memory: ..." is not (or no longer) in it, or makes no sense.
     """
     read = _Read()
+    text = of_last_boot(text)
     for line in text.split("\n"):
         read = _and_line(read, line[:_LONGEST_LINE])
     if not read.physical_kib:
@@ -100,7 +120,8 @@ def parse_kernel_log(text: str) -> BootLog:
         read.freed_kib,
         read.released_pages,
         read.ended_s,
-        whole=read.whole and read.saw_init_freed,
+        whole=read.whole and read.saw_init_freed and not _CUT_OFF.search(text[-_LONGEST_LINE:]),
+        tells_released=read.from_start and not read.released_unread,
     )
     sizes = (read.physical_kib, read.freed_kib, released_kib, log.mem_total_kib)
     if not all(map(is_size, sizes)) or log.mem_total_kib > read.physical_kib:
@@ -108,10 +129,27 @@ def parse_kernel_log(text: str) -> BootLog:
     return log
 
 
+def of_last_boot(text: str) -> str:
+    """The lines of the last boot, without colours: a log of the disk holds several.
+
+    A boot that has got to its line "Memory:" is over where another one begins: with the kernel's
+    name, or on a PV guest with what it releases to Xen.
+    """
+    lines = _COLOUR.sub("", text).replace("\r\n", "\n").split("\n")
+    start, had_memory = 0, False
+    for number, line in enumerate(lines):
+        if had_memory and (_VERSION in line or _RELEASED.search(line, 0, _LONGEST_LINE)):
+            start, had_memory = number, False
+        had_memory = had_memory or _MEMORY.search(line, 0, _LONGEST_LINE) is not None
+    return "\n".join(lines[start:])
+
+
 def _and_line(read: _Read, line: str) -> _Read:
     """What is known after one more line."""
-    if "eleased " in line and (found := _RELEASED.search(line)):
-        return read._replace(released_pages=read.released_pages + int(found[1]))
+    if _VERSION in line:
+        return read._replace(from_start=True)
+    if "eleased " in line:
+        return _and_released(read, line)
     if "Populating " in line and (found := _POPULATED.search(line)):
         return read._replace(released_pages=max(0, read.released_pages - int(found[1])))
     if (start := line.find("Memory: ")) >= 0 and (found := _MEMORY.match(line, start)):
@@ -119,6 +157,15 @@ def _and_line(read: _Read, line: str) -> _Read:
     if (start := line.find("Freeing ")) >= 0 and "pfn range" not in line:
         return _and_freed(read, line, _FREEING.match(line, start))
     return read
+
+
+def _and_released(read: _Read, line: str) -> _Read:
+    """A line "Released ...": pages given back to Xen, if it can be read."""
+    if found := _RELEASED.search(line):
+        pages = read.released_pages + int(found[1])
+        return read._replace(released_pages=pages, from_start=True)
+    unread = "page" in line and not read.physical_kib
+    return read._replace(released_unread=read.released_unread or unread)
 
 
 def _and_memory(read: _Read, found: re.Match[str]) -> _Read:
@@ -143,7 +190,7 @@ def _and_memory(read: _Read, found: re.Match[str]) -> _Read:
 def _and_freed(read: _Read, line: str, found: re.Match[str] | None) -> _Read:
     """A line "Freeing ...": pages that go to the allocator, if it can be read."""
     if found is None:
-        says_memory = "emory" in line or "SMP alternatives" in line
+        says_memory = any(words in line for words in ("emory", "SMP alternatives", "unused"))
         return read._replace(whole=False) if says_memory and read.physical_kib else read
     stamp = _STAMP.search(line)
     return read._replace(
@@ -161,7 +208,7 @@ def is_relevant(line: str) -> bool:
 def without_names(line: str) -> str:
     """A relevant line as it may be shown to others: of a kill, not who was killed."""
     line = line[:_LONGEST_LINE]
-    for kill in (GROUP_KILL, GROUP_CONSTRAINT):
+    for kill in (*GROUP_KILLS, GROUP_CONSTRAINT):
         head, found, _ = line.partition(kill)
         if found:
             return head + found

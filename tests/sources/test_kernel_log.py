@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import pytest
 
 from agent.core.facts.numbers import MalformedError
@@ -10,6 +13,8 @@ from agent.core.facts.snapshot import BootLog
 from agent.sources.kernel_complaints import parse_kernel_complaints
 from agent.sources.kernel_log import is_relevant, parse_kernel_log, without_names
 from tests.captures import load, names
+
+Decoration = Callable[[str], str]
 
 CODE = "14343K kernel code, 2338K rwdata, 9132K rodata, 2824K init, 17344K bss"
 LINUX_6_1 = f"""\
@@ -86,6 +91,100 @@ def test_the_log_of_every_real_guest_is_understood_as_a_whole(name: str) -> None
         assert parse_kernel_log(text).whole
 
 
+DECORATIONS: Final[dict[str, Decoration]] = {
+    "journal": lambda line: f"Nov 28 06:06:38 web-1 kernel: {line[15:]}",
+    "journal -o short-iso": lambda line: f"2026-11-28T06:06:38+0100 web-1 kernel: {line[15:]}",
+    "syslog": lambda line: f"Nov 28 06:06:38 web-1 kernel: {line}",
+    "busybox": lambda line: f"Nov 28 06:06:38 (none) kern.info kernel: {line}",
+    "dmesg -T": lambda line: f"[Sat Nov 28 06:06:38 2026] {line[15:]}",
+    "dmesg -x": lambda line: f"kern  :info  : {line}",
+    "dmesg -r": lambda line: f"<6>{line}",
+    "dmesg --color": lambda line: f"\x1b[32m{line[:15]}\x1b[0m\x1b[33m{line[15:]}\x1b[0m",
+    "a serial console": lambda line: f"{line}\r",
+    "printk.caller": lambda line: f"{line[:14]}[    T0] {line[15:]}",
+}
+
+
+@pytest.mark.parametrize("text", [LINUX_6_1, LINUX_4_4, LINUX_3_4], ids=["6.1", "4.4", "3.4"])
+@pytest.mark.parametrize("how", DECORATIONS)
+def test_a_log_tells_the_same_whatever_showed_it(text: str, how: str) -> None:
+    shown = "\n".join(map(DECORATIONS[how], text.splitlines())) + "\n"
+    # Only the kernel's own stamps tell when its start was over.
+    ended_s = parse_kernel_log(shown).ended_s and parse_kernel_log(text).ended_s
+    assert parse_kernel_log(shown) == parse_kernel_log(text)._replace(ended_s=ended_s)
+
+
+@pytest.mark.parametrize("how", DECORATIONS)
+def test_the_boots_wait_is_timed_by_the_kernels_own_stamps_or_by_the_clock(how: str) -> None:
+    log = (
+        "[   20.000000] xen:balloon: Waiting for initial ballooning down having finished.",
+        "[   99.100000] xen:balloon: Initial ballooning down finished.",
+    )
+    first, last = map(DECORATIONS[how], log)
+    told = {"journal": None, "journal -o short-iso": None, "dmesg -T": 0.0}.get(how, 79.1)
+    wait_s = parse_kernel_complaints(f"{first}\n{last}\n").boot_wait_s
+    assert wait_s == (pytest.approx(told) if told else told)
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "wait_s"),
+    [("23:59:30", "00:00:49", 79), ("06:00:00", "06:00:00", 0)],
+)
+def test_by_the_clock_a_wait_may_pass_midnight(began: str, ended: str, wait_s: int) -> None:
+    log = (
+        f"[Sat Nov 28 {began} 2026] xen:balloon: Waiting for initial ballooning down having"
+        f" finished.\n[Sun Nov  9 {ended} 2026] xen:balloon: Initial ballooning down finished.\n"
+    )
+    assert parse_kernel_complaints(log).boot_wait_s == wait_s
+
+
+def test_stamps_that_run_backwards_time_nothing() -> None:
+    waiting, finished = "Waiting for initial ballooning down", "Initial ballooning down finished"
+    log = f"[9.000000] {waiting}\n[5.000000] {finished}\n"
+    assert parse_kernel_complaints(log).boot_wait_s is None
+
+
+@pytest.mark.parametrize("end", range(1, len("[    5.843440] Freeing unused kernel image")))
+def test_a_log_that_breaks_off_in_the_middle_of_a_line_is_not_exact(end: int) -> None:
+    *lines, last = LINUX_6_1.splitlines(keepends=True)
+    assert parse_kernel_log("".join(lines)).whole
+    assert not parse_kernel_log("".join(lines) + last[:end]).whole
+
+
+def test_the_end_of_a_log_needs_no_newline() -> None:
+    assert parse_kernel_log(LINUX_6_1.rstrip()).whole
+    assert parse_kernel_log(LINUX_6_1 + "[   10.000000] random: crng init done").whole
+
+
+def test_lines_that_another_one_was_written_into_are_not_exact() -> None:
+    into = "memory: 68[    4.900000] random: crng init done\n44K"
+    assert not parse_kernel_log(LINUX_6_1.replace("memory: 6844K", into)).whole
+
+
+def test_of_several_boots_in_one_log_the_last_one_counts() -> None:
+    named = "[    0.000000] Linux version 6.1.0-56-amd64 (debian-kernel@lists.debian.org)\n"
+    others = LINUX_3_4 + "[ 9000.1] Out of memory: Killed process 99 (python3) total-vm:1kB\n"
+    for this in (LINUX_6_1, named + LINUX_6_1):
+        assert parse_kernel_log(others + others + this) == parse_kernel_log(LINUX_6_1)
+        assert parse_kernel_complaints(others + this).kills == 0
+    assert parse_kernel_log(LINUX_6_1 + others) == parse_kernel_log(LINUX_3_4)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "tells"),
+    [
+        ("Released 0", "Released 0", True),
+        ("[    0.000000] Released 0 page(s)\n", "", False),
+        ("Released 0 page(s)", "Linux version 6.1", True),
+        ("Released 0 page(s)", "Linux version 6.1\nReleased 12[ 0.0] pages", False),
+    ],
+)
+def test_a_log_that_lost_its_first_lines_does_not_tell_what_was_released(
+    was: str, becomes: str, tells: bool
+) -> None:
+    assert parse_kernel_log(LINUX_6_1.replace(was, becomes)).tells_released is tells
+
+
 def test_other_drivers_may_free_what_they_like() -> None:
     noise = "[    2.000000] Freeing IRQ vectors: 7\n[    6.0] mydriver: Freeing buffers\n"
     assert parse_kernel_log(LINUX_6_1 + noise) == parse_kernel_log(LINUX_6_1)
@@ -114,6 +213,25 @@ def test_kills_of_a_control_groups_own_limit_are_told_apart() -> None:
 [ 9002.0] Out of memory: Killed process 99 (python3) total-vm:1kB
 """
     assert parse_kernel_complaints(log).group_kills == 2
+    assert parse_kernel_complaints(log).kills == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Out of memory: kill process 99 (mysqld) score 900 or a child",
+        "Out of memory: Kill process 99 (mysqld) score 900 or sacrifice child",
+        "Out of memory: Killed process 99 (mysqld) total-vm:1kB",
+        "Out of memory (oom_kill_allocating_task): Kill process 99 (mysqld)",
+    ],
+)
+def test_a_kill_is_known_in_the_words_of_each_kernel(words: str) -> None:
+    assert parse_kernel_complaints(f"[ 9.1] {words}").kills == 1
+    assert is_relevant(words)
+    group = words.replace("Out of memory", "Memory cgroup out of memory")
+    if "(oom_kill_allocating_task)" not in words:
+        assert parse_kernel_complaints(f"[ 9.1] {group}")._replace(group_kills=0).kills == 0
+        assert parse_kernel_complaints(f"[ 9.1] {group}").group_kills == 1
 
 
 def test_a_capture_does_not_tell_who_was_killed() -> None:

@@ -200,8 +200,15 @@ def _populated_at_boot(
     if starts_populated and log is not None and memory is not None:
         overhead_kib = current_kib - memory.total_kib - offlined_kib
         if overhead_kib > 0:
-            return log.mem_total_kib + overhead_kib, "kernel-log", log.whole
+            exact = log.whole and (log.tells_released or not _counts_apart(snapshot))
+            return log.mem_total_kib + overhead_kib, "kernel-log", exact
     return _from_initial_target(snapshot, ram_kib) or _just_booted(snapshot, current_kib)
+
+
+def _counts_apart(snapshot: Snapshot) -> bool:
+    """Whether what a PV kernel released at boot has to be added to what it has."""
+    regime = regime_of(snapshot.domain.kernel)
+    return snapshot.domain.is_pv and not regime.current_counts_released
 
 
 def _from_initial_target(snapshot: Snapshot, ram_kib: int) -> tuple[int, Method, bool] | None:

@@ -173,7 +173,8 @@ class BootLog(NamedTuple):
     "Freeing ... memory: NK" lines behind it.  `released_pages` are "Released N page(s)" to Xen
     (arch/x86/xen/setup.c), less those populated elsewhere.  `ended_s`: uptime of the last of these
     lines, where the kernel's own start is over.  `whole`: each of them was understood, to the one
-    that ends the boot, so that the sum is exact and not only near.
+    that ends the boot, so that the sum is exact and not only near.  `tells_released`: the log goes
+    back to where a PV kernel says that.
     """
 
     physical_kib: int
@@ -182,6 +183,7 @@ class BootLog(NamedTuple):
     released_pages: int = 0
     ended_s: float | None = None
     whole: bool = True
+    tells_released: bool = True
 
     @property
     def mem_total_kib(self) -> int:

@@ -165,6 +165,26 @@ def test_a_log_that_was_read_in_part_makes_no_exact_figure() -> None:
 
 
 @pytest.mark.parametrize(
+    ("release", "exact"), [((2, 6, 32), True), ((3, 2), False), ((6, 1), False)]
+)
+def test_a_log_that_does_not_tell_what_was_released_is_exact_only_where_current_counts_it(
+    release: tuple[int, ...], exact: bool
+) -> None:
+    domain = {"kernel": KernelRelease(*release)}
+    facts = boot_facts(a_pv_guest(domain=domain, boot_log={"tells_released": False}))
+    assert facts.nr_pages
+    assert facts.nr_pages.exact is exact
+
+
+def test_a_pvh_dom0_releases_nothing_that_its_log_could_lack() -> None:
+    facts = boot_facts(
+        a_dom0(domain={"domain_type": "dom0-pvh"}, boot_log={"tells_released": False})
+    )
+    assert facts.nr_pages
+    assert facts.nr_pages.exact
+
+
+@pytest.mark.parametrize(
     ("offline", "offlined_kib"),
     [((2,), 128 * MIB), ((32,), 0), ((2, 32), 128 * MIB), ((2, 3), 256 * MIB)],
     ids=["by hand", "hot-added", "one of each", "two by hand"],
