@@ -120,7 +120,11 @@ RELATIVES: Final[dict[str, Relative]] = {
     ),
     "static-max moved while the guest is on its way to another size": Relative(
         "edera-pvh-updated",
-        {**host(target=655360), **driver(600000, 654972, 448188)},
+        {
+            **host(target=655360),
+            **driver(600000, 654972, 448188),
+            "proc/meminfo": "MemTotal: 550796 kB\nMemFree: 400000 kB\nMemAvailable: 420000 kB\n",
+        },
         codes=("static-max-moved",),
         must_not=("target-overridden",),
     ),

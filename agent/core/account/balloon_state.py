@@ -113,8 +113,9 @@ def _cannot_be_refused(snapshot: Snapshot, balloon: BalloonReading, driver: Driv
 def seen_moving(snapshot: Snapshot) -> bool:
     """Whether the balloon was caught in motion, even by files that were read only once.
 
-    MemTotal and the zones' managed pages are the same number, read at two moments.  And
-    current_kb - MemTotal is a constant of the boot, which the log of an HVM or PVH guest tells.
+    They are read in this order: current_kb, MemTotal, the zones.  MemTotal and the zones' managed
+    pages are the same number, read at two moments.  And current_kb - MemTotal is a constant of the
+    boot, which the log of an HVM or PVH guest tells.
     """
     balloon, memory, zones = snapshot.balloon, snapshot.memory, snapshot.zones
     if balloon is None or _was_caught(balloon):
@@ -123,14 +124,27 @@ def seen_moving(snapshot: Snapshot) -> bool:
         return False
     if memory is None or zones is None or balloon.current_kib is None:
         return False
-    if _counts_managed(snapshot) and (
-        memory.total_kib != zones.managed_pages * snapshot.domain.page_kib
-    ):
+    managed_kib = zones.managed_pages * snapshot.domain.page_kib
+    if _counts_managed(snapshot) and _leads_to_target(balloon, managed_kib - memory.total_kib):
         return True
-    log, domain_type = snapshot.boot_log, snapshot.domain.domain_type
+    log, domain_type, blocks = snapshot.boot_log, snapshot.domain.domain_type, snapshot.blocks
     if log is None or not log.whole or domain_type not in ("pvh", "hvm"):
         return False
-    return balloon.current_kib - memory.total_kib != log.physical_kib - log.mem_total_kib
+    if blocks is not None and blocks.offline:
+        return False  # what is offline is in current_kb and not in MemTotal
+    kept_kib = balloon.current_kib - memory.total_kib
+    return _leads_to_target(balloon, log.physical_kib - log.mem_total_kib - kept_kib)
+
+
+def _leads_to_target(balloon: BalloonReading, later_kib: int) -> bool:
+    """Whether a figure that was read later shows the balloon nearer to its target.
+
+    A difference the other way, or beyond the target, has another cause than a balloon that moves.
+    """
+    way_kib = (balloon.target_kib or 0) - (balloon.current_kib or 0)
+    if not way_kib:
+        return later_kib != 0
+    return bool(later_kib) and (later_kib > 0) == (way_kib > 0) and abs(later_kib) <= abs(way_kib)
 
 
 def _counts_managed(snapshot: Snapshot) -> bool:

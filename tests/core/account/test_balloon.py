@@ -44,13 +44,48 @@ def test_a_guest_that_was_seen_in_motion_is_moving() -> None:
     assert state(a_pv_guest(balloon=GROWING | {"read_while_moving": True})) == "moving"
 
 
-def test_memtotal_and_the_zones_read_at_two_moments_show_motion() -> None:
-    assert state(a_pv_guest(balloon=GROWING, zones={"managed_pages": 114100})) == "moving"
+def memory_of(snapshot: Snapshot) -> MemoryReading:
+    assert snapshot.memory
+    return snapshot.memory
 
 
-def test_current_and_memtotal_read_at_two_moments_show_motion_in_a_pvh_guest() -> None:
-    moved = {"current_kib": 523900 + 2048, "low_kib": 524288 - 2048}
-    assert state(a_pvh_guest(balloon=GROWING | moved)) == "moving"
+WAY = 786432 - 524288
+
+
+@pytest.mark.parametrize(
+    ("later_kib", "expected"),
+    [(4, "moving"), (WAY, "moving"), (-4, "unclear"), (WAY + 4, "unclear"), (0, "unclear")],
+)
+@pytest.mark.parametrize("grows", [True, False])
+def test_memtotal_and_the_zones_read_at_two_moments_show_motion_to_the_target(
+    later_kib: int, expected: str, grows: bool
+) -> None:
+    way_kib, later_kib = (WAY, later_kib) if grows else (-WAY, -later_kib)
+    balloon = GROWING | {"target_kib": 524288 + way_kib, "max_retry_count": 4}
+    memory = {"available_kib": 0}  # a shrink that can be refused
+    zones = {"managed_pages": (memory_of(a_pv_guest()).total_kib + later_kib) // 4}
+    assert state(a_pv_guest(balloon=balloon, memory=memory, zones=zones)) == expected
+
+
+@pytest.mark.parametrize(
+    ("later_kib", "offline", "expected"),
+    [
+        (2048, (), "moving"),
+        (-2048, (), "unclear"),  # MemTotal lacks something else
+        (2048, (2,), "unclear"),  # a block that is offline is in current_kb alone
+    ],
+)
+def test_current_and_memtotal_read_at_two_moments_show_motion_in_a_pvh_guest(
+    later_kib: int, offline: tuple[int, ...], expected: str
+) -> None:
+    total_kib = memory_of(a_pvh_guest()).total_kib + later_kib
+    guest = a_pvh_guest(
+        balloon=GROWING,
+        memory={"total_kib": total_kib},
+        zones={"managed_pages": total_kib // 4},
+        blocks=MemoryBlocks(BLOCK, (0, 1), offline, "offline"),
+    )
+    assert state(guest) == expected
 
 
 def test_a_second_attempt_or_a_longer_delay_is_a_retry() -> None:
