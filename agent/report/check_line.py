@@ -116,7 +116,7 @@ def _judge_balloon(situation: Situation, thresholds: Thresholds) -> CheckResult:
         return CheckResult("OK", "")
     if balloon.current_kib is None or balloon.target_kib is None:
         return CheckResult("UNKNOWN", "the balloon's numbers not readable")
-    at = format_kib(balloon.current_kib)
+    at = format_kib(situation.populated_kib or balloon.current_kib)
     if situation.state not in _STUCK:
         if situation.state == "settled":
             return CheckResult("OK", f"settled at {at}")

@@ -127,13 +127,20 @@ def seen_moving(snapshot: Snapshot) -> bool:
     managed_kib = zones.managed_pages * snapshot.domain.page_kib
     if _counts_managed(snapshot) and _leads_to_target(balloon, managed_kib - memory.total_kib):
         return True
+    kept_kib = _kept_since_boot_kib(snapshot)
+    return kept_kib is not None and _leads_to_target(
+        balloon, kept_kib - (balloon.current_kib - memory.total_kib)
+    )
+
+
+def _kept_since_boot_kib(snapshot: Snapshot) -> int | None:
+    """current_kb - MemTotal of a balloon that stands still; None where the log does not tell it."""
     log, domain_type, blocks = snapshot.boot_log, snapshot.domain.domain_type, snapshot.blocks
     if log is None or not log.whole or domain_type not in ("pvh", "hvm"):
-        return False
+        return None
     if blocks is not None and blocks.offline:
-        return False  # what is offline is in current_kb and not in MemTotal
-    kept_kib = balloon.current_kib - memory.total_kib
-    return _leads_to_target(balloon, log.physical_kib - log.mem_total_kib - kept_kib)
+        return None  # what is offline is in current_kb and not in MemTotal
+    return log.physical_kib - log.mem_total_kib
 
 
 def _leads_to_target(balloon: BalloonReading, later_kib: int) -> bool:

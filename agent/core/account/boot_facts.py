@@ -127,11 +127,16 @@ def hole_kib(snapshot: Snapshot) -> int:
     """What an HVM or PVH kernel before Linux 3.13 counts as its memory and is a hole of the map.
 
     Its driver starts from the highest address (balloon_init, max_pfn) instead of from the pages.
+    Distributions have the fix in older kernels: one that counts just the pages there are has it.
     """
     firmware_map, domain = snapshot.firmware_map or snapshot.iomem, snapshot.domain
     if firmware_map is None or domain.is_pv or domain.domain_type is None:
         return 0
     if regime_of(domain.kernel).initial_count != "max-pfn":
+        return 0
+    driver = driver_of(snapshot.balloon)
+    mapped_kib = firmware_map.ram_kib - uncounted_kib(firmware_map, domain.domain_type)
+    if driver is not None and driver.current_kib + driver.ballooned_kib == mapped_kib:
         return 0
     return firmware_map.top // KIB - pages_to_kib(firmware_map.ram_pages)
 

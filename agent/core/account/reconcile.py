@@ -75,7 +75,7 @@ def reconcile(snapshot: Snapshot, boot: BootFacts) -> Reconciliation:
         return Reconciliation(None, (), None, None, obstacle)
     regime = regime_of(snapshot.domain.kernel)
     terms = [
-        *_map_terms(snapshot, firmware_map, regime),
+        *_map_terms(snapshot, firmware_map),
         *_driver_terms(balloon),
         *_block_terms(snapshot, firmware_map, boot),
     ]
@@ -106,7 +106,7 @@ def _obstacle(snapshot: Snapshot) -> str | None:
     return None
 
 
-def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap, regime: Regime) -> list[Term]:
+def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap) -> list[Term]:
     """The RAM of the map, and its pages that are counted on one side only."""
     domain, from_iomem = snapshot.domain, snapshot.firmware_map is None
     source = "/proc/iomem" if from_iomem else FIRMWARE_MAP
@@ -134,10 +134,10 @@ def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap, regime: Regime) -> l
             why = "populated like the rest, but /proc/iomem does not call it RAM"
             terms.append(Term("page-zero", pages_to_kib(1), source, why))
         return terms
-    if regime.initial_count == "max-pfn":
+    if counted_kib := hole_kib(snapshot):
         terms.append(
             Term(
-                "holes-counted", hole_kib(snapshot), source,
+                "holes-counted", counted_kib, source,
                 "before Linux 3.13 the driver takes the highest address for the number of pages",
             )
         )  # fmt: skip

@@ -76,12 +76,21 @@ def headline_of(situation: Situation) -> str:
     who = "dom0" if snapshot.domain.is_dom0 else "The guest"
     if situation.in_crash_kernel:
         who = "A crash kernel"
-    has = f"{who} has {format_kib(situation.populated_kib or 0)}"
-    reach_kib = situation.headroom.reach_kib
-    if reach_kib and not situation.in_crash_kernel:
-        most_kib = snapshot.balloon.current_kib + reach_kib
-        has += f" of the {format_kib(most_kib)} it may grow to"
-    return f"{has}; {_doing(situation, driver.target_kib if driver else None)}."
+    doing = _doing(situation, driver.target_kib if driver else None)
+    return f"{who} has {_has(situation)}; {doing}."
+
+
+def _has(situation: Situation) -> str:
+    """What it has and may grow to; where the two read alike, by how much."""
+    has_kib, reach_kib = situation.populated_kib or 0, situation.headroom.reach_kib
+    has = format_kib(has_kib)
+    nothing_more = situation.in_crash_kernel or counted_beyond_kib(situation.snapshot) is not None
+    if not reach_kib or nothing_more:
+        return has
+    most = format_kib(has_kib + reach_kib)
+    if most == has:
+        return f"{has} and may grow by {format_kib(reach_kib)}"
+    return f"{has} of the {most} it may grow to"
 
 
 def _doing(situation: Situation, target_kib: int | None) -> str:

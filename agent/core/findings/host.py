@@ -49,7 +49,7 @@ def target_beyond_static_max(seen: Examination) -> Finding | None:
         f"most {format_apart(most_kib, target_kib)}.",
         evidence={"memory/target_kib": target_kib, "memory/static-max_kib": most_kib},
         cause="memory/target was written by hand, or by a tool that does not look at static-max; "
-        "the kernel tries, and the hypervisor refuses.",
+        "the kernel tries to get there, in vain.",
         fixes=(_within(seen, most_kib),),
     )
 

@@ -34,16 +34,33 @@ def host_name_of(snapshot: Snapshot) -> str:
 
 def hold_at(situation: Situation, kib: int, note: str = "") -> Fix:
     """The host asks for what the guest has: ends a wish that cannot be fulfilled."""
-    snapshot = situation.snapshot
-    by_balancer: dict[str | None, str] = {
-        "xapi": "squeezed sets this target: free memory there (xe host-list "
-        "params=name-label,memory-free), or change the VM's dynamic range",
-        "qubes": "qmemman sets this target and takes it back by itself when it balances again; "
-        "close other qubes where memory is short",
-    }
-    if snapshot.domain.toolstack in by_balancer:
-        return Fix("host", note=by_balancer[snapshot.domain.toolstack])
-    return set_memory(snapshot, on_host_scale_kib(situation, kib), note)
+    toolstack = situation.snapshot.domain.toolstack
+    if toolstack == "qubes":
+        lacks = situation.refused_by == "guest-memory"
+        close = "programs in this qube" if lacks else "other qubes where memory is short"
+        words = "qmemman sets this target and takes it back by itself when it balances again"
+        return Fix("host", note=f"{words}; close {close}")
+    if toolstack == "xapi":
+        return Fix("host", note=_xapi_holds(situation, on_host_scale_kib(situation, kib)))
+    return set_memory(situation.snapshot, on_host_scale_kib(situation, kib), note)
+
+
+def _xapi_holds(situation: Situation, host_kib: int) -> str:
+    """Squeezed sets the target, between limits that are the administrator's."""
+    if situation.refused_by == "guest-memory":
+        return (
+            f"raise the VM's dynamic-min to {format_kib(host_kib)}, which it uses; squeezed takes "
+            "it down where the host is short (xe host-list params=name-label,memory-free)"
+        )
+    if situation.refused_by in ("hot-add", "empty-balloon"):
+        return (
+            f"the VM can take no more than {format_kib(host_kib)} until its next start; "
+            "a dynamic-max beyond that does nothing"
+        )
+    return (
+        "squeezed sets this target: free memory there (xe host-list "
+        "params=name-label,memory-free), or change the VM's dynamic range"
+    )
 
 
 def give_at_least(situation: Situation, kib: int, note: str = "") -> Fix:

@@ -61,7 +61,7 @@ def units_trap(seen: Examination) -> Finding | None:
 def misread_host_target(situation: Situation) -> Misread | None:
     """The unit in which memory/target makes sense, where KiB is not it."""
     host, driver = situation.snapshot.host, situation.driver
-    number, most_kib = host.target_kib, limit_kib(situation.snapshot) or situation.boot.ram_kib
+    number, most_kib = host.target_kib, _most_kib(situation)
     if not number or not most_kib:
         return None
     if driver is not None and driver.way_kib == 0:
@@ -79,6 +79,15 @@ def misread_host_target(situation: Situation) -> Misread | None:
     return None
 
 
+def _most_kib(situation: Situation) -> int | None:
+    """The largest target that makes sense; the host counts more than is in the guest's map."""
+    snapshot, map_kib = situation.snapshot, situation.boot.ram_kib
+    if (limit := limit_kib(snapshot)) is not None or map_kib is None:
+        return limit
+    video_kib = max(0, snapshot.host.videoram_kib or 0)
+    return map_kib + (0 if snapshot.domain.is_pv else LARGEST_USUAL_KIB + video_kib)
+
+
 def _host_wrote(seen: Examination, misread: Misread) -> Finding:
     snapshot, number, too_much = seen.snapshot, misread.number, misread.unit == "bytes"
     return Finding(
@@ -93,7 +102,7 @@ def _host_wrote(seen: Examination, misread: Misread) -> Finding:
         },
         cause="memory/target was written by hand or by a script, in the wrong unit; "
         + (
-            "the kernel tries, and the hypervisor refuses."
+            "the kernel tries to get there, in vain."
             if too_much
             else "the kernel gives away all it can, until nothing is left to run on."
         ),

@@ -8,7 +8,7 @@ from typing import Final
 from agent.core.account.shortage import least_available_kib
 from agent.core.facts.units import GIB_KIB, MIB_KIB, format_kib, pages_to_kib
 from agent.core.findings.examination import Examination, Look, Watch
-from agent.core.findings.finding import Finding, Fix
+from agent.core.findings.finding import Evidence, Finding, Fix
 from agent.core.findings.memory import WORTH_KIB, give_more
 from agent.core.findings.registry import DRIVER, check
 
@@ -59,7 +59,8 @@ def kthread_busy(seen: Examination) -> Finding | None:
 
 @check(
     "memory-stalls",
-    severity="warning; critical when it happens while the doctor looks",
+    severity="warning; critical when it happens while the doctor looks; info where XAPI has given "
+    "all back",
     do="`xl mem-set` with more",
     needs=("vmstat",),
     because=("units-trap", "pressure-after-deflate"),
@@ -70,9 +71,11 @@ def memory_stalls(seen: Examination) -> Finding | None:
     Those killed at the limit of a control group of their own do not count.
     """
     driver, watch, counters = seen.driver, seen.watch, seen.counters
-    up_kib = seen.situation.headroom.reach_kib or 0
-    if counters is None or driver is None or up_kib < WORTH_KIB:
+    if counters is None or driver is None:
         return None
+    up_kib = seen.situation.headroom.reach_kib or 0
+    own = _kills_of_groups(seen, counters.oom_kills)
+    since_boot = counters.oom_kills - own
     first = watch.looks[0].counters if watch else None
     last = watch.looks[-1].counters if watch else None
     kills = stalls = swapped = 0
@@ -80,8 +83,15 @@ def memory_stalls(seen: Examination) -> Finding | None:
         kills = last.oom_kills - first.oom_kills
         stalls = last.allocation_stalls - first.allocation_stalls
         swapped = last.swapped_out_pages - first.swapped_out_pages
-    own = _kills_of_groups(seen, counters.oom_kills)
-    since_boot = counters.oom_kills - own
+    evidence: Evidence = {
+        "oom_kills_since_boot": counters.oom_kills,
+        "oom_kills_of_groups": own,
+        "oom_kills_watched": kills,
+        "allocation_stalls_watched": stalls,
+        "swapped_out_pages_watched": swapped,
+    }
+    if up_kib < WORTH_KIB:
+        return _killed_when_smaller(seen, since_boot, evidence)
     busy = (kills > 0 and since_boot > 0) or (stalls > 0 and swapped > 0)
     if not busy and not since_boot:
         return None
@@ -94,15 +104,9 @@ def memory_stalls(seen: Examination) -> Finding | None:
     return Finding(
         severity="critical" if busy else "warning",
         summary=summary,
-        evidence={
-            "oom_kills_since_boot": counters.oom_kills,
-            "oom_kills_of_groups": own,
-            "oom_kills_watched": kills,
-            "allocation_stalls_watched": stalls,
-            "swapped_out_pages_watched": swapped,
-        },
+        evidence=evidence,
         cause="The target is, or was, below what the guest needs; the Xen balloon does not "
-        "deflate by itself before the OOM killer comes.",
+        "deflate by itself before the OOM killer comes." + _what_the_log_forgot(seen),
         # What was killed long ago is no reason to paste anything now.
         fixes=(give_more(seen, driver, up_kib),) if busy else (),
         remark="nothing to paste: it is over; if it comes again, let the guest have more"
@@ -113,6 +117,41 @@ def memory_stalls(seen: Examination) -> Finding | None:
             if seen.snapshot.domain.toolstack == "qubes"
             else ""
         ),
+    )
+
+
+def _killed_when_smaller(seen: Examination, kills: int, evidence: Evidence) -> Finding | None:
+    """XAPI takes a VM down to dynamic-min for as long as it migrates or suspends it."""
+    least_kib, driver = seen.snapshot.host.dynamic_min_kib, seen.driver
+    if not kills or driver is None or least_kib is None or driver.way_kib:
+        return None
+    if seen.snapshot.domain.toolstack != "xapi" or least_kib + WORTH_KIB > driver.current_kib:
+        return None
+    return Finding(
+        severity="info",
+        summary=f"{_processes(kills)} killed for want of memory since the boot; the guest has all "
+        "that it may have now.",
+        evidence={**evidence, "memory/dynamic-min_kib": least_kib},
+        cause="Perhaps it was smaller then: XAPI takes a VM down to its dynamic-min to migrate or "
+        "suspend it, and what it uses may not fit in there." + _what_the_log_forgot(seen),
+        fixes=(
+            Fix(
+                "host",
+                note=f"if it comes with migrations: raise the VM's dynamic-min "
+                f"({format_kib(least_kib)})",
+            ),
+        ),
+    )
+
+
+def _what_the_log_forgot(seen: Examination) -> str:
+    """The counter does not tell whose limit it was; the log does, for as long as it holds that."""
+    complaints = seen.complaints
+    if complaints is None or complaints.kills or complaints.group_kills:
+        return ""
+    return (
+        " The kernel's log does not hold these kills any more, so it cannot be told whether some "
+        "were for the limit of a control group."
     )
 
 
