@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -119,3 +120,18 @@ def newer_debs(debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for deb in sorted(debs.glob("*.deb")):
         make_newer(deb, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def guests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guests that are held, and what this tree's `status --json` says of each."""
+    held = tmp_path_factory.mktemp("held") / "held"
+    for name in ("forms", "captures", "cases"):
+        shutil.copytree(
+            TREE / "tests" / name, held / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    program = Path(sys.executable).with_name("balloon-agent")
+    words = (sys.executable, "-I", held / "forms" / "every_capture.py", program)
+    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+    (held / "every-capture").write_text(said)
+    return held

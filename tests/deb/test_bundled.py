@@ -43,14 +43,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_on_debian_11_the_package_is_installed_upgraded_and_purged(made: Path) -> None:
+def test_on_debian_11_the_package_is_installed_upgraded_and_purged(
+    made: Path, guests: Path
+) -> None:
     scripts = f"{HERE}/life-of-the-bundled.sh {HERE}/what-is-there.sh"
     said = mmdebstrap(
         "bullseye",
         "python3,systemd",
-        f"copy-in {scripts} {made} /",
-        f'chroot "$1" sh /life-of-the-bundled.sh /{made.name} /{made.name}/newer',
+        f"copy-in {scripts} {made} {guests} /",
+        f'chroot "$1" sh /life-of-the-bundled.sh /{made.name} /{made.name}/newer /{guests.name}',
     )
+    assert "guests, the same JSON" in said
     assert "ok: purged: packages and files are as they were" in said
 
 

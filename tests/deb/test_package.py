@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -86,20 +85,6 @@ def test_every_lintian_override_says_why() -> None:
         for line in file.read_text().splitlines():
             assert line.startswith("#") or above.startswith("#"), f"{file.name}: {line}"
             above = line
-
-
-@pytest.fixture(scope="session")
-def guests(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The guests that are held, and what this tree's `status --json` says of each."""
-    held = tmp_path_factory.mktemp("held") / "held"
-    for name in ("forms", "captures", "cases"):
-        shutil.copytree(
-            TREE / "tests" / name, held / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    program = Path(sys.executable).with_name("balloon-agent")
-    said = run(sys.executable, "-I", held / "forms" / "every_capture.py", program)
-    (held / "every-capture").write_text(said)
-    return held
 
 
 @pytest.mark.parametrize("release", LIVES)
