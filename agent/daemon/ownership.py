@@ -4,7 +4,8 @@
 A shared key is ours when we made it, which `data/balloon/made` tells a later daemon; one that is
 there otherwise, or has another value than we gave it, is somebody's who does the same work.
 xe-daemon, for one, writes a key again only for another value than its last (recorded:
-tests/recordings), so what is written over there, or removed, never comes back.
+tests/recordings): what is written over there, or removed, stays so until it has one, and
+control/feature-balloon never has.
 
 Relies on docs/design.md A21 and A22.
 """
@@ -19,7 +20,7 @@ from agent.sources.xenstore.errors import KeyAbsent, XenstoreRefused
 from agent.sources.xenstore.session import XenstoreSession
 
 _FIGURES: Final = (TOTAL, FREE, UPDATED)
-_OTHERS_SIGN: Final = "attr/PVAddons"  # xe-daemon and xen-guest-agent say by it that they are there
+OTHERS_SIGN: Final = "attr/PVAddons"  # xe-daemon and xen-guest-agent say by it that they are there
 
 
 class Ownership:
@@ -103,6 +104,6 @@ def value_of(session: XenstoreSession, name: str) -> bytes | None:
 def has_another_agent(session: XenstoreSession) -> bool:
     """Whether xe-daemon or xen-guest-agent has said that it is there."""
     try:
-        return bool(session.list(_OTHERS_SIGN))
+        return bool(session.list(OTHERS_SIGN))
     except XenstoreRefused:
         return False

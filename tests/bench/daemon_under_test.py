@@ -40,11 +40,15 @@ RESTS_SOON = "200ms"  # without it, after ten seconds of quiet
 
 @contextmanager
 def running_daemon(
-    *arguments: str, device: bool = False, quiet: str | None = None
+    *arguments: str,
+    device: bool = False,
+    quiet: str | None = None,
+    given: tuple[str, ...] = (),
 ) -> Iterator[Bench]:
     """A settled guest of 512 MiB and its daemon, which rests after `quiet`, if ever in our time.
 
-    Over a terminal like xenbus with `device`.
+    Over a terminal like xenbus with `device`.  `given` are keys that the host has made for the
+    guest, empty, before it ran.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, Xenstored() as xenstored:
         _, domain = simple_guest()
@@ -52,6 +56,9 @@ def running_daemon(
         guest = xenstored.introduce(5)
         with xenstored.connect() as dom0:
             write_guest(dom0, GuestConfig(5))
+            for key in given:
+                dom0.write(f"{HOME}/{key}", b"")
+                dom0.set_permissions(f"{HOME}/{key}", "n5")
             path = guest.pty_path if device else guest.path
             with compiled_daemon(
                 root, path, *arguments, between=guest.wait_until_closed, quiet=quiet
