@@ -171,6 +171,8 @@ def test_what_it_makes_is_for_everybody_to_read_whatever_the_umask(image: Path) 
     finally:
         os.umask(before)
     for path in image.rglob("*"):
+        if path.is_symlink():  # into an environment, whose modes are its own
+            continue
         assert path.stat().st_mode & 0o044 == 0o044, path
         assert path.is_file() or path.stat().st_mode & 0o011 == 0o011, path
 
