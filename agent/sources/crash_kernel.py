@@ -16,7 +16,7 @@ import re
 from typing import Final
 
 from agent.core.facts.bounds import LARGEST_ADDRESS, LARGEST_KIB
-from agent.core.facts.memory_options import crash_kernel_kib
+from agent.core.facts.memory_options import crash_kernel_kib, crash_low_kib
 from agent.core.facts.numbers import parse_decimal
 from agent.core.facts.units import KIB
 from agent.sources.iomem import FILE as IOMEM_FILE
@@ -50,6 +50,7 @@ def read_crash_kernel(
     if in_ranges_kib:
         return min(in_ranges_kib, LARGEST_KIB)
     if size_bytes is not None:
-        return min(size_bytes // KIB, LARGEST_KIB)
+        low_kib = 0 if ram_kib is None else crash_low_kib(options, ram_kib)
+        return min(size_bytes // KIB + low_kib, LARGEST_KIB)
     asked_kib = None if ram_kib is None else crash_kernel_kib(options, ram_kib)
     return None if asked_kib is None or asked_kib > (ram_kib or 0) else asked_kib

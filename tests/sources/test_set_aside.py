@@ -42,7 +42,17 @@ def root_with(directory: Path, files: dict[str, str]) -> SystemRoot:
         ("crashkernel=256M@16M", GIB, 256 * MIB),
         ("crashkernel=131072k", GIB, 128 * MIB),
         ("crashkernel=268435456", GIB, 256 * MIB),
-        ("crashkernel=512M,high", 8 * GIB, 512 * MIB),
+        ("crashkernel=0x8000000", GIB, 128 * MIB),
+        ("crashkernel=0X20000K", GIB, 128 * MIB),
+        ("crashkernel=512M,high", 4 * GIB, 512 * MIB),
+        ("crashkernel=512M,high", 4 * GIB + 512 * MIB, 768 * MIB),
+        ("crashkernel=512M,high", 8 * GIB, 768 * MIB),
+        ("crashkernel=512M,high crashkernel=0,low", 8 * GIB, 512 * MIB),
+        ("crashkernel=192M crashkernel=512M,high", 8 * GIB, 192 * MIB),
+        ("crashkernel=0 crashkernel=512M,high", 8 * GIB, 768 * MIB),
+        ("crashkernel=72M,low", 8 * GIB, None),
+        ("crashkernel=256M,cma", 8 * GIB, None),
+        ("crashkernel=1G-4G:0x4000000,4G-:256M", 2 * GIB, 64 * MIB),
         ("crashkernel=512M,high crashkernel=72M,low", 8 * GIB, 584 * MIB),
         ("crashkernel=1G-64G:448M", 2 * GIB, 448 * MIB),
         ("crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M", 4 * GIB - 1, 256 * MIB),
@@ -84,6 +94,23 @@ def test_what_the_kernel_did_counts_more_than_what_it_was_asked(
     options = ("crashkernel=1G-64G:448M",)
     assert read_crash_kernel(root, options, 2 * GIB, is_pv=False) == kib
     assert read_crash_kernel(root, options, 2 * GIB, is_pv=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "kib"),
+    [
+        ("crashkernel=512M,high", 768 * MIB),
+        ("crashkernel=512M,high crashkernel=72M,low", 584 * MIB),
+        ("crashkernel=512M", 512 * MIB),
+        ("crashkernel=auto", 512 * MIB),
+    ],
+)
+def test_an_ordinary_user_is_told_what_lies_low_beside_a_high_one(
+    tmp_path: Path, options: str, kib: int
+) -> None:
+    hidden = "00000000-00000000 : Crash kernel\n" * 2
+    root = root_with(tmp_path, {SIZE_FILE: f"{512 << 20}\n", "proc/iomem": hidden})
+    assert read_crash_kernel(root, tuple(options.split()), 8 * GIB, is_pv=False) == kib
 
 
 def test_more_than_there_is_was_not_set_aside(tmp_path: Path) -> None:

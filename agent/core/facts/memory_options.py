@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from agent.core.facts.pattern import Pattern
-from agent.core.facts.units import MIB_KIB
+from agent.core.facts.units import GIB_KIB, MIB_KIB
 
 _OPTIONS: Final = (
     "mem=",
@@ -28,8 +28,10 @@ _OPTIONS: Final = (
 )
 
 _ROUND_KIB: Final = 128 * MIB_KIB
+_LOW_END_KIB: Final = 4 * GIB_KIB
+_USUAL_LOW_KIB: Final = 256 * MIB_KIB
 _SHIFTS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
-_NUMBER: Final = r"([0-9]{1,15})([KMGT]?)"
+_NUMBER: Final = r"(0x[0-9a-f]{1,13}|[0-9]{1,15})([KMGT]?)"
 _CRASH_SIZE = Pattern("(?i)" + _NUMBER + r"(?:,(high|low))?")
 _CRASH_RANGE = Pattern("(?i)" + _NUMBER + r"-(?:" + _NUMBER + r")?:" + _NUMBER)
 
@@ -45,24 +47,40 @@ def crash_kernel_kib(options: Iterable[str], ram_kib: int) -> int | None:
         crashkernel=256M@16M    crashkernel=1G-4G:192M,4G-64G:256M    crashkernel=512M,high
 
     kernel/crash_reserve.c, parse_crashkernel: a range holds from its start up to its end, the last
-    option of a kind counts, and high and low are set aside both.  `auto` is a distribution's own.
+    option of a kind counts, and `high` only where no size stands alone.  `cma` is memory that stays
+    usable, `auto` a distribution's own.
     """
+    sizes = _crash_sizes(options, ram_kib)
+    if sizes.get("plain") or "high" not in sizes:
+        return sizes.get("plain")
+    return sizes["high"] + crash_low_kib(options, ram_kib)
+
+
+def crash_low_kib(options: Iterable[str], ram_kib: int) -> int:
+    """What is set aside below 4 GiB beside a crash kernel that lies above.
+
+    Without crashkernel=SIZE,low that is 256 MiB (crash_low_size_default).
+    """
+    sizes = _crash_sizes(options, ram_kib)
+    if sizes.get("plain") or ram_kib - _LOW_END_KIB < sizes.get("high", ram_kib):
+        return 0
+    return sizes.get("low", _USUAL_LOW_KIB)
+
+
+def _crash_sizes(options: Iterable[str], ram_kib: int) -> dict[str, int]:
+    """The last size of each kind: "plain", "high", "low"; KiB."""
     sizes: dict[str, int] = {}
     for option in options:
         name, _, words = option.partition("=")
         if name != "crashkernel":
             continue
         words = words.partition("@")[0]
-        plain = _CRASH_SIZE.fullmatch(words)
-        if plain is not None:
-            sizes[plain[3] or "plain"] = _option_kib(plain[1], plain[2])
-        else:
-            ranged_kib = _of_range(words, ram_kib)
-            sizes |= {} if ranged_kib is None else {"plain": ranged_kib}
-    if "high" in sizes:
-        sizes.pop("plain", None)
-        return sum(sizes.values())
-    return sizes.get("plain")
+        sized = _CRASH_SIZE.fullmatch(words)
+        if sized is not None:
+            sizes[sized[3] or "plain"] = _option_kib(sized[1], sized[2])
+        elif (ranged_kib := _of_range(words, ram_kib)) is not None:
+            sizes["plain"] = ranged_kib
+    return sizes
 
 
 def _of_range(words: str, ram_kib: int) -> int | None:
@@ -83,4 +101,4 @@ def _of_range(words: str, ram_kib: int) -> int | None:
 
 
 def _option_kib(digits: str, suffix: str) -> int:
-    return int(digits) << _SHIFTS[suffix.upper()] >> 10
+    return int(digits, 0 if digits[:2] in ("0x", "0X") else 10) << _SHIFTS[suffix.upper()] >> 10
