@@ -137,7 +137,15 @@ class WhichDomain:
 
 
 def _fail_not_xen(root: SystemRoot) -> NoReturn:
-    if root.is_live:
+    from agent.sources.hypervisor import firmware_is_xens  # noqa: PLC0415 - see above
+
+    if firmware_is_xens(root):
+        sentence = (
+            f"{'This' if root.is_live else root.path} is a Xen HVM domain, as its firmware says, "
+            "but its kernel does not speak with Xen: it has no balloon driver, and the host cannot "
+            "change its memory. Boot a kernel with CONFIG_XEN=y and CONFIG_XEN_BALLOON=y."
+        )
+    elif root.is_live:
         sentence = (
             "This is not a Xen domain. Try a simulated one: balloon-agent --sim balloon-up status"
         )

@@ -7,6 +7,7 @@
     /sys/hypervisor/version/{major,minor,extra}   4 17 .7
     /sys/hypervisor/properties/features  000220f0             (XENFEAT bits, hexadecimal)
     /proc/xen/capabilities               control_d            (dom0; empty or absent in a guest)
+    /sys/class/dmi/id/product_name       HVM domU             (a kernel of any kind)
 
 drivers/xen/sys-hypervisor.c, xen/include/public/features.h, drivers/xen/xenfs/super.c.  uuid and
 features can be read by root only on some kernels.
@@ -24,6 +25,9 @@ from agent.sources.system_root import SystemRoot
 
 DIRECTORY: Final = "sys/hypervisor"
 CAPABILITIES_FILE: Final = "proc/xen/capabilities"
+# As hvmloader names the machine (tools/firmware/hvmloader/smbios.c); where a vendor puts its own
+# name there, the BIOS still is Xen's.
+_FIRMWARE_SAYS: Final = {"sys_vendor": "Xen", "product_name": "HVM domU", "bios_vendor": "Xen"}
 NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
 
 # xen/include/public/features.h
@@ -86,6 +90,14 @@ def read_hypervisor(root: SystemRoot) -> tuple[Hypervisor, dict[str, str]]:
         "hypervisor.version": OK if hypervisor.version else ABSENT,
         "capabilities": capabilities.status,
     }
+
+
+def firmware_is_xens(root: SystemRoot) -> bool:
+    """Whether an HVM guest's firmware tells of Xen, which a kernel without CONFIG_XEN does not."""
+    return any(
+        (root.read(f"sys/class/dmi/id/{name}").value or "").strip() == words
+        for name, words in _FIRMWARE_SAYS.items()
+    )
 
 
 def _line(root: SystemRoot, name: str) -> Outcome[str]:

@@ -151,6 +151,27 @@ def test_a_machine_that_is_no_xen_domain_is_told_of_the_simulation(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("sys_vendor", "Xen"), ("product_name", "HVM domU"), ("bios_vendor", "Xen")],
+)
+def test_a_kernel_that_does_not_speak_with_xen_is_told_so_on_xens_hardware(
+    run: Commands, tmp_path: Path, name: str, text: str
+) -> None:
+    directory = tmp_path / "sys/class/dmi/id"
+    directory.mkdir(parents=True)
+    (directory / name).write_text(f"{text}\n")
+    ended = run("--root", tmp_path, "status")
+    assert (ended.status, ended.out) == (69, "")
+    assert "is a Xen HVM domain" in ended.err
+    assert "CONFIG_XEN_BALLOON=y" in ended.err
+    checked = run("--root", tmp_path, "check")
+    assert checked.status == 3
+    assert "is a Xen HVM domain" in checked.out
+    (directory / name).write_text("QEMU\n")
+    assert "is not a capture of a Xen domain" in run("--root", tmp_path, "status").err
+
+
 def test_an_internal_error_is_one_sentence_that_says_how_to_report_it(
     run: Commands, guest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
