@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
+from itertools import product
 from typing import Any, Final, NamedTuple, Optional
 
 import pytest
@@ -311,6 +312,31 @@ RELATIVES: Final[dict[str, Relative]] = {
         must_not_say=("close other qubes",),
         status="warning",
     ),
+    "a guest with pages of 16 KiB, whose target is no whole number of them": Relative(
+        "rpi5-16k-domu",
+        {**host(target=400008), **driver(400000, 400000, 524288 - 400000)},
+        must_not=("target-overridden", "hvm-below-configured", "unexplained"),
+        must_not_say=("by design",),
+    ),
+    "a kernel whose log tells that it tried to hot-add is not said to be unable to": Relative(
+        "ubuntu1604-pv-1g-2g",
+        {
+            **host(static_max=3145728, target=3145728),
+            **driver(2097152, 3145728, 0, retries=5),
+            "kernel.log": "[ 1200.1] xen:balloon: add_memory() failed: -17\n",
+        },
+        codes=("target-retrying", "hotplug-refused"),
+        must_not_say=("cannot hot-add",),
+        status="warning",
+    ),
+    "a dom0 that has nothing left to give is not called a guest": Relative(
+        "nuc-dom0-autoballoon-moving",
+        driver(57590668, 47104908, 7201128, retries=4),
+        codes=("target-retrying",),
+        says=("dom0 has no free memory to give back", "It is dom0 that has no free memory"),
+        must_not_say=("The guest has no", "the guest that has no"),
+        status="warning",
+    ),
     "a qube without balancing, on Qubes' own kernel": Relative(
         "qubes-hvm-fixed-1g-short",
         {"proc/meminfo": "MemTotal: 941172 kB\nMemFree: 4000 kB\nMemAvailable: 6000 kB\n"},
@@ -356,9 +382,9 @@ def test_it_is_told_what_is_right_of_it(name: str) -> None:
 @pytest.mark.parametrize("name", RELATIVES)
 def test_no_two_of_its_cures_are_for_the_same_actor_and_size(name: str) -> None:
     findings: tuple[Finding, ...] = relative(name).diagnosis.findings
-    for where in ("guest", "host"):
-        fixes = [fix for finding in findings for fix in finding.fixes]
-        assert sum(fix.where == where and fix.sets_size for fix in fixes) <= 1
+    sizes = [fix for finding in findings for fix in finding.fixes if fix.sets_size]
+    for where, effect in product(("guest", "host"), ("now", "next-boot")):
+        assert sum((fix.where, fix.effect) == (where, effect) for fix in sizes) <= 1
 
 
 def test_every_case_and_capture_that_is_named_exists() -> None:

@@ -22,7 +22,7 @@ from agent.core.facts.snapshot import (
     MemoryReading,
     Snapshot,
 )
-from agent.core.facts.units import whole_pages_kib
+from agent.core.facts.units import PAGE_KIB
 from agent.core.findings.examination import (
     Distribution,
     Examination,
@@ -171,7 +171,7 @@ def _balloon(chance: Random, whole: BalloonReading | None) -> BalloonReading | N
     all_kib = whole.current_kib + (whole.low_kib or 0)
     chosen = chance.choice((whole.current_kib, whole.current_kib, all_kib, 262144, 100000))
     held_kib = chance.choice((0, all_kib - chosen, all_kib - chosen, all_kib - chosen))
-    target_kib = chance.choice((chosen, whole_pages_kib(_near(chance, chosen, _MOST_KIB))))
+    target_kib = chance.choice((chosen, _near(chance, chosen, _MOST_KIB) // PAGE_KIB * PAGE_KIB))
     still = target_kib == chosen
     return whole._replace(
         current_kib=chosen,

@@ -32,7 +32,6 @@ from agent.core.facts.units import (
     PAGE_KIB,
     kib_to_pages,
     pages_to_kib,
-    whole_pages_kib,
 )
 
 Method = Literal["boot-record", "kernel-log", "xapi-initial-target", "current-just-booted"]
@@ -229,7 +228,7 @@ def _from_initial_target(snapshot: Snapshot, ram_kib: int) -> tuple[int, Method,
     if not domain.is_pv:
         if host.static_max_kib is None:
             return None
-        offset_kib = whole_pages_kib(host.static_max_kib) - mapped_kib
+        offset_kib = domain.whole_pages_kib(host.static_max_kib) - mapped_kib
     populated_kib = host.initial_target_kib - offset_kib
     if not 0 <= offset_kib <= LARGEST_USUAL_KIB or not 0 < populated_kib <= mapped_kib:
         return None

@@ -12,7 +12,7 @@ from agent.core.account.driver import Driver, driver_of
 from agent.core.account.headroom import Headroom, headroom
 from agent.core.account.target_offset import TargetOffset, target_offset
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import PAGE_KIB, whole_pages_kib
+from agent.core.facts.units import PAGE_KIB
 
 if TYPE_CHECKING:
     from agent.core.account.overhead import Overhead
@@ -84,7 +84,7 @@ class Situation(_Needed):
         host_kib = self.snapshot.host.target_kib
         if host_kib is None or self.offset is None:
             return None
-        return whole_pages_kib(host_kib) - self.offset.kib
+        return self.snapshot.domain.whole_pages_kib(host_kib) - self.offset.kib
 
     def _once(self, name: str, work: Callable[[], _Kept]) -> _Kept:
         """As functools.cached_property, which would load much for two attributes."""

@@ -18,7 +18,6 @@ from agent.core.account.driver import driver_of
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.memory_map import SYSTEM_RAM
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import whole_pages_kib
 
 Basis = Literal["same-scale", "static-max", "settled-target", "plain-map"]
 
@@ -113,8 +112,9 @@ def _by_static_max(snapshot: Snapshot, boot: BootFacts) -> int | None:
         static_max_kib = snapshot.boot_record.static_max_kib or static_max_kib
     if static_max_kib is None or snapshot.firmware_map is None or boot.ram_kib is None:
         return None
-    counted_kib = boot.ram_kib - uncounted_kib(snapshot.firmware_map, snapshot.domain.domain_type)
-    return whole_pages_kib(static_max_kib) - counted_kib  # the driver counts whole pages
+    domain = snapshot.domain
+    counted_kib = boot.ram_kib - uncounted_kib(snapshot.firmware_map, domain.domain_type)
+    return domain.whole_pages_kib(static_max_kib) - counted_kib
 
 
 def _by_target(snapshot: Snapshot, *, settled: bool) -> int | None:
@@ -124,4 +124,4 @@ def _by_target(snapshot: Snapshot, *, settled: bool) -> int | None:
         return None
     if settled and balloon.current_kib != balloon.target_kib:
         return None
-    return whole_pages_kib(host_kib) - balloon.target_kib
+    return snapshot.domain.whole_pages_kib(host_kib) - balloon.target_kib

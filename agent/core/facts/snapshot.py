@@ -49,6 +49,10 @@ class DomainFacts(NamedTuple):
         """Whether this is the host's own domain, which has backends by its nature."""
         return is_dom0(self.domain_type)
 
+    def whole_pages_kib(self, kib: int) -> int:
+        """What the kernel makes of a size that the host writes: whole pages of its own."""
+        return kib // self.page_kib * self.page_kib
+
 
 def is_pv(domain_type: DomainType | None) -> bool:
     """Whether a domain of that type is paravirtualised, dom0 or not."""

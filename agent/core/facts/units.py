@@ -36,11 +36,6 @@ def pages_to_kib(pages: int) -> int:
     return pages * PAGE_KIB
 
 
-def whole_pages_kib(kib: int) -> int:
-    """The KiB of the whole Xen pages in `kib`."""
-    return kib // PAGE_KIB * PAGE_KIB
-
-
 def kib_to_pages(kib: int) -> int:
     """Whole Xen pages in `kib` KiB; what does not fill a page is cut, as the kernel does."""
     return kib // PAGE_KIB

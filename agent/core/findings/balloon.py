@@ -81,7 +81,7 @@ def target_cancelled(seen: Examination) -> Finding | None:
         evidence=driver_numbers(seen),
         cause="The driver drops a target after max_retry_count refused attempts and sleeps (an "
         f"hour, since Linux 5.15); echo 0 > {BALLOON_DIRECTORY}/max_retry_count keeps it trying. "
-        + _why_refused(seen.situation),
+        + _why_refused(seen),
         fixes=(_hold(seen.situation, driver, "what it has; more once there is"),),
     )
 
@@ -94,24 +94,28 @@ def _lacks_its_offset(situation: Situation) -> bool:
     return driver.way_kib == offset_kib
 
 
-def _why_refused(situation: Situation) -> str:
+def _why_refused(seen: Examination) -> str:
     """What stands in the way of a target, as far as it can be told from inside."""
+    situation, by = seen.situation, seen.situation.refused_by
+    who = "dom0" if seen.snapshot.domain.is_dom0 else "the guest"
     if _lacks_its_offset(situation):
         return (
             f"What is missing ({format_kib(situation.snapshot.host.memory_offset_kib or 0)}) is "
             "exactly memory/memory-offset: the limit that XAPI set in the hypervisor leaves it out."
         )
+    if by == "empty-balloon" and seen.complaints is not None and seen.complaints.refusals:
+        by = "hot-add"  # the log tells that this kernel tries
     return {
         "hypervisor": "It is the host that has no free memory, or this domain that has reached the "
         "limit the toolstack set for it in the hypervisor. From inside it cannot be told which: "
         "the hypervisor answers both alike.",
-        "guest-memory": "It is the guest that has no free memory: the driver takes only pages that "
+        "guest-memory": f"It is {who} that has no free memory: the driver takes only pages that "
         "are free without reclaiming hard, and leaves what the kernel reserves.",
         "hot-add": "The balloon is empty, so the hypervisor was never asked: the kernel has to "
         "hot-add memory first, and that did not help.",
         "empty-balloon": "The balloon is empty and this kernel cannot hot-add memory, so the "
         "hypervisor was never asked.",
-    }.get(situation.refused_by or "", "")
+    }.get(by or "", "")
 
 
 @check(
@@ -132,9 +136,10 @@ def target_retrying(seen: Examination) -> Finding | None:
         return None
     if counted_beyond_kib(seen.snapshot) is not None:
         return None  # harmless; hvm-aims-beyond or hotplug-refused says so
+    who = "dom0" if seen.snapshot.domain.is_dom0 else "The guest"
     summary = {
         "hypervisor": "The hypervisor refused more memory; the kernel keeps trying.",
-        "guest-memory": "The guest has no free memory to give back; the kernel keeps trying.",
+        "guest-memory": f"{who} has no free memory to give back; the kernel keeps trying.",
     }.get(
         situation.refused_by or "",
         "The balloon is empty, and the kernel finds no memory to add; it keeps trying.",
@@ -143,7 +148,7 @@ def target_retrying(seen: Examination) -> Finding | None:
         severity="warning",
         summary=summary,
         evidence=driver_numbers(seen),
-        cause=_why_refused(situation),
+        cause=_why_refused(seen),
         fixes=(_hold(situation, driver, "what it has"),),
     )
 

@@ -11,11 +11,9 @@ from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import (
     MIB_KIB,
-    PAGE_KIB,
     format_apart,
     format_kib,
     kib_to_pages,
-    whole_pages_kib,
 )
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, Fix
@@ -207,7 +205,9 @@ def _is_where_the_host_wants_it(seen: Examination) -> bool:
     host_kib, offset, driver = seen.snapshot.host.target_kib, seen.situation.offset, seen.driver
     if seen.situation.state != "settled" or host_kib is None or offset is None or driver is None:
         return False
-    return abs(whole_pages_kib(host_kib) - offset.kib - driver.target_kib) <= PAGE_KIB
+    domain = seen.snapshot.domain
+    wanted_kib = domain.whole_pages_kib(host_kib) - offset.kib
+    return abs(wanted_kib - driver.target_kib) <= domain.page_kib
 
 
 @check(

@@ -19,7 +19,7 @@ from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import MIB_KIB, format_kib, whole_pages_kib
+from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.finding import Fix
 
 _PLAIN_NAME: Final = Pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -93,7 +93,7 @@ def _as_aimed_kib(situation: Situation) -> int:
     host_kib, driver = situation.snapshot.host.target_kib, situation.driver
     below_kib = 0
     if host_kib is not None and driver is not None:
-        below_kib = whole_pages_kib(host_kib) - driver.target_kib
+        below_kib = situation.snapshot.domain.whole_pages_kib(host_kib) - driver.target_kib
     return below_kib if 0 <= below_kib <= LARGEST_USUAL_KIB else 0
 
 

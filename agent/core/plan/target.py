@@ -14,7 +14,7 @@ from agent.core.account.headroom import limit_kib
 from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import MemoryReading, Snapshot
-from agent.core.facts.units import MIB_KIB, format_kib, whole_pages_kib
+from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.host_commands import on_host_scale_kib
 from agent.core.plan.plan import SECTION_KIB
 
@@ -58,7 +58,7 @@ def advise(situation: Situation, target_kib: int) -> Advice | None:
     if balloon is None or balloon.current_kib is None or memory is None:
         return None
     below_kib = _below_host_kib(situation)
-    kernel_kib = whole_pages_kib(target_kib) - below_kib
+    kernel_kib = snapshot.domain.whole_pages_kib(target_kib) - below_kib
     change_kib = kernel_kib - balloon.current_kib
     if change_kib < 0:
         found = _shrink(situation, memory, balloon.current_kib, kernel_kib)
