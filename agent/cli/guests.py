@@ -30,12 +30,12 @@ _SECOND_LOOK_S: Final = 1.0
     epilog="""\b
 Examples:
   balloon-agent guests
-  balloon-agent guests db web --watch
+  balloon-agent guests db 'web-*' --watch
   balloon-agent guests --json | jq '.guests[] | {name, spare_kib}'
 
 \b
 Exit status: 0, or 1 where a guest lacks memory, is stuck, does not answer, says
-what cannot be, or cannot be read.
+what cannot be, cannot be read, or is there no more (with --watch).
 """
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=guests_beginning_with)
@@ -55,15 +55,15 @@ def guests(
 ) -> int:
     """Show in dom0 what every guest has, and what it could give without hurting.
 
-    A NAME is a guest's name or number.  What a guest says of itself is its own word: checked,
-    bounded by what its host gave it, and never trusted.  Where a guest has no agent there is "-".
-    Nothing is changed.
+    A NAME is a guest's name or number, or a pattern of names in quotes ('web-*').  What a guest
+    says of itself is its own word: checked, bounded by what its host gave it, and never trusted.
+    Where a guest has no agent there is "-".  Nothing is changed.
     """
     with ThisHost(which) as this:
-        host = this.look(names)
+        host = this.look(names, patterns=True)
         if any(guest.is_silent or guest.doubts for guest in host.guests):
             time.sleep(_SECOND_LOOK_S)  # it may just have been asked
-            host = this.look(names)
+            host = this.look(names, patterns=True, may_be_missing=True)
         if watch:
             return _watch(this, names, host, interval, output)
         output.show(lambda: guests_object(host, now_utc()), lambda width: _lines(host, width))
@@ -79,7 +79,7 @@ def _watch(
                 _draw(host, output)
                 if keyboard.leaves(interval_s):
                     break
-                host = this.look(names)
+                host = this.look(names, patterns=True, may_be_missing=True)
     except KeyboardInterrupt:
         pass
     return _status(host)

@@ -73,8 +73,15 @@ class ThisHost:
         except XenstoreError as error:
             self._fail(error)
 
-    def look(self, words: tuple[str, ...] = ()) -> Host:
+    def look(
+        self, words: tuple[str, ...] = (), *, patterns: bool = False, may_be_missing: bool = False
+    ) -> Host:
         """All guests, or those of these names and numbers.
+
+        Args:
+            words: names and numbers; all guests without any.
+            patterns: a word may be a pattern, too.
+            may_be_missing: a word that fits no guest is told in what is returned.
 
         Raises:
             CommandError: there is none of a name, or xenstore does not answer.
@@ -93,10 +100,10 @@ class ThisHost:
             hypervisor = hypervisor._replace(total_kib=total_kib, free_kib=free_kib)
         except XlError as error:  # what xenstore says stands without it
             problem = str(error)
-        found, unknown = selected(guests, words)
-        if unknown:
+        found, unknown = selected(guests, words, patterns=patterns)
+        if unknown and not may_be_missing:
             _fail_unknown(unknown[0], guests)
-        return Host(hypervisor, found, problem)
+        return Host(hypervisor, found, problem, tuple(unknown))
 
     def look_at(self, domid: int) -> Guest | None:
         """One guest, afresh and of one moment; None where it is gone.

@@ -25,6 +25,7 @@ def guests_object(host: Host, time_utc: str) -> dict[str, Any]:
             "guests_kib": host.has_kib,
             "spare_kib": host.spare_kib,
             "problem": host.problem,
+            "missing": list(host.missing),
         },
         "guests": [_guest(guest) for guest in host.guests],
     }
@@ -44,7 +45,7 @@ def _guest(guest: Guest) -> dict[str, Any]:
         "actual_kib": claims.actual_kib,
         "floor_kib": claims.floor_kib,
         "spare_kib": guest.spare_kib,
-        "available_kib": claims.available_kib,
+        "available_kib": guest.available_kib,
         "state": claims.state,
         "pressure": claims.pressure,
         "mode": claims.mode,

@@ -21,11 +21,14 @@ from agent.report.styled import Line, Span, line, wrapped
 from agent.report.top import judged_lines
 
 _LONGEST_NAME: Final = 24
+_LONGEST_VERSION: Final = 12  # a guest's own word, which must not widen the rows of others
 _HEADS: Final = (
     "ID", "name", "has", "target", "maximum", "floor", "could give", "state", "pressure", "agent",
 )  # fmt: skip
-_RIGHT: Final = frozenset({0, 2, 3, 4, 5, 6})
-_GAP: Final = "  "
+_RIGHT: Final = frozenset({"ID", "has", "target", "maximum", "floor", "could give"})
+_GAPS: Final = ("  ", " ")
+# What a narrow screen goes without, first to last; who is short is in the sentence, too.
+_DISPENSABLE: Final = ("agent", "floor", "maximum", "pressure", "target", "could give", "state")
 
 
 def guests_lines(host: Host, width: int) -> list[Line]:
@@ -34,7 +37,7 @@ def guests_lines(host: Host, width: int) -> list[Line]:
     picture = host_picture(host, width)
     lines += [(), *picture] if picture else []
     if host.guests:
-        lines += [(), *_table([_cells(guest) for guest in host.guests], host.guests)]
+        lines += [(), *_table([_cells(guest) for guest in host.guests], host.guests, width)]
     remarks = (
         [f"xl could not be asked: {host.problem}. What a guest has is its own word."]
         if (host.problem)
@@ -79,26 +82,41 @@ def _cells(guest: Guest) -> tuple[str, ...]:
         _size(guest.spare_kib),
         state,
         claims.pressure or "-",
-        claims.version or "-",
+        _cut(claims.version or "-", _LONGEST_VERSION),
     )
 
 
-def _table(rows: list[tuple[str, ...]], guests: tuple[Guest, ...]) -> list[Line]:
+def _table(rows: list[tuple[str, ...]], guests: tuple[Guest, ...], width: int) -> list[Line]:
     """Columns as wide as what is in them; a row in trouble in the colour of its trouble."""
-    widths = [max(map(len, column)) for column in zip(_HEADS, *rows)]
-    lines = [line(Span(_row(_HEADS, widths), "heading"))]
-    for cells, guest in zip(rows, guests):
+    columns = dict(zip(_HEADS, zip(*rows)))
+    widths = {head: max(map(len, (head, *cells))) for head, cells in columns.items()}
+    gap = _fitted(widths, width)
+    shown = list(widths)
+    lines = [line(Span(_row(dict(zip(shown, shown)), widths, gap), "heading"))]
+    for number, guest in enumerate(guests):
         style = "warning" if is_in_trouble(guest) else ""
-        lines.append(line(Span(_row(cells, widths), style)))
+        cells = {head: columns[head][number] for head in shown}
+        lines.append(line(Span(_row(cells, widths, gap), style)))
     return lines
 
 
-def _row(cells: tuple[str, ...], widths: list[int]) -> str:
+def _fitted(widths: dict[str, int], width: int) -> str:
+    """What is between two columns; columns that a screen has no place for are taken out."""
+    for dispensable in (None, *_DISPENSABLE):
+        if dispensable is not None:
+            del widths[dispensable]
+        for gap in _GAPS:
+            if sum(widths.values()) + len(gap) * (len(widths) - 1) <= width:
+                return gap
+    return _GAPS[-1]
+
+
+def _row(cells: dict[str, str], widths: dict[str, int], gap: str) -> str:
     padded = [
-        cell.rjust(width) if n in _RIGHT else cell.ljust(width)
-        for n, (cell, width) in enumerate(zip(cells, widths))
+        cell.rjust(widths[head]) if head in _RIGHT else cell.ljust(widths[head])
+        for head, cell in cells.items()
     ]
-    return _GAP.join(padded)
+    return gap.join(padded).rstrip()
 
 
 def _remarks(guest: Guest) -> list[str]:
@@ -126,5 +144,5 @@ def _size(kib: int | None) -> str:
     return "-" if kib is None else format_kib(kib)
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def _cut(text: str, longest: int = _LONGEST_NAME) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -27,7 +27,7 @@ _SIZES: Final[tuple[tuple[str, str, Callable[[Guest], int | None]], ...]] = (
     ("static_max", "The most it may have: memory/static-max.", lambda guest: guest.static_max_kib),
     ("floor", "What it holds and does not give.", lambda guest: guest.claims.floor_kib),
     ("spare", "What it says it could give and go on as it does.", lambda guest: guest.spare_kib),
-    ("available", "MemAvailable, as it says.", lambda guest: guest.claims.available_kib),
+    ("available", "MemAvailable, as it says.", lambda guest: guest.available_kib),
 )
 _SIGNS: Final[tuple[tuple[str, str, Callable[[Guest], bool]], ...]] = (
     ("short_of_memory", "1 when it says it has next to nothing left.", lambda g: g.is_short),

@@ -3,91 +3,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import signal
-import struct
-import sys
-import termios
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sim_backend.published.in_process import AFTER_THE_STORY_S, Simulation
 from tests import captures
+from tests.support.screen import HOME, terminal
 
 WATCH = ("--sim", "balloon-up", "status", "--watch", "--interval", "0.3")
-HOME = b"\x1b[H"
-
-
-class Screen:
-    """A terminal with a command on it."""
-
-    def __init__(self, pid: int, descriptor: int) -> None:
-        self.pid = pid
-        self._descriptor = descriptor
-        self.shown = b""
-
-    def wait_for(self, text: bytes, times: int = 1) -> None:
-        """Read until the text came so often."""
-        while self.shown.count(text) < times:
-            chunk = os.read(self._descriptor, 65536)
-            assert chunk
-            self.shown += chunk
-
-    def press(self, keys: bytes) -> None:
-        """Type."""
-        os.write(self._descriptor, keys)
-
-    def settings(self) -> list[Any]:
-        """How the terminal hands its keys over."""
-        return termios.tcgetattr(self._descriptor)
-
-    def interrupt(self) -> int:
-        """Control-C; the exit status."""
-        os.kill(self.pid, signal.SIGINT)
-        return self.ended()
-
-    def ended(self) -> int:
-        """Read to the end; the exit status, below zero for a signal."""
-        while True:
-            try:
-                chunk = os.read(self._descriptor, 65536)
-            except OSError:  # EIO: the other side has closed it
-                chunk = b""
-            if not chunk:
-                return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-            self.shown += chunk
-
-
-@contextmanager
-def terminal(rows: int, columns: int, *words: str, **environment: str) -> Iterator[Screen]:
-    """balloon-agent on a terminal of that size."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    plain = {name: value for name, value in os.environ.items() if name not in _TERMINAL_VARIABLES}
-    pid = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-m", "agent", *words],
-        plain | {"LC_ALL": "C.UTF-8"} | environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.ttyname(slave), os.O_RDWR, 0),
-            *((os.POSIX_SPAWN_DUP2, 0, number) for number in (1, 2)),
-        ],
-        setsid=True,  # what a session's leader opens becomes the terminal that interrupts it
-    )
-    os.close(slave)
-    try:
-        yield Screen(pid, master)
-    finally:
-        os.close(master)
-
-
-_TERMINAL_VARIABLES = ("TERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "LC_ALL", "LANG")
 
 
 def test_the_screen_is_redrawn_in_place_and_never_taller_than_the_terminal() -> None:

@@ -28,7 +28,12 @@ from agent.sources.xenstore.errors import XenstoreError
 from agent.sources.xenstore.session import XenstoreSession
 from tests.sources.parsers import PARSERS, REFUSALS
 from tests.support.captured import QUICK, gathered, load
-from tests.support.claims import KEYS, must_be_shown_as_it_should
+from tests.support.claims import (
+    KEYS,
+    must_be_counted_as_it_should,
+    must_be_set_as_it_should,
+    must_be_shown_as_it_should,
+)
 from tests.support.scripted_peer import ScriptedPeer
 
 Target = Callable[[bytes], None]
@@ -111,8 +116,11 @@ def capture(raw: bytes) -> None:
 
 
 def guest_claims(raw: bytes) -> None:
-    """What a guest writes below data/balloon, a key a line, as dom0 shows it beside another's."""
-    must_be_shown_as_it_should(dict(zip(KEYS, raw.split(b"\n"))))
+    """What a guest writes below data/balloon, a key a line, as dom0 shows it and acts by it."""
+    written = dict(zip(KEYS, raw.split(b"\n")))
+    must_be_shown_as_it_should(written)
+    must_be_counted_as_it_should(written)
+    must_be_set_as_it_should(written)
 
 
 @cache

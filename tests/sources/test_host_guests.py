@@ -14,7 +14,13 @@ from agent.report.guests_text import guests_lines
 from agent.report.styled import plain
 from agent.sources.host_guests import read_guest, read_guests
 from agent.sources.xenstore.pyxs_client import StoreClient
-from tests.support.claims import HONEST, KEYS, MAXIMUM_KIB, must_be_shown_as_it_should
+from tests.support.claims import (
+    HONEST,
+    KEYS,
+    MAXIMUM_KIB,
+    must_be_set_as_it_should,
+    must_be_shown_as_it_should,
+)
 from tests.support.simulated_xenstore import SimulatedXenstored
 from tests.support.xenstored.raw_client import RawClient
 
@@ -96,7 +102,9 @@ def test_whatever_a_guest_writes_is_bounded_and_printable(seed: int) -> None:
     """Sixty guests each; `python3 -m tests.fuzz guest_claims` writes as many as wanted."""
     chance = random.Random(seed)
     for _ in range(60):
-        must_be_shown_as_it_should({key: a_value(chance) for key in chance.sample(KEYS, 6)})
+        written = {key: a_value(chance) for key in chance.sample(KEYS, 6)}
+        must_be_shown_as_it_should(written)
+        must_be_set_as_it_should(written)
 
 
 def a_value(chance: random.Random) -> bytes:

@@ -7,7 +7,8 @@ by what its host has given it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import Final, Literal, NamedTuple
 
 from agent.core.facts.bounds import LARGEST_KIB
@@ -80,7 +81,7 @@ class Guest(NamedTuple):
             return "no agent"
         if self.claims.state == "stopped":
             return "stopped agent"
-        return "old agent" if self.spare_kib is None else "agent"
+        return "old agent" if self._said_spare_kib is None else "agent"
 
     @property
     def actual_kib(self) -> int | None:
@@ -89,7 +90,20 @@ class Guest(NamedTuple):
 
     @property
     def spare_kib(self) -> int | None:
-        """What it says it could give; an older agent that holds a floor says it by that."""
+        """What it says it could give, no more than it has; None where the count shows a lie."""
+        return None if self._is_contradicted else self._at_most_what_it_has(self._said_spare_kib)
+
+    @property
+    def available_kib(self) -> int | None:
+        """MemAvailable as it says, and no more than the hypervisor counts."""
+        return self._at_most_what_it_has(self.claims.available_kib)
+
+    def _at_most_what_it_has(self, kib: int | None) -> int | None:
+        return kib if kib is None or self.has_kib is None else min(kib, self.has_kib)
+
+    @property
+    def _said_spare_kib(self) -> int | None:
+        """Its word; an older agent that holds a floor says it by that."""
         claims = self.claims
         if claims.spare_kib is not None:
             return claims.spare_kib
@@ -129,15 +143,19 @@ class Guest(NamedTuple):
     @property
     def doubts(self) -> tuple[str, ...]:
         """What it says of itself that cannot be, each in one printable line."""
+        if not self._is_contradicted:
+            return self.claims.odd
+        said, counted = format_kib(self.claims.actual_kib or 0), format_kib(self.has_kib or 0)
+        return (*self.claims.odd, f"actual_kb is {said}, the hypervisor counts {counted}")
+
+    @property
+    def _is_contradicted(self) -> bool:
+        """Whether it says that it rests at a size which the hypervisor does not count."""
         said_kib, has_kib = self.claims.actual_kib, self.has_kib
         if said_kib is None or has_kib is None or self.claims.state != "settled":
-            return self.claims.odd
-        if abs(said_kib - has_kib) <= _COUNTED_APART_KIB:
-            return self.claims.odd
-        return (
-            *self.claims.odd,
-            f"actual_kb is {format_kib(said_kib)}, the hypervisor counts {format_kib(has_kib)}",
-        )
+            return False
+        above_kib = said_kib - has_kib
+        return not -_COUNTED_APART_KIB - self.videoram_kib <= above_kib <= _COUNTED_APART_KIB
 
     @property
     def is_held(self) -> bool:
@@ -159,11 +177,13 @@ class Host(NamedTuple):
 
     Attributes:
         problem: why the hypervisor could not be asked, if it could not.
+        missing: the words of those asked for that fit no guest now.
     """
 
     hypervisor: Hypervisor
     guests: tuple[Guest, ...]
     problem: str | None = None
+    missing: tuple[str, ...] = ()
 
     @property
     def has_kib(self) -> int:
@@ -195,12 +215,17 @@ def bounded(claims: Claims, static_max_kib: int | None) -> Claims:
     return claims._replace(odd=tuple(odd), **kept)  # type: ignore[arg-type]
 
 
-def selected(guests: Iterable[Guest], wanted: Iterable[str]) -> tuple[tuple[Guest, ...], list[str]]:
-    """The guests of these names or numbers, all without any; and the words that fit none."""
+def selected(
+    guests: Iterable[Guest], wanted: Iterable[str], *, patterns: bool = False
+) -> tuple[tuple[Guest, ...], list[str]]:
+    """The guests of these names or numbers, all without any; and the words that fit none.
+
+    With `patterns`, a word that is nobody's name or number may be one, as a shell's (`web-*`).
+    """
     guests, words = tuple(guests), tuple(wanted)
     if not words:
         return guests, []
-    of_word = {word: _of_word(guests, word) for word in words}
+    of_word = {word: _of_word(guests, word, patterns=patterns) for word in words}
     found = {guest.domid for some in of_word.values() for guest in some}
     return (
         tuple(guest for guest in guests if guest.domid in found),
@@ -208,17 +233,21 @@ def selected(guests: Iterable[Guest], wanted: Iterable[str]) -> tuple[tuple[Gues
     )
 
 
-def _of_word(guests: Iterable[Guest], word: str) -> list[Guest]:
+def _of_word(guests: Iterable[Guest], word: str, *, patterns: bool) -> list[Guest]:
     """As xl finds a domain: a number is one, whoever is called like that."""
     numbered = [guest for guest in guests if word == str(guest.domid)]
-    return numbered or [guest for guest in guests if word == guest.name]
+    named = numbered or [guest for guest in guests if word == guest.name]
+    if named or not patterns:
+        return named
+    return [guest for guest in guests if guest.name and fnmatchcase(guest.name, word)]
 
 
 def sentence(host: Host) -> str:
     """What all have, what they could give without hurting, and who lacks what."""
     guests = host.guests
+    missing = f"{listing(host.missing)} {'is' if len(host.missing) == 1 else 'are'} not there"
     if not guests:
-        return "There are no guests."
+        return f"{missing}." if host.missing else "There are no guests."
     count = "The guest has" if len(guests) == 1 else f"The {len(guests)} guests have"
     parts = [f"{count} {format_kib(host.has_kib)}"]
     if any(guest.spare_kib is not None for guest in guests):
@@ -237,12 +266,16 @@ def sentence(host: Host) -> str:
     mute = sum(guest.kind in ("no agent", "stopped agent") for guest in guests)
     if mute:
         text += f"; {mute} {'has' if mute == 1 else 'have'} no agent that runs"
+    if host.missing:
+        text += f"; {missing}"
     return text + "."
 
 
 def verdict(host: Host) -> str:
     """ok; warning where somebody should look at a guest."""
-    return "warning" if any(is_in_trouble(guest) for guest in host.guests) else "ok"
+    if host.missing or any(is_in_trouble(guest) for guest in host.guests):
+        return "warning"
+    return "ok"
 
 
 def is_in_trouble(guest: Guest) -> bool:
@@ -278,8 +311,10 @@ def _is_unreadable(guest: Guest) -> bool:
 _TROUBLES: Final = (_is_short, _is_stuck, _is_silent, _is_doubted, _is_unreadable)
 
 
-def listing(names: list[str], most: int = 4) -> str:
+def listing(names: Sequence[str], most: int = 4) -> str:
     """A few names and how many more."""
+    if not names:
+        return ""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

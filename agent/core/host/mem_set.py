@@ -108,6 +108,8 @@ def _why_not_down(guest: Guest, wanted_kib: int) -> str | None:
         return f"{name} lacks memory already"
     if floor_kib is not None and wanted_kib - _offset_kib(guest) < floor_kib:
         return f"{name} holds {format_kib(floor_kib)} and gives no more"
+    if guest.kind == "agent" and guest.spare_kib is None:
+        return f"{name} says what cannot be ({guest.doubts[-1]}), so nobody knows what it needs"
     if guest.spare_kib is None:
         return f"{name} has an agent too old to say what it could give"
     return None
