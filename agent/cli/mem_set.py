@@ -142,6 +142,11 @@ class Ended(NamedTuple):
     at_mib: int
     asked: list[int]
 
+    @property
+    def outcome(self) -> str:
+        """In a word, for programs."""
+        return "interrupted" if self.end is None else self.end.how
+
 
 def _carry_out(host: ThisHost, guest: Guest, request: steps.Request, *, quiet: bool) -> Ended:
     """Step by step, each whole; where xenstore is lost on the way the guest is left at one, too."""
@@ -238,19 +243,25 @@ def _tell(ended: Ended, guest: Guest, *, as_json: bool) -> None:
     end, at_mib, asked = ended
     if end is None:
         at = _last_asked(guest, at_mib) if asked else f"nothing was asked of {label(guest)}"
-        end = steps.End("stopped", f"interrupted: {at}.")
-    if as_json:
-        found = {
-            "schema": 1,
-            "domid": guest.domid,
-            "name": guest.name,
-            "outcome": "interrupted" if ended.end is None else end.how,
-            "sentence": end.sentence,
-            "asked_kib": [mib * MIB_KIB for mib in asked],
-        }
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        sentence = f"interrupted: {at}."
     else:
-        click.echo(end.sentence)
+        sentence = end.sentence
+    if as_json:
+        _write_json(guest, ended.outcome, sentence, asked)
+    else:
+        click.echo(sentence)
+
+
+def _write_json(guest: Guest, outcome: str, sentence: str, asked_mib: list[int]) -> None:
+    found = {
+        "schema": 1,
+        "domid": guest.domid,
+        "name": guest.name,
+        "outcome": outcome,
+        "sentence": sentence,
+        "asked_kib": [mib * MIB_KIB for mib in asked_mib],
+    }
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
 
 
 def _show_plan(guest: Guest, request: steps.Request, *, as_json: bool) -> int:
@@ -260,17 +271,17 @@ def _show_plan(guest: Guest, request: steps.Request, *, as_json: bool) -> int:
         _tell(Ended(started, 0, []), guest, as_json=as_json)
         return _STATUS[started.how]
     planned = steps.planned_mib(guest, request)
+    last_mib = planned[-1] if planned else started.began_mib
+    there = f"{label(guest)} would have {format_kib(last_mib * MIB_KIB)}"
+    short = "" if last_mib == request.wanted_mib else f", short of {request.wanted_mib} MiB"
+    if planned:
+        sentence = f"{there}{short}; it is heard again after each step."
+    else:
+        sentence = f"{there}{short}; nothing would be asked of it."
     if as_json:
-        _tell(Ended(steps.End("stopped", "nothing was done"), 0, planned), guest, as_json=True)
-        return exit_codes.OK
-    if not planned and request.wanted_mib == started.began_mib:
-        there = format_kib(request.wanted_mib * MIB_KIB)
-        click.echo(f"{label(guest)} has {there}; nothing would be asked of it.")
+        _write_json(guest, "planned", sentence, planned)
         return exit_codes.OK
     for mib in planned:
         click.echo(f"xl mem-set {guest.domid} {mib}m")
-    last = planned[-1] if planned else started.began_mib
-    short = "" if last == request.wanted_mib else f", short of {request.wanted_mib} MiB"
-    click.echo(f"{label(guest)} would have {format_kib(last * MIB_KIB)}{short}; it is heard again "
-               "after each step.")  # fmt: skip
+    click.echo(sentence)
     return exit_codes.OK

@@ -151,7 +151,12 @@ def nobody(host: AHost) -> None:
             1,
             "xl refused: no more; db was last asked for 480 MiB.",
         ),
-        (honest, "mem-set db 512 --dry-run", 0, "db has 512 MiB; nothing would be asked of it."),
+        (
+            honest,
+            "mem-set db 512 --dry-run",
+            0,
+            "db would have 512 MiB; nothing would be asked of it.",
+        ),
         (honest, "mem-set db 200MiB --dry-run", 0, "xl mem-set 1 480m"),
         (honest, "mem-set db 200b", 64, "'200b' is not a size; write for example 512M, 1.5G or"),
         (honest, "mem-set db -5", 64, "No such option"),
@@ -201,6 +206,19 @@ def test_json_says_what_the_screen_does(host: AHost, capsys: Capture) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["host"]["problem"] == "xl list: exit 3"
     assert found["guests"][0]["silent"] is True
+
+
+def test_a_plan_for_programs_has_its_steps_and_is_no_outcome(host: AHost, capsys: Capture) -> None:
+    honest(host)
+    assert main([*host.words, "mem-set", "db", "480", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": 1,
+        "domid": 1,
+        "name": "db",
+        "outcome": "planned",
+        "sentence": "db would have 480 MiB; it is heard again after each step.",
+        "asked_kib": [480 * 1024],
+    }
 
 
 def test_a_socket_that_nobody_listens_on_is_one_sentence(host: AHost, capsys: Capture) -> None:

@@ -193,9 +193,10 @@ def _while_it_moves(
         return Wait(), way._replace(nearest_kib=far_kib, since_s=now_s)
     waited_s = now_s - way.since_s
     heard = guest.claims.host_target_kib == guest.target_kib
-    if down and heard and guest.is_held and guest.claims.state == "settled":
-        return End("stopped", f"{_stopped(_mib(has_kib))}: the guest holds that, it needs it."), way
     stuck = heard and guest.is_stuck and waited_s >= STUCK_S
+    if down and heard and guest.is_held and (stuck or guest.claims.state == "settled"):
+        return End("stopped", f"{_stopped(_mib(has_kib))}: the guest holds that, it needs it."), way
+    stuck = stuck and not (down and _aims_above(guest))
     if not stuck and waited_s < request.timeout_s:
         return Wait(), way
     if guest.life == "paused":
@@ -215,6 +216,8 @@ def _while_it_moves(
 
 def _why_stuck(guest: Guest) -> str:
     state, finding = guest.claims.state or "silent", guest.claims.finding
+    if _aims_above(guest):
+        return f"the guest aims at {format_kib(guest.claims.target_kib or 0)} by itself"
     why = f"the guest says its balloon is {state}"
     if finding is not None:
         why += f" ({finding}); `balloon-agent doctor` there has the cure"
@@ -228,19 +231,28 @@ def _as_sentence(text: str) -> str:
 def _has_followed(guest: Guest, way: Way, now_s: float) -> bool:
     """Whether it has what was asked last, by its own report and the hypervisor's.
 
-    They count differently by a few MiB on HVM and PVH: a guest that rests is where it goes.
+    They count differently by a few MiB on HVM and PVH: a guest that rests is where it goes.  But
+    for one that gives slowly, as mode guard does: it rests between two pieces.
     """
     claims = guest.claims
     if claims.state is not None and claims.state != "stopped":
         if claims.host_target_kib != guest.target_kib or claims.state == "moving":
             return False
         rests = claims.state == "settled" and now_s - way.since_s >= REST_S
-        if rests and not guest.is_held:
+        if rests and not guest.is_held and not _aims_above(guest):
             return True
         near_kib = NEAR_KIB
     else:
         near_kib = MUTE_NEAR_KIB
     return guest.actual_kib is not None and _is_there(guest, way.asked_mib, near_kib)
+
+
+def _aims_above(guest: Guest) -> bool:
+    """Whether its kernel was told to keep more than the host asks for, as mode guard does."""
+    host_target_kib, target_kib = guest.claims.host_target_kib, guest.claims.target_kib
+    if host_target_kib is None or target_kib is None:
+        return False
+    return target_kib > host_target_kib + NEAR_KIB
 
 
 def _is_there(guest: Guest, mib: int | None = None, near_kib: int = NEAR_KIB) -> bool:

@@ -202,6 +202,44 @@ def test_a_guard_that_holds_on_ends_it() -> None:
     assert end.sentence == "stopped at 512 MiB: the guest holds that, it needs it."
 
 
+class Slow(Pretended):
+    """In mode guard: it gives a few MiB, rests there by itself, and gives a few more."""
+
+    def __init__(self, pause: int, **others: Any) -> None:
+        super().__init__(**others)
+        self.pause, self.passed = pause, 0
+
+    def seen(self) -> Guest:
+        guest = super().seen()
+        aims = {"target_kib": self.has * MIB_KIB, "state": self.claims.get("state", "settled")}
+        return guest._replace(claims=guest.claims._replace(**aims))
+
+    def move(self) -> None:
+        self.passed += 1
+        if self.passed % self.pause == 0:
+            self.has = max(self.asked, self.has - 8)
+
+
+def test_a_guest_that_gives_slowly_has_given_only_when_it_is_there() -> None:
+    guest = Slow(pause=10, needs=100)
+    end, asked = play(guest, Request(300))
+    assert (end.how, guest.has) == ("reached", 300)
+    assert asked[-1] == 300
+
+
+def test_what_it_cannot_get_back_is_no_reason_to_give_up_one_that_gives_slowly() -> None:
+    """xl lets it have no more than it was asked for, so that it retries what it holds."""
+    assert play(Slow(pause=10, needs=100, state="retrying"), Request(300))[0].how == "reached"
+
+
+def test_one_that_gives_no_more_by_itself_is_given_up_after_the_time() -> None:
+    end, _ = play(Slow(pause=10**6, needs=100), Request(300, timeout_s=30.0))
+    assert end.sentence == (
+        "stopped at 512 MiB, asked for 512 MiB again: in 30 s it came no nearer to 480 MiB; the "
+        "guest aims at 512 MiB by itself."
+    )
+
+
 def test_somebody_else_who_asks_meanwhile_ends_it() -> None:
     guest, request = Pretended(needs=100), Request(400)
     way = begin(guest.seen(), request)
