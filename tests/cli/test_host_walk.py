@@ -14,6 +14,7 @@ from agent import xl
 from agent.cli import guests as guests_command
 from agent.cli.host import ThisHost
 from agent.cli.main import main
+from agent.core.host import mem_set
 from agent.core.host.guests import Guest
 from tests.support.claims import HONEST
 from tests.support.dom0 import AHost
@@ -61,23 +62,50 @@ def xl_hangs_at_a_change(host: AHost) -> None:
 def xl_refuses_the_second(host: AHost) -> None:
     """A guest that does at once what it is asked for."""
     honest(host)
+    after_a_step(host, has_mib=480, asked_mib=480, second="libxl: error: libxl.c:1:f: no more")
+
+
+def the_host_has_no_more(host: AHost) -> None:
+    honest(host)
+    after_a_step(host, has_mib=512, asked_mib=600, state="retrying", finding="target-retrying")
+    host.patch.setattr(mem_set, "STUCK_S", 0.1)
+
+
+def a_mute_one_does_not_follow(host: AHost) -> None:
+    host.add(1, "db")
+    host.lists("db                                           1   512     1     -b----       9.3")
+    after_a_step(host, has_mib=512, asked_mib=600)
+
+
+def crashes(host: AHost) -> None:
+    honest(host)
+    after_a_step(host, has_mib=480, asked_mib=480, life="crashed")
+
+
+def after_a_step(
+    host: AHost, *, has_mib: int, asked_mib: int, second: str = "", life: str = "running",
+    **claims: str,
+) -> None:  # fmt: skip
+    """What dom0 sees of the guest once xl has asked it for something; the second time xl fails."""
     said = host.root / "said"
     host.xl(
         f'[ "$1" = mem-set ] || exec cat {host.root}/"$1"\n'
-        f'[ -e {said} ] && echo "libxl: error: libxl.c:1:f: Domain 1:no more" >&2 && exit 1\n'
+        f"[ -e {said} ] && echo '{second}' >&2 && exit 1\n"
         f"touch {said}"
     )
     look_at = ThisHost.look_at
 
-    def followed(this: ThisHost, domid: int) -> Guest | None:
+    def seen(this: ThisHost, domid: int) -> Guest | None:
         guest = look_at(this, domid)
-        if guest is not None and said.exists():
-            kib = 480 * 1024
-            claims = guest.claims._replace(actual_kib=kib, host_target_kib=kib)
-            guest = guest._replace(target_kib=kib, has_kib=kib, claims=claims)
-        return guest
+        if guest is None or not said.exists():
+            return guest
+        asked_kib = asked_mib * 1024
+        if guest.claims.state is not None:
+            figures = {"actual_kib": has_mib * 1024, "host_target_kib": asked_kib}
+            guest = guest._replace(claims=guest.claims._replace(**figures, **claims))
+        return guest._replace(target_kib=asked_kib, has_kib=has_mib * 1024, life=life)
 
-    host.patch.setattr(ThisHost, "look_at", followed)
+    host.patch.setattr(ThisHost, "look_at", seen)
 
 
 def xl_raves(host: AHost) -> None:
@@ -151,6 +179,25 @@ def nobody(host: AHost) -> None:
             1,
             "xl refused: no more; db was last asked for 480 MiB.",
         ),
+        (
+            the_host_has_no_more,
+            "mem-set db 600",
+            1,
+            (
+                "stopped at 512 MiB: the guest says its balloon is retrying (target-retrying); "
+                "`balloon-agent doctor` there has the cure; this host has 20 MiB free."
+            ),
+        ),
+        (
+            a_mute_one_does_not_follow,
+            "mem-set db 600 --timeout 1",
+            1,
+            (
+                "stopped at 512 MiB: in 1 s it came no nearer to 600 MiB; it has no agent that "
+                "could say why; this host has 20 MiB free."
+            ),
+        ),
+        (crashes, "mem-set db 400", 1, "db is crashed now; it was last asked for 480 MiB."),
         (
             honest,
             "mem-set db 512 --dry-run",

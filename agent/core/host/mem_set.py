@@ -137,7 +137,8 @@ def _is_over(guest: Guest, way: Way, request: Request, *, down: bool) -> End | N
     """Whether something has happened that ends it at once."""
     name = label(guest)
     if guest.life not in ("running", "paused") or guest.asked_kib is None:
-        return End("stopped", f"{name} is gone: it is {guest.life}.")
+        last = f"; it was last asked for {_size(way.asked_mib)}" if way.asked_mib else ""
+        return End("stopped", f"{name} is {_now(guest)}{last}.")
     if way.asked_mib is not None and _mib(guest.asked_kib) != way.asked_mib:
         there = format_kib(guest.asked_kib)
         return End("stopped", f"Somebody else asked {name} for {there} meanwhile.")
@@ -146,6 +147,10 @@ def _is_over(guest: Guest, way: Way, request: Request, *, down: bool) -> End | N
         at = way.began_mib if back is None else back
         return End("stopped", f"{_stopped(at)}: the guest lacks memory below that.", back)
     return None
+
+
+def _now(guest: Guest) -> str:
+    return "going" if guest.life in ("running", "paused") else f"{guest.life} now"
 
 
 def planned_mib(guest: Guest, request: Request) -> list[int]:
