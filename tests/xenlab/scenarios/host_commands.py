@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`balloon-agent guests` and `balloon-agent mem-set` in dom0, with three guests at once.
 
-One has the daemon in mode follow on Linux 5.10 and a workload that must not be killed, one is PVH
-with the daemon, and one has no agent.
+One has the daemon in mode follow on Linux 5.10 and a workload, which `balloon-agent mem-set` leaves
+alive and `xl mem-set` kills; one is PVH with the daemon, and one has no agent.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.xenlab.scenarios.pressure import (
     ANSWER_WITHIN_S,
     TOO_LITTLE_MIB,
     WORKLOAD,
+    until_killed,
     working,
     workload_state,
 )
@@ -35,6 +36,8 @@ GUESTS: Final = {
 REACHED, STOPPED_SHORT = 0, 1
 STEPS_WITHIN_S: Final = 300.0
 MORE_MIB: Final = 640
+OFFLINE_MIB: Final = 900
+"""Beyond the blocks that are online at `MORE_MIB`."""
 
 
 def _on(scene: Scene, name: str) -> Scene:
@@ -112,6 +115,18 @@ def _stops_at_what_it_needs() -> Case:
     return Case(f"balloon-agent mem-set {TOO_LITTLE_MIB}", verifies, act)
 
 
+def _kills_without_steps() -> Case:
+    def act(scene: Scene) -> None:
+        there = _on(scene, BUSY)
+        there.mem_set(TOO_LITTLE_MIB)
+        state = until_killed(there)
+        assert state == ("failed", "oom-kill"), f"the workload ended otherwise: {state}"
+        expect_alive(there)
+
+    verifies = "the same guest, the same mode, and xl's own: the OOM killer takes the workload"
+    return Case(f"xl mem-set {TOO_LITTLE_MIB}", verifies, act)
+
+
 def _goes_up() -> Case:
     def act(scene: Scene) -> None:
         there = _on(scene, BUSY)
@@ -126,12 +141,36 @@ def _goes_up() -> Case:
     return Case(f"balloon-agent mem-set {MORE_MIB}", verifies, act)
 
 
+def _stuck() -> Case:
+    def act(scene: Scene) -> None:
+        start_daemon(_on(scene, BUSY), mode="observe")
+        argv = ["balloon-agent", "mem-set", BUSY, f"{OFFLINE_MIB}"]
+        done = scene.domain.run(argv, timeout_s=STEPS_WITHIN_S)
+        scene.measure("said", done.text.splitlines()[-1] if done.text else str(done))
+        assert done.status == STOPPED_SHORT, str(done)
+        assert "stopped at" in done.text, str(done)
+        assert "hotplug-offline" in done.text, str(done)
+        (row,) = (row for name, row in _rows(scene).items() if name == BUSY)
+        assert row["finding"] == "hotplug-offline", row
+
+    verifies = "stopped short, with the guest's finding: in mode observe its blocks stay offline"
+    return Case(f"balloon-agent mem-set {OFFLINE_MIB}", verifies, act)
+
+
 SCENARIOS: Final = (
     Scenario(
         "dom0-guests",
         "the commands for dom0, with three guests at once",
         GuestSpec("dom0", 1024, 1536, systemd=True),
-        (_up(), _agree(), _at_work(), _stops_at_what_it_needs(), _goes_up()),
+        (
+            _up(),
+            _agree(),
+            _at_work(),
+            _stops_at_what_it_needs(),
+            _kills_without_steps(),
+            _goes_up(),
+            _stuck(),
+        ),
         beside=tuple(GUESTS.values()),
     ),
 )
