@@ -273,7 +273,7 @@ def test_of_two_who_set_the_same_guest_one_gives_way(host: APublishedHost, capsy
         gave_way, _ = first.communicate(timeout=60)
     assert (second.returncode, out) == (0, "db has 600 MiB.\n"), err
     assert first.returncode == 1
-    assert gave_way == "Somebody else asked db for 600 MiB meanwhile.\n"
+    assert gave_way == "stopped: somebody else asked db for 600 MiB meanwhile.\n"
     host.run("mem-set", "db", "512")
 
 

@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from agent.cli import guests as guests_command
 from agent.cli.host import ThisHost
 from agent.cli.main import main
 from agent.core.host import mem_set
-from agent.core.host.guests import Guest
+from agent.core.host.guests import Guest, Life
 from tests.support.claims import HONEST
 from tests.support.dom0 import AHost
 from tests.support.simulated_xenstore import SimulatedXenstored
@@ -83,8 +84,8 @@ def crashes(host: AHost) -> None:
 
 
 def after_a_step(
-    host: AHost, *, has_mib: int, asked_mib: int, second: str = "", life: str = "running",
-    **claims: str,
+    host: AHost, *, has_mib: int, asked_mib: int, second: str = "", life: Life = "running",
+    **claims: Any,
 ) -> None:  # fmt: skip
     """What dom0 sees of the guest once xl has asked it for something; the second time xl fails."""
     said = host.root / "said"
@@ -100,9 +101,9 @@ def after_a_step(
         if guest is None or not said.exists():
             return guest
         asked_kib = asked_mib * 1024
+        said_now: dict[str, Any] = {"actual_kib": has_mib * 1024, "host_target_kib": asked_kib}
         if guest.claims.state is not None:
-            figures = {"actual_kib": has_mib * 1024, "host_target_kib": asked_kib}
-            guest = guest._replace(claims=guest.claims._replace(**figures, **claims))
+            guest = guest._replace(claims=guest.claims._replace(**said_now, **claims))
         return guest._replace(target_kib=asked_kib, has_kib=has_mib * 1024, life=life)
 
     host.patch.setattr(ThisHost, "look_at", seen)

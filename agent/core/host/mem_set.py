@@ -82,32 +82,51 @@ class Way(NamedTuple):
 
 def begin(guest: Guest, request: Request) -> Way | End:
     """Where it begins, or why it does not."""
-    wanted_kib, name = request.wanted_mib * MIB_KIB, label(guest)
+    has_mib = _mib(_has_now_kib(guest))
+    why = _why_not_at_all(guest, request.wanted_mib * MIB_KIB)
+    if why is None and request.wanted_mib < has_mib and not request.force:
+        why = _why_not_down(guest, request.wanted_mib * MIB_KIB)
+    return Way(began_mib=has_mib) if why is None else End("refused", f"{why}.")
+
+
+def _why_not_at_all(guest: Guest, wanted_kib: int) -> str | None:
+    """Why it cannot be set, or not to that."""
+    name = label(guest)
     if guest.problem is not None or guest.asked_kib is None:
-        return _refused(f"{name} cannot be read: {guest.problem or 'it has no memory/target'}.")
+        return f"{name} cannot be read: {guest.problem or 'it has no memory/target'}"
     if guest.life == "paused":
-        return _refused(f"{name} is paused and cannot follow before it runs again.")
+        return f"{name} is paused and cannot follow before it runs again"
     if guest.life != "running":
-        return _refused(f"{name} is {guest.life}.")
+        return f"{name} is {guest.life}"
     if guest.static_max_kib is not None and wanted_kib > guest.static_max_kib:
         most = format_kib(guest.static_max_kib)
-        return _refused(f"{name} may have {most} at most; xl mem-max, or its maxmem, says so.")
-    if wanted_kib < _mib(_has_now_kib(guest)) * MIB_KIB and not request.force:
-        why = _why_not_down(guest, wanted_kib)
-        if why is not None:
-            return _refused(f"{why}; --force goes there all the same.")
-    return Way(began_mib=_mib(_has_now_kib(guest)))
+        return f"{name} may have {most} at most, by its maxmem or xl mem-max"
+    return None
 
 
 def _why_not_down(guest: Guest, wanted_kib: int) -> str | None:
-    """Why a guest must not be made smaller by so much, as far as it is known at the beginning."""
-    name, floor_kib = label(guest), guest.claims.floor_kib
+    """Why it must not be made smaller by so much, as far as it is known at the beginning."""
+    if _holds(guest, wanted_kib):
+        floor = format_kib(guest.claims.floor_kib or 0)
+        return f"{label(guest)} holds {floor} and gives no more, whoever asks for it"
+    why = _why_it_might_hurt(guest)
+    return None if why is None else f"{why}; --force goes there all the same"
+
+
+def _holds(guest: Guest, wanted_kib: int) -> bool:
+    """Whether it is in mode guard or self and its floor is above that."""
+    floor_kib = guest.claims.floor_kib
+    speaks = guest.kind in ("agent", "old agent")
+    return speaks and floor_kib is not None and wanted_kib - _offset_kib(guest) < floor_kib
+
+
+def _why_it_might_hurt(guest: Guest) -> str | None:
+    """Why nobody can tell that it would not."""
+    name = label(guest)
     if guest.kind in ("no agent", "stopped agent"):
         return f"{name} has no agent that runs, so nobody knows what it needs"
     if guest.is_short:
         return f"{name} lacks memory already"
-    if floor_kib is not None and wanted_kib - _offset_kib(guest) < floor_kib:
-        return f"{name} holds {format_kib(floor_kib)} and gives no more"
     if guest.kind == "agent" and guest.spare_kib is None:
         return f"{name} says what cannot be ({guest.doubts[-1]}), so nobody knows what it needs"
     if guest.spare_kib is None:
@@ -141,7 +160,7 @@ def _is_over(guest: Guest, way: Way, request: Request, *, down: bool) -> End | N
         return End("stopped", f"{name} is {_now(guest)}{last}.")
     if way.asked_mib is not None and _mib(guest.asked_kib) != way.asked_mib:
         there = format_kib(guest.asked_kib)
-        return End("stopped", f"Somebody else asked {name} for {there} meanwhile.")
+        return End("stopped", f"stopped: somebody else asked {name} for {there} meanwhile.")
     if down and guest.is_short and not request.force:
         back = way.before_mib if way.asked_mib is not None else None
         at = way.began_mib if back is None else back
@@ -299,7 +318,3 @@ def _size(mib: int) -> str:
 
 def _stopped(mib: int) -> str:
     return f"stopped at {_size(mib)}"
-
-
-def _refused(sentence: str) -> End:
-    return End("refused", sentence)

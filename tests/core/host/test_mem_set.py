@@ -248,7 +248,7 @@ def test_somebody_else_who_asks_meanwhile_ends_it() -> None:
     guest.asked = 300
     end, _ = move(guest.seen(), way, request, 1.0)
     assert isinstance(end, End)
-    assert "Somebody else asked db for 300 MiB" in end.sentence
+    assert "somebody else asked db for 300 MiB" in end.sentence
 
 
 def test_the_planned_steps_are_those_of_a_guest_that_goes_on_as_it_does() -> None:
