@@ -20,8 +20,8 @@ LONGEST_LINES: Final = 400
 
 # What the core may use of the standard library: nothing that can do input or output.
 PURE: Final = {
-    "__future__", "bisect", "collections", "enum", "functools", "heapq", "itertools", "math", "re",
-    "statistics", "string", "types", "typing",
+    "__future__", "bisect", "collections", "enum", "fnmatch", "functools", "heapq", "itertools",
+    "math", "re", "statistics", "string", "types", "typing",
 }  # fmt: skip
 # What the daemon's resident memory does not allow.
 HEAVY: Final = {
