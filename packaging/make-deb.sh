@@ -26,6 +26,7 @@ if [ -n "$(missing)" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; t
     say "installing what the build wants: $(missing)"
     scratch=$(mktemp -d)  # apt-get wants the folder that holds debian/
     ln -s "$debian" "$scratch/debian"
+    apt-get -qq update
     DEBIAN_FRONTEND=noninteractive $build_dep -qq -y --no-install-recommends "$scratch" >"$scratch/log" 2>&1 \
         || { cat "$scratch/log" >&2; rm -rf "$scratch"; exit 1; }
     rm -rf "$scratch"

@@ -18,6 +18,7 @@ trap 'exit 1' INT TERM
 say() { echo "onefile: $*" >&2; }
 build() { PYTHONHASHSEED=0 "$python" "$here/packaging/onefile/build.py" "$@"; }
 
+[ $# -eq 0 ] || "$here/packaging/want.sh" onefile mmdebstrap mmdebstrap
 say "the libraries, at their pinned versions"
 modules=$work/modules
 install="-m pip --quiet --disable-pip-version-check install --no-deps --no-compile --target $modules"

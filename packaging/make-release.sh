@@ -9,10 +9,7 @@ set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p "${1:?usage: make-release.sh DIST}"
 dist=$(cd "$1" && pwd)
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v rpmbuild >/dev/null; then
-    echo "release: installing rpm" >&2
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends rpm >/dev/null
-fi
+"$here/packaging/want.sh" release rpmbuild rpm  # before anything that takes long
 # Times are those of the changelog, whenever this is built.
 SOURCE_DATE_EPOCH=$(date --date="$(sed -n 's/^ -- .*>  //p' "$here/packaging/debian/changelog" \
     | head -n 1)" +%s)

@@ -1,17 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# make-rpm.sh DIST: the RPM around DIST/balloon-agent.pyz, beside it; Debian's rpmbuild does.  The
-# same file gives the same bytes: times are those of the changelog.
+# make-rpm.sh DIST: the RPM around DIST/balloon-agent.pyz, beside it; Debian's rpmbuild does,
+# which it installs as root.  The same file gives the same bytes: times are those of the changelog.
 set -eu
 
 dist=$(cd "${1:?usage: make-rpm.sh DIST}" && pwd)
 here=$(cd "$(dirname "$0")/.." && pwd)
 [ -e "$dist/balloon-agent.pyz" ] || { echo "No $dist/balloon-agent.pyz: make onefile" >&2; exit 1; }
-command -v rpmbuild >/dev/null || {
-    echo "rpmbuild is not there. On Debian, as root: apt-get install rpm" >&2
-    exit 1
-}
+"$here/packaging/want.sh" rpm rpmbuild rpm
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
