@@ -13,6 +13,17 @@ _LOOP: Final = "agent/daemon/loop.py"
 _DECIDE: Final = "agent/core/policy/decide.py"
 _HISTORY: Final = "agent/core/policy/history.py"
 _PROTECTS: Final = "tests/core/policy/test_policy_protects.py"
+_REPORTER: Final = "agent/daemon/reporter.py"
+_KEYS: Final = "agent/daemon/published_keys.py"
+_TABLE: Final = "agent/daemon/key_table.py"
+_USE: Final = "agent/daemon/use_report.py"
+_BESIDE: Final = "tests/daemon/test_beside_toolstacks.py"
+_PROCESS: Final = "tests/daemon/test_own_process_beside_toolstacks.py"
+_RECORDED: Final = "tests/recordings"
+_CALIBRATED: Final = (
+    "tests/daemon/test_recorded_calibrations.py::"
+    "test_a_recorded_guest_is_measured_at_rest_or_not_at_all"
+)
 _KILLED: Final = f"{_PROTECTS}::test_nothing_is_killed_however_the_host_asks"
 
 
@@ -292,5 +303,103 @@ FIXES: Final = (
         "released pages are taken again in some modes only",
         (Undo(_DECIDE, "return follow.released_pages(seen) or nothing(", "return nothing("),),
         (f"{_PROTECTS}::test_released_pages_are_taken_again_in_every_mode_in_dom0_too",),
+    ),
+    Reverted(
+        "squeezed hears of a guest whose balloon still moves",
+        (Undo(_REPORTER, "came_to_rest=self.came_to_rest,", "came_to_rest=True,"),),
+        (
+            f"{_CALIBRATED}[calibration/pv-grow]",
+            f"{_CALIBRATED}[calibration/pvh-shrink]",
+            f"{_BESIDE}::test_a_guest_that_never_comes_to_rest_is_never_announced",
+            f"{_PROCESS}::test_a_life_beside_squeezed_from_a_moving_balloon_to_the_purge",
+        ),
+    ),
+    Reverted(
+        "data/updated is there before the balloon has come to rest",
+        (
+            Undo(
+                _KEYS,
+                '    if came_to_rest and profile == "xapi":',
+                '    keys[UPDATED] = time_of_day\n    if came_to_rest and profile == "xapi":',
+            ),
+        ),
+        (
+            f"{_CALIBRATED}[calibration/pv-grow]",
+            f"{_CALIBRATED}[calibration/hvm-never-rests]",
+            f"{_PROCESS}::test_a_life_beside_squeezed_from_a_moving_balloon_to_the_purge",
+        ),
+    ),
+    Reverted(
+        "a save does not wait for the balloon",
+        (Undo(_KEYS, 'keys[ACTIVE] = "1" if in_motion else "0"', 'keys[ACTIVE] = "0"'),),
+        (f"{_BESIDE}::test_a_save_is_kept_waiting_from_the_moment_the_host_asks",),
+    ),
+    Reverted(
+        "a purge takes back what squeezed counts on",
+        (
+            Undo(
+                _TABLE,
+                'first="at rest", at_stop="stays", on_forget="stays",',
+                'first="at rest", at_stop="stays", on_forget="goes",',
+            ),
+        ),
+        (
+            f"{_BESIDE}::test_after_the_agent_the_hosts_accounts_are_as_with_it[purge]",
+            f"{_PROCESS}::test_a_life_beside_squeezed_from_a_moving_balloon_to_the_purge",
+        ),
+    ),
+    Reverted(
+        "a stop removes what the toolstacks go by",
+        (Undo(_TABLE, "key is None or (key.on_forget", "key is None or (True or key.on_forget"),),
+        (
+            f"{_BESIDE}::test_a_restart_changes_nothing_for_the_host",
+            f"{_BESIDE}::test_a_stop_leaves_the_qube_its_figure_and_a_purge_leaves_it_in_peace",
+            f"{_PROCESS}::test_a_life_beside_qmemman_with_a_leak_from_the_start_to_the_purge",
+        ),
+    ),
+    Reverted(
+        "a purge removes memory/meminfo, which nobody can make again",
+        (Undo(_TABLE, 'on_forget="says so"', 'on_forget="goes"'),),
+        (
+            f"{_BESIDE}::test_a_stop_leaves_the_qube_its_figure_and_a_purge_leaves_it_in_peace",
+            f"{_PROCESS}::test_a_life_beside_qmemman_with_a_leak_from_the_start_to_the_purge",
+        ),
+    ),
+    Reverted(
+        "what another agent made is written over",
+        (Undo("agent/daemon/ownership.py", "if not is_shared(name):", "if True:"),),
+        (
+            f"{_RECORDED}/test_beside_xe_daemon_as_recorded.py::test_every_key_of_xe_daemons_ends_as_if_it_had_been_alone",
+            f"{_PROCESS}::test_beside_xe_daemon_a_life_ends_with_all_its_keys_as_it_wrote_them",
+            f"{_BESIDE}::test_beside_qubes_own_writer_the_daemon_reports_nothing",
+        ),
+    ),
+    Reverted(
+        "a qube's figure leaves out the kernel's own memory",
+        (
+            Undo(
+                _USE,
+                "return total_kib - memory.free_kib - memory.buffers_kib - page_cache_kib",
+                "return memory.total_kib - memory.available_kib",
+            ),
+        ),
+        (
+            f"{_RECORDED}/test_use_as_recorded.py::test_the_figure_is_qubes_own_in_every_capture",
+            f"{_BESIDE}::test_a_qube_that_is_squeezed_keeps_what_it_needs_as_with_the_real_writer",
+        ),
+    ),
+    Reverted(
+        "a qube that is nearly full is told of too late",
+        (Undo(_USE, "return CHANGE_KIB // 2 if nearly_full", "return CHANGE_KIB if nearly_full"),),
+        (
+            f"{_RECORDED}/test_use_as_recorded.py::test_looking_as_often_it_writes_the_same_figures_at_the_same_moments",
+        ),
+    ),
+    Reverted(
+        "a qube's use is looked at each ten seconds",
+        (Undo(_USE, "LOOK_CALM_S: Final = 1.0", "LOOK_CALM_S: Final = 10.0"),),
+        (
+            f"{_RECORDED}/test_use_as_recorded.py::test_nine_of_ten_figures_are_written_within_half_a_second_of_the_real_ones",
+        ),
     ),
 )
