@@ -77,7 +77,8 @@ def parse_threshold(text: str) -> Threshold:
 def check(assessment: Assessment, thresholds: Thresholds) -> CheckResult:
     """Judge by the findings, as `status` and `doctor` do, and by thresholds that were given."""
     situation = assessment.situation
-    found = CheckResult(_LEVELS[assessment.verdict], gravest_codes(assessment.findings))
+    words = gravest_codes(assessment.findings) or _why_unknown(assessment)
+    found = CheckResult(_LEVELS[assessment.verdict], words)
     available = _judge_available(situation, thresholds)
     balloon = _judge_balloon(situation, thresholds)
     parts = sorted((found, available, balloon), key=lambda part: -_gravity(part.level))
@@ -90,6 +91,13 @@ def unknown(sentence: str) -> CheckResult:
     """The line for what keeps the check from being made."""
     flat = " ".join(sentence.split()).replace("|", "/")
     return CheckResult("UNKNOWN", f"BALLOON UNKNOWN - {flat}")
+
+
+def _why_unknown(assessment: Assessment) -> str:
+    connection = assessment.situation.snapshot.sources.get("xenstore", "ok").replace("|", "/")
+    if assessment.verdict != "unknown" or assessment.situation.state == "absent":
+        return ""
+    return f"the host could not be asked (xenstore: {connection})"
 
 
 def _gravity(level: Level) -> int:

@@ -69,6 +69,15 @@ def test_the_gravest_of_available_memory_and_balloon_decides(
     assert result.line.startswith(f"BALLOON {level} - ")
 
 
+def test_it_says_why_nothing_is_known_of_a_host_that_does_not_answer() -> None:
+    snapshot = a_pv_guest()._replace(sources={"xenstore": "no answer | yet"})
+    level, line = check(assess(snapshot), USUAL)
+    assert level == "UNKNOWN"
+    assert line.startswith(
+        "BALLOON UNKNOWN - the host could not be asked (xenstore: no answer / yet), 371 MiB"
+    )
+
+
 def test_the_gravest_is_said_first() -> None:
     line = check(assess(stuck(786432)), USUAL).line
     words = "cancelled at 512 MiB, 256 MiB from its target, target-cancelled, 371 MiB"

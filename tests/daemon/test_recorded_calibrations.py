@@ -7,6 +7,7 @@ ones; squeezed is the model.  What the recordings call right is what has to come
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ class Life:
         began_s = self.ours.clock.now_s
         for when_s, what, *words in record["events"]:
             if what == "speed":
-                self.ours.clock.at(began_s + when_s, lambda kib_s=words[1]: self.quicken(kib_s))
+                self.ours.clock.at(began_s + when_s, partial(self.quicken, words[1]))
         self.marked: list[str] = []
         self.ours.store.watch(UNCOOPERATIVE, self.marked.append)
         self.daemon = VirtualDaemon(self.ours, PolicySettings())
