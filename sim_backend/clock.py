@@ -54,7 +54,6 @@ class Clock:
 
     @property
     def now_s(self) -> float:
-        """The present moment."""
         return self._now_s
 
     def at(self, when_s: float, action: Action) -> Event:

@@ -41,7 +41,6 @@ class Inotify:
         return self._checked(self._libc.inotify_add_watch(self._fd, path, _IN_CLOSE_WRITE))
 
     def unwatch(self, number: int) -> None:
-        """End a watch."""
         self._libc.inotify_rm_watch(self._fd, number)
 
     def read(self) -> list[int]:

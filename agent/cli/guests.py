@@ -14,8 +14,7 @@ from agent import exit_codes
 from agent.cli.completion import guests_beginning_with
 from agent.cli.host import ThisHost, now_utc
 from agent.cli.keyboard import Keyboard
-from agent.cli.options import Output, with_output
-from agent.cli.seconds import Seconds
+from agent.cli.options import Output, with_output, with_watch
 from agent.cli.which_domain import WhichDomain
 from agent.core.host.guests import Host, verdict
 from agent.report.guests_json import guests_object
@@ -39,15 +38,7 @@ what cannot be, cannot be read, or is there no more (with --watch).
 """
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=guests_beginning_with)
-@click.option("--watch", is_flag=True, help="Refresh in place until q or Control-C is pressed.")
-@click.option(
-    "--interval",
-    metavar="SECONDS",
-    type=Seconds(0.1, 3600),
-    default=2.0,
-    show_default=True,
-    help="With --watch: look so often.",
-)
+@with_watch(2.0, "look so often.")
 @with_output("Draw")
 @click.pass_obj
 def guests(

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import NoReturn
 
 from agent import exit_codes
@@ -54,12 +53,7 @@ class ThisHost:
     def __enter__(self) -> ThisHost:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self._store.close()
 
     def names(self) -> list[str]:

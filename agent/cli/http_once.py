@@ -37,7 +37,6 @@ class Answer(NamedTuple):
     with_body: bool = True
 
     def encoded(self) -> bytes:
-        """The bytes on the wire."""
         body = self.body.encode()
         allow = "Allow: GET, HEAD\r\n" if self.status == 405 else ""
         head = (

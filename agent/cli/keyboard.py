@@ -15,7 +15,7 @@ import sys
 import termios
 import time
 import tty
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 _LEAVE = b"qQ"
@@ -36,12 +36,7 @@ class Keyboard:
             tty.setcbreak(self._descriptor, termios.TCSADRAIN)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         if self._before:
             self._restore()
             signal.signal(signal.SIGTERM, self._ended_by)

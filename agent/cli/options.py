@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""--json and --ascii, which most commands have, and what they do."""
+"""Options that several commands have, and what they do."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+
+from agent.cli.seconds import Seconds
 
 if TYPE_CHECKING:
     from agent.report.styled import Line
@@ -55,5 +57,24 @@ def with_output(
             return command(*args, output=Output(as_json, ascii_only), **others)
 
         return with_options  # type: ignore[return-value]
+
+    return decorate
+
+
+def with_watch(interval_s: float, interval_help: str) -> Callable[[F], F]:
+    """Give a command --watch and --interval; it gets them as `watch` and `interval`, in seconds."""
+
+    def decorate(command: F) -> F:
+        interval = click.option(
+            "--interval",
+            metavar="SECONDS",
+            type=Seconds(0.1, 3600),
+            default=interval_s,
+            show_default=True,
+            help=f"With --watch: {interval_help}",
+        )
+        return click.option(
+            "--watch", is_flag=True, help="Refresh in place until q or Control-C is pressed."
+        )(interval(command))
 
     return decorate

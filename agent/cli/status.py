@@ -10,8 +10,7 @@ import click
 
 from agent import exit_codes
 from agent.cli.keyboard import Keyboard
-from agent.cli.options import Output, with_output
-from agent.cli.seconds import Seconds
+from agent.cli.options import Output, with_output, with_watch
 from agent.cli.shown_status import print_status_json, show_status
 from agent.cli.which_domain import WhichDomain
 
@@ -31,15 +30,7 @@ Examples:
 """
 )
 @click.option("--short", is_flag=True, help="Without waterfall and reconciliation.")
-@click.option("--watch", is_flag=True, help="Refresh in place until q or Control-C is pressed.")
-@click.option(
-    "--interval",
-    metavar="SECONDS",
-    type=Seconds(0.1, 3600),
-    default=1.0,
-    show_default=True,
-    help="With --watch: refresh so often, and whenever the balloon moves.",
-)
+@with_watch(1.0, "refresh so often, and whenever the balloon moves.")
 @with_output("Draw")
 @click.pass_obj
 def status(

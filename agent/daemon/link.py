@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 from agent.core.facts.numbers import excerpt, key_kib
@@ -176,21 +177,11 @@ class Link:
 
     def ask(self, now_s: float) -> None:
         """Find out whether xenstored lives: the kernel's device does not show when it has died."""
-        if not self.is_up:
-            return
-        try:
-            self._read_target()
-        except XenstoreError as error:
-            self.lose(error, now_s)
+        self._while_up(self._read_target, now_s)
 
     def read_again(self, now_s: float) -> None:
-        """Read everything the host says of this domain."""
-        if not self.is_up:
-            return
-        try:
-            self.read_all()
-        except XenstoreError as error:
-            self.lose(error, now_s)
+        """As `read_all`; a connection that is gone is lost, and one that was lost stays so."""
+        self._while_up(self.read_all, now_s)
 
     def read_all(self) -> None:
         """Everything the host says of this domain.
@@ -203,8 +194,15 @@ class Link:
             raise XenstoreLost(self.statuses.get("xenstore", "connection lost"))
 
     def close(self) -> None:
-        """The end."""
         self.session.close()
+
+    def _while_up(self, request: Callable[[], None], now_s: float) -> None:
+        if not self.is_up:
+            return
+        try:
+            request()
+        except XenstoreError as error:
+            self.lose(error, now_s)
 
     def _try_again(self, now_s: float) -> None:
         try:

@@ -303,7 +303,6 @@ class Daemon:
         return profile_for(self.config.profile, self._parts.link.facts.toolstack)
 
     def _publish(self, now_s: float) -> None:
-        """Tell the host."""
         situation, link = self._turn.situation, self._parts.link
         if situation is None or not link.is_up:
             self._reporter.publish_at_s = None  # a connection that comes back is told everything
@@ -330,7 +329,6 @@ class Daemon:
             self._parts.link.lose(error, now_s)
 
     def _write_status(self, now_s: float) -> None:
-        """Tell whoever reads the status."""
         if self._turn.situation is None:
             return
         assessment = self._reporter.judged(self._turn.situation)

@@ -36,7 +36,6 @@ class Notifier:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """The end."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:

@@ -74,11 +74,9 @@ class Reporter:
             self.came_to_rest = True
 
     def publish_is_due(self, now_s: float) -> bool:
-        """Whether what was held back may be published now."""
         return self.publish_at_s is not None and now_s >= self.publish_at_s
 
     def status_is_due(self, now_s: float) -> bool:
-        """Whether what was held back may be written now."""
         return self.status_at_s is not None and now_s >= self.status_at_s
 
     def publish(

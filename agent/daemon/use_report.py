@@ -98,7 +98,6 @@ class UseReport:
         return news
 
     def keys(self) -> dict[str, str]:
-        """What the host is to have."""
         if self.said_kib is None:
             return {}
         return {USED: str(self.said_kib), SWAPPED: str(self.swapped_kib)}

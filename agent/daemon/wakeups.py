@@ -84,7 +84,6 @@ class Wakeups:
 
     @property
     def pressure_descriptor(self) -> int | None:
-        """The pressure trigger's."""
         return self._pressure
 
     @property

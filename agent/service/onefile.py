@@ -38,7 +38,6 @@ class OneFile(NamedTuple):
     archive: bytes
 
     def joined(self) -> bytes:
-        """The file's bytes."""
         lines = [f"#!{self.interpreter}", *self.notes]
         lines += [f"# code {tag} {len(code)}" for tag, code in self.codes.items()]
         return "\n".join([*lines, "\n"]).encode() + b"".join(self.codes.values()) + self.archive

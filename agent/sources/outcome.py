@@ -31,7 +31,6 @@ class Outcome(tuple[Optional[T], str]):  # a generic NamedTuple is Python 3.11's
     __slots__ = ()
 
     def __new__(cls, value: T | None, status: str) -> Outcome[T]:
-        """Both, immutable."""
         return tuple.__new__(cls, (value, status))
 
     @property

@@ -40,7 +40,6 @@ class BlockTable:
 
     @property
     def online_hot_added_pages(self) -> int:
-        """Hot-added pages that are online."""
         return sum(stop - start for start, stop in self.online_hot_added_spans()) // PAGE_BYTES
 
     def online_hot_added_spans(self) -> list[tuple[int, int]]:
@@ -87,7 +86,6 @@ class BlockTable:
 
     @property
     def scratch_pages(self) -> int:
-        """Pages of the scratch ranges."""
         return sum(region.size_bytes for region in self.scratch) // PAGE_BYTES
 
     def online(self, block: int) -> int:

@@ -59,7 +59,6 @@ class GuestConfig:
 
     @property
     def is_dom0(self) -> bool:
-        """The privileged domain."""
         return self.domain_type in ("dom0-pv", "dom0-pvh")
 
     @property

@@ -56,7 +56,6 @@ class SimulatedDomain(Machine):
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), f"memory{block}") from None
 
     def now_s(self) -> float:
-        """The virtual clock."""
         return self.clock.now_s
 
     # -- for publishing -----------------------------------------------------------------------

@@ -117,7 +117,6 @@ class BalloonDriver:
 
     @property
     def ballooned_pages(self) -> int:
-        """What the balloon holds."""
         return self.low_pages + self.high_pages
 
     @property

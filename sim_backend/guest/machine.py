@@ -109,7 +109,6 @@ class Machine:
         return self.clock.now_s - self.booted_at_s
 
     def tell(self, kind: str, text: str) -> None:
-        """Note something that happened."""
         happening = Happening(self.clock.now_s, kind, text)
         self.happenings.append(happening)
         if self.on_happening is not None:

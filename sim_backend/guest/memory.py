@@ -82,7 +82,6 @@ class GuestMemory:
 
     @property
     def cached_kib(self) -> int:
-        """The page cache."""
         return self._hot_kept_kib + self.cold_kept_kib
 
     @property
@@ -136,7 +135,6 @@ class GuestMemory:
         return max(taken, 0)
 
     def give(self, pages: int) -> None:
-        """The balloon gives pages back."""
         self.managed_kib += pages * PAGE_KIB
         self._settle()
 

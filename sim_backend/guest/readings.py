@@ -2,7 +2,8 @@
 """The snapshot of a simulated domain, built directly from the model.
 
 It equals what the sources read from the same domain's files, but for the origin and for what a
-capture cannot tell (whether the balloon moves); a test holds the two together.
+capture cannot tell (whether the balloon moves).  None of them is asked for it, so that the
+two judge each other (tests/sim_backend/guest/test_snapshot_and_capture_agree.py).
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@
 A regime says how the counters start, where the memory beyond the boot allocation goes, how the
 worker sleeps and gives up, and which files exist.  Each row names its source.  Distributions
 backport, so a kernel image names its regime and `regime_of` is only the default by release.
+
+The agent has a table of its own, `agent.core.facts.kernel_regimes`, on purpose: either was read
+from the kernels by itself, and a mistake in one of them is told by the other
+(tests/sim_backend/guest/test_both_tables_agree.py).
 """
 
 from __future__ import annotations

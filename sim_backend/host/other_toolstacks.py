@@ -21,7 +21,6 @@ class Xend(Libxl):
     name: Toolstack = "xend"
 
     def memory_nodes(self, config: GuestConfig) -> dict[str, str]:
-        """memory/* at build."""
         return {
             "memory/memory_static_max": str(config.maxmem_kib),
             "memory/target": str(config.memory_kib),

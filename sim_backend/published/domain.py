@@ -112,7 +112,6 @@ class PublishedDomain:
             pass
 
     def paths(self) -> dict[str, str | int]:
-        """Where everything is."""
         return {
             "root": self.root,
             "xenstore": self.guest_path,

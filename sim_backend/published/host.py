@@ -139,7 +139,6 @@ class PublishedHost:
         }
 
     def paths(self) -> dict[str, object]:
-        """Where everything is."""
         return {
             "root": self.root,
             "xenstore": self.dom0_path,

@@ -66,7 +66,6 @@ class SimulatedRoot(SystemRoot):
         self._domain = domain
 
     def read_bytes(self, relative: str, limit_bytes: int = SMALL_LIMIT_BYTES) -> Outcome[bytes]:
-        """A file's content."""
         text = self._domain.files().get(relative)
         if text is None:
             return Outcome(None, ABSENT)
@@ -76,7 +75,6 @@ class SimulatedRoot(SystemRoot):
         return Outcome(content, OK)
 
     def names(self, relative: str) -> Outcome[tuple[str, ...]]:
-        """The names in a directory."""
         return _names_below(relative, self._domain.files())
 
 
@@ -87,14 +85,12 @@ class SimulatedKeys:
         self._store = domain.store
 
     def read(self, key: str) -> Outcome[bytes]:
-        """The value."""
         if self._store.silent:
             return Outcome(None, malformed("xenstored does not answer"))
         text = self._store.read(key)
         return Outcome(None, ABSENT) if text is None else Outcome(text.encode(), OK)
 
     def names(self, key: str) -> Outcome[tuple[str, ...]]:
-        """The names below."""
         return _names_below(key, self._store.items())
 
     def may_write(self, key: str) -> Outcome[bool]:

@@ -36,7 +36,6 @@ class NoAgent:
     name = NOBODY
 
     def tick(self, domain: SimulatedDomain, cause: Cause) -> float:  # noqa: ARG002 - the interface
-        """Nothing."""
         return 3600.0
 
 

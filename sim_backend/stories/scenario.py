@@ -53,7 +53,6 @@ class Report(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
 
@@ -96,7 +95,6 @@ class Stage:
         self.samples.append(self.sample())
 
     def sample(self) -> Sample:
-        """The state now."""
         domain = self.domain
         host_target = domain.store.read("memory/target")
         sound = host_target is not None and host_target.isdigit()

@@ -46,7 +46,6 @@ class Guest:
 
     @property
     def name(self) -> str:
-        """For a list."""
         return f"{self.domain_type}-{self.memory_mib}{'-late' if self.hears_late else ''}"
 
     def part_mib(self, share: float) -> int:

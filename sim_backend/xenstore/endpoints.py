@@ -44,7 +44,6 @@ class SocketEndpoint:
         connected.setblocking(False)
 
     def receive(self, limit_bytes: int) -> bytes | None:
-        """As `Endpoint.receive`."""
         try:
             return self._socket.recv(limit_bytes)
         except BlockingIOError:
@@ -53,7 +52,6 @@ class SocketEndpoint:
             return b""
 
     def send(self, data: bytes) -> int | None:
-        """As `Endpoint.send`."""
         try:
             return self._socket.send(data, socket.MSG_NOSIGNAL)
         except BlockingIOError:
@@ -62,7 +60,6 @@ class SocketEndpoint:
             return -1
 
     def close(self) -> None:
-        """Close the connection."""
         self._socket.close()
 
 
@@ -90,20 +87,17 @@ class PtyEndpoint:
         termios.tcflush(self._client_side, termios.TCIFLUSH)
 
     def receive(self, limit_bytes: int) -> bytes | None:
-        """As `Endpoint.receive`."""
         try:
             return os.read(self.fd, limit_bytes)
         except BlockingIOError:
             return None
 
     def send(self, data: bytes) -> int | None:
-        """As `Endpoint.send`."""
         try:
             return os.write(self.fd, data)
         except BlockingIOError:
             return None
 
     def close(self) -> None:
-        """Close both sides."""
         os.close(self.fd)
         os.close(self._client_side)

@@ -2,7 +2,8 @@
 """Packets of the xenstore wire: a header of four 32-bit words, then the payload.
 
 type, request id, transaction id, length (xen/include/public/io/xs_wire.h, struct xsd_sockmsg),
-in the byte order of the machine.
+in the byte order of the machine.  `agent.sources.xenstore.wire` has the other end of the wire, and
+nothing of it is shared: what one of them has wrong, the other does not understand.
 """
 
 from __future__ import annotations
@@ -63,7 +64,6 @@ class PacketReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """Add bytes as they came."""
         self._buffer += data
 
     def next(self) -> Packet | None:

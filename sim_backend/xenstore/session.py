@@ -64,7 +64,6 @@ class Session:
     # Nodes.
 
     def read(self, path: str, tx: int = 0) -> bytes:
-        """The value of a node."""
         return self._get(self._view(tx), self._absolute(path), READ).value
 
     def directory(self, path: str, tx: int = 0) -> tuple[str, ...]:
@@ -291,7 +290,6 @@ class Session:
     # The end.
 
     def reset(self) -> None:
-        """Drop every watch and transaction."""
         for watch in tuple(self._watches):
             self._drop_watch(watch)
         self._domain.transactions -= len(self._transactions)

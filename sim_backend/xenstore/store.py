@@ -321,11 +321,9 @@ class Direct:
         self.changed = store.fire
 
     def write(self, path: str, node: Node) -> None:
-        """Set a node."""
         self._store.put(path, node)
 
     def delete(self, path: str) -> None:
-        """Take a node away."""
         del self._store.nodes[path]
 
     def may_create(self, domid: int, nodes: int) -> bool:

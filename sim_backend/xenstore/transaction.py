@@ -50,17 +50,14 @@ class Transaction:
         return access
 
     def read(self, path: str) -> Node | None:
-        """A node as this transaction has it."""
         return self._access(path).node
 
     def write(self, path: str, node: Node) -> None:
-        """Set a node in this transaction's copy."""
         access = self._access(path)
         access.modified = True
         access.node = node._replace(generation=self._store.next_generation())
 
     def delete(self, path: str) -> None:
-        """Take a node out of this transaction's copy."""
         access = self._access(path)
         access.modified = True
         access.node = None

@@ -38,11 +38,9 @@ class WatchTable:
         self._by_path: dict[str, list[Watch]] = {}
 
     def add(self, watch: Watch) -> None:
-        """Enter a watch."""
         self._by_path.setdefault(watch.path, []).append(watch)
 
     def remove(self, watch: Watch) -> None:
-        """Take a watch out again."""
         beside = self._by_path[watch.path]
         beside.remove(watch)
         if not beside:

@@ -109,11 +109,6 @@ class BootShape(NamedTuple):
     pci_possible: bool = False
     cpus: int = 1
 
-    @property
-    def is_pv(self) -> bool:
-        """Whether the kernel has Xen's page tables and a P2M."""
-        return is_pv(self.domain_type)
-
 
 def boot_cost(shape: BootShape) -> tuple[CostPart, ...]:
     """All parts, those that are there; their sum is current_kb less MemTotal."""
@@ -183,7 +178,7 @@ def page_tables_kib(shape: BootShape) -> int:
     A PV guest maps in pages of 4 KiB, memory and struct pages alike; others in pages of 2 MiB.
     """
     pages = _mapped_pages(shape)
-    if not shape.is_pv:
+    if not is_pv(shape.domain_type):
         return -(-pages // TABLE_ENTRIES**2) * PAGE_KIB
     struct_pages = 0
     if shape.bits == 64:
@@ -217,7 +212,7 @@ def _page_parts(shape: BootShape) -> list[CostPart]:
             f"{size} bytes for each page of the map, ballooned or not",
         )
     ]
-    if shape.is_pv:
+    if is_pv(shape.domain_type):
         parts.append(
             CostPart(
                 "p2m",
@@ -245,7 +240,9 @@ def _hashed_pages(shape: BootShape, early_kib: int) -> int:
 def _mapped_pages(shape: BootShape) -> int:
     """Pages that the kernel maps for good: all of them, or the low memory of 32 bits."""
     pages = shape.firmware.ram_pages
-    return pages if shape.bits == 64 else min(pages, low_memory_kib(is_pv=shape.is_pv) // PAGE_KIB)
+    if shape.bits == 64:
+        return pages
+    return min(pages, low_memory_kib(is_pv=is_pv(shape.domain_type)) // PAGE_KIB)
 
 
 def _has_swiotlb(shape: BootShape) -> bool:

@@ -57,11 +57,6 @@ class GuestShape(NamedTuple):
     mmio_hole_kib: int = HVM_HOLE_KIB
     most_kib: int = LARGEST_KIB
 
-    @property
-    def is_pv(self) -> bool:
-        """PV, as guest or as dom0: Linux builds the map and may cut it."""
-        return is_pv(self.domain_type)
-
 
 def reachable_pages(shape: GuestShape, clamp: Clamp) -> int:
     """Pages the map may cover: maxmem, as far as the kernel's clamp lets it.
@@ -70,7 +65,7 @@ def reachable_pages(shape: GuestShape, clamp: Clamp) -> int:
     limit at boot (3.1; dom0's is its maximum), ten times nr_pages besides nr_pages.
     """
     nr_pages = shape.memory_kib // PAGE_KIB
-    if not shape.is_pv:
+    if not is_pv(shape.domain_type):
         return (shape.maxmem_kib - shape.videoram_kib) // PAGE_KIB
     most_pages = min(shape.maxmem_kib, shape.most_kib) // PAGE_KIB
     if clamp == "max-reservation" and shape.domain_type != "dom0-pv":

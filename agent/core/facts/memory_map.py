@@ -33,7 +33,6 @@ class Region(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes the range covers."""
         return self.end - self.start + 1
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Pattern:
-    """One of ASCII's letters and digits; other flags stand in front of it, as in `(?m)^total`."""
+    """As `re.Pattern`, of ASCII's letters and digits; flags stand in front, as in `(?m)^total`."""
 
     __slots__ = ("_text",)
 
@@ -22,19 +22,15 @@ class Pattern:
         self._text = text
 
     def fullmatch(self, text: str) -> re.Match[str] | None:
-        """Whether all of the text is such."""
         return self._compiled().fullmatch(text)
 
     def match(self, text: str) -> re.Match[str] | None:
-        """Whether it begins so."""
         return self._compiled().match(text)
 
     def search(self, text: str) -> re.Match[str] | None:
-        """Where there is such in it."""
         return self._compiled().search(text)
 
     def findall(self, text: str) -> list[Any]:
-        """The groups of every place where there is."""
         return self._compiled().findall(text)
 
     def _compiled(self) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding, Fix
+from agent.core.findings.finding import Finding, Fix, known
 from agent.core.findings.guest_commands import service
 from agent.core.findings.host_commands import host_name_of
 from agent.core.findings.registry import check
@@ -49,7 +49,7 @@ def rival_agents(seen: Examination) -> Finding | None:
     return Finding(
         severity="warning",
         summary=f"{why}: {', '.join(running)}.",
-        evidence={"running": ", ".join(running), "toolstack": toolstack or "unknown"},
+        evidence={"running": ", ".join(running), "toolstack": known(toolstack)},
         cause="Each writes what it believes right, so the host sees the values of whoever wrote "
         "last.",
         fixes=(

@@ -10,7 +10,7 @@ from agent.core.account.situation import Situation
 from agent.core.account.target_offset import counted_beyond_kib
 from agent.core.facts.units import format_apart, format_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding, Fix
+from agent.core.findings.finding import Finding, Fix, known
 from agent.core.findings.guest_commands import (
     BALLOON_DIRECTORY,
     FOR_GOOD,
@@ -213,7 +213,7 @@ def target_snapped(seen: Examination) -> Finding | None:
         summary=f"The host gives {format_kib(wanted_kib)}, but the balloon is empty and this "
         "kernel cannot add memory: target_kb fell back to what the guest has.",
         evidence={
-            "memory/target_kib": seen.snapshot.host.target_kib or 0,
+            "memory/target_kib": known(seen.snapshot.host.target_kib),
             "wanted_kib": wanted_kib,
             "target_kib": driver.target_kib,
             "ballooned_kib": driver.ballooned_kib,
@@ -254,7 +254,7 @@ def hotplug_offline(seen: Examination) -> Finding | None:
         evidence={
             "offline_blocks": len(blocks.offline),
             "offline_kib": added_kib or by_hand_kib,
-            "auto_online_blocks": blocks.auto_online or "unknown",
+            "auto_online_blocks": known(blocks.auto_online),
         },
         cause="The balloon was empty, so the driver added a range of memory; it is not used until "
         "somebody puts its blocks online, which this kernel does not do by itself."
@@ -291,8 +291,8 @@ def target_overridden(seen: Examination) -> Finding | None:
         f"{format_apart(max(0, wanted_kib), driver.target_kib)}.",
         evidence={
             "target_kib": driver.target_kib,
-            "memory/target_kib": seen.snapshot.host.target_kib or 0,
-            "offset_kib": situation.offset.kib if situation.offset else 0,
+            "memory/target_kib": known(seen.snapshot.host.target_kib),
+            "offset_kib": known(situation.offset and situation.offset.kib),
         },
         cause="Somebody in the guest wrote target_kb, or the kernel missed the host's change.",
         fixes=(follow_or_ask(seen, wanted_kib),),

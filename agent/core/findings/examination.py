@@ -128,10 +128,8 @@ class Examination(NamedTuple):
 
     @property
     def snapshot(self) -> Snapshot:
-        """What was read."""
         return self.situation.snapshot
 
     @property
     def driver(self) -> Driver | None:
-        """The driver's numbers, where all of them could be read."""
         return self.situation.driver

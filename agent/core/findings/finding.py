@@ -20,6 +20,11 @@ _SET_SIZES: Final = ("xl mem-", "xm mem-", "xe vm-memory-", "qvm-prefs ", "xenst
 Evidence = Mapping[str, Union[int, float, str]]
 
 
+def known(value: int | float | str | None) -> int | float | str:
+    """A value for the evidence: what could not be read is said to be unknown, never 0."""
+    return "unknown" if value is None else value
+
+
 class Fix(NamedTuple):
     """What one of the two can do.
 
@@ -92,7 +97,6 @@ class Finding(NamedTuple):
 
     @property
     def actor(self) -> Actor:
-        """Who can fix it."""
         wheres = {fix.where for fix in self.fixes}
         if len(wheres) == 1:
             return self.fixes[0].where

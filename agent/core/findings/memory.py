@@ -14,7 +14,7 @@ from agent.core.boot.cost import struct_pages_kib
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.units import MIB_KIB, format_kib, kib_to_pages, pages_to_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding, Fix
+from agent.core.findings.finding import Finding, Fix, known
 from agent.core.findings.guest_commands import aim_at, boot_options
 from agent.core.findings.host_commands import configure, give_at_least, make_larger
 from agent.core.findings.registry import CRASH_KERNEL, DRIVER, STATIC_MAX, check
@@ -246,7 +246,7 @@ def _shortness(seen: Examination) -> dict[str, int | float | str]:
     return {
         "available_kib": memory.available_kib,
         "available_percent": round(memory.available_kib * 100 / max(1, memory.total_kib), 1),
-        "full_avg10_percent": pressure.full_avg10 if pressure else "unknown",
+        "full_avg10_percent": known(pressure and pressure.full_avg10),
     }
 
 

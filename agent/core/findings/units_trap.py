@@ -19,7 +19,7 @@ from agent.core.account.situation import Situation
 from agent.core.boot.verdict import MEM_TOTAL_NO_KIB
 from agent.core.facts.units import GIB_KIB, KIB, MIB_KIB, format_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding, Fix
+from agent.core.findings.finding import Finding, Fix, known
 from agent.core.findings.guest_commands import TARGET_FILE, aim_at
 from agent.core.findings.host_commands import hold_at, on_host_scale_kib, set_memory
 from agent.core.findings.registry import DRIVER, check
@@ -97,7 +97,7 @@ def _host_wrote(seen: Examination, misread: Misread) -> Finding:
         f"{misread.unit}.",
         evidence={
             "memory/target_kib": number,
-            "most_kib": limit_kib(snapshot) or seen.situation.boot.ram_kib or 0,
+            "most_kib": known(limit_kib(snapshot) or seen.situation.boot.ram_kib),
             "meant_kib": misread.meant_kib,
         },
         cause="memory/target was written by hand or by a script, in the wrong unit; "

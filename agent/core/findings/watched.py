@@ -8,7 +8,7 @@ from typing import Final
 from agent.core.account.shortage import least_available_kib
 from agent.core.facts.units import GIB_KIB, MIB_KIB, format_kib, pages_to_kib
 from agent.core.findings.examination import Examination, Look, Watch
-from agent.core.findings.finding import Evidence, Finding, Fix
+from agent.core.findings.finding import Evidence, Finding, Fix, known
 from agent.core.findings.memory import WORTH_KIB, give_more
 from agent.core.findings.registry import DRIVER, check
 
@@ -237,7 +237,7 @@ def dom0_autoballoon(seen: Examination) -> Finding | None:
         else f"dom0 was started with {format_kib(boot_kib or 0)}, all of its map, and "
         f"{'goes to' if driver.way_kib else 'has'} {format_kib(driver.target_kib)} now.",
         evidence={
-            "boot_kib": boot_kib or "unknown",
+            "boot_kib": known(boot_kib),
             "current_kib": driver.current_kib,
             "target_kib": driver.target_kib,
             "targets_seen": len(targets),

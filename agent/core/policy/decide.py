@@ -81,7 +81,11 @@ RULES: Final[Mapping[Mode, tuple[Rule, ...]]] = {
     "guard": _GUARD,
     "self": _SELF,
 }
-"""Of each mode, the first that has something to say decides."""
+"""Of each mode, the first that has something to say decides.
+
+What modes have in common stands in each list all the same: the order is what there is to know, and
+so it is seen without putting anything together.
+"""
 
 
 def decide(

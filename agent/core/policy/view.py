@@ -41,7 +41,6 @@ class View(NamedTuple):
 
     @property
     def snapshot(self) -> Snapshot:
-        """The readings."""
         return self.situation.snapshot
 
     @property
@@ -71,7 +70,6 @@ class View(NamedTuple):
 
     @property
     def short(self) -> bool:
-        """Whether the guest is short of memory now."""
         memory, pressure = self.snapshot.memory, self.snapshot.pressure
         return shortage(memory, pressure, self.settings.guard_stall_percent) != "none"
 

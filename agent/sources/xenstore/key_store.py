@@ -49,7 +49,6 @@ class CapturedKeys:
         return Outcome(None if text.value is None else text.value.encode(), text.status)
 
     def names(self, key: str) -> Outcome[tuple[str, ...]]:
-        """The directory's entries."""
         return self._root.names(f"xenstore/{key}")
 
 
@@ -65,7 +64,6 @@ class SessionKeys:
             self._lost = error.status
 
     def read(self, key: str) -> Outcome[bytes]:
-        """The value as xenstored has it."""
         if self._lost is not None:
             return Outcome(None, self._lost)
         try:
@@ -74,7 +72,6 @@ class SessionKeys:
             return Outcome(None, self._status(error))
 
     def names(self, key: str) -> Outcome[tuple[str, ...]]:
-        """The names as xenstored has them."""
         if self._lost is not None:
             return Outcome(None, self._lost)
         try:
@@ -112,9 +109,7 @@ class NoKeys:
         self._status = status
 
     def read(self, key: str) -> Outcome[bytes]:  # noqa: ARG002 - the interface
-        """Nothing."""
         return Outcome(None, self._status)
 
     def names(self, key: str) -> Outcome[tuple[str, ...]]:  # noqa: ARG002 - the interface
-        """Nothing."""
         return Outcome(None, self._status)

@@ -3,7 +3,8 @@
 
 A `pyxs.Client` hands every request to a router and waits for what that gives back.  Over a
 `LoopRouter` instead of its own its operations work, transactions included, and none of them hangs.
-What else is wrong in pyxs 0.4.1 ends here, each with a test in tests/sources/xenstore/test_pyxs.py:
+What else is wrong in pyxs 0.4.1 ends here, each with a test: in tests/contract/test_pyxs_client.py
+what any host shows, in tests/sources/xenstore/test_pyxs.py what only a broken one does.
 
     check_path()   asks for the working directory, which may be gone: FileNotFoundError
     check_path()   lets a line end pass at the end of a path

@@ -63,11 +63,9 @@ class SocketTransport:
         self._socket = connected
 
     def fileno(self) -> int:
-        """The descriptor, for poll()."""
         return self._socket.fileno()
 
     def read(self, most_bytes: int) -> bytes | None:
-        """What is there, b"" at the end, None when nothing is there yet."""
         try:
             count = self._socket.recv_into(self._page[:most_bytes])
         except BlockingIOError:
@@ -75,7 +73,6 @@ class SocketTransport:
         return bytes(self._page[:count])
 
     def write(self, data: bytes) -> int | None:
-        """How many bytes were taken, None when there is no room yet."""
         try:
             return self._socket.send(data, _socket.MSG_NOSIGNAL)
         except BlockingIOError:
@@ -96,16 +93,13 @@ class DeviceTransport:
         self._file = file
 
     def fileno(self) -> int:
-        """The descriptor, for poll()."""
         return self._file.fileno()
 
     def read(self, most_bytes: int) -> bytes | None:
-        """What is there, b"" at the end, None when nothing is there yet."""
         count = self._file.readinto(self._page[:most_bytes])
         return None if count is None else bytes(self._page[:count])
 
     def write(self, data: bytes) -> int | None:
-        """How many bytes were taken, None when there is no room yet."""
         return self._file.write(data)
 
     def close(self) -> None:
