@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the daemon tells: the host through xenstore, everybody else through its two files."""
+"""What the daemon tells: the host through xenstore, everybody else through its two files.
+
+Relies on docs/design.md A21.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from agent.core.policy.view import floor_kib
 from agent.daemon import journal as j
 from agent.daemon.boot_recorder import record_of
 from agent.daemon.key_table import USED
-from agent.daemon.motion import is_in_motion, is_where_the_host_wants_it
+from agent.daemon.motion import is_in_motion
 from agent.daemon.published_keys import Keys, keys_for
 from agent.daemon.publisher import Publisher
 from agent.daemon.record import DecisionLog
@@ -68,9 +71,13 @@ class Reporter:
     def note_rest(
         self, situation: Situation, history: History, settings: PolicySettings, now_s: float
     ) -> None:
-        """After a look: whether the balloon has been at rest where the host wants it."""
+        """After a look: whether the balloon has been at rest where the host wants it.
+
+        squeezed takes what a guest has beyond memory/target when it first hears of it for a
+        constant, so it is not to hear of it before.
+        """
         still_s = now_s - history.unchanged_since_s
-        if still_s >= settings.grace_s and is_where_the_host_wants_it(situation):
+        if still_s >= settings.grace_s and situation.is_where_the_host_wants_it:
             self.came_to_rest = True
 
     def publish_is_due(self, now_s: float) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When the balloon is where the host wants it, and when a save has to wait for it."""
+"""When a save has to wait for the balloon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from agent.core.account.situation import Situation, understand
 from agent.core.policy.history import EMPTY, noticed
 from agent.core.policy.settings import PolicySettings
-from agent.daemon.motion import is_in_motion, is_where_the_host_wants_it
+from agent.daemon.motion import is_in_motion
 from tests.support.snapshots import MIB, a_pv_guest
 
 FOLLOW = PolicySettings()
@@ -16,23 +16,6 @@ FOLLOW = PolicySettings()
 
 def a_guest(**balloon: Any) -> Situation:
     return understand(a_pv_guest(balloon=balloon) if balloon else a_pv_guest())
-
-
-def test_a_settled_guest_at_the_hosts_target_is_where_it_belongs() -> None:
-    assert is_where_the_host_wants_it(a_guest())
-    assert not is_where_the_host_wants_it(a_guest(target_kib=768 * MIB))
-
-
-def test_a_target_of_anybodys_own_is_not_where_the_host_wants_it() -> None:
-    held = a_guest(target_kib=600 * MIB, current_kib=600 * MIB)
-    assert held.state == "settled"
-    assert not is_where_the_host_wants_it(held)
-
-
-def test_a_crash_kernel_has_no_target_and_is_never_announced() -> None:
-    snapshot = a_guest().snapshot
-    without = snapshot._replace(host=snapshot.host._replace(target_kib=None))
-    assert not is_where_the_host_wants_it(understand(without))
 
 
 def test_a_save_waits_from_the_moment_the_host_has_asked() -> None:

@@ -86,6 +86,20 @@ class Situation(_Needed):
             return None
         return self.snapshot.domain.whole_pages_kib(host_kib) - self.offset.kib
 
+    @property
+    def is_where_the_host_wants_it(self) -> bool:
+        """Whether the balloon is at its target, and that is the host's; a page off counts.
+
+        A crash kernel has no memory/target (xenopsd takes it away before the soft reset), and one
+        that a target of the agent's own or of somebody's by hand is in force for is not where it
+        belongs.
+        """
+        wanted_kib, balloon = self.host_target_on_kernel_scale_kib, self.snapshot.balloon
+        if self.state != "settled" or wanted_kib is None or balloon is None:
+            return False
+        page_kib = self.snapshot.domain.page_kib
+        return balloon.target_kib is not None and abs(balloon.target_kib - wanted_kib) <= page_kib
+
     def _once(self, name: str, work: Callable[[], _Kept]) -> _Kept:
         """As functools.cached_property, which would load much for two attributes."""
         kept = vars(self)

@@ -13,12 +13,23 @@ from agent.core.account.situation import Situation, understand
 from agent.core.account.target_offset import counted_beyond_kib
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import format_kib
-from agent.core.findings import balloon, host, memory, quirks, units_trap
+from agent.core.findings import (
+    balloon,
+    crash_kernel,
+    firmware_map,
+    host,
+    memory,
+    quirks,
+    squeezed,
+    units_trap,
+)
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, verdict_of
 from agent.core.findings.registry import Search, codes_of
 
-OF_A_SNAPSHOT: Final = (units_trap, balloon, quirks, host, memory)
+OF_A_SNAPSHOT: Final = (
+    units_trap, balloon, quirks, host, squeezed, firmware_map, memory, crash_kernel,
+)  # fmt: skip
 """The modules whose checks every assessment makes; importing them enters them."""
 _CODES: Final = codes_of(OF_A_SNAPSHOT)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.core.account.headroom import limit_kib, spoilt_offset_kib
+from agent.core.account.headroom import limit_kib
 from agent.core.account.target_offset import PLAIN_MAP, SETTLED_TARGET
 from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Snapshot
@@ -151,95 +151,6 @@ def _write_again(seen: Examination) -> Fix:
     kib += seen.situation.offset.kib if seen.situation.offset else 0
     command = f"xenstore-write /local/domain/{domid}/memory/target {kib}"
     return Fix("host", (command,), note="KiB, digits only")
-
-
-@check(
-    "memory-offset-spoilt",
-    severity="warning",
-    do="shut the guest down and start it",
-    needs=(XENSTORE,),
-    unless=("no-driver",),
-)
-def memory_offset_spoilt(seen: Examination) -> Finding | None:
-    """XAPI's squeezed took its measure of this guest while the balloon still moved."""
-    host, domain = seen.snapshot.host, seen.snapshot.domain
-    offset_kib = host.memory_offset_kib
-    if domain.toolstack != "xapi" or offset_kib is None:
-        return None
-    spoilt_kib = spoilt_offset_kib(host, domain.is_pv)
-    if spoilt_kib is None and not (host.uncooperative and _is_where_the_host_wants_it(seen)):
-        return None
-    effect = "the host believes that it misses its target, and asks it up and down or marks it"
-    if spoilt_kib is not None and spoilt_kib < 0:
-        effect = f"its limit stays {format_kib(-spoilt_kib)} below what the host promises"
-    numbers = {
-        "memory/target_kib": host.target_kib,
-        "memory/dynamic-max_kib": host.dynamic_max_kib,
-        "current_kib": seen.driver.current_kib if seen.driver else None,
-    }
-    return Finding(
-        severity="warning",
-        summary=f"XAPI's memory-offset for this guest is wrong: {effect}.",
-        evidence={
-            "memory/memory-offset_kib": offset_kib,
-            "memory/uncooperative": "present" if host.uncooperative else "absent",
-            **{name: kib for name, kib in numbers.items() if kib is not None},
-        },
-        cause="squeezed takes what a guest has beyond its target for a constant, once, when "
-        "data/updated or control/feature-balloon appears; here that was before the balloon had "
-        "come to rest. Another agent writes them at its start; for an HVM guest the host's own "
-        "device model may.",
-        fixes=(
-            Fix(
-                "guest",
-                effect="next-boot",
-                note="shut the guest down and start it: only for a new domain squeezed measures "
-                "again",
-            ),
-        ),
-    )
-
-
-def _is_where_the_host_wants_it(seen: Examination) -> bool:
-    """Whether the kernel has what the host's target means to it, to the page."""
-    host_kib, offset, driver = seen.snapshot.host.target_kib, seen.situation.offset, seen.driver
-    if seen.situation.state != "settled" or host_kib is None or offset is None or driver is None:
-        return False
-    domain = seen.snapshot.domain
-    wanted_kib = domain.whole_pages_kib(host_kib) - offset.kib
-    return abs(wanted_kib - driver.target_kib) <= domain.page_kib
-
-
-@check(
-    "marked-uncooperative",
-    severity="warning",
-    do="see the other findings",
-    needs=(XENSTORE,),
-    because=(
-        "no-driver", "hotplug-offline", "hotplug-refused", "units-trap", "target-retrying",
-        "target-cancelled", "target-snapped", "not-seen-moving", "memory-offset-spoilt",
-    ),
-)  # fmt: skip
-def marked_uncooperative(seen: Examination) -> Finding | None:
-    """XAPI's squeezed gave up on this guest."""
-    host, driver = seen.snapshot.host, seen.driver
-    if not host.uncooperative:
-        return None
-    numbers = {
-        "memory/target_kib": host.target_kib,
-        "memory/memory-offset_kib": host.memory_offset_kib,
-        "current_kib": driver.current_kib if driver else None,
-    }
-    return Finding(
-        severity="warning",
-        summary="The host has marked this guest uncooperative: it was off its target for 20 s.",
-        evidence={
-            "memory/uncooperative": "present",
-            **{name: kib for name, kib in numbers.items() if kib is not None},
-        },
-        cause="The balloon moves too slowly, or is stuck.",
-        remark="the mark goes when the guest is at its target",
-    )
 
 
 @check(

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.finding import Evidence, Severity
-from agent.core.findings.memory import STRUCT_SHARE_TOLD_PERCENT
+from agent.core.findings.firmware_map import STRUCT_SHARE_TOLD_PERCENT
 from agent.core.plan.plan import SECTION_KIB, Plan, plan
 from agent.core.plan.request import XEN_512GB_SINCE
 
