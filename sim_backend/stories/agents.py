@@ -21,7 +21,7 @@ class Agent(Protocol):
         """What reports call it."""
         ...
 
-    def tick(self, domain: SimulatedDomain, cause: Cause) -> float:
+    def turn(self, domain: SimulatedDomain, cause: Cause) -> float:
         """Look, perhaps act; the longest time in seconds until the next look.
 
         It is called earlier when the host writes below memory/, and when programs lost 200 ms
@@ -35,7 +35,7 @@ class NoAgent:
 
     name = NOBODY
 
-    def tick(self, domain: SimulatedDomain, cause: Cause) -> float:  # noqa: ARG002 - the interface
+    def turn(self, domain: SimulatedDomain, cause: Cause) -> float:  # noqa: ARG002 - the interface
         return 3600.0
 
 

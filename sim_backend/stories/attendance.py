@@ -57,6 +57,6 @@ class Attendance:
         if not self._domain.alive:
             return
         self.looks += 1
-        pause_s = self._agent.tick(self._domain, cause)
+        pause_s = self._agent.turn(self._domain, cause)
         due_s = self._clock.now_s + max(0.0, pause_s) + _BY_ITSELF * reaction_s(self._clock)
         self._timer = self._clock.at(due_s, lambda: self._look("timer"))

@@ -46,7 +46,7 @@ class PolicyAgent:
         self._asked = False
         self._look_s = float("-inf")
 
-    def tick(self, domain: SimulatedDomain, cause: Cause = "timer") -> float:
+    def turn(self, domain: SimulatedDomain, cause: Cause = "timer") -> float:
         """Look, decide and act, or only peek; how long until the next time."""
         now_s = domain.now_s()
         self._asked = self._asked or cause == "host"

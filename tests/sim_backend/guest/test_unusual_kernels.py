@@ -108,7 +108,7 @@ def test_a_pvh_guest_without_a_driver_dies_when_it_uses_what_xen_does_not_hold()
 @pytest.mark.parametrize("name", AGENTS)
 def test_no_agent_minds_a_guest_without_a_driver(name: str) -> None:
     _, domain = simple_guest(GuestConfig(image=WITHOUT_DRIVER))
-    agent(name).tick(domain, "timer")
+    agent(name).turn(domain, "timer")
     assert domain.target_writes == []
 
 

@@ -267,7 +267,7 @@ class World(RuleBasedStateMachine):
         domain = self.guest(which)
         if domain.alive:
             who = self.agents.setdefault(id(domain), agent(name))
-            assert who.tick(domain, "timer") >= 0
+            assert who.turn(domain, "timer") >= 0
 
     @rule(seconds=st.sampled_from([0.01, 0.7, 7.0, 45.0, 4000.0]))
     def time_passes(self, seconds: float) -> None:

@@ -36,7 +36,7 @@ class Meddler:
 
     name = "meddler"
 
-    def tick(self, domain: SimulatedDomain, cause: Cause) -> float:
+    def turn(self, domain: SimulatedDomain, cause: Cause) -> float:
         snapshot = domain.snapshot()
         wanted_kib = snapshot.host.target_kib or snapshot.memory.total_kib  # type: ignore[union-attr]
         with suppress(OSError):
