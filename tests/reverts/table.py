@@ -24,6 +24,8 @@ _CALIBRATED: Final = (
     "tests/daemon/test_recorded_calibrations.py::"
     "test_a_recorded_guest_is_measured_at_rest_or_not_at_all"
 )
+_STEPS: Final = "agent/core/host/mem_set.py"
+_SETS: Final = "tests/core/host/test_mem_set.py"
 _KILLED: Final = f"{_PROTECTS}::test_nothing_is_killed_however_the_host_asks"
 
 
@@ -400,6 +402,37 @@ FIXES: Final = (
         (Undo(_USE, "LOOK_CALM_S: Final = 1.0", "LOOK_CALM_S: Final = 10.0"),),
         (
             f"{_RECORDED}/test_use_as_recorded.py::test_nine_of_ten_figures_are_written_within_half_a_second_of_the_real_ones",
+        ),
+    ),
+    Reverted(
+        "a guest that has not given yet is taken for one that has",
+        (Undo(_STEPS, "if rests and not guest.is_held and not _aims_above(guest):", "if rests:"),),
+        (f"{_SETS}::test_a_guest_that_gives_slowly_has_given_only_when_it_is_there",),
+    ),
+    Reverted(
+        "a guest's version takes columns from the rows of others",
+        (
+            Undo(
+                "agent/report/guests_text.py",
+                '_cut(claims.version or "-", _LONGEST_VERSION)',
+                'claims.version or "-"',
+            ),
+        ),
+        (
+            "tests/fuzz/test_targets.py::test_an_odd_input_of_the_corpus_holds[guest_claims/widest-version]",
+        ),
+    ),
+    Reverted(
+        "a guest could give more than the hypervisor counts",
+        (
+            Undo(
+                "agent/core/host/guests.py",
+                "if kib is None or self.has_kib is None else min(kib, self.has_kib)",
+                "",
+            ),
+        ),
+        (
+            "tests/fuzz/test_targets.py::test_an_odd_input_of_the_corpus_holds[guest_claims/more-than-counted]",
         ),
     ),
 )
