@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+
+import pytest
 
 from tests.support.daemon_process import PATIENCE_S, DaemonProcess
 from tests.support.published_domain import published
@@ -33,6 +36,17 @@ def test_a_mem_set_is_followed_by_the_kernel_and_told_to_the_host() -> None:
         assert daemon.end(signal.SIGTERM) == 0
         assert daemon.status()["daemon"]["failed_ticks"] == 0
         assert all(d["action"] == "none" for d in daemon.status()["daemon"]["decisions"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may take precedence")
+def test_it_takes_precedence_over_other_programs() -> None:
+    with (
+        published("balloon-up", held=True) as there,
+        DaemonProcess(there.root, there.xenstore, "--config", "/dev/null") as daemon,
+    ):
+        daemon.ready()
+        assert os.getpriority(os.PRIO_PROCESS, daemon.process.pid) == -20
+        assert daemon.end() == 0
 
 
 def test_a_guarded_shrink_stops_at_the_floor_and_says_which() -> None:

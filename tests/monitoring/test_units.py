@@ -50,6 +50,14 @@ def test_a_service_can_do_little_but_read(name: str, units: Path) -> None:
     assert float(level[1]) <= MOST_EXPOSURE
 
 
+def test_the_port_is_local_and_bounded() -> None:
+    socket = (UNITS / "balloon-agent-metrics.socket").read_text(encoding="utf-8")
+    service = (UNITS / "balloon-agent-metrics@.service").read_text(encoding="utf-8")
+    assert re.findall(r"^Listen\w+=(.*)$", socket, re.MULTILINE) == ["127.0.0.1:9786"]
+    assert "\nMaxConnections=4\n" in socket
+    assert "\nRuntimeMaxSec=30\nMemoryMax=64M\n" in service
+
+
 def test_the_exporter_is_a_socket_that_starts_one_process_a_connection() -> None:
     socket = (UNITS / "balloon-agent-metrics.socket").read_text(encoding="utf-8")
     service = (UNITS / "balloon-agent-metrics@.service").read_text(encoding="utf-8")

@@ -106,6 +106,38 @@ FIXES: Final = (
         ),
     ),
     Reverted(
+        "a target that the kernel reads as nothing is not held",
+        (
+            _NO_REFLEX,
+            Undo(
+                "agent/core/policy/guard.py",
+                "if view.target_kib >= next_kib or cut:",
+                "if view.target_kib >= next_kib or cut or view.aim_kib is None:",
+            ),
+            Undo(
+                "agent/core/policy/guard.py",
+                "if asked_kib is None or asked_kib >= view.current_kib:",
+                "if view.aim_kib is None or asked_kib is None or asked_kib >= view.current_kib:",
+            ),
+        ),
+        (
+            f"{_PROTECTS}::test_a_target_below_the_floor_is_held_that_was_there_when_the_daemon_started[0x80000-guard]",
+        ),
+    ),
+    Reverted(
+        "a guest that was started with nothing makes every look fail",
+        (
+            Undo(
+                "agent/core/account/boot_facts.py",
+                "not 0 < populated_kib <= mapped_kib",
+                "not 0 <= populated_kib <= mapped_kib",
+            ),
+        ),
+        (
+            "tests/core/account/test_boot_facts.py::test_a_guest_is_never_taken_to_have_started_with_nothing[0]",
+        ),
+    ),
+    Reverted(
         "a write that failed is tried again after the cooldown",
         (Undo(_HISTORY, "REFUSED_FIRST_S: Final = 0.001", "REFUSED_FIRST_S: Final = 1.0"),),
         (
@@ -192,6 +224,40 @@ FIXES: Final = (
         ),
     ),
     Reverted(
+        "a xenstored that died is never missed",
+        (Undo(_LOOP, "            link.ask(now_s)\n", ""),),
+        (
+            "tests/daemon/test_watchdog.py::test_an_xenstored_that_says_nothing_any_more_is_missed_at_the_next_ping",
+        ),
+    ),
+    Reverted(
+        "a host that could not be asked is said to ask for nothing",
+        (Undo("agent/core/policy/follow.py", "if why is not None:", "if False:"),),
+        (
+            "tests/core/policy/test_policy_leaves_alone.py::test_of_a_host_that_could_not_be_asked_nothing_is_said",
+        ),
+    ),
+    Reverted(
+        "a line of the kernel's log takes the square of its length",
+        (
+            Undo("agent/sources/kernel_log.py", "line[:_LONGEST_LINE]", "line"),
+            Undo("agent/sources/kernel_log.py", "(line, 0, _LONGEST_LINE)", "(line)"),
+            Undo("agent/sources/kernel_log.py", "([^()]{1,300})", "(.*reserved.*)"),
+        ),
+        ("tests/fuzz/test_growth.py::test_a_part_that_is_repeated_takes_time_in_proportion",),
+    ),
+    Reverted(
+        "the choice of a log's lines takes the square of a line",
+        (
+            Undo(
+                "agent/sources/kernel_log.py",
+                "any(word in line for word in _RELEVANT_WORDS)",
+                'bool(re.search("Memory: .*available|Freeing .*memory", line))',
+            ),
+        ),
+        ("tests/fuzz/test_growth.py::test_a_capture_keeps_of_a_log_what_it_keeps_in_time",),
+    ),
+    Reverted(
         "a range to the last address makes a set of every section",
         (
             Undo(
@@ -219,6 +285,26 @@ FIXES: Final = (
             ),
         ),
         ("tests/sources/test_bounds.py::test_only_digits_are_the_number_of_a_process",),
+    ),
+    Reverted(
+        "a time that no calendar has",
+        (
+            Undo(
+                "agent/sources/daemon_status.py",
+                'number(entry, "time", LARGEST_TIME_S)',
+                'number(entry, "time", 1 << 70)',
+            ),
+        ),
+        ("tests/sources/test_bounds.py::test_a_decision_that_no_calendar_has_is_not_one",),
+    ),
+    Reverted(
+        "a key of a hundred thousand parts",
+        (
+            Undo(
+                "agent/daemon/config/load.py", "_MOST_DOTS: Final = 64", "_MOST_DOTS: Final = 10**9"
+            ),
+        ),
+        ("tests/daemon/config/test_config.py::test_a_key_of_many_parts_is_refused_at_once",),
     ),
     Reverted(
         "a FIFO in a capture hangs whoever asks psutil",

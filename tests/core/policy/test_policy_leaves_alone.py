@@ -67,6 +67,20 @@ def test_of_a_host_that_could_not_be_asked_nothing_is_said(
         assert decision.sentence == f"What the host asks for is not known: {why}."
 
 
+@pytest.mark.parametrize("mode", ["observe", "follow", "guard", "self"])
+@pytest.mark.parametrize("to_dom0", [False, True])
+def test_a_crash_kernel_is_left_alone_in_every_mode(mode: Any, to_dom0: bool) -> None:
+    settings = PolicySettings(mode=mode, act_in_dom0=to_dom0, reclaim_released=True)
+    guest = a_pv_guest(host={"target_kib": 100 * MIB}, balloon={"target_kib": 100 * MIB})
+    decision, history = decide(understand(guest), EMPTY, settings, 100.0)
+    assert (decision.action != "none") is (mode in ("guard", "self"))
+
+    dumps = guest._replace(kernel_options=("quiet", "elfcorehdr=0x7f000000"))
+    decision, history = decide(understand(dumps), EMPTY, settings, 100.0)
+    assert (decision.action, decision.reason) == ("none", "crash-kernel")
+    assert history.hold_kib is None
+
+
 def test_who_makes_dom0_smaller_by_hand_gets_what_he_wanted() -> None:
     config: dict[str, Any] = {
         "domain_type": "dom0-pv",
