@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.core.facts.numbers import MalformedError, excerpt, key_decimal, key_signed
+from agent.core.facts.numbers import MalformedError, excerpt, key_decimal, key_signed, shown
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,14 @@ def test_any_bytes_end_in_a_canonical_number_or_one_printable_line(raw: bytes) -
 
 @given(st.binary(max_size=100))
 def test_an_excerpt_is_printable_ascii_of_bounded_length(raw: bytes) -> None:
-    shown = excerpt(raw)
+    said = excerpt(raw)
 
-    assert shown.isprintable()
-    assert shown.isascii()
-    assert len(shown) < 130
+    assert said.isprintable()
+    assert said.isascii()
+    assert len(said) < 130
+
+
+def test_what_is_cut_off_for_a_message_is_told() -> None:
+    assert (shown("abc", 3), shown("abcd", 3)) == ("'abc'", "'abc...'")
+    assert excerpt(b"a" * 24) == "'" + "a" * 24 + "'"
+    assert excerpt(b"a" * 26).endswith("' and 2 bytes more")
