@@ -14,6 +14,7 @@ from agent.core.policy.asks import GOES_ON_S, NO_ASKS
 from agent.core.policy.decide import EMPTY, RULES, decide
 from agent.core.policy.history import (
     REFUSED_LAST_S,
+    UNIT_KIB,
     History,
     Nudge,
     moved,
@@ -111,6 +112,14 @@ def test_a_reflex_puts_back_what_holds_and_nothing_else() -> None:
     assert reflex(HELD, 446 * MIB, 10.0) is None
     assert reflex(HELD, 700 * MIB, 10.0) is None
     assert reflex(HELD._replace(hold_kib=None), 200 * MIB, 10.0) is None
+
+
+@pytest.mark.parametrize("less_kib", [4, UNIT_KIB - 4])
+def test_what_the_kernel_cuts_off_to_whole_units_is_not_written_again(less_kib: int) -> None:
+    wrote = HELD._replace(wrote_kib=446 * MIB)
+    assert reflex(wrote, 446 * MIB - less_kib, 10.0) is None
+    assert reflex(wrote, 446 * MIB - UNIT_KIB, 10.0) is not None
+    assert reflex(HELD, 446 * MIB - less_kib, 10.0) is not None
 
 
 def test_after_an_ask_the_kernels_target_is_read_each_millisecond_until_it_has_acted() -> None:
