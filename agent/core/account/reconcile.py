@@ -68,11 +68,10 @@ class Reconciliation(NamedTuple):
 
 def reconcile(snapshot: Snapshot, boot: BootFacts) -> Reconciliation:
     """Account for all RAM of the map; never raises."""
-    obstacle = _obstacle(snapshot)
-    firmware_map, balloon = snapshot.firmware_map or snapshot.iomem, snapshot.balloon
-    domain_type = snapshot.domain.domain_type
-    if obstacle or firmware_map is None or balloon is None or domain_type is None:
-        return Reconciliation(None, (), None, None, obstacle)
+    given = _given(snapshot)
+    if isinstance(given, str):
+        return Reconciliation(None, (), None, None, given)
+    domain_type, firmware_map, balloon = given
     regime = regime_of(snapshot.domain.kernel)
     terms = [
         *_map_terms(snapshot, firmware_map),
@@ -92,18 +91,18 @@ def _sum(terms: list[Term]) -> int:
     return sum(term.kib for term in terms)
 
 
-def _obstacle(snapshot: Snapshot) -> str | None:
-    """What keeps the sum from being made, in a sentence."""
-    balloon = snapshot.balloon
+def _given(snapshot: Snapshot) -> tuple[DomainType, MemoryMap, BalloonReading] | str:
+    """What the sum is made of, or what keeps it from being made, in a sentence."""
+    balloon, firmware_map = snapshot.balloon, snapshot.firmware_map or snapshot.iomem
     if snapshot.domain.domain_type is None:
         return "the kernel does not tell whether this is a PV, PVH or HVM domain"
     if balloon is None:
         return "there is no balloon driver (the kernel was built without CONFIG_XEN_BALLOON)"
     if balloon.current_kib is None or balloon.ballooned_kib is None:
         return f"current_kb or low_kb below {BALLOON_INFO} could not be read"
-    if snapshot.firmware_map is None and snapshot.iomem is None:
+    if firmware_map is None:
         return f"neither {FIRMWARE_MAP} nor the addresses in /proc/iomem could be read"
-    return None
+    return snapshot.domain.domain_type, firmware_map, balloon
 
 
 def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap) -> list[Term]:

@@ -12,6 +12,7 @@ import pytest
 from agent.core.account.situation import understand
 from agent.core.policy.asks import GOES_ON_S, NO_ASKS
 from agent.core.policy.decide import EMPTY, RULES, decide
+from agent.core.policy.guard import hold
 from agent.core.policy.history import (
     REFUSED_LAST_S,
     UNIT_KIB,
@@ -120,6 +121,20 @@ def test_what_the_kernel_cuts_off_to_whole_units_is_not_written_again(less_kib: 
     assert reflex(wrote, 446 * MIB - less_kib, 10.0) is None
     assert reflex(wrote, 446 * MIB - UNIT_KIB, 10.0) is not None
     assert reflex(HELD, 446 * MIB - less_kib, 10.0) is not None
+
+
+@pytest.mark.parametrize(
+    ("wrote", "less_kib", "writes"),
+    [(True, UNIT_KIB - 4, False), (True, UNIT_KIB, True), (False, UNIT_KIB - 4, True)],
+)
+def test_nor_does_a_whole_look_write_it_again(wrote: bool, less_kib: int, writes: bool) -> None:
+    _, domain = simple_guest(domain_type="pv", memory_kib=512 * MIB, maxmem_kib=512 * MIB)
+    situation, held_kib = understand(domain.snapshot()), 512 * MIB
+    history = EMPTY._replace(own_kib=held_kib, wrote_kib=held_kib if wrote else None)
+    seen = view(situation, history, GUARD, 0.0)
+    assert seen is not None
+    decision = hold(seen._replace(target_kib=held_kib - less_kib))
+    assert (decision is not None) is writes
 
 
 def test_after_an_ask_the_kernels_target_is_read_each_millisecond_until_it_has_acted() -> None:
