@@ -36,6 +36,17 @@ class Reservation:
         self._host.free_pages -= granted
         return granted
 
+    def back(self, pages: int) -> bool:
+        """The toolstack's new target: back on-demand pages until Xen holds so many.
+
+        Never fewer than before, and none beyond what is on demand; the balloon does the rest
+        (XENMEM_set_pod_target; p2m_pod_set_mem_target).  Whether the host had them.
+        """
+        lacking = max(0, min(self.on_demand_pages, pages - self.pages))
+        backed = self.populate(lacking)
+        self.on_demand_pages -= backed
+        return backed == lacking
+
     def release(self, pages: int) -> None:
         """Give pages back; what Xen never backed costs and yields nothing."""
         unbacked = min(pages, self.on_demand_pages)

@@ -141,9 +141,11 @@ class Libxl:
     def mem_set(self, domain: SimulatedDomain, memory_kib: int) -> None:
         """`xl mem-set`: new limit in the hypervisor, new memory/target; does not wait.
 
+        What an HVM or PVH guest still has on demand only is backed up to the new size.
+
         Raises:
             ToolstackError: less its video memory it is above static-max, or memory/target is no
-                number any more.
+                number any more, or the host cannot back what is on demand.
         """
         self._must_be_alive(domain)
         static_max_kib = self._number(domain, "memory/static-max")
@@ -155,6 +157,9 @@ class Libxl:
             )
         limit_kib = memory_kib + MAXMEM_CONSTANT_KIB
         domain.reservation.max_pages = limit_kib // PAGE_KIB
+        on_demand_kib = memory_kib - videoram_kib + MAXMEM_CONSTANT_KIB
+        if not domain.reservation.back(on_demand_kib // PAGE_KIB):
+            raise ToolstackError("xc_domain_set_pod_target failed: the host has no memory")
         domain.tell("host-target", f"xl mem-set {memory_kib // MIB_KIB}")
         domain.store.write("memory/target", str(memory_kib - videoram_kib))
 

@@ -3,6 +3,9 @@
 
 Read in xen-project/xen, tools/libs/light, tags 4.14.0, 4.17.0, 4.20.0 and c447b7308b13
 (2026-08-20).
+
+Another difference shows in nothing: until 4.20 `xl mem-set` asked Xen to back on-demand pages of a
+PVH dom0, too, which has none (489a7c50c0).
 """
 
 from __future__ import annotations

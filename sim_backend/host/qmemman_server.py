@@ -213,6 +213,7 @@ class Qmemman:
         if domain is None or not domain.alive:
             return
         domain.reservation.max_pages = (int(given_kib) + MAXMEM_CONSTANT_KIB) // PAGE_KIB
+        domain.reservation.back(int(given_kib) // PAGE_KIB)  # if the host has it
         domain.tell("host-target", f"qmemman gives {int(given_kib) // MIB_KIB} MiB")
         domain.store.write("memory/target", str(int(given_kib - BELOW_GIVEN_KIB)))
         if state.hotplugs:

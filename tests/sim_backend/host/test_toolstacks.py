@@ -148,6 +148,33 @@ def test_touching_what_xen_does_not_hold_ends_a_domain_populated_on_demand() -> 
         reservation.touch(1001)
 
 
+def a_guest_without_a_driver(host: Host) -> tuple[Libxl, SimulatedDomain]:
+    """It believes in 1024 MiB, and Xen holds 512 for it."""
+    toolstack = Libxl(Clock(), host)
+    image = DEBIAN_13._replace(balloon=False)
+    domain = toolstack.create(GuestConfig("pvh", 512 * MIB, 1024 * MIB, image=image))
+    assert domain.reservation.on_demand_pages > 0
+    return toolstack, domain
+
+
+def test_a_mem_set_backs_what_a_guest_has_on_demand_and_saves_one_without_a_driver() -> None:
+    toolstack, domain = a_guest_without_a_driver(Host())
+    toolstack.mem_set(domain, 256 * MIB)  # takes nothing away
+    assert domain.reservation.pages * PAGE_KIB >= 512 * MIB
+    toolstack.mem_set(domain, 1024 * MIB)
+    assert domain.reservation.on_demand_pages == 0
+    domain.change_workload(anon_kib=800 * MIB)
+    assert domain.alive
+
+
+def test_a_mem_set_that_the_host_cannot_back_fails_and_tells_the_guest_nothing() -> None:
+    toolstack, domain = a_guest_without_a_driver(Host(900 * MIB, 256 * MIB))
+    before = domain.store.read("memory/target")
+    with pytest.raises(ToolstackError, match="the host has no memory"):
+        toolstack.mem_set(domain, 1024 * MIB)
+    assert domain.store.read("memory/target") == before
+
+
 def test_squeezed_learns_the_offset_once() -> None:
     _, domain = under(Xapi, GuestConfig("pvh", 512 * MIB, 1024 * MIB))
     assert domain.store.read("memory/memory-offset") is None
