@@ -173,11 +173,15 @@ def _require_root() -> None:
 def _require_no_service(placed: Placed, into: str, ours: list[str]) -> None:
     """What runs, or would at the next boot, is ended by whoever started it."""
     runs = into == "/" and any(map(os.path.lexists, _RUNNING))
-    if not runs and not any(placed.enabled()):
+    enabled = list(placed.enabled())
+    if not runs and not enabled:
         return
     if INIT_SCRIPT in ours:
-        first = "rc-service balloon-agent stop; " if into == "/" else f"chroot {quote(into)} "
-        first += "rc-update --all delete balloon-agent"
+        levels = [link.split("/")[-2] for link in enabled]
+        words = ["rc-service balloon-agent stop"] if runs else []
+        words += [f"rc-update delete balloon-agent {' '.join(levels)}"] if levels else []
+        where = "" if into == "/" else f"chroot {quote(into)} "
+        first = where + "; ".join(words)
     else:
         units = [name for name in (AGENT_UNITS[0], METRICS_UNITS[0])
                  if f"{files.UNIT_DIRECTORY}/{name}" in ours]  # fmt: skip

@@ -211,7 +211,7 @@ def test_broken_off_it_leaves_no_half_file_and_all_can_be_taken_back(
         (
             ("--init", "openrc"),
             "etc/runlevels/default/balloon-agent",
-            "chroot {} rc-update --all delete balloon-agent\n",
+            "chroot {} rc-update delete balloon-agent default\n",
         ),
     ],
 )

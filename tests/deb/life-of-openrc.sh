@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# life-of-openrc.sh PROGRAM SCRIPT: in a root with OpenRC and busybox but no bash, as root: the one
-# file installs itself, OpenRC's openrc-run starts, reloads and stops what it wrote, SCRIPT, which
-# Alpine's package runs before it goes, ends it and has its keys taken back, and so does the one
-# file's own removal.  In the place of the daemon's domain stands a simulated one.
+# life-of-openrc.sh PROGRAM SCRIPT: in a root with OpenRC and, for every shell, busybox's ash, as
+# root: the one file installs itself, OpenRC's openrc-run starts, reloads and stops what it wrote,
+# SCRIPT, which Alpine's package runs before it goes, ends it and has its keys taken back, and so
+# does the one file's own removal.  In the place of the daemon's domain stands a simulated one.
 set -eu
 program=$1 before_it_goes=$2
 ok() { echo "ok: $*"; }
@@ -14,7 +14,7 @@ fail() {
 }
 there() {
     find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /domain \) -prune \
-        -o -printf '%y %m %p\n' | sort
+        -o -exec stat -c '%F %a %n' {} + | sort
 }
 # As after a boot by OpenRC, whose own init.sh makes these.
 for state in daemons exclusive failed hotplugged inactive options scheduled started starting \

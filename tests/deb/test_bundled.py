@@ -69,10 +69,11 @@ def test_openrc_itself_starts_reloads_and_stops_the_installed_one_file(made: Pat
     before_it_goes = "balloon-agent.pre-deinstall"
     said = mmdebstrap(
         "bookworm",
-        "python3,openrc,procps",
+        "python3,openrc,procps,busybox",
         f"copy-in {HERE}/life-of-openrc.sh {made}/balloon-agent.pyz "
         f"{TREE}/packaging/alpine/{before_it_goes} /",
         'chroot "$1" rm -f /bin/bash',
+        'ln -sf busybox "$1/bin/sh"',  # every script there is busybox's to run, as on Alpine
         f'chroot "$1" /bin/sh /life-of-openrc.sh /balloon-agent.pyz /{before_it_goes}',
     )
     assert "ok: stopped" in said
