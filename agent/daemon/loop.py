@@ -248,6 +248,8 @@ class Daemon:
         """While xenstore is waited for: protection does not wait with it, nor does a stop."""
         if self._parts.wakeups.end_waits() and not self._stopping:
             self._stop()
+        if not self._turn.guards:
+            return _WAITS_S
         now_s = time.monotonic()
         if self._parts.link.session.has_news or "peek" in self.deadlines.due(now_s):
             self._peek(now_s)

@@ -115,6 +115,8 @@ class Turn:
 
     def peek(self, now_s: float) -> bool:
         """Whether the kernel's target alone calls for a look; what holds is put back at once."""
+        if not self.guards:
+            return False
         target_kib = read_target_kib(self._parts.root)
         decision = reflex(self.history, target_kib, now_s)
         if decision is not None:
