@@ -83,6 +83,8 @@ def test_a_file_named_on_the_command_line_stands_alone(tmp_path: Path) -> None:
         ("[nothing]\nlike_it = 1", "nothing': no such key; see `balloon-agent config show`"),
         ('mode = "gaurd"', "mode: 'gaurd' is none of observe, follow, guard, self"),
         ("mode = 1", "mode: 1 is none of"),
+        ('rest = "sometimes"', "rest: 'sometimes' is none of auto, never"),
+        ('[timing]\nquiet = "50ms"', "timing.quiet: '50ms' is not within 0.1 to 3600 s"),
         ("floor = 64", "floor: 64 is not a size"),
         ('floor = "64 furlongs"', "is not a size"),
         ('floor = "1M"', "floor: '1M' is not within 32 MiB and more"),
