@@ -22,7 +22,7 @@ from agent.daemon.deadlines import Deadlines
 from agent.daemon.link import Down
 from agent.daemon.parts import Parts
 from agent.daemon.published_keys import LOOK_EVERY_S, parting_keys, profile_for
-from agent.daemon.reporter import Reporter
+from agent.daemon.reporter import Basis, Reporter
 from agent.daemon.turn import Turn
 from agent.daemon.wakeups import Woken
 from agent.sources.pressure_trigger import open_trigger
@@ -309,11 +309,10 @@ class Daemon:
         if situation is None or not link.is_up:
             self._reporter.publish_at_s = None  # a connection that comes back is told everything
             return
-        settings, history = self._turn.settings, self._turn.history
+        turn = self._turn
+        basis = Basis(self._profile(), situation, turn.settings, turn.history, now_s)
         try:
-            self._reporter.publish(
-                link.session, self._profile(), situation, settings, history, now_s=now_s
-            )
+            self._reporter.publish(link.session, basis)
         except XenstoreError as error:
             link.lose(error, now_s)
 

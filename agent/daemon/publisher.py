@@ -48,6 +48,14 @@ class Published(NamedTuple):
     left: tuple[tuple[str, str], ...] = ()
 
 
+class _Round(NamedTuple):
+    """Over which connection, when, and what of it was refused."""
+
+    session: XenstoreSession
+    now_s: float
+    refused: list[tuple[str, str]]
+
+
 class Publisher:
     """Knows what xenstore has of us."""
 
@@ -110,20 +118,20 @@ class Publisher:
         if not (changed or gone) or not self._bucket.has(now_s):
             return Published(0)
         self._bucket.take(now_s)
-        refused: list[tuple[str, str]] = []
+        this = _Round(session, now_s, [])
         left = dict(self.ownership.left)
-        written = sum(self._remove(session, key, refused) for key in gone)
+        written = sum(self._remove(key, this) for key in gone)
         for key in changed:
-            written += self._write(session, key, keys[key], now_s, refused)
+            written += self._write(key, keys[key], this)
         told = UPDATED in keys and UPDATED in self.sent and UPDATED not in changed
         if told and _FIGURES_OF_MEMORY & set(changed):
-            written += self._write(session, UPDATED, keys[UPDATED], now_s, refused)
+            written += self._write(UPDATED, keys[UPDATED], this)
         if any(key.startswith(BALLOON) and key in self.sent for key in changed) or gone:
             self.sequence += 1
-            written += self._write(session, SEQUENCE, str(self.sequence), now_s, refused)
+            written += self._write(SEQUENCE, str(self.sequence), this)
         self.writes += written
         news = [(key, why) for key, why in self.ownership.left.items() if key not in left]
-        return Published(written, tuple(refused), tuple(news))
+        return Published(written, tuple(this.refused), tuple(news))
 
     def _changed(self, keys: Keys, now_s: float) -> list[str]:
         ours = [
@@ -159,64 +167,48 @@ class Publisher:
         if sequence < LARGEST_SIGNED:
             self.sequence = max(self.sequence, sequence)
 
-    def _write(
-        self,
-        session: XenstoreSession,
-        key: str,
-        value: str,
-        now_s: float,
-        refused: list[tuple[str, str]],
-    ) -> int:
+    def _write(self, key: str, value: str, this: _Round) -> int:
         if not is_shared(key):
-            return self._put(session, key, value, now_s, refused)
+            return self._put(key, value, this)
         ownership = self.ownership
-        ours = ownership.may_write(session, key, self.sent)
+        ours = ownership.may_write(this.session, key, self.sent)
         if ours:
             ownership.wrote(key)
         else:
             self.sent.pop(key, None)
         # What is ours is recorded before it is there, and no longer than it is ours.
         record = ownership.record
-        if self.sent.get(MADE, "") != record and not self._put(
-            session, MADE, record, now_s, refused
-        ):
-            self._paused_until_s[key] = now_s + REFUSED_PAUSE_S
+        if self.sent.get(MADE, "") != record and not self._put(MADE, record, this):
+            self._paused_until_s[key] = this.now_s + REFUSED_PAUSE_S
             return 0
         if not ours:
             return 0
-        written = self._put(session, key, value, now_s, refused)
+        written = self._put(key, value, this)
         if not written:
             ownership.lost(key)
         return written
 
-    def _put(
-        self,
-        session: XenstoreSession,
-        key: str,
-        value: str,
-        now_s: float,
-        refused: list[tuple[str, str]],
-    ) -> int:
+    def _put(self, key: str, value: str, this: _Round) -> int:
         try:
-            session.write(key, value.encode("ascii"))
+            this.session.write(key, value.encode("ascii"))
         except KeyDenied as error:
             self.denied.add(key)
-            refused.append((key, error.errno_name))
+            this.refused.append((key, error.errno_name))
             return 0
         except XenstoreRefused as error:
-            self._paused_until_s[key] = now_s + REFUSED_PAUSE_S
-            refused.append((key, error.errno_name))
+            self._paused_until_s[key] = this.now_s + REFUSED_PAUSE_S
+            this.refused.append((key, error.errno_name))
             return 0
         self.sent[key] = value
         self._paused_until_s.pop(key, None)
         return 1
 
-    def _remove(self, session: XenstoreSession, key: str, refused: list[tuple[str, str]]) -> int:
+    def _remove(self, key: str, this: _Round) -> int:
         self.sent.pop(key, None)
         self._stale.discard(key)
         try:
-            session.remove(key)
+            this.session.remove(key)
         except XenstoreRefused as error:
-            refused.append((key, error.errno_name))
+            this.refused.append((key, error.errno_name))
             return 0
         return 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agent import __version__
 from agent.core.account.situation import Situation
@@ -35,6 +35,16 @@ if TYPE_CHECKING:
 STATUS_EVERY_S: Final = 1.0
 
 Say = Callable[[int, str, str], None]
+
+
+class Basis(NamedTuple):
+    """What the keys are made of: a moment, and how the daemon is set in it."""
+
+    profile: str
+    situation: Situation
+    settings: PolicySettings
+    history: History
+    now_s: float
 
 
 class Reporter:
@@ -86,38 +96,21 @@ class Reporter:
     def status_is_due(self, now_s: float) -> bool:
         return self.status_at_s is not None and now_s >= self.status_at_s
 
-    def publish(
-        self,
-        session: XenstoreSession,
-        profile: str,
-        situation: Situation,
-        settings: PolicySettings,
-        history: History,
-        *,
-        now_s: float,
-    ) -> None:
+    def publish(self, session: XenstoreSession, basis: Basis) -> None:
         """Write the keys that changed: first what was decided, then what is to be thought of it.
 
         Raises:
             XenstoreLost: the connection is gone.
         """
         if self._publisher.sent:
-            self._publish(session, profile, situation, settings, history, now_s=now_s)
-        finding = _gravest_code(self.judged(situation))
+            self._publish(session, basis)
+        finding = _gravest_code(self.judged(basis.situation))
         if finding != self._finding or not self._publisher.sent:
             self._finding = finding
-            self._publish(session, profile, situation, settings, history, now_s=now_s)
+            self._publish(session, basis)
 
-    def _publish(
-        self,
-        session: XenstoreSession,
-        profile: str,
-        situation: Situation,
-        settings: PolicySettings,
-        history: History,
-        *,
-        now_s: float,
-    ) -> None:
+    def _publish(self, session: XenstoreSession, basis: Basis) -> None:
+        profile, situation, settings, history, now_s = basis
         self.publish_at_s = None
         balloon = situation.snapshot.balloon
         floor = None
