@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.account.balloon_state import balloon_state, refused_by
-from agent.core.account.boot_facts import boot_facts
+from agent.core.account.boot_facts import LARGEST_USUAL_KIB, boot_facts
 from agent.core.account.headroom import headroom, least_kib, needed_kib
 from agent.core.account.target_offset import TargetOffset, counted_beyond_kib, target_offset
 from agent.core.facts.snapshot import BootRecord, MemoryBlocks, MemoryReading, Snapshot
@@ -235,6 +235,29 @@ def test_a_static_max_between_two_pages_counts_as_the_lower_as_the_driver_shifts
     for odd_kib in (1, 2, 3):
         odd = a_pvh_guest(host={"static_max_kib": whole_kib + odd_kib})
         assert offset(odd) == (388, "static-max")
+
+
+@pytest.mark.parametrize(
+    ("above_kib", "video_kib", "known"),
+    [
+        (0, 0, True),
+        (-4, 0, False),
+        (LARGEST_USUAL_KIB, 0, True),
+        (LARGEST_USUAL_KIB + 4, 0, False),
+        (LARGEST_USUAL_KIB + 16 * MIB, 16 * MIB, True),
+        (LARGEST_USUAL_KIB + 16 * MIB + 4, 16 * MIB, False),
+    ],
+)
+def test_what_no_host_counts_beyond_a_guests_pages_is_no_offset(
+    above_kib: int, video_kib: int, known: bool
+) -> None:
+    counted_kib = (a_pvh_guest().host.static_max_kib or 0) - 388
+    host = {
+        "static_max_kib": counted_kib + above_kib,
+        "target_kib": None,
+        "videoram_kib": video_kib,
+    }
+    assert offset(a_pvh_guest(host=host)) == ((above_kib, "static-max") if known else None)
 
 
 def test_kernels_before_4_13_had_no_offset() -> None:

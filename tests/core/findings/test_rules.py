@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from agent.core.account.situation import understand
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import Region, memory_map
 from agent.core.facts.snapshot import BootRecord, MemoryBlocks, Snapshot
@@ -297,6 +298,23 @@ def test_a_refused_way_down_is_the_guests_own_lack_of_free_memory() -> None:
 def test_a_calm_guest_with_little_available_is_short_whatever_the_pressure_says() -> None:
     assert findings(short(10 * MIB, pressure=CALM))["pressure-after-deflate"]
     assert findings(short(10 * MIB, pressure=None))["pressure-after-deflate"]
+
+
+def test_how_short_it_is_is_told_as_a_share_of_memtotal() -> None:
+    guest = short(10 * MIB, pressure=None)
+    assert guest.memory
+    percent = round(10 * MIB / guest.memory.total_kib * 100, 1)
+    assert findings(guest)["pressure-after-deflate"].evidence["available_percent"] == percent > 1
+
+
+@pytest.mark.parametrize(("more_kib", "overridden"), [(0, False), (4, True)])
+def test_what_was_given_back_of_the_hole_is_no_target_of_somebody_else(
+    more_kib: int, overridden: bool
+) -> None:
+    guest = old_hvm(KernelRelease(3, 2))
+    target_kib = 8 * GIB + understand(guest).hole_kib + more_kib
+    aims = changed(guest, balloon={"target_kib": target_kib, "retry_count": 2})
+    assert ("target-overridden" in findings(aims)) is overridden
 
 
 def test_an_average_that_only_decays_is_no_shortage() -> None:
