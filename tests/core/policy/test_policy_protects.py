@@ -12,6 +12,7 @@ import pytest
 from agent.core.account.situation import understand
 from agent.core.policy.asks import GOES_ON_S, NO_ASKS
 from agent.core.policy.decide import EMPTY, RULES, decide
+from agent.core.policy.follow import target_ignored
 from agent.core.policy.guard import hold
 from agent.core.policy.history import (
     REFUSED_LAST_S,
@@ -25,7 +26,7 @@ from agent.core.policy.history import (
 from agent.core.policy.reflex import CLOSE_EVERY_S, next_peek_s, reacted, reflex
 from agent.core.policy.view import view
 from sim_backend.host.libxl import simple_guest
-from tests.core.policy.test_policy_runs import GUARD, MIB, SELF, Story
+from tests.core.policy.test_policy_runs import FOLLOW, GUARD, MIB, SELF, Story
 from tests.daemon.test_whole_runs import Run
 
 Plan = Callable[[Run], None]
@@ -135,6 +136,27 @@ def test_nor_does_a_whole_look_write_it_again(wrote: bool, less_kib: int, writes
     assert seen is not None
     decision = hold(seen._replace(target_kib=held_kib - less_kib))
     assert (decision is not None) is writes
+
+
+@pytest.mark.parametrize("hand_kib", [384 * MIB, 768 * MIB])
+@pytest.mark.parametrize(
+    ("available_kib", "age_s", "waits"),
+    [(300 * MIB, 1.0, True), (300 * MIB, FOLLOW.grace_s, False), (4 * MIB, 1.0, False)],
+)
+def test_a_target_written_by_hand_is_waited_for_unless_the_guest_is_short_for_it(
+    hand_kib: int, available_kib: int, age_s: float, waits: bool
+) -> None:
+    _, domain = simple_guest(domain_type="pv", memory_kib=512 * MIB, maxmem_kib=1024 * MIB)
+    snapshot = domain.snapshot()
+    assert snapshot.memory
+    memory = snapshot.memory._replace(available_kib=available_kib)
+    history = EMPTY._replace(host_since_s=0.0, target_since_s=1000.0 - age_s)
+    seen = view(understand(snapshot._replace(memory=memory)), history, FOLLOW, 1000.0)
+    assert seen is not None
+    decision = target_ignored(seen._replace(target_kib=hand_kib, floor_kib=128 * MIB))
+    assert decision is not None
+    too_low = hand_kib < 512 * MIB  # more than the host asked for starves nobody
+    assert (decision.reason == "kernel-has-time") is (waits or (not too_low and age_s == 1.0))
 
 
 def test_after_an_ask_the_kernels_target_is_read_each_millisecond_until_it_has_acted() -> None:
