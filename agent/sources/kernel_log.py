@@ -35,6 +35,7 @@ from agent.core.facts.bounds import is_size
 from agent.core.facts.numbers import MalformedError
 from agent.core.facts.snapshot import BootLog
 from agent.core.facts.units import pages_to_kib
+from agent.sources.kernel import read_release
 from agent.sources.outcome import OK, Outcome, parsed
 from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot, status_of_error
 
@@ -44,6 +45,7 @@ RECORD_LIMIT_BYTES: Final = 8192
 MOST_RECORDS: Final = 100_000
 _LONGEST_LINE: Final = 1024  # LOG_LINE_MAX
 _VERSION: Final = "Linux version "
+_NAMED = re.compile(_VERSION + r"([^ \n]{1,128}) ", re.ASCII)
 _KERNELS_OWN: Final = 8  # a record's number below it: facility 0, not what a program wrote
 
 _MEMORY = re.compile(
@@ -226,8 +228,13 @@ def read_kernel_log_text(root: SystemRoot) -> Outcome[str]:
 
 
 def read_kernel_log(root: SystemRoot) -> Outcome[BootLog]:
-    """The boot's figures below `root`."""
-    return parsed(read_kernel_log_text(root), parse_kernel_log)
+    """The boot's figures below `root`; not exact where the log names another kernel than runs."""
+    text, release = read_kernel_log_text(root), read_release(root).value
+    log = parsed(text, parse_kernel_log)
+    named = _NAMED.findall(text.value or "")
+    if log.value is None or release is None or not named or named[-1] == release:
+        return log
+    return Outcome(log.value._replace(whole=False), log.status)
 
 
 def _read_ring(path: str) -> str:

@@ -337,6 +337,13 @@ RELATIVES: Final[dict[str, Relative]] = {
         must_not_say=("The guest has no", "the guest that has no"),
         status="warning",
     ),
+    "a log that is of another kernel than the one that runs": Relative(
+        "ubuntu1604-pv-1g-2g", release("4.4.0-98-generic"),
+        says=("(nr_pages 262144, not exact, from kernel-log)",),
+    ),
+    "a log that is of the kernel that runs": Relative(
+        "ubuntu1604-pv-1g-2g", {}, says=("(nr_pages 262144, exact, from kernel-log)",),
+    ),
     "a qube without balancing, on Qubes' own kernel": Relative(
         "qubes-hvm-fixed-1g-short",
         {"proc/meminfo": "MemTotal: 941172 kB\nMemFree: 4000 kB\nMemAvailable: 6000 kB\n"},
