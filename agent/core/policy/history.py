@@ -109,23 +109,20 @@ def wanted_kib(situation: Situation, history: History) -> int | None:
     rewrite.  It is trusted with a record of the boot, or after the kernel has settled on it.
     """
     host, offset = situation.snapshot.host, situation.offset
-    host_kib = host.target_kib
-    if host_kib is None and host.target_text is not None:
-        host_kib = history.host_kib
+    host_kib = host.target_kib if host.target_text is None else history.host_kib
     if host_kib is None:
         return None
+    whole_kib = situation.snapshot.domain.whole_pages_kib(host_kib)
     if offset is not None and offset.basis == "same-scale":
-        return host_kib // PAGE_KIB * PAGE_KIB
-    if history.offset_kib is None:
-        return None
-    return host_kib // PAGE_KIB * PAGE_KIB - history.offset_kib
+        return whole_kib
+    return None if history.offset_kib is None else whole_kib - history.offset_kib
 
 
 def noticed(history: History, situation: Situation, now_s: float, *, asked: bool) -> History:
     """The history after a look at the situation; `asked`: memory/target has been touched."""
     balloon, host = situation.snapshot.balloon, situation.snapshot.host
     host_kib = host.target_kib
-    garbled = host_kib is None and host.target_text is not None  # the kernel may read anything
+    garbled = host.target_text is not None  # the kernel may read anything
     first = history.target_kib is None  # who knows what was asked a moment ago
     asked = asked or first or (host_kib is not None and host_kib != history.host_kib)
     sunk_kib = history.sunk_kib  # before this ask
@@ -186,7 +183,8 @@ def _with_offset(history: History, situation: Situation) -> History:
     if history.offset_kib is not None or offset is None or balloon is None:
         return history
     recorded = snapshot.boot_record is not None and snapshot.boot_record.static_max_kib is not None
-    agreed = _agreed(balloon, host_kib, offset.kib)
+    asks_kib = None if host_kib is None else snapshot.domain.whole_pages_kib(host_kib)
+    agreed = _agreed(balloon, asks_kib, offset.kib)
     if offset.basis == "static-max" and (recorded or agreed):
         return history._replace(offset_kib=offset.kib)
     return history

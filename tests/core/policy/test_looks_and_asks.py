@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When the agent looks again where no event tells, and what it expects of a host that asks."""
+"""When the agent looks again where no event tells, and what it makes of how a host asks."""
 
 from __future__ import annotations
 
 import pytest
 
+from agent.core.account.situation import understand
 from agent.core.policy.asks import NO_ASKS
 from agent.core.policy.decision import nothing
-from agent.core.policy.history import History
+from agent.core.policy.history import History, wanted_kib
 from agent.core.policy.looks import next_look_s
 from agent.core.policy.settings import PolicySettings
+from tests.support.snapshots import a_pv_guest
 
 FOLLOW = PolicySettings(mode="follow")
 GUARD = PolicySettings(mode="guard")
@@ -44,6 +46,18 @@ def test_it_looks_again_when_it_wishes_or_where_no_event_will_tell(
         decision, history, settings, 100.0, stalls=stalls, has_trigger=has_trigger
     )
     assert found_s == look_s
+
+
+@pytest.mark.parametrize(("page_kib", "wanted"), [(4, 400008), (16, 400000), (64, 400000)])
+def test_a_target_is_wanted_in_the_kernels_own_pages(page_kib: int, wanted: int) -> None:
+    guest = a_pv_guest(domain={"page_kib": page_kib}, host={"target_kib": 400011})
+    assert wanted_kib(understand(guest), History()) == wanted
+
+
+def test_where_the_target_is_no_number_the_last_one_counts() -> None:
+    guest = a_pv_guest(host={"target_kib": None, "target_text": "'lots'"})
+    assert wanted_kib(understand(guest), History(host_kib=524288)) == 524288
+    assert wanted_kib(understand(guest), History()) is None
 
 
 @pytest.mark.parametrize(("asks", "after_s", "times"), [(10, 0.06, 30), (10, 30, 15), (40, 30, 30)])
