@@ -219,6 +219,30 @@ CASES: Final = (
         examined(a_pv_guest(uptime_s=1000.0), processes=Processes((), 90.0), watch=None),
         examined(a_pv_guest(uptime_s=10000.0), processes=Processes((), 90.0), watch=None),
     ),
+    Case(  # at the edge of long enough; and without an uptime
+        "kthread-busy", "warning",
+        examined(a_pv_guest(uptime_s=600.0), processes=Processes((), 90.0), watch=None),
+        examined(a_pv_guest(uptime_s=None), processes=Processes((), 90.0), watch=None),
+    ),
+    Case(  # what it took since the boot says nothing where it was watched while the balloon moved
+        "kthread-busy", "warning",
+        examined(a_pv_guest(uptime_s=700.0), processes=Processes((), 90.0), watch=None),
+        examined(
+            a_pv_guest(uptime_s=700.0),
+            processes=Processes((), 90.0),
+            watch=watch_of({}, {"current_kib": 600000}),
+        ),
+    ),
+    Case(
+        "kthread-busy", "warning",
+        examined(watch=watch_of({"balloon_thread_s": 0.5}, {"balloon_thread_s": 1.1})),
+        examined(watch=watch_of({"balloon_thread_s": None}, {"balloon_thread_s": 1.1})),
+    ),
+    Case(
+        "kthread-busy", "warning",
+        examined(watch=watch_of({"balloon_thread_s": 0.5}, {"balloon_thread_s": 1.1})),
+        examined(watch=watch_of({"balloon_thread_s": 0.5}, {"balloon_thread_s": None})),
+    ),
     Case(
         "memory-stalls", "warning",
         examined(counters=VmCounters(2, 0, 0)),
