@@ -181,6 +181,19 @@ def test_a_restart_changes_nothing_for_the_host() -> None:
     assert {key: daemon.domain.store.read(key) for key in kept} == before
 
 
+def test_a_guest_that_gives_back_by_itself_is_marked_by_squeezed() -> None:
+    xapi = Xapi(Clock(), Host(XEN_KIB + 2048 * MIB, XEN_KIB))
+    workload = Workload(anon_kib=150 * MIB)
+    domain = xapi.create(GuestConfig("pvh", 1024 * MIB, 1024 * MIB, workload=workload))
+    xapi.set_dynamic_range(domain, 512 * MIB, 1024 * MIB)
+    daemon = VirtualDaemon(domain, PolicySettings(mode="self"))
+    daemon.start()
+    live(daemon, 600.0)
+    assert domain.current_kib < 768 * MIB
+    assert domain.store.read(MARK) is not None
+    assert abs(number(domain, OFFSET)) < MIB  # and yet it was measured where the host wanted it
+
+
 # --- Qubes --------------------------------------------------------------------------------------
 
 
@@ -279,6 +292,21 @@ def test_a_stop_leaves_the_qube_its_figure_and_a_purge_leaves_it_in_peace() -> N
     qubes.qmemman.balance()
     run(qubes, 600.0)
     assert number(domain, TARGET) == target_kib
+
+
+def test_what_a_qube_gives_back_by_itself_nobody_else_gets() -> None:
+    qubes, domain = a_qube(anon_mib=100, total_mib=2400)
+    settings = PolicySettings(mode="self")
+    daemon = VirtualDaemon(domain, settings, "qubes")
+    daemon.start()
+    live(daemon, 20.0)
+    qubes.qmemman.refresh()
+    before_kib = qubes.qmemman.free_kib()
+    live(daemon, 600.0)
+    assert domain.current_kib < number(domain, TARGET) - 256 * MIB
+    qubes.qmemman.refresh()
+    assert qubes.host.free_kib > 256 * MIB
+    assert qubes.qmemman.free_kib() == pytest.approx(before_kib, abs=16 * MIB)
 
 
 def test_beside_qubes_own_writer_the_daemon_reports_nothing() -> None:
