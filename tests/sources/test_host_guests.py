@@ -22,24 +22,30 @@ from tests.support.claims import (
     must_be_shown_as_it_should,
 )
 from tests.support.simulated_xenstore import SimulatedXenstored
+from tests.support.xenstored.daemon import Xenstored, XenstoredMissing
 from tests.support.xenstored.raw_client import RawClient
 
 
-@pytest.fixture
-def xenstored() -> Iterator[SimulatedXenstored]:
-    with SimulatedXenstored() as simulated:
-        yield simulated
+@pytest.fixture(params=[SimulatedXenstored, Xenstored])
+def path(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where dom0 is spoken to: the simulated xenstored, and Debian's."""
+    with contextlib.ExitStack() as serving:
+        try:
+            store = serving.enter_context(request.param())
+        except XenstoredMissing as missing:
+            pytest.skip(str(missing))
+        yield str(store.path)
 
 
 @pytest.fixture
-def dom0(xenstored: SimulatedXenstored) -> Iterator[RawClient]:
-    with xenstored.connect() as client:
+def dom0(path: str) -> Iterator[RawClient]:
+    with RawClient(path) as client:
         yield client
 
 
 @pytest.fixture
-def store(xenstored: SimulatedXenstored) -> Iterator[StoreClient]:
-    with contextlib.closing(StoreClient(xenstored.path)) as store:
+def store(path: str) -> Iterator[StoreClient]:
+    with contextlib.closing(StoreClient(path)) as store:
         store.connect()
         yield store
 
