@@ -16,6 +16,20 @@ from typing import Final
 
 TOP: Final = Path(__file__).parents[2]
 NOBODY: Final = 65534
+PREAMBLE: Final = f"""\
+import contextlib, encodings.ascii, importlib, os, pkgutil, sys
+sys.path.insert(0, {str(TOP)!r})
+if os.geteuid() == 0:
+    for name in ("agent", "sim_backend", "click", "psutil", "rich"):
+        package = importlib.import_module(name)
+        for module in pkgutil.walk_packages(package.__path__, name + "."):
+            if not module.name.endswith("__main__"):
+                with contextlib.suppress(ImportError, AssertionError):  # of another system
+                    importlib.import_module(module.name)
+    os.setgroups([])
+    os.setgid({NOBODY})
+    os.setuid({NOBODY})
+"""
 
 
 @contextmanager
@@ -44,23 +58,12 @@ def as_nobody(
 ) -> subprocess.CompletedProcess[str]:
     """Run `code` in `directory` without privileges: as nobody if this is root, else as it is.
 
-    Modules are imported before the privileges go, for a checkout that only its owner may read.
+    All modules are imported before the privileges go: only its owner may be let into a checkout.
     Files in `directory` go by relative paths: as root it is elsewhere meanwhile.
     """
-    preamble = (
-        f"import sys; sys.path.insert(0, {str(TOP)!r})\n"
-        "import os, encodings.ascii, psutil, click, rich.console, rich.text\n"
-        "import agent.cli.application, agent.cli.status, agent.cli.memmap, agent.cli.capture\n"
-        "import agent.cli.shown_status\n"
-        "import agent.gather, agent.report.status_json, agent.report.status_text\n"
-        "import agent.report.memmap_text, agent.report.terminal, agent.capture\n"
-        "import agent.report.memmap_json, agent.report.capture_archive\n"
-        "import agent.cli.doctor, sim_backend.published.in_process\n"
-        f"if os.geteuid() == 0: os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-    )
     with within_reach(directory) as there:
         return subprocess.run(
-            [sys.executable, "-c", preamble + textwrap.dedent(code)],
+            [sys.executable, "-c", PREAMBLE + textwrap.dedent(code)],
             cwd=there,
             env={**os.environ, **(environment or {})},
             capture_output=True,
