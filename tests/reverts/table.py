@@ -132,6 +132,11 @@ FIXES: Final = (
                 "not 0 < populated_kib <= mapped_kib",
                 "not 0 <= populated_kib <= mapped_kib",
             ),
+            Undo(
+                "agent/core/account/boot_facts.py",
+                "if found is None or found[0] < PAGE_KIB:",
+                "if found is None:",
+            ),
         ),
         (
             "tests/core/account/test_boot_facts.py::test_a_guest_is_never_taken_to_have_started_with_nothing[0]",
@@ -299,11 +304,7 @@ FIXES: Final = (
     ),
     Reverted(
         "a key of a hundred thousand parts",
-        (
-            Undo(
-                "agent/daemon/config/load.py", "_MOST_DOTS: Final = 64", "_MOST_DOTS: Final = 10**9"
-            ),
-        ),
+        (Undo("agent/daemon/config/load.py", "> _MOST_DOTS for", "> 2 * _MOST_DOTS for"),),
         ("tests/daemon/config/test_config.py::test_a_key_of_many_parts_is_refused_at_once",),
     ),
     Reverted(
