@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -14,6 +12,7 @@ import click
 from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
+from agent.cli.whole_file import write_whole
 
 _MISSING = (
     "metrics needs the Python package prometheus_client: "
@@ -108,18 +107,9 @@ def _replace(path: str, text: str) -> None:
     Raises:
         CommandError: it could not be written.
     """
-    temporary = f"{path}.{os.getpid()}"  # does not end in .prom, so that nobody reads it
     try:
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644
-        )
-        with open(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, 0o644)  # node_exporter runs as somebody else
-            file.write(text)
-        os.replace(temporary, path)
+        write_whole(path, text, 0o644)  # node_exporter runs as somebody else
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
         raise CommandError(
             f"{path} could not be written: {error.strerror}.", exit_codes.CANNOT_CREATE
         ) from error

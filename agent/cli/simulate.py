@@ -14,6 +14,7 @@ from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import scenarios_beginning_with
 from agent.cli.options import Output, with_output
+from agent.cli.whole_file import write_whole
 from agent.report.styled import Line, Span, labelled, line, wrapped
 from agent.report.top import judged_lines, simulation_banner
 
@@ -192,8 +193,7 @@ def _make_directory(path: str) -> None:
 
 def _write(path: str, text: str) -> None:
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        write_whole(path, text)
     except OSError as error:
         raise _cannot_write(path, error) from error
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,23 @@ def test_a_plot_is_written_as_svg(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert file.read_text().startswith("<svg ")
     assert "kernel target" in file.read_text()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("planted", ["link", "fifo"])
+def test_what_is_planted_where_a_plot_is_to_be_leads_nowhere_and_holds_nothing_up(
+    tmp_path: Path, planted: str
+) -> None:
+    file, other = tmp_path / "leak.svg", tmp_path / "other"
+    other.write_text("precious")
+    if planted == "link":
+        file.symlink_to(other)
+    else:
+        os.mkfifo(file)
+    assert main(["simulate", "leak", "--plot", str(file)]) == 0
+    assert stat.S_ISREG(file.lstat().st_mode)
+    assert file.read_text().startswith("<svg ")
+    assert other.read_text() == "precious"
+    assert sorted(os.listdir(tmp_path)) == ["leak.svg", "other"]
 
 
 @pytest.mark.parametrize(

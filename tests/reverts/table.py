@@ -330,6 +330,21 @@ FIXES: Final = (
         ("tests/report/test_capture_archive.py::test_a_name_that_is_guessed_is_still_not_opened",),
     ),
     Reverted(
+        "somebody's link or FIFO takes what a command writes",
+        (
+            Undo(
+                "agent/cli/whole_file.py",
+                'f"{path}.{os.urandom(8).hex()}.part"',
+                "path",
+            ),
+            Undo("agent/cli/whole_file.py", "os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW", "os.O_CREAT"),
+            Undo("agent/cli/whole_file.py", "os.replace(unfinished, path)", "pass"),
+        ),
+        (
+            "tests/cli/test_simulate.py::test_what_is_planted_where_a_plot_is_to_be_leads_nowhere_and_holds_nothing_up[link]",
+        ),
+    ),
+    Reverted(
         "what a link in a capture leads to is opened",
         (
             Undo(

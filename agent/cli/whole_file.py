@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A file that appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+
+def write_whole(path: str, text: str, mode: int | None = None) -> None:
+    """Put the text at `path` in one step, in place of whatever is there; as UTF-8.
+
+    It is begun under a name that nobody can know, so that a link or a FIFO that somebody else has
+    laid at either name leads nowhere and holds nothing up.
+
+    Args:
+        path: where to.
+        text: what.
+        mode: of the file; None: as the umask says.
+
+    Raises:
+        OSError: it could not be written; what was there before still is.
+    """
+    unfinished = f"{path}.{os.urandom(8).hex()}.part"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(unfinished, flags, 0o666 if mode is None else mode)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
+            file.write(text)
+        os.replace(unfinished, path)
+    except BaseException:  # an interrupt, too, leaves nothing behind
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+        raise
