@@ -28,6 +28,7 @@ from agent.core.facts.snapshot import MemoryBlocks, Snapshot
 from agent.core.findings.assessment import judge
 from agent.core.findings.diagnosis import diagnose
 from agent.core.findings.examination import Examination
+from agent.core.policy.decide import EMPTY, PolicySettings, decide
 from agent.report.doctor_text import doctor_lines
 from agent.report.memmap_json import memmap_object
 from agent.report.memmap_text import memmap_lines
@@ -42,7 +43,7 @@ MOST: Final = 1.6  # the exponent
 QUICK_S: Final = 0.02  # what is done in less says nothing of how it grows
 _LONG_S: Final = 2.0
 SIZES: Final = (1 << 14, 1 << 16, 1 << 18)
-GUEST_SIZES: Final = (512, 1024, 2048, 4096)
+GUEST_SIZES: Final = (4096, 16384)  # below, what grows with the square hides behind the rest
 
 Work = Callable[[int], Callable[[], object]]
 """For a size, what is to be timed."""
@@ -139,8 +140,9 @@ def guest_with_ranges(count: int) -> Snapshot:
 
 
 def judged_and_shown(snapshot: Snapshot) -> None:
-    """Everything that commands make of one look at a guest."""
+    """Everything that commands make of one look at a guest, and what the daemon decides."""
     situation = understand(snapshot)
+    decide(situation, EMPTY, PolicySettings(), 100.0)
     assessment = judge(situation)
     json.dumps(status_object(assessment))
     json.dumps(memmap_object(situation))

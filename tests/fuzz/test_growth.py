@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.fuzz.growth import (
+    GUEST_SIZES,
     GUESTS,
     SIZES,
     Work,
@@ -53,7 +54,7 @@ def test_a_capture_keeps_of_a_log_what_it_keeps_in_time(part: str) -> None:
 
 @pytest.mark.parametrize("name", GUESTS)
 def test_a_guest_is_judged_in_proportion_to_its_size(name: str) -> None:
-    assert not growth(of_guest(GUESTS[name]), (512, 1024, 4096)).is_too_fast
+    assert not growth(of_guest(GUESTS[name]), GUEST_SIZES).is_too_fast
 
 
 def test_a_few_inputs_at_random_are_read_in_proportion() -> None:
