@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
@@ -378,3 +379,22 @@ def test_every_module_is_of_readable_size_and_says_what_it_is_for(package: str) 
         text = path.read_text(encoding="utf-8")
         assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
         assert len(text.splitlines()) <= LONGEST_LINES, f"{path} is too long"
+
+
+@pytest.mark.parametrize("package", ["agent", "sim_backend"])
+def test_files_and_modules_that_the_source_names_are_there(package: str) -> None:
+    """In docstrings and comments; what a move leaves behind would send a reader astray."""
+    gone = []
+    for path in files(package):
+        text = path.read_text(encoding="utf-8")
+        gone += [
+            (path.name, named)
+            for named in re.findall(r"\b(?:agent|sim_backend|tests)/[\w/]+\.py\b", text)
+            if not (TOP / named).exists()
+        ]
+        gone += [
+            (path.name, named)
+            for named in re.findall(r"`((?:agent|sim_backend|tests)(?:\.[a-z_]+)+)`", text)
+            if not _is_module(named) and not _is_module(named.rpartition(".")[0])
+        ]
+    assert gone == []

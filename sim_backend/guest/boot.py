@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest has when its kernel is up: map, counters, cost; and whether it comes up at all.
 
-Everything follows from the configuration: the map (`boot_map`), how the regime counts it, what
-the map costs (`overhead`), and how much of it Xen has populated.
+Everything follows from the configuration: the map (`agent.core.boot.map`), how the regime counts
+it, what the map costs (`overhead`), and how much of it Xen has populated.
 """
 
 from __future__ import annotations

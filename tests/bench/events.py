@@ -26,7 +26,7 @@ from tests.bench.rows import Row, number, tell
 
 EVENTS: Final = 1_000_000
 _AT_ONCE: Final = 100
-_LOOKS_AT_ONCE: Final = 40  # what `agent.daemon.hearing` allows, and the looks that follow the last
+_LOOKS_AT_ONCE: Final = 40  # what `agent.daemon.link` allows, and the looks that follow the last
 _LOOKS_PER_S: Final = 21
 _SETTLES_WITHIN_S: Final = 30.0
 _TARGETS_KIB: Final = (524288, 524284)
