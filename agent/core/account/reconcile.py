@@ -25,7 +25,7 @@ from agent.core.account.hot_added import offline_kib
 from agent.core.facts.kernel_regimes import Regime, regime_of
 from agent.core.facts.memory_map import MemoryMap
 from agent.core.facts.snapshot import BalloonReading, DomainType, Snapshot, is_pv
-from agent.core.facts.units import pages_to_kib
+from agent.core.facts.units import PAGE_KIB, pages_to_kib
 
 Proof = Literal["checked", "inferred"]
 
@@ -241,7 +241,7 @@ def _unpopulated_terms(
     if held_kib and (boot.ballooned_kib is not None or _plausible(regime, held_kib, left_kib)):
         method = boot.nr_pages.method if boot.nr_pages else "boot-record"
         return [Term("unpopulated-alloc", -held_kib, f"{FIRMWARE_MAP} and {method}", why)]
-    if left_kib <= 0:
+    if left_kib < PAGE_KIB:
         return []
     if regime.extra_memory != "balloon":
         return [Term("unpopulated-alloc", -left_kib, "what is left over", why, inferred=True)]

@@ -76,6 +76,15 @@ def test_without_the_log_unpopulated_alloc_is_only_what_is_left() -> None:
     assert reconciled(snapshot).proof == "inferred"
 
 
+@pytest.mark.parametrize(("left_kib", "held_kib"), [(4, -4), (0, None), (-4, None)])
+def test_a_page_is_the_least_that_unpopulated_alloc_can_hold(
+    left_kib: int, held_kib: int | None
+) -> None:
+    result = reconciled(an_unpopulated_guest(boot_log=None, balloon={"low_kib": HALF - left_kib}))
+    term = result.term("unpopulated-alloc")
+    assert (term.kib if term else None, result.unexplained_kib) == (held_kib, min(0, left_kib))
+
+
 def test_with_the_log_a_wrong_count_is_not_hidden_in_unpopulated_alloc() -> None:
     wrong = an_unpopulated_guest(balloon={"low_kib": 4})
     assert reconciled(wrong).unexplained_kib == -4
