@@ -300,6 +300,28 @@ def test_a_calm_guest_with_little_available_is_short_whatever_the_pressure_says(
     assert findings(short(10 * MIB, pressure=None))["pressure-after-deflate"]
 
 
+ON_ITS_WAY: Final = {
+    "balloon": {"target_kib": 786432, "retry_count": 2},
+    "host": {"target_kib": 786432},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kib"),
+    [
+        ({}, 524288 + 131072),
+        ({"host": {"static_max_kib": 524288 + 16 * MIB}}, 524288 + 16 * MIB),
+        (ON_ITS_WAY, 786432),
+    ],
+    ids=["a quarter more", "all that it may have", "what the host asks for already"],
+)
+def test_a_guest_that_is_short_is_given_a_step_and_no_less_than_it_is_meant_to_have(
+    changes: dict[str, Any], kib: int
+) -> None:
+    finding = findings(short(10 * MIB, pressure=None, **changes))["pressure-after-deflate"]
+    assert finding.fixes[0].commands == (f"xl mem-set 5 {kib}k",)
+
+
 def test_how_short_it_is_is_told_as_a_share_of_memtotal() -> None:
     guest = short(10 * MIB, pressure=None)
     assert guest.memory
