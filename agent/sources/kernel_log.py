@@ -44,8 +44,10 @@ DEVICE: Final = "dev/kmsg"
 RECORD_LIMIT_BYTES: Final = 8192
 MOST_RECORDS: Final = 100_000
 _LONGEST_LINE: Final = 1024  # LOG_LINE_MAX
-_VERSION: Final = "Linux version "
-_NAMED = re.compile(_VERSION + r"([^ \n]{1,128}) ", re.ASCII)
+# The first line of a kernel; a program may say these words as well, behind a name of its own.
+_NAMED = re.compile(
+    r"(?:^|\] |kernel: |>)Linux version ([0-9][^ \n]{1,128}) ", re.ASCII | re.MULTILINE
+)
 _KERNELS_OWN: Final = 8  # a record's number below it: facility 0, not what a program wrote
 
 _MEMORY = re.compile(
@@ -140,7 +142,8 @@ def of_last_boot(text: str) -> str:
     lines = _COLOUR.sub("", text).replace("\r\n", "\n").split("\n")
     start, had_memory = 0, False
     for number, line in enumerate(lines):
-        if had_memory and (_VERSION in line or _RELEASED.search(line, 0, _LONGEST_LINE)):
+        begins = _NAMED.search(line, 0, _LONGEST_LINE) or _RELEASED.search(line, 0, _LONGEST_LINE)
+        if had_memory and begins:
             start, had_memory = number, False
         had_memory = had_memory or _MEMORY.search(line, 0, _LONGEST_LINE) is not None
     return "\n".join(lines[start:])
@@ -148,7 +151,7 @@ def of_last_boot(text: str) -> str:
 
 def _and_line(read: _Read, line: str) -> _Read:
     """What is known after one more line."""
-    if _VERSION in line:
+    if _NAMED.search(line):
         return read._replace(from_start=True)
     if "eleased " in line:
         return _and_released(read, line)
@@ -231,7 +234,7 @@ def read_kernel_log(root: SystemRoot) -> Outcome[BootLog]:
     """The boot's figures below `root`; not exact where the log names another kernel than runs."""
     text, release = read_kernel_log_text(root), read_release(root).value
     log = parsed(text, parse_kernel_log)
-    named = _NAMED.findall(text.value or "")
+    named = _NAMED.findall(of_last_boot(text.value or ""))
     if log.value is None or release is None or not named or named[-1] == release:
         return log
     return Outcome(log.value._replace(whole=False), log.status)

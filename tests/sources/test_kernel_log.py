@@ -161,6 +161,14 @@ def test_lines_that_another_one_was_written_into_are_not_exact() -> None:
     assert not parse_kernel_log(LINUX_6_1.replace("memory: 6844K", into)).whole
 
 
+def test_a_program_that_names_the_kernel_begins_no_boot() -> None:
+    noise = (
+        "Nov 28 06:06:38 web-1 cloud-init[512]: Linux version 6.1.0-56-amd64 (debian)\n"
+        "[   20.000000] systemd[1]: Linux version 6.1.0-56-amd64 (debian)\n"
+    )
+    assert parse_kernel_log(LINUX_6_1 + noise) == parse_kernel_log(LINUX_6_1)
+
+
 def test_of_several_boots_in_one_log_the_last_one_counts() -> None:
     named = "[    0.000000] Linux version 6.1.0-56-amd64 (debian-kernel@lists.debian.org)\n"
     others = LINUX_3_4 + "[ 9000.1] Out of memory: Killed process 99 (python3) total-vm:1kB\n"
@@ -175,8 +183,8 @@ def test_of_several_boots_in_one_log_the_last_one_counts() -> None:
     [
         ("Released 0", "Released 0", True),
         ("[    0.000000] Released 0 page(s)\n", "", False),
-        ("Released 0 page(s)", "Linux version 6.1", True),
-        ("Released 0 page(s)", "Linux version 6.1\nReleased 12[ 0.0] pages", False),
+        ("Released 0 page(s)", "Linux version 6.1.0 (gcc)", True),
+        ("Released 0 page(s)", "Linux version 6.1.0 (gcc)\nReleased 12[ 0.0] pages", False),
     ],
 )
 def test_a_log_that_lost_its_first_lines_does_not_tell_what_was_released(
