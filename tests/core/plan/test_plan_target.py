@@ -62,6 +62,13 @@ def test_where_swap_takes_what_is_too_much_it_is_only_risky() -> None:
     assert "swap" in advice.reasons[0]
 
 
+@pytest.mark.parametrize(("lacks_kib", "answer"), [(0, "risky"), (4, "no")])
+def test_swap_that_takes_just_what_is_too_much_is_enough(lacks_kib: int, answer: str) -> None:
+    too_much_kib = 524288 - 80268 - 200 * MIB
+    memory = MemoryReading(456048, 80268, 48512, 0, GIB, too_much_kib - lacks_kib)
+    assert about(a_pv_guest(memory=memory), 200 * MIB).answer == answer
+
+
 def test_a_guest_that_is_short_already_is_not_to_be_shrunk() -> None:
     little = {"available_kib": 41000}
     advice = about(a_pv_guest(pressure=STALLED, memory=little), 510 * MIB)
