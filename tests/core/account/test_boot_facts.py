@@ -7,7 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.core.account.boot_facts import JUST_BOOTED_S, boot_facts, uncounted_kib
+from agent.core.account.boot_facts import (
+    JUST_BOOTED_S,
+    LARGEST_USUAL_KIB,
+    boot_facts,
+    uncounted_kib,
+)
 from agent.core.account.situation import understand
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.snapshot import BootRecord, MemoryBlocks, Snapshot
@@ -209,3 +214,27 @@ def test_a_guest_that_xapi_says_was_started_with_nothing_is_judged(
     snapshot = make(boot_record=None, boot_log=None)
     host = snapshot.host._replace(initial_target_kib=initial_kib, static_max_kib=1 << 22)
     assert judge(understand(snapshot._replace(host=host))).findings is not None
+
+
+@pytest.mark.parametrize(
+    ("offset_kib", "initial_kib", "known"),
+    [
+        (0, 524288, True),
+        (-4, 524288, False),
+        (LARGEST_USUAL_KIB, 524288, True),
+        (LARGEST_USUAL_KIB + 4, 524288, False),
+        (388, 1048188 + 388, True),  # all of the map
+        (388, 1048188 + 388 + 4, False),
+        (388, 388, False),
+        (388, 392, True),
+    ],
+)
+def test_what_xapi_says_tells_nr_pages_only_where_it_can_be_true(
+    offset_kib: int, initial_kib: int, known: bool
+) -> None:
+    mapped_kib = 1048188
+    host = {"initial_target_kib": initial_kib, "static_max_kib": mapped_kib + offset_kib}
+    nr_pages = boot_facts(a_pvh_guest(boot_log=None, host=host)).nr_pages
+    assert (nr_pages.pages * 4 if nr_pages else None) == (
+        initial_kib - offset_kib if known else None
+    )

@@ -209,6 +209,10 @@ def test_a_missing_max_of_dom0_is_priced_where_the_host_is_known() -> None:
         (PlanRequest("pv", 1024 * MIB, 512 * MIB), "raise maxmem to 1024M or lower memory"),
         (PlanRequest("pv", 512 * MIB + 4, 1024 * MIB), "take 512M or 513M"),
         (PlanRequest("pv", 0, 1024 * MIB), "take 64M or more"),
+        (
+            PlanRequest("hvm", 1024 * MIB, 1024 * MIB, mmio_hole_kib=128 * MIB),
+            "is 128 MiB, and xl takes whole MiB from 256M to 3840M.",
+        ),
         (PlanRequest("pv", 1 << 50, 1 << 50), "take less"),
         (PlanRequest("pvh", 512 * MIB, 512 * MIB, KernelRelease(4, 4)), "since 4.11"),
         (PlanRequest("pv", 512 * MIB, 512 * MIB, KernelRelease(6, 1), 32), "since 5.9"),
