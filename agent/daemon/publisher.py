@@ -106,8 +106,12 @@ class Publisher:
         self._bucket = TokenBucket(BURST, PER_S)
         return self.publish(session, keys, float("inf"))
 
-    def publish(self, session: XenstoreSession, keys: Keys, now_s: float) -> Published:
+    def publish(
+        self, session: XenstoreSession, keys: Keys, now_s: float, *, goes_on: bool = False
+    ) -> Published:
         """Write what has changed; `seq` last, so that a reader of it finds the rest in place.
+
+        Where the round before `goes_on`, the two count as one.
 
         Raises:
             XenstoreLost: the connection is gone; what was written counts as written.
@@ -115,9 +119,8 @@ class Publisher:
         if not self._has_looked:
             self._look_for_a_predecessor(session, keys)
         changed, gone = self._changed(keys, now_s), self._gone(keys)
-        if not (changed or gone) or not self._bucket.has(now_s):
+        if not (changed or gone) or not (goes_on or self._bucket.take(now_s)):
             return Published(0)
-        self._bucket.take(now_s)
         this = _Round(session, now_s, [])
         left = dict(self.ownership.left)
         written = sum(self._remove(key, this) for key in gone)

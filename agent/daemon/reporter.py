@@ -102,14 +102,14 @@ class Reporter:
         Raises:
             XenstoreLost: the connection is gone.
         """
-        if self._publisher.sent:
-            self._publish(session, basis)
+        told = self._publish(session, basis) if self._publisher.sent else False
         finding = _gravest_code(self.judged(basis.situation))
         if finding != self._finding or not self._publisher.sent:
             self._finding = finding
-            self._publish(session, basis)
+            self._publish(session, basis, goes_on=told)
 
-    def _publish(self, session: XenstoreSession, basis: Basis) -> None:
+    def _publish(self, session: XenstoreSession, basis: Basis, *, goes_on: bool = False) -> bool:
+        """One round; whether anything was written."""
         profile, situation, settings, history, now_s = basis
         self.publish_at_s = None
         balloon = situation.snapshot.balloon
@@ -130,7 +130,7 @@ class Reporter:
         use = self._use_looked_at(now_s) if reports else None
         if use is not None:
             keys = {**use.keys(), **keys}
-        done = self._publisher.publish(session, keys, now_s)
+        done = self._publisher.publish(session, keys, now_s, goes_on=goes_on)
         for key, reason in done.refused:
             self._say(j.NOTICE, f"refused {key}", f"xenstore refused {key}: {reason}")
         for key, why in done.left:
@@ -138,6 +138,7 @@ class Reporter:
         self.publish_at_s = self._publisher.due_s(keys, now_s)
         if use is not None:
             self.publish_at_s = min(use.due_s, self.publish_at_s or use.due_s)
+        return done.written > 0
 
     def judged(self, situation: Situation) -> Assessment:
         """What is to be thought of a moment; what judges is loaded once the host has been told."""

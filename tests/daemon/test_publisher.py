@@ -150,6 +150,17 @@ def test_a_flood_of_changes_is_slowed_down_and_the_last_value_gets_through() -> 
     assert dict(store.written)[STATE] == "9999"
 
 
+def test_a_round_that_goes_on_counts_once() -> None:
+    """What was decided and, as soon as it is known, what is to be thought of it."""
+    store, publisher = Store(), Publisher()
+    for number in range(BURST):
+        keys = {STATE: f"{number}"}
+        assert publisher.publish(store.session, keys, 0.0).written
+        keys = {**keys, f"{BALLOON}/finding": f"{number}"}
+        assert publisher.publish(store.session, keys, 0.0, goes_on=True).written
+    assert not publisher.publish(store.session, {STATE: "another"}, 0.0).written
+
+
 def test_a_lost_connection_is_the_callers_business() -> None:
     store, publisher = Store(), Publisher()
     store.refuse[STATE] = XenstoreLost("gone")
