@@ -86,6 +86,7 @@ def marked_uncooperative(seen: Examination) -> Finding | None:
             "memory/uncooperative": "present",
             **{name: kib for name, kib in numbers.items() if kib is not None},
         },
-        cause="The balloon moves too slowly, or is stuck.",
+        cause="The balloon moves too slowly, or is stuck; or the daemon keeps it off the target: "
+        "mode guard holds what the guest needs, mode self gives back.",
         remark="the mark goes when the guest is at its target",
     )
