@@ -33,6 +33,7 @@ rm -rf "$modules/bin" "$modules"/rich/markdown.py "$modules"/rich/syntax.py \
 # Of what pip notes down, versions and licences; the rest differs from machine to machine.
 find "$modules" -path '*.dist-info/*' -type f ! -name METADATA ! -path '*/licenses/*' -delete
 cp "$here/packaging/onefile/front.py" "$modules/__main__.py"
+cp "$here/packaging/onefile/build.py" "$work"  # mmdebstrap's hooks take words apart at spaces
 
 mkdir -p "$into" "$work/code"
 if [ $# -eq 0 ]; then
@@ -46,7 +47,7 @@ for release in "$@"; do
     mmdebstrap --variant=apt --format=null --quiet --include=python3-minimal,libpython3-stdlib \
         --aptopt='Acquire::Check-Valid-Until "false"' \
         --customize-hook="tar-in $work/modules.tar /" \
-        --customize-hook="copy-in $here/packaging/onefile/build.py /" \
+        --customize-hook="copy-in $work/build.py /" \
         --customize-hook='chroot "$1" env PYTHONHASHSEED=0 python3 /build.py compile /modules /code' \
         --customize-hook="download /code $work/code/$release" \
         "$release" /dev/null
