@@ -300,6 +300,22 @@ def test_a_calm_guest_with_little_available_is_short_whatever_the_pressure_says(
     assert findings(short(10 * MIB, pressure=None))["pressure-after-deflate"]
 
 
+@pytest.mark.parametrize(
+    ("balloon", "snapped"),
+    [
+        ({"low_kib": 0}, True),
+        ({}, False),  # it holds what is asked for: somebody wrote another target
+        ({"low_kib": 0, "target_kib": 655360, "retry_count": 2}, False),  # it goes on trying
+    ],
+)
+def test_a_target_fell_back_only_where_the_balloon_is_empty_and_at_rest(
+    balloon: dict[str, Any], snapped: bool
+) -> None:
+    guest = a_pv_guest(balloon=balloon, host={"target_kib": 786432}, hotplug_unpopulated=None)
+    assert ("target-snapped" in findings(guest)) is snapped
+    assert ("target-overridden" in findings(guest)) is not snapped
+
+
 ON_ITS_WAY: Final = {
     "balloon": {"target_kib": 786432, "retry_count": 2},
     "host": {"target_kib": 786432},
