@@ -21,7 +21,7 @@ for state in daemons exclusive failed hotplugged inactive options scheduled star
     stopping wasinactive tmp; do
     mkdir -p "/run/openrc/$state"
 done
-mkdir -p /run/lock
+mkdir -p /run/lock /etc/conf.d
 touch /run/openrc/softlevel
 there >/tmp/before
 "$program" install-service --init openrc >/tmp/said || fail "$(cat /tmp/said)"
@@ -36,7 +36,6 @@ until grep -q guest.sock /tmp/domain; do
     [ $tries -lt 200 ] || fail "no domain: $(cat /tmp/domain)"
     sleep 0.1
 done
-mkdir -p /etc/conf.d
 cat >/etc/conf.d/balloon-agent <<'END'
 balloon_agent_options="--root /domain/root --xenstore /domain/guest.sock"
 BALLOON_AGENT_ANYWHERE=yes
