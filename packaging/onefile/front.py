@@ -73,12 +73,31 @@ def compiled_modules(archive: str) -> "CompiledModules | None":
     return None
 
 
+def use_compiled_modules(archive: str) -> None:
+    """Find modules compiled for this Python, where the file has them.
+
+    zipimport's list of the files inside, a quarter of a MiB, is then wanted by nobody: the entry of
+    sys.path is passed over, and the list let go. Without the attribute, which is zipimport's own,
+    nothing but that is lost.
+    """
+    archive = os.path.abspath(archive)
+    modules = compiled_modules(archive)
+    if modules is None:
+        return
+    sys.meta_path.insert(0, modules)
+    import zipimport  # noqa: PLC0415 - loaded, as this came out of a zip
+
+    listed = getattr(zipimport, "_zip_directory_cache", {})
+    for name in {*sys.path, *listed}:
+        if os.path.abspath(name) == archive:
+            sys.path_importer_cache[name] = None
+            listed.pop(name, {}).clear()  # also for the importer that runs this
+
+
 if __name__ == "__main__":
     if sys.version_info < (3, 9):  # noqa: UP036 - whatever runs a file that was copied there
         sys.exit(f"balloon-agent needs Python 3.9 or later; this is {sys.version.split()[0]}.")
-    modules = compiled_modules(os.path.abspath(sys.path[0]))
-    if modules is not None:
-        sys.meta_path.insert(0, modules)
+    use_compiled_modules(sys.path[0])
 
     from agent.cli.main import main
 

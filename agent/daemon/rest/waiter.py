@@ -97,9 +97,7 @@ def _find_modules(path: str, archive: str) -> None:
 
         front = {"__name__": "front"}  # not __main__, which would run the program
         exec(zipimport.zipimporter(archive).get_code("__main__"), front)  # noqa: S102 - our own
-        compiled = front["compiled_modules"](archive)  # type: ignore[operator]
-        if compiled is not None:
-            sys.meta_path.insert(0, compiled)
+        front["use_compiled_modules"](archive)  # type: ignore[operator]
 
 
 if __name__ == "__main__":
