@@ -158,7 +158,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _epilog(text: str, heading: str) -> list[str]:
-    """Blocks that begin with a line `Title:` and go on verbatim."""
+    """Blocks that begin with a line `Title:`, and go on verbatim where nothing is behind that."""
     lines: list[str] = []
     for paragraph in _split(text):
         rows = paragraph[1:] if paragraph[0] == _VERBATIM else paragraph
@@ -168,10 +168,7 @@ def _epilog(text: str, heading: str) -> list[str]:
             continue
         shown = title.upper() if heading.startswith(".SH") else title
         lines += [*f"{heading}{_escaped(shown)}".split("\n")]
-        if rest.strip():
-            lines += [".PP", _escaped(rest.strip())]
-        if rows[1:]:
-            lines += [".PP", *_verbatim(rows[1:])]
+        lines += [".PP", *(_filled([rest, *rows[1:]]) if rest.strip() else _verbatim(rows[1:]))]
     return lines
 
 

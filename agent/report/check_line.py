@@ -94,10 +94,11 @@ def unknown(sentence: str) -> CheckResult:
 
 
 def _why_unknown(assessment: Assessment) -> str:
-    connection = assessment.situation.snapshot.sources.get("xenstore", "ok").replace("|", "/")
-    if assessment.verdict != "unknown" or assessment.situation.state == "absent":
+    why = assessment.situation.snapshot.unheard
+    if why is None or assessment.verdict != "unknown" or assessment.situation.state == "absent":
         return ""
-    return f"the host could not be asked (xenstore: {connection})"
+    words = f"what the host asks for is not known: {why}"
+    return words.replace("|", "/")  # behind it, performance data begin
 
 
 def _gravity(level: Level) -> int:

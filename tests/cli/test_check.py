@@ -70,11 +70,11 @@ def test_the_gravest_of_available_memory_and_balloon_decides(
 
 
 def test_it_says_why_nothing_is_known_of_a_host_that_does_not_answer() -> None:
-    snapshot = a_pv_guest()._replace(sources={"xenstore": "no answer | yet"})
+    snapshot = a_pv_guest()._replace(sources={"xenstore": "malformed: no answer | yet"})
     level, line = check(assess(snapshot), USUAL)
     assert level == "UNKNOWN"
     assert line.startswith(
-        "BALLOON UNKNOWN - the host could not be asked (xenstore: no answer / yet), 371 MiB"
+        "BALLOON UNKNOWN - what the host asks for is not known: no answer / yet, 371 MiB"
     )
 
 

@@ -237,11 +237,7 @@ class Snapshot(NamedTuple):
         status, called = self.sources.get("xenstore", "ok"), "xenstore"
         if status == "ok":
             status, called = self.sources.get("xenstore.memory/target", "ok"), "memory/target"
-            if status == "absent":
+            if status in ("ok", "absent"):
                 return None
         # "malformed" would be odd to read of a connection: its why says that there is no answer.
-        return (
-            None
-            if status == "ok"
-            else status.partition("malformed: ")[2] or f"{called} is {status}"
-        )
+        return status.partition("malformed: ")[2] or f"{called} is {status}"
