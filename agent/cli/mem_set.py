@@ -224,9 +224,14 @@ def _gone(host: ThisHost, guest: Guest) -> str:
 def _with_the_hosts_reason(
     host: ThisHost, guest: Guest, end: steps.End, request: steps.Request
 ) -> steps.End:
-    """What a guest does not say: that the host has no more to give."""
+    """What a guest does not say: that the host has no more to give.
+
+    That is no reason where the guest has ended, or somebody else has asked it for another size.
+    """
     missing_kib = request.wanted_mib * MIB_KIB - (guest.actual_kib or 0)
     if end.how != "stopped" or missing_kib <= MIB_KIB or end.back_to_mib is not None:
+        return end
+    if guest.life != "running" or (guest.asked_kib or 0) // MIB_KIB != request.wanted_mib:
         return end
     try:
         free_kib = host.xl_there().hypervisor().free_kib
@@ -234,9 +239,11 @@ def _with_the_hosts_reason(
         return end
     if free_kib is None or free_kib >= missing_kib:
         return end
-    return end._replace(
-        sentence=f"{end.sentence.rstrip('.')}; this host has {format_kib(free_kib)} free."
-    )
+    also = f"this host has {format_kib(free_kib)} free."
+    text = end.sentence
+    if text.endswith("."):
+        return end._replace(sentence=f"{text[:-1]}; {also}")
+    return end._replace(sentence=f"{text} And {also}")
 
 
 def _tell(ended: Ended, guest: Guest, *, as_json: bool) -> None:

@@ -83,6 +83,21 @@ def crashes(host: AHost) -> None:
     after_a_step(host, has_mib=480, asked_mib=480, life="crashed")
 
 
+def crashes_on_its_way_up(host: AHost) -> None:
+    honest(host)
+    after_a_step(host, has_mib=512, asked_mib=600, life="crashed")
+
+
+def somebody_else_asks_it(host: AHost) -> None:
+    honest(host)
+    after_a_step(host, has_mib=512, asked_mib=700)
+
+
+def its_agent_hears_nothing(host: AHost) -> None:
+    honest(host)
+    after_a_step(host, has_mib=512, asked_mib=600, host_target_kib=512 * 1024)
+
+
 def after_a_step(
     host: AHost, *, has_mib: int, asked_mib: int, second: str = "", life: Life = "running",
     **claims: Any,
@@ -103,7 +118,7 @@ def after_a_step(
         asked_kib = asked_mib * 1024
         said_now: dict[str, Any] = {"actual_kib": has_mib * 1024, "host_target_kib": asked_kib}
         if guest.claims.state is not None:
-            guest = guest._replace(claims=guest.claims._replace(**said_now, **claims))
+            guest = guest._replace(claims=guest.claims._replace(**{**said_now, **claims}))
         return guest._replace(target_kib=asked_kib, has_kib=has_mib * 1024, life=life)
 
     host.patch.setattr(ThisHost, "look_at", seen)
@@ -199,6 +214,24 @@ def nobody(host: AHost) -> None:
             ),
         ),
         (crashes, "mem-set db 400", 1, "db is crashed now; it was last asked for 480 MiB."),
+        (
+            crashes_on_its_way_up,
+            "mem-set db 600",
+            1,
+            "db is crashed now; it was last asked for 600 MiB.",
+        ),
+        (
+            somebody_else_asks_it,
+            "mem-set db 600",
+            1,
+            "stopped: somebody else asked db for 700 MiB meanwhile.",
+        ),
+        (
+            its_agent_hears_nothing,
+            "mem-set db 600 --timeout 1",
+            1,
+            "does it run in the guest? And this host has 20 MiB free.",
+        ),
         (
             honest,
             "mem-set db 512 --dry-run",
