@@ -183,8 +183,8 @@ def _require_no_service(placed: Placed, into: str, ours: list[str]) -> None:
         where = "" if into == "/" else f"chroot {quote(into)} "
         first = where + "; ".join(words)
     else:
-        units = [name for name in (AGENT_UNITS[0], METRICS_UNITS[0])
-                 if f"{files.UNIT_DIRECTORY}/{name}" in ours]  # fmt: skip
+        sockets = [METRICS_UNITS[0]] if f"{files.UNIT_DIRECTORY}/{METRICS_UNITS[0]}" in ours else []
+        units = [AGENT_UNITS[0], *sockets]
         how = "disable --now" if into == "/" else f"--root={quote(into)} disable"
         first = f"systemctl {how} {' '.join(units)}"
     state = "running" if runs else "enabled"

@@ -143,7 +143,8 @@ def _fail_not_xen(root: SystemRoot) -> NoReturn:
         sentence = (
             f"{'This' if root.is_live else root.path} is a Xen HVM domain, as its firmware says, "
             "but its kernel does not speak with Xen: it has no balloon driver, and the host cannot "
-            "change its memory. Boot a kernel with CONFIG_XEN=y and CONFIG_XEN_BALLOON=y."
+            "change its memory. Boot a kernel with CONFIG_XEN=y and CONFIG_XEN_BALLOON=y, and "
+            "without nopv among its options."
         )
     elif root.is_live:
         sentence = (
