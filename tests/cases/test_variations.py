@@ -243,7 +243,7 @@ RELATIVES: Final[dict[str, Relative]] = {
         must_not_say=("hypervisor refuses",),
         status="warning",
     ),
-    "an HVM guest of an old kernel that has the mend of newer ones": Relative(
+    "an HVM guest of an old kernel that has the fix of newer ones": Relative(
         "ubuntu1604-hvm-2g-vr8",
         {
             **release("3.10.0-1160.el7.x86_64"),

@@ -20,7 +20,7 @@ from tests import captures
 Run = Callable[..., tuple[int, str]]
 
 # What is above info, by capture; every other state of every guest has nothing to fix.
-TO_MEND = {
+TO_FIX = {
     "pv-512-1024-hotplug/hotplugged-memset-1408": {"hotplug-offline"},
     "pv-512-1024-hotplug/memmax-1536-memset-1280": {"hotplug-offline"},
     "pv-512-1024-hotplug/static-max-1536-memset-1280": {"hotplug-offline"},
@@ -60,9 +60,9 @@ def test_on_a_real_guest_the_findings_are_the_right_ones(
 ) -> None:
     root = captures.load(name).write_to(tmp_path)
     status, diagnosis = diagnosed(run, "--root", str(root))
-    to_mend = {f["code"] for f in diagnosis["findings"] if f["severity"] != "info"}
-    remarks = {f["code"] for f in diagnosis["findings"]} - to_mend
-    assert to_mend == TO_MEND.get(name, set())
+    to_fix = {f["code"] for f in diagnosis["findings"] if f["severity"] != "info"}
+    remarks = {f["code"] for f in diagnosis["findings"]} - to_fix
+    assert to_fix == TO_FIX.get(name, set())
     assert remarks <= REMARKS
     assert status == {"ok": 0, "warning": 1, "critical": 2}[diagnosis["verdict"]]
 
