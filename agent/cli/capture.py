@@ -10,6 +10,7 @@ import click
 from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
+from agent.cli.whole_file import is_device
 
 
 @click.command(
@@ -37,6 +38,8 @@ def capture(which: WhichDomain, *, file: str, force: bool) -> int:
             exit_codes.USAGE,
         )
     which.snapshot()  # ends here, with a sentence, where there is no Xen domain
+    if is_device(file):
+        raise CommandError(f"{file} is a device; name a file.", exit_codes.CANNOT_CREATE)
     if os.path.exists(file) and not force:
         raise CommandError(f"{file} exists; add --force to overwrite it.", exit_codes.CANNOT_CREATE)
     files = captured_files(which.system_root(), which.keys())

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import whole_file
 from agent.cli.main import main
 from sim_backend.stories.catalogue import scenario_names
+from tests import captures
 
 
 def test_the_list_names_every_scenario_with_its_summary(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,6 +103,25 @@ def test_what_is_planted_where_a_plot_is_to_be_leads_nowhere_and_holds_nothing_u
     assert file.read_text().startswith("<svg ")
     assert other.read_text() == "precious"
     assert sorted(os.listdir(tmp_path)) == ["leak.svg", "other"]
+
+
+def test_a_device_is_written_to_and_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For root `--plot /dev/stdout` would otherwise leave a file in the place of everybody's."""
+    devices, out = tmp_path / "dev", tmp_path / "out"
+    devices.mkdir()
+    out.write_text("before\n")
+    (devices / "stdout").symlink_to(out)
+    monkeypatch.setattr(whole_file, "DEVICES", str(devices))
+    assert main(["simulate", "leak", "--plot", str(devices / "stdout")]) == 0
+    assert out.read_text().startswith("before\n<svg ")
+    assert main(["simulate", "leak", "--plot", str(devices / "none")]) == 73
+    guest = captures.load("pv-512-1024-k510/memset-768").write_to(tmp_path / "guest")
+    assert main(["--root", str(guest), "capture", "--force", str(devices / "stdout")]) == 73
+    assert "is a device; name a file." in capsys.readouterr().err
+    assert os.listdir(devices) == ["stdout"]
+    assert (devices / "stdout").is_symlink()
 
 
 @pytest.mark.parametrize(
