@@ -116,6 +116,7 @@ class Turn:
     def peek(self, now_s: float) -> bool:
         """Whether the kernel's target alone calls for a look; what holds is put back at once."""
         if not self.guards:
+            self.peek_s = None  # of before a look that failed half way
             return False
         target_kib = read_target_kib(self._parts.root)
         decision = reflex(self.history, target_kib, now_s)

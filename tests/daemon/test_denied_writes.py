@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,26 @@ def test_what_is_denied_is_tried_every_ten_minutes_and_told_once(stage: Stage) -
     assert [line for line in stage.told() if "Nothing can be changed" in line] != []
     stage.look_until(5 * RETRY_S, 9 * RETRY_S)
     assert not any("Nothing can be changed" in line for line in stage.told())
+
+
+def test_a_peek_is_not_due_for_ever_where_a_look_failed_after_it_gave_up_what_it_held(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn, look = stage.turn, stage.turn.observer.look
+    turn.take({"timer"}, 0.0)
+    turn.history = turn.history._replace(hold_kib=ASKED_KIB)
+    turn.peek_s = 30.0
+
+    def look_and_fail_the_next_time(*words: Any, **more: Any) -> Any:
+        monkeypatch.setattr(turn.observer, "look", None)
+        return look(*words, **more)
+
+    monkeypatch.setattr(turn.observer, "look", look_and_fail_the_next_time)
+    with pytest.raises(TypeError):
+        turn.take({"timer"}, 30.0)
+    assert not turn.guards
+    assert not turn.peek(30.0)
+    assert turn.peek_s is None
 
 
 def test_once_it_is_permitted_the_next_try_succeeds_and_says_so(stage: Stage) -> None:
