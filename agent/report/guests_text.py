@@ -40,7 +40,7 @@ def guests_lines(host: Host, width: int) -> list[Line]:
         lines += [(), *_table([_cells(guest) for guest in host.guests], host.guests, width)]
     remarks = (
         [f"xl could not be asked: {host.problem}. What a guest has is its own word."]
-        if (host.problem)
+        if host.problem
         else []
     )
     remarks += [remark for guest in host.guests for remark in _remarks(guest)]
