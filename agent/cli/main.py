@@ -36,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_daemon(words: Words) -> int:
-    """Start the daemon for the domain that was named."""
     if "--sim" in words.given:
         sys.stderr.write(
             "balloon-agent: --sim does not go with run; --root DIR --xenstore PATH do.\n"

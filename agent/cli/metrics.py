@@ -63,7 +63,6 @@ def metrics(which: WhichDomain, *, output: str | None, http: bool, guests: bool)
 
 
 def _text(which: WhichDomain, *, guests: bool) -> str:
-    """The metrics now."""
     if not guests:
         metrics_text = _imported("metrics_text").metrics_text
         return str(metrics_text(which.assessment()))

@@ -38,7 +38,6 @@ class Output(NamedTuple):
             terminal.show(lines(terminal.width))
 
     def terminal(self) -> Terminal:
-        """Where people look."""
         from agent.report.terminal import Terminal  # noqa: PLC0415 - not for programs
 
         return Terminal(ascii_only=self.ascii_only or None)

@@ -88,7 +88,6 @@ class Terminal:
         sys.stdout.flush()
 
     def _drawn(self, lines: Iterable[Line]) -> str:
-        """The lines as the terminal wants them."""
         console = self._console
         if console is None or not console.is_terminal or console.no_color:
             return plain(lines, ascii_only=self.ascii_only)

@@ -62,7 +62,6 @@ class Reconciliation(NamedTuple):
     obstacle: str | None = None
 
     def term(self, name: str) -> Term | None:
-        """The term of that name."""
         return next((term for term in self.terms if term.name == name), None)
 
 
@@ -148,7 +147,6 @@ def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap) -> list[Term]:
 
 
 def _driver_terms(balloon: BalloonReading) -> list[Term]:
-    """What the driver counts."""
     return [
         Term(
             "current", -(balloon.current_kib or 0), f"{BALLOON_INFO}/current_kb",

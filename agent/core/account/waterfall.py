@@ -60,7 +60,6 @@ class Waterfall(NamedTuple):
     cache_kib: int | None = None
 
     def level(self, name: LevelName) -> Level | None:
-        """The level of that name, if it is known."""
         return next((level for level in self.levels if level.name == name), None)
 
 

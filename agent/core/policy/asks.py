@@ -41,7 +41,6 @@ class Asks(NamedTuple):
     sunk_kib: int = 0
 
     def another(self, now_s: float, sunk_kib: int) -> Asks:
-        """One more has come."""
         gap_s = now_s - self.at_s
         if 0 <= gap_s < _ONE_ASK_S:
             return self

@@ -44,7 +44,6 @@ class CapturedKeys:
         self._root = root
 
     def read(self, key: str) -> Outcome[bytes]:
-        """The file's content as it is."""
         text = self._root.read(f"xenstore/{key}")
         return Outcome(None if text.value is None else text.value.encode(), text.status)
 

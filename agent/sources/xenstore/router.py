@@ -218,7 +218,6 @@ class LoopRouter:
         return True
 
     def _answers(self, sent: Sequence[Frame]) -> list[Frame]:
-        """Those that are there."""
         answers: list[Frame] = []
         while replies := self._replies(len(sent) - len(answers)):
             for reply in replies:

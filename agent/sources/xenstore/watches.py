@@ -39,11 +39,9 @@ class Watches:
         self._due: dict[WatchEvent, None] = {}
 
     def add(self, key: str, token: str) -> None:
-        """Take events of `token` from now on."""
         self._key_of[token] = key
 
     def discard(self, token: str) -> None:
-        """Forget `token` and its events."""
         self._key_of.pop(token, None)
         self._due = {event: None for event in self._due if event.token != token}
 
