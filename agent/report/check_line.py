@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from agent.core.account.situation import Situation
 from agent.core.facts.units import KIB, format_kib, parse_size_kib
-from agent.core.findings.assessment import Assessment, Verdict
+from agent.core.findings.assessment import Assessment, Verdict, why_unknown
 from agent.report.top import gravest_codes
 
 Level = Literal["OK", "WARNING", "CRITICAL", "UNKNOWN"]
@@ -77,7 +77,9 @@ def parse_threshold(text: str) -> Threshold:
 def check(assessment: Assessment, thresholds: Thresholds) -> CheckResult:
     """Judge by the findings, as `status` and `doctor` do, and by thresholds that were given."""
     situation = assessment.situation
-    words = gravest_codes(assessment.findings) or _why_unknown(assessment)
+    words = gravest_codes(assessment.findings)
+    if not words and assessment.verdict == "unknown":
+        words = why_unknown(situation).replace("|", "/")  # behind one, performance data begin
     found = CheckResult(_LEVELS[assessment.verdict], words)
     available = _judge_available(situation, thresholds)
     balloon = _judge_balloon(situation, thresholds)
@@ -91,14 +93,6 @@ def unknown(sentence: str) -> CheckResult:
     """The line for what keeps the check from being made."""
     flat = " ".join(sentence.split()).replace("|", "/")
     return CheckResult("UNKNOWN", f"BALLOON UNKNOWN - {flat}")
-
-
-def _why_unknown(assessment: Assessment) -> str:
-    why = assessment.situation.snapshot.unheard
-    if why is None or assessment.verdict != "unknown" or assessment.situation.state == "absent":
-        return ""
-    words = f"what the host asks for is not known: {why}"
-    return words.replace("|", "/")  # behind it, performance data begin
 
 
 def _gravity(level: Level) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.core.findings.assessment import headline_of
+from agent.core.findings.assessment import headline_of, why_unknown
 from agent.core.findings.diagnosis import Diagnosis, NotMade, is_of_xenstore
 from agent.core.findings.finding import Actor, Finding
 from agent.report.styled import Line, Span, heading, labelled, line, wrapped
@@ -72,8 +72,8 @@ def _answer(diagnosis: Diagnosis) -> str:
     if to_fix:
         return f"{', '.join(to_fix)}." + (f" And {number}." if remarks else "")
     if diagnosis.verdict == "unknown":
-        why = diagnosis.examination.situation.snapshot.unheard
-        because = f": what the host asks for is not known: {why}" if why else ""
+        why = why_unknown(diagnosis.examination.situation)
+        because = f": {why}" if why else ""
         return f"The balloon cannot be judged{because}." + (f" And {number}." if remarks else "")
     return (
         f"Nothing to fix; {number}." if remarks else "Nothing is wrong with this guest's balloon."

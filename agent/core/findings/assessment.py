@@ -79,6 +79,13 @@ def can_be_judged(situation: Situation) -> bool:
     return situation.state != "absent" and connection in ("ok", "absent", "denied")
 
 
+def why_unknown(situation: Situation) -> str:
+    """What the verdict `unknown` is due to, in words; "" where it is the balloon's own state."""
+    if situation.state == "absent" or can_be_judged(situation):
+        return ""
+    return f"what the host asks for is not known: {situation.snapshot.unheard}"
+
+
 def headline_of(situation: Situation) -> str:
     """One sentence for a person: what the guest has, what it may have, what is happening."""
     snapshot, driver = situation.snapshot, situation.driver

@@ -89,7 +89,7 @@ def _most_kib(situation: Situation) -> int | None:
 
 
 def _host_wrote(seen: Examination, misread: Misread) -> Finding:
-    snapshot, number, too_much = seen.snapshot, misread.number, misread.unit == "bytes"
+    number, too_much = misread.number, misread.unit == "bytes"
     return Finding(
         severity="warning" if too_much else "critical",
         summary=f"The host asks for {format_kib(number)} and seems to mean "
@@ -97,7 +97,7 @@ def _host_wrote(seen: Examination, misread: Misread) -> Finding:
         f"{misread.unit}.",
         evidence={
             "memory/target_kib": number,
-            "most_kib": known(limit_kib(snapshot) or seen.situation.boot.ram_kib),
+            "most_kib": known(_most_kib(seen.situation)),
             "meant_kib": misread.meant_kib,
         },
         cause="memory/target was written by hand or by a script, in the wrong unit; "
