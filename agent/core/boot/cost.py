@@ -121,14 +121,13 @@ def boot_cost(shape: BootShape) -> tuple[CostPart, ...]:
                 "bounce buffers for devices that reach 4 GiB only",
             )
         )
-    if shape.cpus > 1:
-        parts.append(
-            CostPart(
-                "per-cpu",
-                (shape.cpus - 1) * shape.kernel.per_cpu_kib,
-                "static per-CPU areas of the CPUs beside the first",
-            )
+    parts.append(
+        CostPart(
+            "per-cpu",
+            (shape.cpus - 1) * shape.kernel.per_cpu_kib,
+            "static per-CPU areas of the CPUs beside the first",
         )
+    )
     parts.append(
         CostPart(
             "kernel",

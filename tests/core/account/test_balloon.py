@@ -11,9 +11,16 @@ from hypothesis import strategies as st
 
 from agent.core.account.balloon_state import balloon_state, refused_by
 from agent.core.account.boot_facts import LARGEST_USUAL_KIB, boot_facts
-from agent.core.account.headroom import headroom, least_kib, needed_kib
+from agent.core.account.driver import driver_of
+from agent.core.account.headroom import headroom, least_kib, limit_kib, needed_kib
 from agent.core.account.target_offset import TargetOffset, counted_beyond_kib, target_offset
-from agent.core.facts.snapshot import BootRecord, MemoryBlocks, MemoryReading, Snapshot
+from agent.core.facts.snapshot import (
+    BalloonReading,
+    BootRecord,
+    MemoryBlocks,
+    MemoryReading,
+    Snapshot,
+)
 from tests.support.snapshots import (
     BLOCK,
     GIB,
@@ -25,6 +32,7 @@ from tests.support.snapshots import (
     a_pvh_guest,
     an_hvm_guest,
     an_unpopulated_guest,
+    ram_map,
 )
 
 GROWING = {"target_kib": 786432, "motion": "unknown"}
@@ -125,7 +133,13 @@ def test_growing_with_an_empty_balloon_is_waiting_for_memory_or_refused(motion: 
 
 
 @pytest.mark.parametrize(
-    ("available_kib", "expected"), [(200 * MIB, "moving"), (130 * MIB, "unclear")]
+    ("available_kib", "expected"),
+    [
+        (200 * MIB, "moving"),
+        (128 * MIB + 13819 + 1, "moving"),
+        (128 * MIB + 13819, "unclear"),  # what has to stay available: a 33rd of MemTotal
+        (130 * MIB, "unclear"),
+    ],
 )
 def test_a_shrink_that_nothing_can_refuse_is_under_way(available_kib: int, expected: str) -> None:
     shrinking = {"target_kib": 393216, "motion": "unknown"}
@@ -268,6 +282,27 @@ def test_a_static_max_rewritten_after_boot_gives_way_to_the_settled_target() -> 
     assert offset(a_pvh_guest(host={"static_max_kib": 2 * GIB})) == (388, "settled-target")
 
 
+def _raised_and_set_by_hand(*ranges: tuple[int, int], below_kib: int = 512) -> Snapshot:
+    """static-max was raised, and somebody in the guest wrote a smaller target."""
+    numbers = {"current_kib": 524288 - below_kib, "target_kib": 524288 - below_kib}
+    host = {"static_max_kib": GIB + 64 * MIB}
+    return a_pvh_guest(balloon=numbers, host=host, firmware_map=ram_map(*ranges))
+
+
+UP_TO_1_GIB = ((0, 0x9FFFF), (0x100000, 0x3FEFFFFF), (0x3FF00000 + 4096, 0x3FFFFFFF))
+
+
+def test_where_both_figures_are_too_large_a_map_as_libxl_makes_it_tells_the_offset() -> None:
+    assert offset(_raised_and_set_by_hand(*UP_TO_1_GIB)) == (388, "plain-map")
+    assert offset(_raised_and_set_by_hand(*UP_TO_1_GIB, below_kib=388)) == (388, "settled-target")
+    assert offset(_raised_and_set_by_hand(*UP_TO_1_GIB, below_kib=384)) == (384, "settled-target")
+
+
+def test_a_map_of_more_than_three_ranges_of_ram_is_not_of_libxl() -> None:
+    beyond = (0x100000000, 0x107FFFFFF)
+    assert offset(_raised_and_set_by_hand(*UP_TO_1_GIB, beyond)) == (512, "settled-target")
+
+
 def test_a_boot_record_keeps_the_first_static_max() -> None:
     record = BootRecord(523900, 524288, 1048192, 524288, 1048576)
     moved = a_pvh_guest(host={"static_max_kib": 2 * GIB}, boot_record=record)
@@ -343,3 +378,34 @@ def test_the_floor_is_never_above_what_the_guest_has(
 ) -> None:
     needed = needed_kib(current_kib, MemoryReading(total_kib, available_kib, 0))
     assert 0 <= needed <= current_kib
+
+
+@pytest.mark.parametrize(("more_kib", "limited"), [(0, True), (4, False)])
+def test_more_than_twice_the_map_of_dom0_is_no_limit(more_kib: int, limited: bool) -> None:
+    guest = a_dom0()
+    assert guest.firmware_map
+    most_kib = 2 * guest.firmware_map.ram_kib + more_kib
+    dom0 = a_dom0(host={"static_max_kib": most_kib})
+    assert limit_kib(dom0) == (most_kib if limited else None)
+    assert limit_kib(a_pv_guest(host={"static_max_kib": most_kib})) == most_kib
+
+
+@pytest.mark.parametrize(
+    ("shown_kib", "target_kib"),
+    [(0, 0), ((1 << 63) - 4, (1 << 63) - 4), (1 << 63, -(1 << 63)), ((1 << 64) - 4, -4)],
+)
+def test_a_target_below_zero_shows_as_one_beyond_half_of_64_bits(
+    shown_kib: int, target_kib: int
+) -> None:
+    driver = driver_of(BalloonReading(current_kib=8, target_kib=shown_kib, low_kib=0))
+    assert driver
+    assert driver.target_kib == target_kib
+
+
+@pytest.mark.parametrize(
+    ("target_kib", "grows"), [(524284, False), (524288, False), (524292, True)]
+)
+def test_a_guest_at_its_target_does_not_grow(target_kib: int, grows: bool) -> None:
+    driver = driver_of(BalloonReading(current_kib=524288, target_kib=target_kib, low_kib=0))
+    assert driver
+    assert (driver.grows, driver.lacks_with_empty_balloon) == (grows, grows)

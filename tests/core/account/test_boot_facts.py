@@ -131,6 +131,37 @@ def test_nr_pages_is_unknown_where_nothing_tells_it(snapshot: Snapshot) -> None:
     assert not boot_facts(snapshot).certain
 
 
+@pytest.mark.parametrize(("after_s", "known"), [(18.75, True), (19.0, False)])
+def test_that_is_19_s_after_the_kernels_own_start_and_no_longer(
+    after_s: float, known: bool
+) -> None:
+    guest = a_pvh_guest(boot_log={"ended_s": 5.0}, uptime_s=5.0 + after_s)
+    assert (boot_facts(guest).nr_pages is not None) is known
+
+
+def test_a_guest_that_was_started_with_all_of_its_map_has_nothing_beyond_it() -> None:
+    whole = {"current_kib": 1048576, "target_kib": 1048576, "low_kib": 0}
+    for guest in (
+        a_pv_guest(balloon=whole, memory={"total_kib": 980336}, boot_log={"reserved_kib": 82740}),
+        a_pv_guest(boot_record=RECORD._replace(current_kib=1048576, ballooned_kib=0)),
+    ):
+        assert boot_facts(guest).beyond_kib == 0
+    more = a_pv_guest(boot_record=RECORD._replace(current_kib=1048580, ballooned_kib=0))
+    assert boot_facts(more).beyond_kib is None
+
+
+@pytest.mark.parametrize(("total_kib", "known"), [(524284, True), (524288, False)])
+def test_a_kernel_that_keeps_nothing_for_itself_is_none(total_kib: int, known: bool) -> None:
+    guest = a_pv_guest(memory={"total_kib": total_kib})
+    assert (boot_facts(guest).nr_pages is not None) is known
+
+
+def test_what_xapi_cannot_mean_leaves_the_word_to_the_other_estimators() -> None:
+    host = {"initial_target_kib": 388, "static_max_kib": 1048188 + 388}
+    facts = boot_facts(a_pvh_guest(host=host, uptime_s=16.0))
+    assert facts.nr_pages == (130975, "current-just-booted", False)
+
+
 def test_a_record_that_says_more_than_the_map_has_leaves_beyond_unknown() -> None:
     assert (
         boot_facts(a_pv_guest(boot_record=RECORD._replace(current_kib=2 * GIB))).beyond_kib is None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from agent.core.account.hot_added import hot_added_kib, hot_added_regions, offline_kib
 from agent.core.facts.memory_map import Region, memory_map
 from agent.core.facts.snapshot import MemoryBlocks
-from tests.support.snapshots import BLOCK, GIB, MIB, RAM, guest_map
+from tests.support.snapshots import BLOCK, GIB, MIB, RAM, guest_map, ram_map
 
 BOOT_KIB = guest_map().ram_kib
 AT_1_GIB = (0x40000000, 0x47FFFFFF)
@@ -36,6 +36,21 @@ def test_the_size_of_the_boots_ram_finds_also_a_range_that_stands_like_a_boots_o
     assert hot_added_regions(firmware_map, BLOCK) == ()
     added = hot_added_regions(firmware_map, BLOCK, BOOT_KIB)
     assert [region.start for region in added] == [AT_4_GIB[0]]
+
+
+def test_no_more_is_taken_for_hot_added_than_the_boots_ram_leaves() -> None:
+    """Ranges of the boot may be whole blocks as well."""
+    firmware_map = ram_map((0, AT_1_GIB[0] - 1), AT_1_GIB, AT_4_GIB)
+    added = hot_added_regions(firmware_map, BLOCK, GIB)
+    assert [region.start for region in added] == [AT_1_GIB[0], AT_4_GIB[0]]
+    added = hot_added_regions(firmware_map, BLOCK, GIB + 128 * MIB)
+    assert [region.start for region in added] == [AT_4_GIB[0]]
+    assert hot_added_regions(firmware_map, BLOCK, firmware_map.ram_kib) == ()
+
+
+def test_a_range_within_another_up_to_its_end_is_in_address_order() -> None:
+    within = ram_map((0, AT_1_GIB[0] - 1), (AT_1_GIB[0] - BLOCK, AT_1_GIB[0] - 1))
+    assert hot_added_regions(within, BLOCK) == ()
 
 
 def test_a_size_that_no_set_of_ranges_explains_finds_none() -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.core.account.headroom import spoilt_offset_kib
 from agent.core.account.situation import understand
 from agent.core.facts.snapshot import HostMemoryKeys
@@ -42,3 +44,23 @@ def test_squeezed_gives_no_more_than_the_dynamic_maximum() -> None:
 def test_a_guest_measured_while_it_grew_lacks_for_good_what_was_missing_then() -> None:
     assert up_kib(dynamic_max_kib=768 * MIB, memory_offset_kib=-156 * MIB) == 100 * MIB
     assert up_kib(dynamic_max_kib=600 * MIB, memory_offset_kib=-156 * MIB) == 0
+
+
+@pytest.mark.parametrize(
+    ("least_kib", "most_kib", "is_pv"), [(-MIB, MIB, True), (-4 * MIB, 32 * MIB, False)]
+)
+def test_what_a_guest_at_rest_may_have_beyond_its_target_is_no_wrong_measure(
+    least_kib: int, most_kib: int, is_pv: bool
+) -> None:
+    for kib in (least_kib, 0, most_kib):
+        assert spoilt_offset_kib(HostMemoryKeys(memory_offset_kib=kib), is_pv) is None
+    for kib in (least_kib - 1, most_kib + 1):
+        assert spoilt_offset_kib(HostMemoryKeys(memory_offset_kib=kib), is_pv) == kib
+
+
+@pytest.mark.parametrize("off_kib", [-MIB - 1, -MIB, 0, MIB, MIB + 1])
+def test_the_shim_of_a_pv_guest_takes_23_mib_and_a_90th_give_or_take_a_mib(off_kib: int) -> None:
+    kib = 23 * MIB + 900 * MIB // 90 + off_kib
+    host = HostMemoryKeys(memory_offset_kib=kib, static_max_kib=900 * MIB)
+    assert spoilt_offset_kib(host, is_pv=True) == (None if abs(off_kib) <= MIB else kib)
+    assert spoilt_offset_kib(host._replace(static_max_kib=None), is_pv=True) == kib

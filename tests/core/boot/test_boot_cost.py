@@ -9,7 +9,7 @@ what later lines free.  PV and the rest of Xen are in test_plan_against_real_gue
 from __future__ import annotations
 
 import tracemalloc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -116,6 +116,7 @@ def test_what_a_kernel_keeps_is_right_from_256_mib_to_16_gib(boot: Boot) -> None
 
 def test_a_release_takes_the_figures_of_the_newest_measured_one_before_it() -> None:
     assert kernel_cost(KernelRelease(6, 1, 192)).measured
+    assert kernel_cost(KernelRelease(6, 1)).pv_kib == LINUX_6_1.pv_kib
     between = kernel_cost(KernelRelease(6, 6))
     assert (between.pv_kib, between.measured) == (LINUX_6_1.pv_kib, False)
     assert kernel_cost(KernelRelease(4, 4)).pv_kib == LINUX_5_10.pv_kib
@@ -142,6 +143,33 @@ def test_beyond_64_gib_the_hash_tables_grow_more_slowly() -> None:
     gib_pages = 262144
     assert hash_tables_kib(128 * gib_pages) == hash_tables_kib(64 * gib_pages)
     assert hash_tables_kib(256 * gib_pages) == 2 * hash_tables_kib(64 * gib_pages)
+
+
+def _part_kib(part: str, *release: int, firmware: MemoryMap | None = None, **more: Any) -> int:
+    """What one part costs a PV guest of 1 GiB, or one of another kind."""
+    firmware = pc(8192) if firmware is None else firmware
+    guest = BootShape("pv", kernel_cost(KernelRelease(*release)), firmware, GIB // 1024)
+    return sum(cost.kib for cost in boot_cost(guest._replace(**more)) if cost.name == part)
+
+
+def test_since_linux_6_10_the_hash_tables_are_sized_by_what_is_free() -> None:
+    assert _part_kib("hash-tables", 6, 9) == 12288
+    assert _part_kib("hash-tables", 6, 10) == _part_kib("hash-tables", 6, 12) == 1536
+
+
+def test_bounce_buffers_need_memory_beyond_4_gib_or_the_hosts_map_since_linux_6_5() -> None:
+    to_4_gib = memory_map([Region(0, 4 * GIB - 1, RAM)])
+    beyond = memory_map([Region(0, 4 * GIB + PAGE_BYTES - 1, RAM)])
+    assert not _part_kib("swiotlb", 6, 1, firmware=to_4_gib, domain_type="hvm")
+    assert _part_kib("swiotlb", 6, 1, firmware=beyond, domain_type="hvm")
+    assert not _part_kib("swiotlb", 6, 4, pci_possible=True)
+    assert _part_kib("swiotlb", 6, 5, pci_possible=True)
+
+
+def test_since_linux_5_13_a_slot_of_the_bounce_buffers_takes_24_bytes() -> None:
+    old_kib = 64 * 1024 + 32768 * 12 // 1024
+    assert _part_kib("swiotlb", 5, 12, domain_type="hvm") == old_kib
+    assert _part_kib("swiotlb", 5, 13, domain_type="hvm") == old_kib + 32768 * 12 // 1024
 
 
 @given(st.integers(16, 1 << 20), st.integers(16, 1 << 20))

@@ -32,6 +32,11 @@ def test_what_is_left_decides(mem_total_kib: int, boots: str) -> None:
     assert verdict.code == (None if boots == "yes" else "memory-too-small")
 
 
+@pytest.mark.parametrize(("kib", "words"), [(0, "nothing"), (-4, "nothing"), (4, "4 KiB")])
+def test_what_is_left_is_never_told_as_less_than_nothing(kib: int, words: str) -> None:
+    assert boot_verdict(GIB, GIB - kib, kib).reason == f"{words} would be left for programs"
+
+
 @pytest.mark.parametrize("is_pv", [True, False])
 @pytest.mark.parametrize("memory_kib", [4 * GIB, 512 * MIB])
 def test_the_tables_of_32_bits_must_fit_into_low_memory(is_pv: bool, memory_kib: int) -> None:

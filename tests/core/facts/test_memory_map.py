@@ -102,6 +102,13 @@ def test_an_overlap_is_kept_counted_once_and_said() -> None:
     assert found.oddities == ("range 0x100000-0x2fffff overlaps one before it",)
 
 
+def test_a_range_of_a_single_byte_is_one_and_overlaps_the_one_it_lies_in() -> None:
+    found = ram_map((0, 0xFFF), (0xFFF, 0xFFF))
+    assert len(found.regions) == 2
+    assert found.oddities == ("range 0xfff-0xfff overlaps one before it",)
+    assert ram_map((0, 0xFFF), (0x1000, 0x1000)).oddities == ()
+
+
 def test_an_unknown_type_is_kept_and_is_no_ram() -> None:
     odd = Region(0x200000, 0x2FFFFF, "Soft Reserved 7")
     found = memory_map([Region(0, 0xFFFFF, RAM), odd])

@@ -7,7 +7,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.core.facts.numbers import MalformedError, excerpt, key_decimal, key_signed, shown
+from agent.core.facts.bounds import LARGEST_KIB, unwrapped
+from agent.core.facts.numbers import (
+    MalformedError,
+    excerpt,
+    is_digits,
+    key_decimal,
+    key_kib,
+    key_signed,
+    key_signed_kib,
+    parse_decimal,
+    parse_hex,
+    parse_kib,
+    shown,
+)
 
 
 @pytest.mark.parametrize(
@@ -118,3 +131,30 @@ def test_what_is_cut_off_for_a_message_is_told() -> None:
     assert (shown("abc", 3), shown("abcd", 3)) == ("'abc'", "'abc...'")
     assert excerpt(b"a" * 24) == "'" + "a" * 24 + "'"
     assert excerpt(b"a" * 26).endswith("' and 2 bytes more")
+
+
+def test_a_size_is_from_nothing_to_what_the_largest_machine_could_have() -> None:
+    for kib in (0, LARGEST_KIB):
+        assert parse_kib(f"{kib}\n") == key_kib(b"%d" % kib) == key_signed_kib(b"%d" % kib) == kib
+    assert key_signed_kib(b"-%d" % LARGEST_KIB) == -LARGEST_KIB
+    for read, raw in ((key_kib, b"%d"), (key_signed_kib, b"%d"), (key_signed_kib, b"-%d")):
+        with pytest.raises(MalformedError, match="more than a machine could have"):
+            read(raw % (LARGEST_KIB + 1))
+    with pytest.raises(MalformedError, match="more than a machine could have"):
+        parse_kib(str(LARGEST_KIB + 1))
+
+
+def test_a_number_of_the_kernels_is_below_zero_from_half_of_64_bits_on() -> None:
+    assert unwrapped((1 << 64) - 4) == -4
+    assert unwrapped((1 << 63) - 1) == LARGEST_KIB
+    assert unwrapped(1 << 63) == -LARGEST_KIB
+
+
+def test_no_more_digits_are_read_than_a_number_of_64_bits_has() -> None:
+    assert parse_decimal("18446744073709551615\n") == (1 << 64) - 1
+    assert is_digits("0" * 20)
+    assert not is_digits("0" * 21)
+    assert parse_hex("0x" + "f" * 16) == parse_hex("f" * 16 + "\n") == (1 << 64) - 1
+    for text in ("0x" + "0" * 17, "0x", "", "\n", "g"):
+        with pytest.raises(MalformedError, match="is not a hexadecimal number"):
+            parse_hex(text)

@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.account.situation import understand
 from agent.core.facts.kernel_release import KernelRelease
-from agent.core.facts.snapshot import Snapshot
+from agent.core.facts.snapshot import BootRecord, Snapshot
 from agent.core.findings.assessment import OF_A_SNAPSHOT
 from agent.core.findings.diagnosis import CODES, MODULES, diagnose
 from agent.core.findings.examination import (
@@ -30,6 +30,7 @@ from tests.support.snapshots import (
     a_pvh_guest,
     an_unpopulated_guest,
     changed,
+    ram_map,
 )
 
 CALM_COUNTERS: Final = VmCounters(0, 0, 0)
@@ -91,6 +92,7 @@ def short_of_memory(toolstack: str) -> Snapshot:
 
 
 FALLING: Final = watch_of({"available_kib": 60000}, {"available_kib": 30000}, every_s=60)
+OF_15_PERCENT: Final = {"current_kib": 524800, "target_kib": 524800}
 CANCELLED: Final = {"target_kib": 786432, "motion": "still"}
 EMPTY_AND_OFFLINE: Final = an_unpopulated_guest(blocks={"auto_online": "offline"})
 WHOLE_DOM0: Final = a_dom0(
@@ -275,6 +277,132 @@ CASES: Final = (
 )  # fmt: skip
 
 
+MADE_SMALLER: Final = {"static_max_kib": 524288, "dynamic_max_kib": 524288}
+KILLED: Final = VmCounters(2, 0, 0)
+STARTED_WITH_ALL: Final = BootRecord(1500000, 0, 1500000)
+NOT_BUILT: Final = KernelConfig(True, False, "/boot/config")
+
+
+def may_have(kib: int, **more: int) -> Snapshot:
+    return a_pv_guest(host={"static_max_kib": kib, **more})
+
+
+def a_whole_dom0(boot_kib: int, now_kib: int) -> Snapshot:
+    """dom0 on a host of 1500000 KiB, looked at some time after its boot."""
+    return a_dom0(
+        firmware_map=ram_map((0, 1500000 * 1024 - 1)),
+        boot_record=STARTED_WITH_ALL._replace(current_kib=boot_kib),
+        balloon={"current_kib": now_kib, "target_kib": now_kib},
+    )
+
+
+def an_unrecorded_dom0(most_kib: int) -> Snapshot:
+    """dom0 that has given back a third of what it held, and whose boot nobody knows."""
+    numbers = {"current_kib": 1048576, "target_kib": 1048576, "low_kib": 524288}
+    return a_dom0(boot_log=None, balloon=numbers, host={"static_max_kib": most_kib})
+
+
+def falling_to(*available_kib: int) -> Examination:
+    looks = watch_of(*({"available_kib": kib} for kib in available_kib), every_s=60)
+    return examined(short_of_memory("qubes"), watch=looks)
+
+
+def busy_thread(to_s: float) -> Examination:
+    looks = watch_of({"balloon_thread_s": 1.0}, {"balloon_thread_s": to_s}, every_s=10.0)
+    return examined(watch=looks)
+
+
+def counted(then: VmCounters, now: VmCounters, **complaints: int) -> Examination:
+    return examined(
+        watch=watch_of({"counters": then}, {"counters": now}),
+        counters=now,
+        complaints=KernelComplaints(**complaints),
+    )
+
+
+# At the figure from which a rule speaks, and next to it.
+EDGES: Final = (
+    Case(
+        "feature-balloon-missing", "warning",
+        examined(changed(xapi_guest(), host={"dynamic_min_kib": 1048572}), keys=GuestKeys()),
+        examined(changed(xapi_guest(), host={"dynamic_min_kib": 1048576}), keys=GuestKeys()),
+    ),
+    *(
+        Case(
+            "stale-meminfo-total", "info",
+            examined(keys=GuestKeys(meminfo_total_kib=456048 + sign * (16 * MIB + 1))),
+            examined(keys=GuestKeys(meminfo_total_kib=456048 + sign * 16 * MIB)),
+        )
+        for sign in (-1, 1)
+    ),
+    Case(
+        "hotplug-not-built", "info",
+        examined(may_have(1048576 + MIB + 4), config=NOT_BUILT),
+        examined(may_have(1048576 + MIB), config=NOT_BUILT),
+    ),
+    Case(
+        "less-than-configured", "info",
+        examined(a_pv_guest(balloon=OF_15_PERCENT, memory={"total_kib": 446079})),
+        examined(a_pv_guest(balloon=OF_15_PERCENT, memory={"total_kib": 446080})),
+    ),
+    Case(
+        "less-than-configured", "info",
+        examined(a_pv_guest(balloon={"current_kib": 4}, memory={"total_kib": 0})),
+        examined(a_pv_guest(balloon={"current_kib": 0}, memory={"total_kib": 0})),
+    ),
+    Case("kthread-busy", "warning", busy_thread(1.51), busy_thread(1.5)),
+    Case(
+        "memory-stalls", "warning",
+        examined(may_have(524288 + 8 * MIB), counters=KILLED),
+        examined(may_have(524288 + 8 * MIB - 4), counters=KILLED),
+    ),
+    Case(  # those of groups are nobody's want of memory, also while one looks
+        "memory-stalls", "critical",
+        counted(CALM_COUNTERS, KILLED, kills=1, group_kills=1),
+        counted(CALM_COUNTERS, KILLED, group_kills=2),
+    ),
+    Case(
+        "memory-stalls", "critical",
+        counted(CALM_COUNTERS, VmCounters(0, 1, 1)), counted(CALM_COUNTERS, VmCounters(0, 1, 0)),
+    ),
+    Case(
+        "memory-stalls", "critical",
+        counted(CALM_COUNTERS, VmCounters(0, 1, 1)), counted(CALM_COUNTERS, VmCounters(0, 0, 1)),
+    ),
+    Case(
+        "memory-stalls", "info",
+        examined(
+            changed(xapi_guest(), host={**MADE_SMALLER, "dynamic_min_kib": 524288 - 8 * MIB}),
+            counters=KILLED,
+        ),
+        examined(
+            changed(xapi_guest(), host={**MADE_SMALLER, "dynamic_min_kib": 524288 - 8 * MIB + 4}),
+            counters=KILLED,
+        ),
+    ),
+    Case(  # thrice what has to stay available: 3 % of MemTotal
+        "host-does-not-move", "warning", falling_to(60000, 41456), falling_to(60000, 41457),
+    ),
+    Case("host-does-not-move", "warning", falling_to(30004, 30000), falling_to(30000, 30000)),
+    Case(
+        "dom0-autoballoon", "info",
+        examined(a_whole_dom0(1500000, 1349996)), examined(a_whole_dom0(1500000, 1350000)),
+    ),
+    Case(
+        "dom0-autoballoon", "info",
+        examined(a_whole_dom0(1350000, 900000)), examined(a_whole_dom0(1349996, 900000)),
+    ),
+    *(
+        Case(
+            "dom0-autoballoon", "info",
+            examined(an_unrecorded_dom0(1572864 + sign * MIB)),
+            examined(an_unrecorded_dom0(1572864 + sign * (MIB + 4))),
+        )
+        for sign in (-1, 1)
+    ),
+)  # fmt: skip
+
+
 def codes_of(examination: Examination) -> dict[str, str]:
     return {finding.code: finding.severity for finding in diagnose(examination).findings}
 
@@ -283,6 +411,52 @@ def codes_of(examination: Examination) -> dict[str, str]:
 def test_a_rule_finds_its_case_and_not_the_one_next_to_it(case: Case) -> None:
     assert codes_of(case.found_in).get(case.code) == case.severity
     assert case.code not in codes_of(case.not_in)
+
+
+@pytest.mark.parametrize("case", EDGES, ids=lambda case: f"{case.code}-{case.severity}")
+def test_a_rule_begins_to_speak_at_its_figure_and_not_a_page_before(case: Case) -> None:
+    assert codes_of(case.found_in).get(case.code) == case.severity
+    assert case.code not in codes_of(case.not_in)
+
+
+@pytest.mark.parametrize(
+    ("agents", "fix"),
+    [
+        (("balloon-agent", "xe-daemon", "xe-daemon"), "end one of the two processes called xe-d"),
+        (("xe-daemon", "xe-daemon"), "end one of the two processes called xe-daemon"),
+        (("xe-daemon", "xen-guest-agent"), "systemctl disable --now xe-linux-distribution"),
+        (("xenballoond",), "systemctl disable --now xenballoond"),
+    ],
+)
+def test_of_rivals_the_one_that_is_too_many_is_named(agents: tuple[str, ...], fix: str) -> None:
+    found = diagnose(examined(processes=Processes(agents, 0.5, systemd=True))).findings
+    assert next(f.fix for f in found if f.code == "rival-agents").startswith(fix)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "known"), [((3, 19, 99), True), ((4, 0), False), ((4, 0, 1), False)]
+)
+def test_the_known_crash_of_old_kernels_is_one_of_before_linux_4_0(
+    kernel: tuple[int, ...], known: bool
+) -> None:
+    crashed = examined(
+        a_pv_guest(domain={"kernel": KernelRelease(*kernel)}),
+        complaints=KernelComplaints(p2m_bug="arch/x86/xen/p2m.c:545"),
+    )
+    cause = next(f.cause for f in diagnose(crashed).findings if f.code == "p2m-bug")
+    assert cause.startswith("A defect of old kernels") is known
+
+
+@pytest.mark.parametrize(("lost_kib", "told"), [(32768, False), (32764, True)])
+def test_a_smaller_maximum_is_offered_where_page_structures_are_most_of_what_is_gone(
+    lost_kib: int, told: bool
+) -> None:
+    """16 MiB of them."""
+    numbers = {"current_kib": 204800, "target_kib": 204800}
+    guest = a_pv_guest(balloon=numbers, memory={"total_kib": 204800 - lost_kib})
+    found = diagnose(examined(guest)).findings
+    remark = next(f.remark for f in found if f.code == "less-than-configured")
+    assert ("a smaller maxmem=" in remark) is told
 
 
 def test_every_check_has_its_case() -> None:

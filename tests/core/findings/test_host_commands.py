@@ -14,10 +14,12 @@ from agent.core.findings.host_commands import (
     configure,
     give_at_least,
     hold_at,
+    make_larger,
+    on_host_scale_kib,
     set_memory,
     set_range,
 )
-from tests.support.snapshots import a_dom0, a_pv_guest, an_hvm_guest
+from tests.support.snapshots import GIB, MIB, a_dom0, a_pv_guest, an_hvm_guest
 
 UUID = "d4352faf-853e-4c60-b096-a16c102e04f0"
 RANGE = {"dynamic_min_kib": 262144, "dynamic_max_kib": 786432}
@@ -164,3 +166,23 @@ def test_a_guest_follows_a_target_down_to_its_floor_and_no_further(
     found = assess(a_pv_guest(host={"target_kib": floor_kib - below_kib})).findings
     fixes = next(finding for finding in found if finding.code == "target-overridden").fixes
     assert [fix.where for fix in fixes] == [where]
+
+
+@pytest.mark.parametrize(("gap_kib", "raised"), [(MIB + 4, True), (MIB, False)])
+def test_a_dynamic_max_that_is_the_maximum_but_for_rounding_is_not_to_be_raised(
+    gap_kib: int, raised: bool
+) -> None:
+    guest = guest_under("xapi", dynamic_min_kib=262144, dynamic_max_kib=GIB - gap_kib)
+    assert make_larger(guest).note.startswith("raise the VM's dynamic-max") is raised
+
+
+@pytest.mark.parametrize(
+    ("above_kib", "kib"),
+    [(-4, 0), (4, 4), (128 * MIB, 128 * MIB), (128 * MIB + 4, 0)],
+)
+def test_where_nothing_tells_the_offset_what_the_kernel_is_below_the_host_counts(
+    above_kib: int, kib: int
+) -> None:
+    """Up to 128 MiB; more is no offset."""
+    guest = a_pv_guest(domain={"domain_type": None}, host={"target_kib": 524288 + above_kib})
+    assert on_host_scale_kib(understand(guest), 524288) == 524288 + kib

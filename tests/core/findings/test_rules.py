@@ -12,8 +12,9 @@ from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import Region, memory_map
 from agent.core.facts.snapshot import BootRecord, MemoryBlocks, Snapshot
 from agent.core.findings.assessment import OF_A_SNAPSHOT, assess
-from agent.core.findings.finding import Finding
+from agent.core.findings.finding import Finding, Fix
 from agent.core.findings.registry import CHECKS
+from agent.core.findings.units_trap import misread_host_target
 from tests.support.snapshots import (
     BLOCK,
     CALM,
@@ -31,6 +32,7 @@ from tests.support.snapshots import (
     an_unpopulated_guest,
     changed,
     guest_map,
+    ram_map,
 )
 
 
@@ -115,6 +117,81 @@ HIDDEN: Final = {"iomem": "hidden"}
 ODD: Final = memory_map([*guest_map().in_order_read, Region(9, 8, RAM)])
 A_PAGE_OFF: Final = {"memory_offset_kib": 480, "uncooperative": True}
 FULL: Final = {"current_kib": 1048576, "target_kib": 1048576, "low_kib": 0}
+
+OF_5_PERCENT: Final = {"current_kib": 327680, "target_kib": 327680}  # 16 MiB of structs
+BOTH_ALIKE: Final = {"low_kib": 0, "target_kib": 524288}
+
+# At the figure from which a rule speaks, and next to it.
+EDGES: Final = (
+    Case(
+        "pressure-after-deflate", "warning",
+        short(10 * MIB, pressure=None, host={"static_max_kib": 524288 + 8 * MIB}),
+        short(10 * MIB, pressure=None, host={"static_max_kib": 524288 + 8 * MIB - 4}),
+    ),
+    Case(
+        "page-struct-overhead", "info",
+        a_pv_guest(balloon={"current_kib": 327676, "target_kib": 327676}),
+        a_pv_guest(balloon=OF_5_PERCENT),
+    ),
+    Case(
+        "page-struct-overhead", "info",
+        a_pv_guest(balloon={"current_kib": 4, "target_kib": 4}),
+        a_pv_guest(balloon={"current_kib": 0, "target_kib": 0}),
+    ),
+    Case(
+        "maxmem-unreachable", "info",
+        a_pv_guest(host={"static_max_kib": GIB + MIB + 4}),
+        a_pv_guest(host={"static_max_kib": GIB + MIB}),
+    ),
+    Case(
+        "pod-gap", "critical",
+        a_pvh_guest(balloon=None, host={"target_kib": GIB - 2 * MIB - 4}),
+        a_pvh_guest(balloon=None, host={"target_kib": GIB - 2 * MIB}),
+    ),
+    Case(
+        "pod-gap", "critical",
+        a_pvh_guest(balloon=None, memory={"total_kib": GIB, "free_kib": 524288}),
+        a_pvh_guest(balloon=None, memory={"total_kib": GIB, "free_kib": 524284}),
+    ),
+    Case(
+        "host-limits-contradict", "warning",
+        a_pv_guest(host={"dynamic_min_kib": 524288 + MIB + 1, "dynamic_max_kib": 524288}),
+        a_pv_guest(host={"dynamic_min_kib": 524288 + MIB, "dynamic_max_kib": 524288}),
+    ),
+    Case(
+        "host-limits-contradict", "warning",
+        a_pv_guest(host={"dynamic_max_kib": GIB + MIB + 1}),
+        a_pv_guest(host={"dynamic_max_kib": GIB + MIB}),
+    ),
+    Case(
+        "target-snapped", "warning",
+        a_pv_guest(balloon=BOTH_ALIKE, host={"target_kib": 524292}, hotplug_unpopulated=None),
+        a_pv_guest(balloon=BOTH_ALIKE, hotplug_unpopulated=None),
+    ),
+    Case(
+        "hole-given-away", "info",
+        changed(old_hvm(LINUX_3_2), balloon={"low_kib": MIB + 4}),
+        changed(old_hvm(LINUX_3_2), balloon={"low_kib": MIB}),
+    ),
+    Case(
+        "phantom-credit", "warning",
+        phantom(KernelRelease(6, 15)), phantom(KernelRelease(6, 14, 99)),
+    ),
+    Case(
+        "phantom-credit", "warning",
+        phantom(KernelRelease(6, 18, 99)), phantom(KernelRelease(6, 19)),
+    ),
+    Case(
+        "units-trap", "critical",
+        a_pv_guest(balloon={"target_kib": 24 * MIB - 4}),
+        a_pv_guest(balloon={"target_kib": 24 * MIB}),
+    ),
+    Case(
+        "units-trap", "critical",
+        a_pv_guest(balloon={"target_kib": 4}, host={"target_kib": 24 * MIB}),
+        a_pv_guest(balloon={"target_kib": 4}, host={"target_kib": 24 * MIB - 4}),
+    ),
+)  # fmt: skip
 
 CASES: Final = (
     Case("no-driver", "warning", a_pv_guest(balloon=None), a_pv_guest()),
@@ -248,6 +325,12 @@ def test_a_rule_finds_its_case_and_not_the_one_next_to_it(case: Case) -> None:
     found = findings(case.found_in)
     assert case.code in found
     assert found[case.code].severity == case.severity
+    assert case.code not in findings(case.not_in)
+
+
+@pytest.mark.parametrize("case", EDGES, ids=lambda case: f"{case.code}-{case.severity}")
+def test_a_rule_begins_to_speak_at_its_figure_and_not_a_page_before(case: Case) -> None:
+    assert findings(case.found_in)[case.code].severity == case.severity
     assert case.code not in findings(case.not_in)
 
 
@@ -408,3 +491,114 @@ def test_a_driver_that_gave_up_downwards_is_not_sent_for_more() -> None:
     snapshot = off_target(262144)
     fix = next(f.fix for f in assess(snapshot).findings if f.code == "target-cancelled")
     assert fix.startswith("xl mem-set 5 524288k  # on the host")
+
+
+@pytest.mark.parametrize(
+    ("number", "most_kib", "meant"),
+    [
+        (0, GIB, None),
+        (23, GIB, None),
+        (24, GIB, (24 * MIB, "MiB")),
+        (1024, GIB, (GIB, "MiB")),
+        (1025, GIB, None),
+        (1, GIB, (GIB, "GiB")),
+        (24 * MIB - 1, 32 * GIB, ((24 * MIB - 1) * MIB, "MiB")),
+        (24 * MIB, 32 * GIB, None),
+        (128 * GIB - 1, GIB, None),
+        (128 * GIB, GIB, (128 * MIB, "bytes")),
+        (MIB * GIB, GIB, (GIB, "bytes")),
+        (MIB * (GIB + 4), GIB, None),
+        (MIB * 24 * MIB, 128 * MIB, (24 * MIB, "bytes")),
+        (MIB * 24 * MIB - 4, 128 * MIB, None),
+    ],
+)
+def test_a_number_is_in_another_unit_from_24_mib_up_to_all_the_guest_may_have(
+    number: int, most_kib: int, meant: tuple[int, str] | None
+) -> None:
+    guest = a_pv_guest(host={"target_kib": number, "static_max_kib": most_kib})
+    misread = misread_host_target(understand(guest))
+    assert (misread and (misread.meant_kib, misread.unit)) == meant
+
+
+@pytest.mark.parametrize(
+    ("above_kib", "meant"), [(-4, False), (0, True), (128 * MIB, True), (128 * MIB + 4, False)]
+)
+def test_where_a_guest_rests_was_meant_whatever_its_maximum(above_kib: int, meant: bool) -> None:
+    numbers = {"current_kib": 25 * GIB, "target_kib": 25 * GIB}
+    host = {"target_kib": 25 * GIB + above_kib, "static_max_kib": 192 * MIB}
+    situation = understand(a_pv_guest(balloon=numbers, host=host))
+    assert (misread_host_target(situation) is None) is meant
+
+
+@pytest.mark.parametrize("below_kib", [0, 4])
+def test_nobody_is_sent_below_what_the_guest_uses(below_kib: int) -> None:
+    floor_kib = understand(a_pv_guest()).headroom.floor_kib
+    assert floor_kib
+    size_kib = floor_kib - below_kib
+    fits = not below_kib
+
+    def first(code: str, **host: Any) -> Fix:
+        return findings(a_pv_guest(host=host))[code].fixes[0]
+
+    meant = first("units-trap", target_kib=size_kib * 1024)
+    assert meant.commands == (f"xl mem-set 5 {size_kib if fits else 524288}k",)
+    within = first("target-beyond-static-max", target_kib=GIB, static_max_kib=size_kib)
+    assert within.commands == ((f"xl mem-set 5 {size_kib}k",) if fits else ())
+    garbled = a_pv_guest(
+        balloon={"target_kib": size_kib}, host={"target_kib": None, "target_text": "'x'"}
+    )
+    again = findings(garbled)["host-target-garbage"].fixes[0].commands[0]
+    assert again.endswith(f"/memory/target {size_kib if fits else 524288}")
+
+
+@pytest.mark.parametrize(
+    ("digits", "severity"), [(24 * MIB - 1, "critical"), (24 * MIB, "warning")]
+)
+def test_what_the_kernel_reads_of_garbage_kills_below_24_mib(digits: int, severity: str) -> None:
+    guest = a_pv_guest(host={"target_kib": None, "target_text": f"'{digits}x'"})
+    assert findings(guest)["host-target-garbage"].severity == severity
+
+
+@pytest.mark.parametrize(("more_kib", "severity"), [(-4, "info"), (0, "info"), (4, "warning")])
+def test_a_crash_kernel_outgrows_its_memory_only_beyond_its_map(
+    more_kib: int, severity: str
+) -> None:
+    guest = a_pv_guest(kernel_options=("elfcorehdr=867704K",))
+    assert guest.firmware_map
+    aims = changed(guest, balloon={"target_kib": guest.firmware_map.ram_kib + more_kib})
+    assert findings(aims)["kdump-kernel"].severity == severity
+
+
+@pytest.mark.parametrize(("target_kib", "less"), [(-4, True), (0, False)])
+def test_a_target_of_nothing_is_not_less_than_nothing(target_kib: int, less: bool) -> None:
+    guest = a_pv_guest(balloon={"target_kib": target_kib})
+    assert ("a target below nothing" in assess(guest).headline) is less
+    crashed = changed(guest, kernel_options=("elfcorehdr=867704K",))
+    assert ("less than nothing" in findings(crashed)["kdump-kernel"].cause) is less
+
+
+@pytest.mark.parametrize(
+    ("ram_kib", "clamped"), [(989996, False), (990000, True), (1110000, True), (1110004, False)]
+)
+def test_linuxs_limit_is_named_where_the_map_is_as_large_as_that_makes_it(
+    ram_kib: int, clamped: bool
+) -> None:
+    guest = a_pv_guest(
+        firmware_map=ram_map((0, ram_kib * 1024 - 1)),
+        boot_record=BootRecord(100000, ram_kib - 100000, ram_kib),
+        host={"static_max_kib": 2 * GIB},
+    )
+    cause = findings(guest)["maxmem-unreachable"].cause
+    assert cause.startswith("Linux keeps at most 11 times") is clamped
+
+
+def test_blocks_put_offline_by_hand_are_not_what_a_larger_target_needs() -> None:
+    by_hand = a_pv_guest(
+        blocks={"offline": (3,)},
+        memory={"total_kib": 456048 - 131072},
+        balloon={"target_kib": 786432},
+        host={"target_kib": 786432},
+    )
+    finding = findings(by_hand)["hotplug-offline"]
+    assert (finding.severity, finding.evidence["offline_kib"]) == ("info", 131072)
+    assert "was put offline" in finding.summary

@@ -49,6 +49,10 @@ def guest(domid: int = 1, name: str | None = "db", **claims: Any) -> Guest:
             tuple(guest(n, f"g{n}", state="settled", pressure="full") for n in range(1, 7)),
             "The 6 guests have 3 GiB; g1, g2, g3, g4 and 2 more lack memory.",
         ),
+        (
+            tuple(guest(n, f"g{n}", state="settled", pressure="full") for n in range(1, 5)),
+            "The 4 guests have 2 GiB; g1, g2, g3 and g4 lack memory.",
+        ),
     ],
 )
 def test_one_sentence_says_what_they_have_could_give_and_lack(
@@ -112,6 +116,28 @@ def test_a_count_that_the_hypervisor_contradicts_is_doubted() -> None:
     assert stale.doubts == ("actual_kb is 300 MiB, the hypervisor counts 512 MiB",)
     assert not guest(**{**FINE, "state": "moving"}, actual_kib=300 * MIB_KIB).doubts
     assert not guest(**FINE, actual_kib=490 * MIB_KIB).doubts, "video memory, firmware"
+
+
+@pytest.mark.parametrize(
+    ("above_kib", "doubted"),
+    [
+        (-80 * MIB_KIB - 1, True),
+        (-80 * MIB_KIB, False),
+        (64 * MIB_KIB, False),
+        (64 * MIB_KIB + 1, True),
+    ],
+)
+def test_the_hypervisor_may_count_64_mib_and_the_video_memory_more(
+    above_kib: int, doubted: bool
+) -> None:
+    seen = guest(**FINE, actual_kib=512 * MIB_KIB + above_kib)._replace(videoram_kib=16 * MIB_KIB)
+    assert bool(seen.doubts) is doubted
+
+
+def test_a_guest_at_its_floor_holds_nothing_back() -> None:
+    target_kib = 400 * MIB_KIB
+    assert not guest(**FINE, host_target_kib=target_kib, floor_kib=target_kib).is_held
+    assert guest(**FINE, host_target_kib=target_kib, floor_kib=target_kib + 4).is_held
 
 
 def test_no_real_guest_at_rest_is_doubted() -> None:

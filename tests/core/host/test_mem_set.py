@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.core.facts.units import MIB_KIB
 from agent.core.host.guests import Claims, Guest
-from agent.core.host.mem_set import Ask, End, Request, Way, begin, move, planned_mib
+from agent.core.host.mem_set import Ask, End, Request, Wait, Way, begin, move, planned_mib
 
 MOST_LOOKS = 2000
 
@@ -271,3 +271,75 @@ def test_a_mute_hvm_guest_is_there_though_its_kernel_counts_some_mib_less() -> N
     guest = Pretended(state=None, spare_kib=None)
     guest.domain = {"has_kib": 1022 * MIB_KIB}
     assert play(guest, Request(1024, force=True), moves=False)[0].how == "reached"
+
+
+UNDER_WAY = Way(began_mib=512, asked_mib=480, before_mib=512, nearest_kib=32 * MIB_KIB)
+
+
+def _after(waited_s: float, has_kib: int, **claims: Any) -> Ask | Wait | End:
+    """What follows for a guest that was asked for 480 MiB and has come that far."""
+    guest = Pretended(needs=100, **claims)
+    guest.asked = 480
+    guest.domain = {"has_kib": has_kib}
+    return move(guest.seen(), UNDER_WAY, Request(480, timeout_s=30.0), waited_s)[0]
+
+
+def test_the_floor_itself_may_be_asked_for_and_nothing_below() -> None:
+    holds = Pretended(needs=100, floor_kib=424 * MIB_KIB).seen()
+    assert isinstance(begin(holds, Request(424)), Way)
+    assert isinstance(begin(holds, Request(423)), End)
+
+
+@pytest.mark.parametrize(("apart_kib", "counts"), [(64 * MIB_KIB, True), (64 * MIB_KIB + 1, False)])
+def test_a_floor_is_on_the_kernels_scale(apart_kib: int, counts: bool) -> None:
+    """Up to 64 MiB between the two targets are what firmware and video memory take."""
+    floor_kib, target_kib = 360 * MIB_KIB, 512 * MIB_KIB - apart_kib
+    guest = Pretended(needs=100, floor_kib=floor_kib, target_kib=target_kib).seen()
+    assert isinstance(begin(guest, Request(423)), End) is counts
+    assert isinstance(begin(guest, Request(424)), Way)
+
+
+def test_the_last_8_mib_that_are_spare_are_taken_and_no_less() -> None:
+    assert planned_mib(Pretended(needs=504).seen(), Request(500)) == [504]
+    assert planned_mib(Pretended(needs=505).seen(), Request(500)) == []
+
+
+def test_a_guest_that_was_asked_for_more_is_asked_for_what_it_has() -> None:
+    guest = Pretended(state="moving")
+    guest.asked = 600
+    assert planned_mib(guest.seen(), Request(512)) == [512]
+    end, asked = play(guest, Request(512, timeout_s=30.0), moves=False)
+    assert (asked, end.back_to_mib) == ([512], None), "that was no way down"
+
+
+@pytest.mark.parametrize(("came_kib", "nearer"), [(MIB_KIB, False), (MIB_KIB + 1, True)])
+def test_a_mib_is_not_nearer(came_kib: int, nearer: bool) -> None:
+    guest = Pretended(needs=100, state="moving")
+    guest.asked = 480
+    guest.domain = {"has_kib": 512 * MIB_KIB - came_kib}
+    _, way = move(guest.seen(), UNDER_WAY, Request(480), 9.0)
+    assert way.since_s == (9.0 if nearer else 0.0)
+
+
+def test_what_is_stuck_gets_6_s_and_what_moves_the_time_that_was_given() -> None:
+    has_kib = 512 * MIB_KIB
+    assert isinstance(_after(5.9, has_kib, state="retrying"), Wait)
+    assert isinstance(_after(6.0, has_kib, state="retrying"), End)
+    assert isinstance(_after(29.9, has_kib, state="moving"), Wait)
+    assert isinstance(_after(30.0, has_kib, state="moving"), End)
+
+
+def test_a_guest_that_rests_for_2_s_is_where_it_goes() -> None:
+    has_kib, there = 470 * MIB_KIB, End("reached", "db has 480 MiB.")
+    assert _after(1.9, has_kib, state="settled") == Wait()
+    assert _after(2.0, has_kib, state="settled") == there
+    aims_kib = 481 * MIB_KIB
+    assert _after(2.0, has_kib, state="settled", target_kib=aims_kib) == there
+    assert _after(2.0, has_kib, state="settled", target_kib=aims_kib + 1) == Wait()
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_mib_off_counts_as_there(sign: int) -> None:
+    asked_kib = 480 * MIB_KIB
+    assert isinstance(_after(0.0, asked_kib + sign * MIB_KIB, state="settled"), End)
+    assert isinstance(_after(0.0, asked_kib + sign * (MIB_KIB + 1), state="settled"), Wait)

@@ -16,7 +16,7 @@ from agent.core.facts.snapshot import DomainType
 from agent.core.plan.config import plan_config
 from agent.core.plan.limits import plan_limits
 from agent.core.plan.plan import Plan, plan
-from agent.core.plan.request import PlanError, PlanRequest
+from agent.core.plan.request import LARGEST_KIB, PlanError, PlanRequest, check_request
 
 MIB = 1024
 LINUX_6_1 = KernelRelease(6, 1)
@@ -201,6 +201,9 @@ def test_a_missing_max_of_dom0_is_priced_where_the_host_is_known() -> None:
     lost_kib = limit.evidence["lost_kib"]
     assert isinstance(lost_kib, int)
     assert lost_kib > 10 * 1024 * MIB * 84 // 4096  # ten GiB more of map, 84 bytes a page
+    all_of_it = a_plan(1024, 1024, "dom0-pv", host_memory_kib=1024 * MIB)
+    limit = next(limit for limit in plan_limits(all_of_it) if limit.code == "dom0-unlimited")
+    assert "lost_kib" not in limit.evidence
 
 
 @pytest.mark.parametrize(
@@ -244,6 +247,7 @@ def test_the_lines_to_paste_are_those_of_each_toolstack() -> None:
         "vcpus = 2",
     )
     assert guest.xe[0].endswith("dynamic-min=512MiB dynamic-max=1024MiB static-max=1024MiB")
+    assert not any("vcpus" in line for line in plan_config(PlanRequest("pv", MIB, MIB)).xl)
     dom0 = plan_config(PlanRequest("dom0-pv", 512 * MIB, 1024 * MIB))
     assert dom0.xen == ("dom0_mem=512M,max:1024M",)
     assert dom0.xl == ()
@@ -268,7 +272,7 @@ def test_every_plan_adds_up(
     assert made.current_kib + made.beyond_kib == made.reachable_max_kib + made.request.videoram_kib
     assert made.current_kib <= made.reachable_max_kib <= made.request.maxmem_kib
     assert all(t.current_kib - t.mem_total_kib == made.overhead_kib for t in made.targets)
-    assert [t.current_kib for t in made.targets] == sorted(t.current_kib for t in made.targets)
+    assert [t.current_kib for t in made.targets] == sorted({t.current_kib for t in made.targets})
     plan_limits(made)
 
 
@@ -282,6 +286,61 @@ def test_the_lowest_target_leaves_just_enough(domain_type: DomainType) -> None:
     offset_kib = made.target_offset_kib + videoram_kib
     assert lowest.host_target_kib - offset_kib == lowest.current_kib
     assert lowest.current_kib - made.overhead_kib == lowest.mem_total_kib
+
+
+@pytest.mark.parametrize(
+    ("kernel", "memory_mib", "maxmem_mib", "names"),
+    [
+        (LINUX_6_1, 1024, 1024, ["lowest", "boot"]),
+        (LINUX_6_1, 1024, 2048, ["lowest", "boot", "map"]),
+        (LINUX_6_1, 128, 128, ["lowest", "boot"]),
+        (LINUX_6_1, 64, 64, ["boot"]),
+        (LINUX_6_12, 1024, 2048, ["lowest", "boot", "maxmem"]),
+        (LINUX_6_12, 256, 8192, ["lowest", "boot", "maxmem"]),
+    ],
+)
+def test_each_target_is_larger_than_the_one_before_it(
+    kernel: KernelRelease, memory_mib: int, maxmem_mib: int, names: list[str]
+) -> None:
+    made = a_plan(memory_mib, maxmem_mib, kernel=kernel)
+    assert [target.name for target in made.targets] == names
+
+
+def test_a_guest_that_boots_with_the_least_it_can_live_in_has_no_lower_target() -> None:
+    least_mib = next(mib for mib in range(64, 256) if a_plan(mib, mib).boots == "yes")
+    assert [target.name for target in a_plan(least_mib, least_mib).targets] == ["boot"]
+    larger = a_plan(least_mib + 2, least_mib + 2)
+    assert [target.name for target in larger.targets] == ["lowest", "boot"]
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "severity"),
+    [(1281, None), (1280, None), (1279, "info"), (640, "info"), (639, "warning")],
+)
+def test_page_structures_are_told_above_5_percent_and_warned_of_above_10(
+    memory_mib: int, severity: str | None
+) -> None:
+    """A map of 4 GiB takes 64 MiB of them."""
+    limits = {limit.code: limit.severity for limit in plan_limits(a_plan(memory_mib, 4096))}
+    assert limits.get("page-struct-overhead") == severity
+
+
+def test_a_maximum_of_just_64_gib_is_not_what_ends_the_map_of_32_bits() -> None:
+    made = a_plan(1024, 65536, kernel=KernelRelease(4, 19), bits=32)
+    limit = next(limit for limit in plan_limits(made) if limit.code == "maxmem-unreachable")
+    assert limit.summary.startswith("Linux keeps at most eleven times memory")
+
+
+@pytest.mark.parametrize(
+    "largest",
+    [
+        PlanRequest("pvh", LARGEST_KIB, LARGEST_KIB),
+        PlanRequest("hvm", 4096 * MIB, 4096 * MIB, mmio_hole_kib=3840 * MIB),
+        PlanRequest("hvm", 4096 * MIB, 4096 * MIB, mmio_hole_kib=256 * MIB),
+    ],
+)
+def test_the_largest_that_can_be_asked_for_is_not_refused(largest: PlanRequest) -> None:
+    check_request(largest)
 
 
 def test_a_single_mib_is_a_guest_that_does_not_boot() -> None:

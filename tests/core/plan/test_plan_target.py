@@ -120,8 +120,23 @@ def test_a_balloon_that_does_not_arrive_makes_every_target_risky() -> None:
     assert "moving" in about(moving, 512 * MIB).reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("more_kib", "answer", "begins"),
+    [(0, "risky", "Only 0 KiB would stay available"), (-4, "no", "4 KiB more are in use")],
+)
+def test_to_leave_just_what_is_in_use_is_risky_and_a_page_less_hurts(
+    more_kib: int, answer: str, begins: str
+) -> None:
+    in_use_kib = 256 * MIB
+    busy = a_pv_guest(memory=MemoryReading(456048, 512 * MIB - in_use_kib, 48512))
+    advice = about(busy, in_use_kib + more_kib)
+    assert (advice.answer, advice.available_kib) == (answer, max(0, more_kib))
+    assert advice.reasons[0].startswith(begins)
+
+
 def test_what_it_has_now_is_always_fine() -> None:
     assert about(a_pv_guest(), 512 * MIB).answer == "yes"
+    assert about(a_pv_guest(), 512 * MIB).reasons == ("The guest has that much now.",)
     assert about(a_dom0(), 1024 * MIB).answer == "yes"
 
 
