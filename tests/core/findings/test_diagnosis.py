@@ -312,7 +312,7 @@ def busy_thread(to_s: float) -> Examination:
     return examined(watch=looks)
 
 
-def counted(then: VmCounters, now: VmCounters, **complaints: int) -> Examination:
+def counted(then: VmCounters, now: VmCounters, **complaints: Any) -> Examination:
     return examined(
         watch=watch_of({"counters": then}, {"counters": now}),
         counters=now,
