@@ -10,7 +10,7 @@ import click
 from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
-from agent.cli.whole_file import is_device
+from agent.report.whole_file import is_device
 
 
 @click.command(

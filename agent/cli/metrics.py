@@ -12,7 +12,7 @@ import click
 from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.which_domain import WhichDomain
-from agent.cli.whole_file import write_whole
+from agent.report.whole_file import write_whole
 
 _MISSING = (
     "metrics needs the Python package prometheus_client: "

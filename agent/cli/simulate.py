@@ -14,9 +14,9 @@ from agent import exit_codes
 from agent.cli.command_error import CommandError
 from agent.cli.completion import scenarios_beginning_with
 from agent.cli.options import Output, with_output
-from agent.cli.whole_file import write_whole
 from agent.report.styled import Line, Span, labelled, line, wrapped
 from agent.report.top import judged_lines, simulation_banner
+from agent.report.whole_file import write_whole
 
 _A_LINE_EACH = 1000  # columns; for a program that reads the list
 

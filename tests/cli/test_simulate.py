@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import whole_file
 from agent.cli.main import main
+from agent.report import whole_file
 from sim_backend.stories.catalogue import scenario_names
 from tests import captures
 

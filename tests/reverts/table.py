@@ -322,7 +322,7 @@ FIXES: Final = (
         "somebody's file becomes root's archive",
         (
             Undo(
-                "agent/report/capture_archive.py",
+                "agent/report/whole_file.py",
                 "os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW",
                 "os.O_CREAT",
             ),
@@ -333,12 +333,14 @@ FIXES: Final = (
         "somebody's link or FIFO takes what a command writes",
         (
             Undo(
-                "agent/cli/whole_file.py",
+                "agent/report/whole_file.py",
                 'f"{path}.{os.urandom(8).hex()}.part"',
                 "path",
             ),
-            Undo("agent/cli/whole_file.py", "os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW", "os.O_CREAT"),
-            Undo("agent/cli/whole_file.py", "os.replace(unfinished, path)", "pass"),
+            Undo(
+                "agent/report/whole_file.py", "os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW", "os.O_CREAT"
+            ),
+            Undo("agent/report/whole_file.py", "os.replace(unfinished, path)", "pass"),
         ),
         (
             "tests/cli/test_simulate.py::test_what_is_planted_where_a_plot_is_to_be_leads_nowhere_and_holds_nothing_up[link]",
