@@ -22,7 +22,6 @@ _MOST_BYTES: Final = 6 << 30
 
 # The machine may have more to do: no test fails for being slow.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
 # For another Python or other libraries below code whose properties were searched elsewhere: some
 # examples of each, in a fourth of the time.
 settings.register_profile("package", settings.get_profile("unhurried"), max_examples=10)
