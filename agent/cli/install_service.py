@@ -15,7 +15,7 @@ from agent.cli.which_domain import WhichDomain
 from agent.service import files
 from agent.service.files import AGENT_UNITS, INIT_SCRIPT, METRICS_UNITS
 from agent.service.fitness import unfit
-from agent.service.placed import Placed
+from agent.service.placed import RECORD, Placed
 from agent.sources.system_root import SystemRoot
 
 _NEXT = {
@@ -113,10 +113,10 @@ def _install(into: str, init: str, *, metrics: bool) -> int:
             raise CommandError(why, exit_codes.CONFIGURATION)
     placed = Placed(into)
     to_write = files.written(init, completion_scripts(), metrics=metrics)
-    for file in to_write:
-        if os.path.lexists(placed.whole(file.path)) and not placed.is_ours(file.path):
+    for path in (RECORD, *(file.path for file in to_write)):
+        if os.path.lexists(placed.whole(path)) and not placed.is_ours(path):
             raise CommandError(
-                f"{placed.whole(file.path)} is not from this command; move it away first.",
+                f"{placed.whole(path)} is not from this command; move it away first.",
                 exit_codes.CANNOT_CREATE,
             )
     config = placed.whole(files.CONFIG_FILE)

@@ -85,7 +85,7 @@ class Guest(NamedTuple):
 
     @property
     def actual_kib(self) -> int | None:
-        """What it has: the hypervisor's word before its own, and before what it was asked for."""
+        """What it has: the hypervisor's word before its own; never what it was only asked for."""
         return self.has_kib if self.has_kib is not None else self.claims.actual_kib
 
     @property
