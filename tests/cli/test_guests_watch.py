@@ -20,6 +20,7 @@ from tests.support.dom0 import AHost
 from tests.support.screen import HOME, Screen, terminal
 from tests.support.simulated_xenstore import SimulatedXenstored
 
+MOST_FRAMES = 1000  # of a tenth of a second, or longer where the machine has more to do
 WATCH = ("guests", "--watch", "--interval", "0.1")
 DB = "db                                           1   512     1     -b----       9.3"
 
@@ -51,12 +52,15 @@ class Frames:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.seen = 0
 
     def until(self, **wanted: Any) -> dict[str, Any]:
         """The first whose sentence, verdict or else is like that."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             frame: dict[str, Any] = json.loads(line)
+            self.seen += 1
+            assert self.seen < MOST_FRAMES, frame
             assert frame["time"].endswith("Z")
             if wanted.items() <= frame.items():
                 return frame
