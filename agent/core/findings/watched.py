@@ -85,7 +85,7 @@ def memory_stalls(seen: Examination) -> Finding | None:
         swapped = last.swapped_out_pages - first.swapped_out_pages
     evidence: Evidence = {
         "oom_kills_since_boot": counters.oom_kills,
-        "oom_kills_of_groups": own,
+        "oom_kills_of_groups": known(own if _log_tells_kills(seen) else None),
         "oom_kills_watched": kills,
         "allocation_stalls_watched": stalls,
         "swapped_out_pages_watched": swapped,
@@ -137,17 +137,23 @@ def _killed_when_smaller(seen: Examination, kills: int, evidence: Evidence) -> F
         fixes=(
             Fix(
                 "host",
-                note=f"if it comes with migrations: raise the VM's dynamic-min "
+                note=f"if it comes with migrations, raise the VM's dynamic-min "
                 f"({format_kib(least_kib)})",
             ),
         ),
     )
 
 
-def _what_the_log_forgot(seen: Examination) -> str:
+def _log_tells_kills(seen: Examination) -> bool:
     """The counter does not tell whose limit it was; the log does, for as long as it holds that."""
+    if seen.counters is not None and not seen.counters.oom_kills:
+        return True
     complaints = seen.complaints
-    if complaints is None or complaints.kills or complaints.group_kills:
+    return complaints is not None and bool(complaints.kills or complaints.group_kills)
+
+
+def _what_the_log_forgot(seen: Examination) -> str:
+    if seen.complaints is None or _log_tells_kills(seen):
         return ""
     return (
         " The kernel's log does not hold these kills any more, so it cannot be told whether some "

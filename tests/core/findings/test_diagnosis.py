@@ -552,3 +552,25 @@ def test_a_guest_without_a_driver_lists_what_a_driver_would_have_told() -> None:
     diagnosis = diagnose(examined(a_pv_guest(balloon=None), sources=sources))
     assert [finding.code for finding in diagnosis.findings] == ["no-driver"]
     assert "target-cancelled" in {lack.code for lack in diagnosis.not_made}
+
+
+@pytest.mark.parametrize(
+    ("kills", "complaints", "of_groups", "forgotten"),
+    [
+        (0, KernelComplaints(), 0, False),  # there is nothing that the log could have forgotten
+        (3, KernelComplaints(), "unknown", True),
+        (3, None, "unknown", False),
+        (3, KernelComplaints(kills=1), 0, False),
+        (3, KernelComplaints(kills=1, group_kills=2), 2, False),
+    ],
+)
+def test_whose_limit_it_was_is_said_where_the_log_tells_and_unknown_where_it_forgot(
+    kills: int, complaints: KernelComplaints | None, of_groups: int | str, *, forgotten: bool
+) -> None:
+    counters = VmCounters(kills, 7, 9000)
+    guest = examined(
+        watch=watch_of({}, {"counters": counters}), counters=counters, complaints=complaints
+    )
+    stalls = next(one for one in diagnose(guest).findings if one.code == "memory-stalls")
+    assert stalls.evidence["oom_kills_of_groups"] == of_groups
+    assert ("does not hold these kills" in stalls.cause) is forgotten
