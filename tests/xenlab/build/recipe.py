@@ -43,14 +43,14 @@ CHECKSUM_MODULES: Final = ("crc32c_generic", "crc32c_cryptoapi", "crc32c")
 """ext4 asks for crc32c by an alias when it mounts; which module answers depends on the kernel."""
 
 ROOT_PACKAGES: Final = (
-    "busybox-static", "dbus", "iproute2", "kmod", "ovmf", "passwd", "procps", "python3",
+    "busybox-static", "dbus", "iproute2", "kmod", "mount", "ovmf", "passwd", "procps", "python3",
     "python3-click", "python3-psutil", "python3-pyxs", "python3-rich", "qemu-system-xen", "systemd",
     "systemd-sysv", "udev", "xen-utils-common", "xenstore-utils",
 )  # fmt: skip
 """Of dom0, with the toolstack of its release, and of guests."""
 USER_SPACE_PACKAGES: Final = (
-    "busybox-static", "dbus", "iproute2", "kmod", "passwd", "procps", "python3", "systemd",
-    "systemd-sysv", "udev", "xenstore-utils",
+    "busybox-static", "dbus", "iproute2", "kmod", "mount", "passwd", "procps", "python3",
+    "systemd", "systemd-sysv", "udev", "xenstore-utils",
 )  # fmt: skip
 """Of a guest that has the user space of another suite than its host."""
 
