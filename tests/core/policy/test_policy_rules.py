@@ -17,11 +17,11 @@ from agent.core.policy import follow, guard, self_balloon
 from agent.core.policy.asks import NO_ASKS
 from agent.core.policy.decide import decide
 from agent.core.policy.history import EMPTY, History, Nudge, is_at, noticed, refused
-from agent.core.policy.reflex import next_peek_s
+from agent.core.policy.reflex import next_peek_s, reflex
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.use import NOTHING_SEEN, Use, seen_use
 from agent.core.policy.view import View, view
-from tests.support.snapshots import BLOCK, CALM, GIB, MIB, a_pv_guest, guest_map
+from tests.support.snapshots import BLOCK, CALM, GIB, MIB, a_dom0, a_pv_guest, guest_map
 
 HAS: Final = 512 * MIB
 FLOOR: Final = 172032
@@ -114,6 +114,8 @@ def test_as_many_blocks_are_put_online_as_the_target_needs() -> None:
     assert lacks(a_block + 4).blocks == (8, 9)
     assert lacks(a_block, held_kib=a_block) is None
     assert lacks(a_block + 4, held_kib=a_block).blocks == (8,)
+    assert "memory block 8, which is" in lacks(a_block).sentence
+    assert "memory blocks 8 to 9, which are" in lacks(a_block + 4).sentence
     assert lacks(8, tried=(8,)).blocks == (9,)
     stays = lacks(8, tried=(8, 9))
     assert (stays.reason, stays.blocks) == ("blocks-stay-offline", ())
@@ -285,6 +287,35 @@ def test_no_new_step_is_taken_while_one_is_under_way() -> None:
         assert decision.reason == reason
 
 
+def test_a_guest_that_was_held_where_it_is_takes_the_next_step_when_there_is_room() -> None:
+    decision = guard.guarded_shrink(asked_for(0, own_kib=HAS))
+    assert decision is not None
+    assert decision.target_kib == HAS - (HAS - FLOOR) // 2
+
+
+def test_a_target_held_above_what_a_guest_has_stays_while_it_needs_all_it_has() -> None:
+    own_kib = HAS + 4 * MIB
+    held = asked_for(0, own_kib=own_kib)._replace(target_kib=own_kib, floor_kib=HAS)
+    decision = guard.guarded_shrink(held)
+    assert decision is not None
+    assert decision.reason == "held-at-floor"
+
+
+def test_what_the_kernel_aims_at_already_is_not_written_again() -> None:
+    asked_kib = HAS - 8 * MIB
+    decision = guard.guarded_shrink(asked_for(asked_kib)._replace(target_kib=asked_kib))
+    assert decision is not None
+    assert (decision.action, decision.reason) == ("none", "guard-shrinks")
+
+
+def test_a_driver_that_gave_up_on_the_way_to_the_floor_is_woken() -> None:
+    stopped = {"target_kib": FLOOR, "motion": "still"}
+    seen = looked(GUARD, history={"own_kib": FLOOR}, host={"target_kib": 0}, balloon=stopped)
+    decision = guard.guarded_shrink(seen)
+    assert decision is not None
+    assert (decision.reason, decision.look_again_s) == ("driver-gave-up", NOW_S + 2)
+
+
 # ---- self: 1 GiB is allowed, of which a quarter is to stay available
 
 RESERVE: Final = 256 * MIB
@@ -440,6 +471,24 @@ def test_only_to_ask_for_less_than_the_guest_has_is_an_ask() -> None:
         assert (seen.asks.many, seen.asks_less) == (many, many == 1)
 
 
+def test_the_agents_own_target_is_no_ask_of_the_hosts() -> None:
+    own_kib = 400 * MIB
+    history = EMPTY._replace(own_kib=own_kib, target_kib=HAS, current_kib=HAS, host_kib=0)
+    for target_kib, many in ((own_kib, 0), (own_kib - 4, 1)):
+        guest = a_pv_guest(balloon={"target_kib": target_kib}, host={"target_kib": 0})
+        seen = noticed(history, understand(guest), NOW_S, asked=False)
+        assert seen.asks.many == many
+
+
+def test_what_an_ask_costs_is_told_by_a_guest_that_is_held_above_it() -> None:
+    own_kib, usual_kib = HAS + 8 * MIB, NO_ASKS.cost_kib
+    history = EMPTY._replace(own_kib=own_kib, target_kib=HAS, current_kib=HAS)
+    for host_kib, cost_kib in ((own_kib - 4, 8 * MIB), (own_kib, usual_kib)):
+        situation = understand(a_pv_guest(host={"target_kib": host_kib}))
+        known = history._replace(host_kib=host_kib)
+        assert noticed(known, situation, NOW_S, asked=False).asks.cost_kib == cost_kib
+
+
 def test_blocks_that_did_not_come_online_are_tried_again_after_a_minute() -> None:
     situation = understand(a_pv_guest())
     history = EMPTY._replace(tried_blocks=frozenset({8}), tried_since_s=NOW_S - 60)
@@ -466,6 +515,7 @@ def test_asks_are_one_within_60_ms_and_begin_anew_after_five_minutes(
 
 def test_a_single_ask_is_forgotten_after_a_minute() -> None:
     asks = NO_ASKS.another(0.0, 0)
+    assert asks.air_kib(30.0) == 2 * asks.cost_kib, "another in 30 s, and one more after that"
     assert asks.air_kib(59.0) > 0
     assert asks.air_kib(60.0) == 0
 
@@ -485,14 +535,26 @@ def test_a_peak_counts_for_one_to_two_spans() -> None:
     assert after(120.0) == (in_use_kib, 0)
 
 
-@pytest.mark.parametrize(("elapsed_s", "counts"), [(0.125, True), (0.0625, False)])
+def test_two_looks_at_one_moment_forget_no_peak() -> None:
+    use = Use(seen_s=100.0, in_use_kib=8, peak_kib=900 * MIB, peak_since_s=100.0)
+    assert seen_use(use, understand(a_pv_guest()), 100.0, 60.0) == use
+
+
+@pytest.mark.parametrize(("elapsed_s", "counts"), [(0.1, True), (0.09, False)])
 def test_how_fast_use_grows_is_not_told_from_two_looks_at_once(
     elapsed_s: float, counts: bool
 ) -> None:
-    use = Use(seen_s=100.0, in_use_kib=0, peak_since_s=100.0)
-    found = seen_use(use, understand(a_pv_guest()), 100.0 + elapsed_s, 60.0)
-    assert (found.seen_s == 100.0 + elapsed_s) is counts
+    use = Use(seen_s=0.0)
+    found = seen_use(use, understand(a_pv_guest()), elapsed_s, 60.0)
+    assert (found.seen_s == elapsed_s) is counts
     assert (found.grew_kib_s > 0) is counts
+
+
+def test_a_reflex_is_tried_again_when_that_is_due() -> None:
+    history = History(hold_kib=HAS, current_kib=HAS, retry_s=20.0)
+    assert reflex(history, HAS - 4, 19.9) is None
+    assert reflex(history, HAS - 4, 20.0) is not None
+    assert reflex(history, HAS, 20.0) is None
 
 
 # ---- when the kernel's target is read, and what is admitted
@@ -547,3 +609,39 @@ def test_a_write_is_due_a_second_after_the_last_or_when_a_refused_one_is_tried_a
     if decision.action == "none":
         due_s = max(history.get("wrote_s", 0.0) + 1.0, history.get("retry_s", 0.0))
         assert decision.look_again_s == due_s
+
+
+@pytest.mark.parametrize(
+    ("host_kib", "reason"),
+    [
+        (FLOOR, "target-ignored"),
+        (FLOOR - 4, "below-floor"),
+        (GIB, "target-ignored"),
+        (GIB + 4, "beyond-static-max"),
+    ],
+)
+def test_the_floor_and_the_maximum_themselves_may_be_written(host_kib: int, reason: str) -> None:
+    history = EMPTY._replace(
+        host_kib=host_kib, host_since_s=0.0, target_kib=HAS, target_since_s=0.0, current_kib=HAS
+    )
+    situation = understand(a_pv_guest(host={"target_kib": host_kib}))
+    assert decide(situation, history, FOLLOW, NOW_S)[0].reason == reason
+
+
+def test_to_hold_a_guest_where_it_is_waits_for_no_cooldown() -> None:
+    history = EMPTY._replace(
+        host_kib=0, host_since_s=NOW_S, own_kib=HAS, wrote_kib=HAS, wrote_s=NOW_S - 0.1,
+        target_kib=HAS, current_kib=HAS,
+    )  # fmt: skip
+    guest = a_pv_guest(balloon={"target_kib": HAS - 4 * MIB}, host={"target_kib": 0})
+    decision, _ = decide(understand(guest), history, GUARD, NOW_S)
+    assert (decision.reason, decision.target_kib) == ("guard-held", HAS)
+
+
+def test_dom0_is_looked_at_until_the_kernel_should_have_followed() -> None:
+    situation = understand(a_dom0())
+    for since_s, looks in ((NOW_S - FOLLOW.grace_s, False), (NOW_S - 1.9, True)):
+        history = EMPTY._replace(host_since_s=since_s, target_kib=GIB, current_kib=GIB)
+        decision, _ = decide(situation, history, FOLLOW, NOW_S)
+        assert decision.reason == "dom0"
+        assert (decision.look_again_s is not None) is looks
