@@ -280,6 +280,7 @@ CASES: Final = (
 MADE_SMALLER: Final = {"static_max_kib": 524288, "dynamic_max_kib": 524288}
 KILLED: Final = VmCounters(2, 0, 0)
 STARTED_WITH_ALL: Final = BootRecord(1500000, 0, 1500000)
+XE_DAEMON: Final = Processes(("xe-daemon",), 0.5)
 NOT_BUILT: Final = KernelConfig(True, False, "/boot/config")
 
 
@@ -349,6 +350,18 @@ EDGES: Final = (
         "less-than-configured", "info",
         examined(a_pv_guest(balloon={"current_kib": 4}, memory={"total_kib": 0})),
         examined(a_pv_guest(balloon={"current_kib": 0}, memory={"total_kib": 0})),
+    ),
+    *(
+        Case(
+            "feature-balloon-denied", "info",
+            examined(processes=XE_DAEMON, keys=GuestKeys(control_writable=False)),
+            examined(
+                processes=agents, keys=GuestKeys(control_writable=writable, feature_balloon=there)
+            ),
+        )
+        for agents, writable, there in (
+            (XE_DAEMON, False, True), (QUIET, False, False), (XE_DAEMON, None, False),
+        )
     ),
     Case("kthread-busy", "warning", busy_thread(1.51), busy_thread(1.5)),
     Case(
@@ -431,6 +444,42 @@ def test_a_rule_begins_to_speak_at_its_figure_and_not_a_page_before(case: Case) 
 def test_of_rivals_the_one_that_is_too_many_is_named(agents: tuple[str, ...], fix: str) -> None:
     found = diagnose(examined(processes=Processes(agents, 0.5, systemd=True))).findings
     assert next(f.fix for f in found if f.code == "rival-agents").startswith(fix)
+
+
+def test_an_agent_is_stopped_by_what_started_it() -> None:
+    for systemd, fix in (
+        (True, "systemctl disable --now xenballoond.service"),
+        (False, "stop and disable xenballoond"),
+    ):
+        rival = Processes(("xenballoond",), 0.5, systemd=systemd)
+        found = diagnose(examined(processes=rival)).findings
+        assert next(f.fix for f in found if f.code == "rival-agents").startswith(fix)
+
+
+def test_of_a_stale_figure_the_agents_that_may_have_written_it_are_named() -> None:
+    for agents, named in ((("xe-daemon",), "xe-daemon"), (("meminfo-writer",), "not seen")):
+        stale = examined(processes=Processes(agents, 0.5), keys=GuestKeys(meminfo_total_kib=980332))
+        found = diagnose(stale).findings
+        finding = next(f for f in found if f.code == "stale-meminfo-total")
+        assert finding.evidence["agents"] == named
+
+
+@pytest.mark.parametrize(
+    ("complaints", "why"),
+    [
+        (KernelComplaints(), "this kernel cannot hot-add memory"),
+        (KernelComplaints(refusals=("Cannot add additional memory (-17)",)), "has to hot-add"),
+    ],
+)
+def test_a_log_that_tells_of_hot_adding_is_believed_before_the_switch_that_is_missing(
+    complaints: KernelComplaints, why: str
+) -> None:
+    retrying = {"target_kib": 786432, "retry_count": 2}
+    guest = an_unpopulated_guest(
+        balloon=retrying, host={"target_kib": 786432}, hotplug_unpopulated=None
+    )
+    found = diagnose(examined(guest, complaints=complaints)).findings
+    assert why in next(f.cause for f in found if f.code == "target-retrying")
 
 
 @pytest.mark.parametrize(

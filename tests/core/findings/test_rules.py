@@ -11,7 +11,7 @@ from agent.core.account.situation import understand
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import Region, memory_map
 from agent.core.facts.snapshot import BootRecord, MemoryBlocks, Snapshot
-from agent.core.findings.assessment import OF_A_SNAPSHOT, assess
+from agent.core.findings.assessment import OF_A_SNAPSHOT, assess, why_unknown
 from agent.core.findings.finding import Finding, Fix
 from agent.core.findings.registry import CHECKS
 from agent.core.findings.units_trap import misread_host_target
@@ -602,3 +602,94 @@ def test_blocks_put_offline_by_hand_are_not_what_a_larger_target_needs() -> None
     finding = findings(by_hand)["hotplug-offline"]
     assert (finding.severity, finding.evidence["offline_kib"]) == ("info", 131072)
     assert "was put offline" in finding.summary
+
+
+OFFSET_KIB: Final = 786432 - 524288
+
+
+@pytest.mark.parametrize(
+    ("balloon", "offset_kib", "lacks"),
+    [
+        ({}, OFFSET_KIB, True),
+        ({}, OFFSET_KIB - 4, False),
+        ({}, 0, False),
+        ({}, None, False),
+        ({"low_kib": 0}, OFFSET_KIB, False),  # nobody asked the hypervisor
+    ],
+)
+def test_what_xapis_limit_leaves_out_is_told_by_its_size(
+    balloon: dict[str, Any], offset_kib: int | None, lacks: bool
+) -> None:
+    retrying = {"target_kib": 786432, "retry_count": 2, **balloon}
+    guest = a_pv_guest(
+        balloon=retrying, host={"target_kib": 786432, "memory_offset_kib": offset_kib}
+    )
+    finding = findings(guest)["target-retrying"]
+    assert ("What is missing (256 MiB) is exactly" in finding.cause) is lacks
+    assert ("squeezed that adds memory-offset" in finding.fix) is lacks
+
+
+@pytest.mark.parametrize(
+    ("changes", "waits"),
+    [
+        ({}, "It may be moving, or the kernel has given up."),
+        ({"balloon": {"low_kib": 0}}, "It waits for memory to be hot-added"),
+        ({"balloon": {"low_kib": 0}, "hotplug_unpopulated": None}, "Its balloon is empty"),
+    ],
+)
+def test_what_is_off_its_target_and_not_seen_to_move_says_what_it_may_wait_for(
+    changes: dict[str, Any], waits: str
+) -> None:
+    unseen = off_target(786432, motion="unknown")
+    assert waits in findings(changed(unseen, **changes))["not-seen-moving"].summary
+
+
+def test_a_target_off_by_what_a_driver_miscounts_was_written_by_nobody() -> None:
+    numbers = {"current_kib": 524288 - 388, "target_kib": 524288 - 388}
+    for kernel, overridden in ((KernelRelease(6, 17), False), (LINUX_6_12, True)):
+        guest = an_unpopulated_guest(domain={"kernel": kernel}, balloon=numbers)
+        assert ("target-overridden" in findings(guest)) is overridden
+    dom0 = a_dom0(domain={"domain_type": "dom0-pvh"}, host={"target_kib": 786432})
+    assert "target-overridden" not in findings(dom0)
+    assert "target-overridden" in findings(changed(dom0, domain={"domain_type": "dom0-pv"}))
+
+
+def test_only_a_squeezed_crash_kernel_has_something_to_paste() -> None:
+    guest = a_pv_guest(kernel_options=("elfcorehdr=867704K",))
+    assert findings(guest)["kdump-kernel"].fixes == ()
+    squeezed = changed(guest, balloon={"target_kib": 4})
+    assert findings(squeezed)["kdump-kernel"].fixes[0].commands
+    assert "may grow" not in assess(guest).headline
+    assert "it may grow to" in assess(a_pv_guest()).headline
+    assert "may grow" not in assess(full_hvm(396)).headline
+
+
+@pytest.mark.parametrize(
+    ("sources", "why"),
+    [
+        ({}, ""),
+        ({"xenstore": "denied"}, ""),
+        ({"xenstore": "malformed: no answer"}, "what the host asks for is not known: no answer"),
+    ],
+)
+def test_why_nothing_can_be_said_is_told_of_a_host_that_does_not_answer(
+    sources: dict[str, str], why: str
+) -> None:
+    assert why_unknown(understand(a_pv_guest(sources=sources))) == why
+    assert why_unknown(understand(a_pv_guest(sources=sources, balloon=None))) == ""
+
+
+@pytest.mark.parametrize(
+    ("fix", "sets_size"),
+    [
+        (Fix("guest", ("echo 4 > /sys/devices/system/xen_memory/xen_memory0/target_kb",)), True),
+        (Fix("host", ("xl mem-set 5 524288k",)), True),
+        (Fix("host", effect="next-boot", note="maxmem= larger"), True),
+        (Fix("host", effect="next-boot", note="videoram=0"), False),
+        (Fix("guest", effect="next-boot", note="another kernel"), False),
+        (Fix("host", note="see whether squeezed runs"), False),
+        (Fix("guest", ("systemctl restart balloon-agent.service",)), False),
+    ],
+)
+def test_which_cures_set_how_much_memory_there_is(fix: Fix, sets_size: bool) -> None:
+    assert fix.sets_size is sets_size

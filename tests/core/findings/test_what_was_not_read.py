@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
 
 from agent.core.account.situation import understand
-from agent.core.facts.snapshot import Snapshot
 from agent.core.findings.assessment import judge
 from agent.core.findings.diagnosis import diagnose
 from agent.core.findings.examination import Examination, Watch
 from tests.core.findings import test_diagnosis, test_rules
-
-PARTS_OF_A_SNAPSHOT: Final = ("domain", "balloon", "host", "blocks")
+from tests.support.lacking import snapshots_without_one, without_one
 
 
 class Case(NamedTuple):
@@ -34,41 +32,18 @@ CASES: Final = (
 )
 
 
-def _may_lack(whole: Any) -> list[str]:
-    """Which fields of it may be None, and are not."""
-    hints = type(whole).__annotations__
-    return [
-        name
-        for name in whole._fields
-        if "None" in str(hints[name]) and getattr(whole, name) is not None
-    ]
-
-
-def _without_one(whole: Any) -> Iterator[Any]:
-    for name in _may_lack(whole):
-        yield whole._replace(**{name: None})
-
-
-def _snapshots(snapshot: Snapshot) -> Iterator[Snapshot]:
-    yield from _without_one(snapshot)
-    for name in PARTS_OF_A_SNAPSHOT:
-        part = getattr(snapshot, name)
-        for lacking in _without_one(part) if part is not None else ():
-            yield snapshot._replace(**{name: lacking})
-
-
 def _examinations(whole: Examination) -> Iterator[Examination]:
-    yield from _without_one(whole)
+    yield from without_one(whole)
     for name in ("complaints", "processes", "keys"):
         part = getattr(whole, name)
-        for lacking in _without_one(part) if part is not None else ():
+        for lacking in without_one(part) if part is not None else ():
             yield whole._replace(**{name: lacking})
     looks = whole.watch.looks if whole.watch is not None else ()
     for position, look in enumerate(looks):
-        for lacking in _without_one(look):
+        for lacking in without_one(look):
             changed = (*looks[:position], lacking, *looks[position + 1 :])
             yield whole._replace(watch=Watch(changed))
-    for snapshot in _snapshots(whole.snapshot):
+    for snapshot in snapshots_without_one(whole.snapshot):
         yield whole._replace(situation=understand(snapshot))
 
 
