@@ -288,6 +288,11 @@ def may_have(kib: int, **more: int) -> Snapshot:
     return a_pv_guest(host={"static_max_kib": kib, **more})
 
 
+def made_smaller(balloon: dict[str, Any]) -> Snapshot:
+    host = {**MADE_SMALLER, "dynamic_min_kib": 262144}
+    return changed(xapi_guest(), host=host, balloon=balloon)
+
+
 def a_whole_dom0(boot_kib: int, now_kib: int) -> Snapshot:
     """dom0 on a host of 1500000 KiB, looked at some time after its boot."""
     return a_dom0(
@@ -393,6 +398,20 @@ EDGES: Final = (
             counters=KILLED,
         ),
     ),
+    Case(
+        "memory-stalls", "info",
+        examined(made_smaller({}), counters=KILLED),
+        examined(made_smaller({"target_kib": 524284}), counters=KILLED),
+    ),
+    Case("host-does-not-move", "warning", falling_to(60000, 41456), falling_to(41456, 60000)),
+    *(
+        Case("host-does-not-move", "warning", examined(short, watch=FALLING),
+             examined(changed(short, **change), watch=FALLING))
+        for short in (short_of_memory("xapi"), short_of_memory("qubes"))
+        for change in (
+            {"balloon": {"target_kib": 786432}}, {"host": {"static_max_kib": 524288}},
+        )
+    ),
     Case(  # thrice what has to stay available: 3 % of MemTotal
         "host-does-not-move", "warning", falling_to(60000, 41456), falling_to(60000, 41457),
     ),
@@ -444,6 +463,46 @@ def test_a_rule_begins_to_speak_at_its_figure_and_not_a_page_before(case: Case) 
 def test_of_rivals_the_one_that_is_too_many_is_named(agents: tuple[str, ...], fix: str) -> None:
     found = diagnose(examined(processes=Processes(agents, 0.5, systemd=True))).findings
     assert next(f.fix for f in found if f.code == "rival-agents").startswith(fix)
+
+
+@pytest.mark.parametrize(
+    ("complaints", "forgotten"),
+    [
+        (KernelComplaints(), True),
+        (KernelComplaints(kills=2), False),
+        (KernelComplaints(kills=1, group_kills=1), False),
+        (None, False),
+    ],
+)
+def test_a_log_that_no_longer_holds_the_kills_is_said_to_have_forgotten_them(
+    complaints: KernelComplaints | None, forgotten: bool
+) -> None:
+    found = diagnose(examined(counters=KILLED, complaints=complaints)).findings
+    cause = next(f.cause for f in found if f.code == "memory-stalls")
+    assert ("does not hold these kills any more" in cause) is forgotten
+
+
+@pytest.mark.parametrize(
+    ("toolstack", "note"),
+    [
+        ("qubes", "find the qube"),
+        ("xapi", "find the VM that is marked"),
+        ("libxl", "find what writes"),
+        (None, "find what writes"),
+    ],
+)
+def test_who_moves_a_target_up_and_down_is_looked_for_where_that_toolstack_tells(
+    toolstack: str | None, note: str
+) -> None:
+    guest = a_pv_guest(domain={"toolstack": toolstack})
+    found = diagnose(examined(guest, watch=targets(512, 600, 512, 600, 512, 600))).findings
+    assert note in next(f.fix for f in found if f.code == "target-oscillation")
+
+
+def test_what_dom0_was_started_with_is_told() -> None:
+    found = diagnose(examined(a_whole_dom0(1500000, 900000))).findings
+    summary = next(f.summary for f in found if f.code == "dom0-autoballoon")
+    assert summary.startswith("dom0 was started with 1.43 GiB")
 
 
 def test_an_agent_is_stopped_by_what_started_it() -> None:

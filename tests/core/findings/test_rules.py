@@ -693,3 +693,30 @@ def test_why_nothing_can_be_said_is_told_of_a_host_that_does_not_answer(
 )
 def test_which_cures_set_how_much_memory_there_is(fix: Fix, sets_size: bool) -> None:
     assert fix.sets_size is sets_size
+
+
+@pytest.mark.parametrize(
+    ("target_kib", "told"),
+    [
+        (524292, "a target 4 KiB above that"),
+        (524284, "a target 4 KiB below that"),
+        (786432, "768 MiB"),
+    ],
+)
+def test_a_target_that_reads_like_what_the_guest_has_is_told_by_what_lies_between(
+    target_kib: int, told: str
+) -> None:
+    assert told in assess(off_target(target_kib)).headline
+    settled = a_pv_guest(balloon={"current_kib": target_kib, "target_kib": target_kib})
+    assert "a target" not in assess(settled).headline
+
+
+@pytest.mark.parametrize(
+    ("kernel_kib", "size_kib"), [(786432, 786432), (2 * GIB, GIB), (150 * MIB, 172032)]
+)
+def test_a_host_that_asks_for_less_than_is_used_is_asked_for_what_the_guest_aims_at(
+    kernel_kib: int, size_kib: int
+) -> None:
+    """No more than the guest may have and no less than it needs."""
+    fix = findings(aims_at(100 * MIB, kernel_kib=kernel_kib))["target-overridden"].fixes[0]
+    assert fix.commands == (f"xl mem-set 5 {size_kib}k",)

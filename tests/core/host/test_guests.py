@@ -88,6 +88,13 @@ def test_guests_are_chosen_by_name_or_number() -> None:
     assert selected(guests, ("2", "nobody")) == ((guests[1],), ["nobody"])
 
 
+def test_a_pattern_is_one_only_where_it_may_be_and_is_nobodys_name() -> None:
+    guests = (guest(1, "db"), guest(2, "d*"), guest(3, None), guest(4, "web"))
+    assert selected(guests, ("d*",), patterns=True) == ((guests[1],), [])
+    assert selected(guests, ("*b",), patterns=True) == ((guests[0], guests[3]), [])
+    assert selected(guests, ("*b",)) == ((), ["*b"])
+
+
 @pytest.mark.parametrize(
     ("claims", "kind"),
     [

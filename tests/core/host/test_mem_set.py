@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.facts.units import MIB_KIB
-from agent.core.host.guests import Claims, Guest
+from agent.core.host.guests import Claims, Guest, Host, Hypervisor, sentence
 from agent.core.host.mem_set import Ask, End, Request, Wait, Way, begin, move, planned_mib
+from tests.support.lacking import without_one
 
 MOST_LOOKS = 2000
 
@@ -142,8 +143,8 @@ def test_a_guest_that_lacks_memory_after_a_step_gets_that_step_back() -> None:
         ({"floor_kib": 424 * MIB_KIB}, {}, 200, "holds 424 MiB"),
         ({}, {"life": "dying"}, 400, "is dying"),
         ({}, {"life": "paused"}, 400, "is paused and cannot follow"),
-        ({}, {"problem": "denied"}, 400, "cannot be read"),
-        ({}, {"target_kib": None}, 400, "cannot be read"),
+        ({}, {"problem": "denied"}, 400, "cannot be read: denied"),
+        ({}, {"target_kib": None}, 400, "cannot be read: it has no memory/target"),
         ({}, {}, 2048, "1 GiB at most"),
     ],
 )
@@ -343,3 +344,83 @@ def test_a_mib_off_counts_as_there(sign: int) -> None:
     asked_kib = 480 * MIB_KIB
     assert isinstance(_after(0.0, asked_kib + sign * MIB_KIB, state="settled"), End)
     assert isinstance(_after(0.0, asked_kib + sign * (MIB_KIB + 1), state="settled"), Wait)
+
+
+@pytest.mark.parametrize(
+    ("claims", "domain", "has_mib"),
+    [
+        ({"actual_kib": None}, {}, 512),
+        ({"actual_kib": 500 * MIB_KIB}, {}, 512),  # it rests: that is what it was asked for
+        ({"actual_kib": 500 * MIB_KIB, "state": "moving"}, {}, 500),
+        ({"actual_kib": 500 * MIB_KIB, "floor_kib": 520 * MIB_KIB}, {}, 500),
+        ({"actual_kib": 500 * MIB_KIB, "state": "moving"}, {"videoram_kib": 8 * MIB_KIB}, 508),
+        (
+            {"actual_kib": 500 * MIB_KIB, "state": "moving", "target_kib": 508 * MIB_KIB},
+            {"videoram_kib": 8 * MIB_KIB},
+            512,
+        ),
+        (  # it aims at what it holds, which is no constant
+            {"actual_kib": 500 * MIB_KIB, "floor_kib": 520 * MIB_KIB, "target_kib": 508 * MIB_KIB},
+            {"videoram_kib": 8 * MIB_KIB},
+            508,
+        ),
+    ],
+)
+def test_what_nobody_counts_is_taken_from_its_word_on_the_hosts_scale(
+    claims: dict[str, Any], domain: dict[str, Any], has_mib: int
+) -> None:
+    guest = Pretended(needs=100, **claims)
+    guest.domain = {"has_kib": None, **domain}
+    way = begin(guest.seen(), Request(1000))
+    assert isinstance(way, Way)
+    assert way.began_mib == has_mib
+
+
+def test_it_is_asked_for_the_last_step_again_and_not_for_all() -> None:
+    guest = Pretended(needs=100, state="moving")
+    guest.asked = 480
+    second = UNDER_WAY._replace(before_mib=496)
+    end, _ = move(guest.seen(), second, Request(480, timeout_s=30.0), 30.0)
+    assert isinstance(end, End)
+    assert end.back_to_mib == 496
+    assert "asked for 496 MiB again" in end.sentence
+
+
+@pytest.mark.parametrize("life", ["dying", "crashed", "shut down"])
+def test_a_guest_that_ends_on_the_way_ends_it(life: str) -> None:
+    guest = Pretended(needs=100)
+    guest.asked, guest.domain = 480, {"life": life}
+    end, _ = move(guest.seen(), UNDER_WAY, Request(480), 1.0)
+    assert end == End("stopped", f"db is {life} now; it was last asked for 480 MiB.")
+
+
+HELD: dict[str, Any] = {
+    "floor_kib": 500 * MIB_KIB,
+    "available_kib": 80 * MIB_KIB,
+    "finding": "target-retrying",
+}
+
+
+@pytest.mark.parametrize("state", ["settled", "moving", "retrying", "stopped"])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_guest_of_which_any_one_figure_is_missing_is_brought_on_its_way(
+    state: str, force: bool
+) -> None:
+    guest = Pretended(needs=100, state=state, mode="guard", version="1", seq=5, **HELD)
+    guest.asked = 480
+    guest.domain = {"uuid": "u"}
+    seen = guest.seen()
+    lacking = [*without_one(seen), *(seen._replace(claims=c) for c in without_one(seen.claims))]
+    assert len(lacking) > 12
+    for one in lacking:
+        for wanted_mib in (300, 480, 600):
+            request = Request(wanted_mib, force=force, timeout_s=30.0)
+            ends: list[object] = [begin(one, request)]
+            for way in (Way(512), UNDER_WAY):
+                ends += [move(one, way, request, now_s)[0] for now_s in (0.0, 7.0, 30.0)]
+            assert planned_mib(one, request) == sorted(
+                planned_mib(one, request), reverse=wanted_mib < 512
+            )
+            for end in ends:
+                assert "None" not in (end.sentence if isinstance(end, End) else "")
+        assert "None" not in sentence(Host(Hypervisor(), (one,)))

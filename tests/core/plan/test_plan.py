@@ -325,6 +325,12 @@ def test_page_structures_are_told_above_5_percent_and_warned_of_above_10(
     assert limits.get("page-struct-overhead") == severity
 
 
+def test_only_what_is_populated_on_demand_can_touch_what_it_was_not_given() -> None:
+    assert "pod-gap" in codes(a_plan(512, 1024, "pvh"))
+    assert "pod-gap" not in codes(a_plan(1024, 1024, "pvh"))
+    assert "pod-gap" not in codes(a_plan(512, 1024, "pv"))
+
+
 def test_a_maximum_of_just_64_gib_is_not_what_ends_the_map_of_32_bits() -> None:
     made = a_plan(1024, 65536, kernel=KernelRelease(4, 19), bits=32)
     limit = next(limit for limit in plan_limits(made) if limit.code == "maxmem-unreachable")
