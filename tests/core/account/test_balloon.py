@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.account.balloon_state import balloon_state, refused_by
-from agent.core.account.boot_facts import LARGEST_USUAL_KIB, boot_facts
+from agent.core.account.balloon_state import balloon_state, is_lent, refused_by
+from agent.core.account.boot_facts import LARGEST_USUAL_KIB, boot_facts, hole_kib
 from agent.core.account.driver import driver_of
 from agent.core.account.headroom import headroom, least_kib, limit_kib, needed_kib
 from agent.core.account.target_offset import TargetOffset, counted_beyond_kib, target_offset
@@ -32,6 +33,7 @@ from tests.support.snapshots import (
     a_pvh_guest,
     an_hvm_guest,
     an_unpopulated_guest,
+    changed,
     ram_map,
 )
 
@@ -94,6 +96,27 @@ def test_current_and_memtotal_read_at_two_moments_show_motion_in_a_pvh_guest(
         blocks=MemoryBlocks(BLOCK, (0, 1), offline, "offline"),
     )
     assert state(guest) == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "whole", "expected"),
+    [
+        (a_pvh_guest, True, "moving"),
+        (a_pvh_guest, False, "unclear"),  # what was read in part tells no constant
+        (a_pv_guest, True, "unclear"),  # in a PV guest that is none of the log's figures
+    ],
+)
+def test_only_a_whole_log_of_a_pvh_or_hvm_guest_tells_what_lies_between_current_and_memtotal(
+    make: Callable[..., Snapshot], whole: bool, expected: str
+) -> None:
+    total_kib = memory_of(make()).total_kib + 2048
+    found = make(
+        balloon=GROWING,
+        memory={"total_kib": total_kib},
+        zones={"managed_pages": total_kib // 4},
+        boot_log={"whole": whole},
+    )
+    assert state(found) == expected
 
 
 def test_a_second_attempt_or_a_longer_delay_is_a_retry() -> None:
@@ -409,3 +432,36 @@ def test_a_guest_at_its_target_does_not_grow(target_kib: int, grows: bool) -> No
     driver = driver_of(BalloonReading(current_kib=524288, target_kib=target_kib, low_kib=0))
     assert driver
     assert (driver.grows, driver.lacks_with_empty_balloon) == (grows, grows)
+
+
+@pytest.mark.parametrize(
+    ("guest", "state", "lent"),
+    [
+        (a_dom0(balloon={"current_kib": 1046528, "low_kib": 0}), "settled", True),
+        (a_dom0(balloon={"current_kib": 1046528, "low_kib": 0}), "unclear", False),
+        (a_dom0(balloon={"current_kib": 1046528}), "settled", False),
+        (a_dom0(), "settled", False),
+        (a_dom0(balloon=None), "settled", False),
+    ],
+)
+def test_what_a_settled_domain_lacks_with_an_empty_balloon_is_lent(
+    guest: Snapshot, state: Any, lent: bool
+) -> None:
+    assert is_lent(guest, state) is lent
+
+
+@pytest.mark.parametrize(
+    ("guest", "holes"),
+    [
+        (an_hvm_guest(), True),
+        (a_pv_guest(), False),
+        (an_hvm_guest(domain={"domain_type": None}), False),
+        (an_hvm_guest(firmware_map=None, iomem=None), False),
+    ],
+)
+def test_only_old_hvm_kernels_count_the_holes_of_their_map(guest: Snapshot, holes: bool) -> None:
+    beyond = ram_map((0, 0x3FFFFFFF), (1 << 32, (1 << 32) + (1 << 30) - 1))
+    if guest.firmware_map is not None:
+        guest = guest._replace(firmware_map=beyond)
+    old = changed(guest, domain={"kernel": LINUX_2_6_32}, balloon={"low_kib": 0})
+    assert hole_kib(old) == (3 * GIB if holes else 0)

@@ -21,6 +21,7 @@ from tests.support.snapshots import (
     GIB,
     LINUX_3_2,
     LINUX_3_13,
+    LINUX_4_4,
     LINUX_6_12,
     MIB,
     RAM,
@@ -64,6 +65,11 @@ def old_hvm(kernel: KernelRelease) -> Snapshot:
         host={"target_kib": 8 * GIB, "static_max_kib": 8 * GIB},
         boot_log=None,
     )
+
+
+def old_hvm_that_may_have(most_kib: int, video_kib: int | None) -> Snapshot:
+    host = {"static_max_kib": most_kib, "videoram_kib": video_kib}
+    return an_hvm_guest(domain={"kernel": LINUX_4_4}, host=host)
 
 
 class Case(NamedTuple):
@@ -142,6 +148,19 @@ EDGES: Final = (
         "maxmem-unreachable", "info",
         a_pv_guest(host={"static_max_kib": GIB + MIB + 4}),
         a_pv_guest(host={"static_max_kib": GIB + MIB}),
+    ),
+    Case(
+        "maxmem-unreachable", "info",
+        a_pv_guest(domain={"kernel": LINUX_4_4}, host={"static_max_kib": GIB + MIB + 4}),
+        a_pv_guest(domain={"kernel": LINUX_4_4}, host={"static_max_kib": GIB + MIB}),
+    ),
+    *(
+        Case(  # a host counts what such a kernel does not: 32 MiB, or the video memory
+            "maxmem-unreachable", "info",
+            old_hvm_that_may_have(1048180 + slack_kib + MIB + 4, video_kib),
+            old_hvm_that_may_have(1048180 + slack_kib + MIB, video_kib),
+        )
+        for slack_kib, video_kib in ((32 * MIB, None), (32 * MIB, 8 * MIB), (64 * MIB, 64 * MIB))
     ),
     Case(
         "pod-gap", "critical",
