@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from agent.core.account.situation import understand
-from agent.core.facts.snapshot import MemoryBlocks
+from agent.core.facts.snapshot import BootRecord, MemoryBlocks
 from agent.core.policy import follow, guard, self_balloon
 from agent.core.policy.asks import NO_ASKS
 from agent.core.policy.decide import decide
@@ -21,7 +21,16 @@ from agent.core.policy.reflex import next_peek_s, reflex
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.use import NOTHING_SEEN, Use, seen_use
 from agent.core.policy.view import View, view
-from tests.support.snapshots import BLOCK, CALM, GIB, MIB, a_dom0, a_pv_guest, guest_map
+from tests.support.snapshots import (
+    BLOCK,
+    CALM,
+    GIB,
+    MIB,
+    a_dom0,
+    a_pv_guest,
+    a_pvh_guest,
+    guest_map,
+)
 
 HAS: Final = 512 * MIB
 FLOOR: Final = 172032
@@ -29,6 +38,7 @@ NOW_S: Final = 1000.0
 FOLLOW: Final = PolicySettings()
 GUARD: Final = PolicySettings(mode="guard")
 SELF: Final = PolicySettings(mode="self")
+RECORD: Final = BootRecord(523900, 524288, 1048192, 524288, 1048576)
 
 
 def looked(
@@ -193,6 +203,59 @@ def test_no_more_is_taken_again_than_was_released_and_the_host_lets_it_have(
     assert follow.released_pages(smaller) is None, "somebody wanted it so"
 
 
+@pytest.mark.parametrize(
+    ("settings", "guest", "taken"),
+    [
+        ({}, {}, True),
+        ({"reclaim_released": False}, {}, False),
+        ({}, {"history": {"own_kib": HAS}}, False),
+        ({}, {"balloon": {"target_kib": HAS + 4}}, False),
+        ({}, {"balloon": {"low_kib": 0}}, False),  # nothing is held that could come back
+        ({}, {"balloon": {"low_kib": None}}, False),
+    ],
+)
+def test_released_pages_are_taken_only_where_nobody_else_has_a_say(
+    settings: dict[str, Any], guest: dict[str, Any], taken: bool
+) -> None:
+    seen = looked(
+        PolicySettings(**{"reclaim_released": True, **settings}),
+        boot_log={"released_pages": 96},
+        **{"host": {"target_kib": None}, **guest},
+    )
+    assert (follow.released_pages(seen) is not None) is taken
+
+
+def test_which_blocks_were_hot_added_is_told_by_the_map_of_the_boot_alone() -> None:
+    """Without the boot's own figures a block that is offline may be one that was hot-added."""
+    blocks = MemoryBlocks(BLOCK, tuple(range(7)), (7,), "offline")
+    for boot_log, online in (({}, ()), (None, (7,))):
+        seen = looked(blocks=blocks, balloon={"target_kib": GIB, "low_kib": 0}, boot_log=boot_log)
+        decision = follow.blocks_offline(seen)
+        assert decision is not None
+        assert decision.blocks == online
+
+
+@pytest.mark.parametrize(
+    ("aim_mib", "available_kib", "host_since_s", "at_once"),
+    [
+        (768, 13000, NOW_S - 60, True),
+        (768, 380268, NOW_S - 60, False),
+        (256, 13000, NOW_S - 60, False),
+        (768, 13000, NOW_S - 1, False),
+    ],
+)
+def test_a_guest_that_is_short_for_want_of_what_the_host_gave_long_ago_gets_it_at_once(
+    aim_mib: int, available_kib: int, host_since_s: float, at_once: bool
+) -> None:
+    history = {"host_since_s": host_since_s, "target_since_s": NOW_S - 1}
+    seen = looked(
+        history=history, host={"target_kib": aim_mib * MIB}, memory={"available_kib": available_kib}
+    )
+    decision = follow.target_ignored(seen._replace(floor_kib=FLOOR))
+    assert decision is not None
+    assert (decision.reason == "target-ignored") is at_once
+
+
 # ---- guard
 
 
@@ -213,6 +276,15 @@ def test_the_hosts_target_counts_again_from_what_the_guest_has() -> None:
         held = asked_for(aim_kib, own_kib=384 * MIB)._replace(target_kib=384 * MIB)
         decision = guard.release(held)
         assert (decision and decision.target_kib) == (aim_kib if released else None)
+
+
+@pytest.mark.parametrize(
+    ("target_kib", "released"), [(384 * MIB, True), (384 * MIB - 8, False), (HAS - 4, False)]
+)
+def test_only_what_the_agent_holds_itself_is_released(target_kib: int, released: bool) -> None:
+    own_kib = HAS - 4 if target_kib == HAS - 4 else 384 * MIB  # a page off is at the host's
+    held = asked_for(HAS, own_kib=own_kib)._replace(target_kib=target_kib)
+    assert (guard.release(held) is not None) is released
 
 
 def test_what_was_held_goes_on_to_hold_while_it_is_no_less_than_the_guest_needs() -> None:
@@ -487,6 +559,60 @@ def test_what_an_ask_costs_is_told_by_a_guest_that_is_held_above_it() -> None:
         situation = understand(a_pv_guest(host={"target_kib": host_kib}))
         known = history._replace(host_kib=host_kib)
         assert noticed(known, situation, NOW_S, asked=False).asks.cost_kib == cost_kib
+
+
+@pytest.mark.parametrize(
+    ("changes", "learned_kib"),
+    [
+        ({}, 388),
+        ({"host": {"target_kib": 600 * MIB}}, None),  # the kernel has not settled there
+        ({"balloon": {"current_kib": 523000}}, None),
+        ({"host": {"static_max_kib": 2 * GIB}}, None),  # which was rewritten: one source alone
+        ({"host": {"target_kib": 600 * MIB}, "boot_record": RECORD}, 388),
+        ({"host": {"static_max_kib": None}}, None),
+    ],
+)
+def test_the_offset_is_learned_where_static_max_and_the_kernel_agree_or_the_boot_was_recorded(
+    changes: dict[str, Any], learned_kib: int | None
+) -> None:
+    seen = noticed(EMPTY, understand(a_pvh_guest(**changes)), NOW_S, asked=False)
+    assert seen.offset_kib == learned_kib
+
+
+@pytest.mark.parametrize(
+    ("host", "known_kib", "asked", "begins_anew"),
+    [
+        ({"target_kib": HAS}, HAS, False, False),
+        ({"target_kib": HAS}, HAS, True, True),
+        ({"target_kib": HAS + 4}, HAS, False, True),
+        ({"target_kib": None}, HAS, False, False),
+    ],
+)
+def test_a_target_of_the_hosts_counts_from_when_it_was_written_or_became_another(
+    host: dict[str, Any], known_kib: int, asked: bool, begins_anew: bool
+) -> None:
+    history = EMPTY._replace(host_kib=known_kib, host_since_s=5.0, target_kib=HAS, rewrites=3)
+    seen = noticed(history, understand(a_pv_guest(host=host)), NOW_S, asked=asked)
+    assert (seen.host_since_s == NOW_S) is begins_anew
+    assert (seen.rewrites == 0) is begins_anew
+    assert seen.host_kib == (host["target_kib"] or known_kib)
+
+
+@pytest.mark.parametrize(
+    ("host", "asks_less"),
+    [
+        ({"target_kib": HAS}, False),
+        ({"target_kib": HAS - 4}, True),
+        ({"target_kib": None}, True),  # it cannot be told
+        ({"target_kib": None, "target_text": "'lots'"}, True),
+    ],
+)
+def test_a_host_of_which_nothing_is_known_may_ask_for_less(
+    host: dict[str, Any], asks_less: bool
+) -> None:
+    history = EMPTY._replace(host_kib=HAS, target_kib=HAS)
+    seen = noticed(history, understand(a_pv_guest(host=host)), NOW_S, asked=False)
+    assert seen.asks_less is asks_less
 
 
 def test_blocks_that_did_not_come_online_are_tried_again_after_a_minute() -> None:
