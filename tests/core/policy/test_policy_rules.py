@@ -329,6 +329,20 @@ def test_less_than_4_mib_is_not_worth_a_step_unless_the_host_asks_for_just_that(
     assert shrunk(FLOOR + 8, 8) is None, "that is what it has"
 
 
+@pytest.mark.parametrize(("asked_kib", "told"), [(64 * MIB, "64 MiB"), (-4, "0 KiB")])
+def test_what_the_host_asks_for_is_told_and_never_as_less_than_nothing(
+    asked_kib: int, told: str
+) -> None:
+    assert shrunk(asked_kib, 4).sentence.startswith(f"The host asks for {told};")
+    held = asked_for(0, own_kib=HAS)._replace(target_kib=asked_kib, aim_kib=asked_kib)
+    decision = guard.hold(held)
+    assert decision is not None
+    assert decision.sentence.startswith(f"The host asks for {told};")
+    written = reflex(History(hold_kib=HAS, current_kib=HAS), asked_kib, NOW_S)
+    assert written is not None
+    assert written.sentence.startswith(f"The kernel was told to go to {told};")
+
+
 def test_while_the_host_goes_on_asking_a_step_is_worth_it_from_16_mib() -> None:
     asks = NO_ASKS.another(NOW_S - 1, 0)
     air_kib = asks.air_kib(NOW_S) // 4 * 4
