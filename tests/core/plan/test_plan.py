@@ -172,6 +172,9 @@ def test_an_hvm_guest_gets_its_video_memory_twice_and_a_mib_less_than_configured
     assert made.current_kib == (1024 - 2 * 8 - 1) * MIB - 396
     assert made.reachable_max_kib == (2048 - 2 * 8) * MIB - 396
     assert made.host_reachable_max_kib == 2048 * MIB
+    limit = next(limit for limit in plan_limits(made) if limit.code == "hvm-below-configured")
+    assert limit.evidence["less_kib"] == (2 * 8 + 1) * MIB + 396
+    assert limit.summary.startswith("The guest gets 17.4 MiB less than memory")
 
 
 def test_bounce_buffers_are_counted_where_memory_reaches_beyond_4_gib() -> None:

@@ -256,6 +256,24 @@ def test_a_guest_that_is_short_for_want_of_what_the_host_gave_long_ago_gets_it_a
     assert (decision.reason == "target-ignored") is at_once
 
 
+@pytest.mark.parametrize(
+    ("balloon", "reason"),
+    [
+        ({"motion": "moved"}, "moving"),
+        ({"motion": "still", "retry_count": 2}, "retrying"),
+        ({"motion": "unknown"}, "unclear"),
+    ],
+)
+def test_a_balloon_off_its_target_is_called_what_it_was_seen_to_be(
+    balloon: dict[str, Any], reason: str
+) -> None:
+    decision = follow.on_its_way(looked(balloon={"target_kib": 768 * MIB, **balloon}))
+    assert (decision.action, decision.reason) == ("none", reason)
+    assert decision.look_again_s == NOW_S + 30
+    beyond = looked(balloon={"target_kib": 2 * GIB})
+    assert follow.on_its_way(beyond).reason == "unreachable"
+
+
 # ---- guard
 
 
