@@ -82,7 +82,12 @@ SCENARIOS: Final = (
         "hvm-stdvga",
         "an HVM guest with a screen and 16 MiB of video memory, which `memory` includes",
         GuestSpec("hvm", config=('vga = "stdvga"', "videoram = 16"), beside_kib=16 * 1024),
-        (steps.booted(), as_planned(), steps.follows(768), steps.follows(384)),
+        (
+            steps.booted(),
+            as_planned(),
+            steps.follows(768, video_mib=16),
+            steps.follows(384, video_mib=16),
+        ),
     ),
     Scenario(
         "hvm-mmio-hole",
@@ -99,7 +104,7 @@ SCENARIOS: Final = (
     Scenario(
         "hvm-vnuma",
         "an HVM guest with two NUMA nodes",
-        GuestSpec("hvm", 1024, 1024, vcpus=2, config=(VNUMA,)),
+        GuestSpec("hvm", 1024, 1024, vcpus=2, config=(VNUMA, "maxvcpus = 2")),
         (steps.booted(), steps.healthy(), steps.follows(768), steps.follows(1024)),
     ),
     Scenario(

@@ -103,16 +103,22 @@ def mem_set(mib: int, label: str = "", *, offset_kib: int = 0) -> Case:
     return Case(f"mem-set {mib}{label}", f"current = target = {mib} MiB; {AGREE}", act)
 
 
-def follows(mib: int) -> Case:
-    """`xl mem-set` to a guest whose kernel aims at the host's target, whatever the offset."""
+def follows(mib: int, *, video_mib: int = 0) -> Case:
+    """`xl mem-set` to a guest whose kernel aims at the host's target, whatever the offset.
+
+    Args:
+        mib: the new target.
+        video_mib: the guest's video memory, which libxl takes off what it writes.
+    """
 
     def act(scene: Scene) -> None:
         done = scene.mem_set(mib)
         assert done.status == 0, f"xl mem-set: {done}"
-        status, truth = scene.agreed({"xenstore_target": str(mib * KIB)})
+        target_kib = (mib - video_mib) * KIB
+        status, truth = scene.agreed({"xenstore_target": str(target_kib)})
         state = look_up(status, "balloon.state")
         assert state == "settled", f"the balloon is {state}"
-        scene.measure("offset of the kernel's target", f"{mib * KIB - truth['target_kib']} KiB")
+        scene.measure("offset of the kernel's target", f"{target_kib - truth['target_kib']} KiB")
         assert truth["current_kib"] == truth["target_kib"], truth
 
     return Case(f"mem-set {mib}", f"the kernel's target is reached; {AGREE}", act)
