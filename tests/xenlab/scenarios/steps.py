@@ -269,7 +269,8 @@ def processors(count: int) -> Case:
     """`xl vcpu-set`, and the guest follows its target as before."""
 
     def act(scene: Scene) -> None:
-        toolstack.must(["xl", "vcpu-set", str(scene.domain.domid), str(count)])
+        domid = str(scene.domain.domid)
+        toolstack.must(["xl", "vcpu-set", "--ignore-host", domid, str(count)])
         mib = PROCESSORS_MIB + count
         scene.mem_set(mib)
         scene.agreed({"current_kib": mib * KIB})
