@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""When the kernel's target is read, and which writes are admitted, at the very limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.core.account.situation import understand
+from agent.core.policy.decide import decide
+from agent.core.policy.history import EMPTY, History
+from agent.core.policy.reflex import next_peek_s
+from tests.core.policy.looked_at import FLOOR, FOLLOW, GUARD, HAS, NOW_S
+from tests.support.snapshots import (
+    GIB,
+    MIB,
+    a_dom0,
+    a_pv_guest,
+)
+
+
+@pytest.mark.parametrize(
+    ("now_s", "followed", "after_s"),
+    [
+        (0.09, True, 0.001),
+        (0.1, True, None),
+        (0.1, False, 0.01),
+        (1.99, False, 0.01),
+        (2.0, False, None),
+    ],
+)
+def test_the_kernels_target_is_read_closely_for_a_moment_after_an_ask(
+    now_s: float, followed: bool, after_s: float | None
+) -> None:
+    history = History(hold_kib=HAS, host_since_s=0.0, followed=followed)
+    found_s = next_peek_s(history, now_s)
+    assert (found_s and found_s - now_s) == (after_s and pytest.approx(after_s))
+
+
+def test_after_a_refusal_it_is_read_only_while_it_is_below_what_holds() -> None:
+    refuses = History(hold_kib=HAS, refusals=1, retry_s=20.0, followed=True)
+    assert next_peek_s(refuses._replace(target_kib=HAS - 4), 10.0) == 20.0
+    assert next_peek_s(refuses._replace(target_kib=HAS), 10.0) is None
+
+
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [
+        ({"wrote_s": NOW_S - 1.0}, "target-ignored"),
+        ({"wrote_s": NOW_S - 0.9}, "cooldown"),
+        ({"retry_s": NOW_S}, "target-ignored"),
+        ({"retry_s": NOW_S + 0.1}, "refused-before"),
+    ],
+)
+def test_a_write_is_due_a_second_after_the_last_or_when_a_refused_one_is_tried_again(
+    history: dict[str, Any], reason: str
+) -> None:
+    host_kib = 600 * MIB
+    known: dict[str, Any] = {
+        "host_kib": host_kib,
+        "host_since_s": 0.0,
+        "target_kib": HAS,
+        "current_kib": HAS,
+    }
+    situation = understand(a_pv_guest(host={"target_kib": host_kib}))
+    decision, _ = decide(situation, EMPTY._replace(**known, **history), FOLLOW, NOW_S)
+    assert decision.reason == reason
+    if decision.action == "none":
+        due_s = max(history.get("wrote_s", 0.0) + 1.0, history.get("retry_s", 0.0))
+        assert decision.look_again_s == due_s
+
+
+@pytest.mark.parametrize(
+    ("host_kib", "reason"),
+    [
+        (FLOOR, "target-ignored"),
+        (FLOOR - 4, "below-floor"),
+        (GIB, "target-ignored"),
+        (GIB + 4, "beyond-static-max"),
+    ],
+)
+def test_the_floor_and_the_maximum_themselves_may_be_written(host_kib: int, reason: str) -> None:
+    history = EMPTY._replace(
+        host_kib=host_kib, host_since_s=0.0, target_kib=HAS, target_since_s=0.0, current_kib=HAS
+    )
+    situation = understand(a_pv_guest(host={"target_kib": host_kib}))
+    assert decide(situation, history, FOLLOW, NOW_S)[0].reason == reason
+
+
+def test_to_hold_a_guest_where_it_is_waits_for_no_cooldown() -> None:
+    history = EMPTY._replace(
+        host_kib=0, host_since_s=NOW_S, own_kib=HAS, wrote_kib=HAS, wrote_s=NOW_S - 0.1,
+        target_kib=HAS, current_kib=HAS,
+    )  # fmt: skip
+    guest = a_pv_guest(balloon={"target_kib": HAS - 4 * MIB}, host={"target_kib": 0})
+    decision, _ = decide(understand(guest), history, GUARD, NOW_S)
+    assert (decision.reason, decision.target_kib) == ("guard-held", HAS)
+
+
+def test_dom0_is_looked_at_until_the_kernel_should_have_followed() -> None:
+    situation = understand(a_dom0())
+    for since_s, looks in ((NOW_S - FOLLOW.grace_s, False), (NOW_S - 1.9, True)):
+        history = EMPTY._replace(host_since_s=since_s, target_kib=GIB, current_kib=GIB)
+        decision, _ = decide(situation, history, FOLLOW, NOW_S)
+        assert decision.reason == "dom0"
+        assert (decision.look_again_s is not None) is looks
