@@ -90,7 +90,7 @@ def use_compiled_modules(archive: str) -> None:
     listed = getattr(zipimport, "_zip_directory_cache", {})
     for name in {*sys.path, *listed}:
         if os.path.abspath(name) == archive:
-            sys.path_importer_cache[name] = None
+            sys.path_importer_cache[name] = None  # from Python 3.13 on it would read them again
             listed.pop(name, {}).clear()  # also for the importer that runs this
 
 

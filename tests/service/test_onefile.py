@@ -77,6 +77,25 @@ def run(program: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(start, capture_output=True, text=True, check=False, cwd="/")
 
 
+def test_python_keeps_no_list_of_its_files_where_code_is_compiled(program: Path) -> None:
+    """A quarter of a MiB of each daemon; what is imported later does not bring it back."""
+    asked = """if True:
+        import sys, zipimport
+        program = sys.argv[1]
+        sys.path.insert(0, program)
+        import click
+        assert zipimport._zip_directory_cache
+        front = {"__name__": "front"}
+        exec(zipimport.zipimporter(program).get_code("__main__"), front)
+        front["use_compiled_modules"](program)
+        import agent.cli.main, colorsys
+        print(agent.cli.main.__file__, list(zipimport._zip_directory_cache))
+    """
+    command = [sys.executable, "-I", "-S", "-c", asked, str(program)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told == f"{program}/agent/cli/main.py []\n"
+
+
 def test_the_same_folder_gives_the_same_bytes(modules: Path, code: Path, program: Path) -> None:
     again = modules.parent / "again"
     shutil.copytree(modules, again / "modules")
