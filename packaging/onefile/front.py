@@ -10,7 +10,7 @@ import marshal
 import os
 import sys
 import zlib
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 
@@ -58,6 +58,20 @@ class CompiledModules:
         return zipimporter(self._archive).get_data(path)
 
 
+class UncompiledModules:
+    """Asked last: what the file has as source alone, zipimport finds, which reads its list anew."""
+
+    def __init__(self, archive: str) -> None:
+        self._archive = archive
+
+    def find_spec(self, name: str, path: "object | None" = None, _: object = None) -> object:
+        """Where a module of the first level is; those below it are found from there."""
+        if path is not None:
+            return None
+        sys.path_importer_cache.pop(self._archive, None)
+        return PathFinder.find_spec(name, [self._archive])
+
+
 def compiled_modules(archive: str) -> "CompiledModules | None":
     """Those for this Python, if the file has them."""
     descriptor = os.open(archive, os.O_RDONLY | os.O_CLOEXEC)
@@ -76,15 +90,16 @@ def compiled_modules(archive: str) -> "CompiledModules | None":
 def use_compiled_modules(archive: str) -> None:
     """Find modules compiled for this Python, where the file has them.
 
-    zipimport's list of the files inside, a quarter of a MiB, is then wanted by nobody: the entry of
-    sys.path is passed over, and the list let go. Without the attribute, which is zipimport's own,
-    nothing but that is lost.
+    zipimport's list of the files inside, a quarter of a MiB, is then wanted only for those that are
+    not compiled (OneFile): until one is asked for, the entry of sys.path is passed over, and the
+    list let go. Without the attribute, which is zipimport's own, nothing but that is lost.
     """
     archive = os.path.abspath(archive)
     modules = compiled_modules(archive)
     if modules is None:
         return
     sys.meta_path.insert(0, modules)
+    sys.meta_path.append(UncompiledModules(archive))
     import zipimport  # noqa: PLC0415 - loaded, as this came out of a zip
 
     listed = getattr(zipimport, "_zip_directory_cache", {})

@@ -45,12 +45,13 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What packaging/make-onefile.sh puts into it, less what these tests do not ask for."""
     folder = tmp_path_factory.mktemp("modules")
     without_code = shutil.ignore_patterns("__pycache__", "*.so")
-    shutil.copytree(TREE / "agent", folder / "agent", ignore=without_code)
+    for ours in ("agent", "sim_backend"):
+        shutil.copytree(TREE / ours, folder / ours, ignore=without_code)
     for name in ("systemd", "openrc", "docs/balloon-agent.1"):
         place = folder / "agent" / "shipped" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (TREE / name).is_dir() else shutil.copyfile)(TREE / name, place)
-    for library in ("click", "pyxs"):
+    for library in ("click", "prometheus_client", "pyxs"):
         found = importlib.util.find_spec(library)
         assert found is not None
         assert found.origin is not None
@@ -140,6 +141,18 @@ def test_compiled_or_not_it_says_the_same_as_the_installed_one(
     for made in (program, bare):
         ran = run(made, *words)
         assert (ran.returncode, ran.stdout) == (installed.returncode, installed.stdout)
+
+
+def test_what_is_not_compiled_is_found_where_nothing_else_is_installed(program: Path) -> None:
+    """The simulation and prometheus_client, which few use and for long; -S: no site-packages."""
+    for words in (("status", "--json"), ("metrics",)):
+        asked = ("--sim", "balloon-up", *words)
+        installed, ran = (
+            subprocess.run([sys.executable, "-I", *by, *asked], capture_output=True, check=False)
+            for by in (("-m", "agent"), ("-S", str(program)))
+        )
+        assert (ran.returncode, ran.stderr) == (installed.returncode, b"")
+        assert ran.stdout == installed.stdout != b""
 
 
 def test_code_for_the_running_python_is_used(program: Path, tmp_path: Path) -> None:
