@@ -17,10 +17,10 @@ from agent.core.account.situation import Situation, understand
 from agent.core.facts.snapshot import Origin
 from agent.core.policy.decide import EMPTY, PolicySettings, decide
 from agent.core.policy.decision import UNREMARKABLE, Decision
-from agent.core.policy.guard import GUARD_REMEMBERS_S
 from agent.core.policy.history import moved, refused, remembered
 from agent.core.policy.looks import next_look_s
 from agent.core.policy.reflex import next_peek_s, reacted, reflex
+from agent.core.policy.use import REMEMBERS_S
 from agent.daemon import journal as j
 from agent.daemon.denial import Denial
 from agent.daemon.observer import Observer
@@ -33,7 +33,7 @@ CAUSES: Final = (
 )  # fmt: skip
 """Why a turn is taken; where there are several, the first of these is told."""
 _ACTIONS_PER_TURN: Final = 8
-_AFTER_SHORT_S: Final = 3 * GUARD_REMEMBERS_S
+_AFTER_SHORT_S: Final = 3 * REMEMBERS_S
 """Until the need of that time is no longer counted, and the host has read the floor without it."""
 _RESUME_GAP_S: Final = 1.0
 _NOTHING: Final = Result("none", "nothing to do")
@@ -123,8 +123,7 @@ class Turn:
         if decision is not None:
             self._carry_out("host", decision, now_s, by_reflex=True)
         self.peek_s = next_peek_s(self.history, now_s)
-        awaited = not self.history.followed and target_kib != self.history.target_kib
-        return decision is not None or (awaited and target_kib is not None)
+        return decision is not None or target_kib not in (None, self.history.target_kib)
 
     def next_look_s(self, now_s: float) -> float | None:
         """When the policy wants another look."""

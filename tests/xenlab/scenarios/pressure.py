@@ -82,21 +82,21 @@ def until_killed(scene: Scene) -> tuple[str, str]:
     return state
 
 
-def working() -> Case:
+def working(working_set_mib: int = WORKING_SET_MIB) -> Case:
     """A unit that uses its memory all the time, and more for a moment with each round."""
 
     def act(scene: Scene) -> None:
-        program = ["python3", "-c", PROGRAM, str(WORKING_SET_MIB), str(NOW_AND_THEN_MIB)]
+        program = ["python3", "-c", PROGRAM, str(working_set_mib), str(NOW_AND_THEN_MIB)]
         argv = ["systemd-run", f"--unit={WORKLOAD}", *program]
         done = scene.domain.run(argv)
         assert done.status == 0, str(done)
         end = deadline(TAKEN_WITHIN_S)
-        while (taken_mib := _taken_mib(scene)) < WORKING_SET_MIB:
+        while (taken_mib := _taken_mib(scene)) < working_set_mib:
             assert time.monotonic() < end, f"it has taken {taken_mib} MiB: {workload_state(scene)}"
             time.sleep(LOOK_S)
         assert workload_state(scene)[0] == "active", workload_state(scene)
 
-    return Case("a workload", f"{WORKING_SET_MIB} MiB are in use", act)
+    return Case("a workload", f"{working_set_mib} MiB are in use", act)
 
 
 def _killed_without_a_guard() -> Case:
