@@ -154,7 +154,7 @@ def is_worth_writing(key: str, before: str, keys: Keys, *, exactly: bool = False
     bands = {
         FLOOR: _floor_band_kib(keys),
         FREE: _FREE_BAND_KIB,
-        SPARE: _FREE_BAND_KIB,
+        SPARE: _spare_band_kib(keys),
         AVAILABLE: _FREE_BAND_KIB,
     }
     band_kib = bands.get(key)
@@ -167,6 +167,11 @@ def _floor_band_kib(keys: Keys) -> int:
     asked_kib, floor_kib = keys.get(ASKED), keys.get(FLOOR)
     held = asked_kib is not None and floor_kib is not None and int(asked_kib) < int(floor_kib)
     return DEAD_BAND_KIB if held else _FLOOR_BAND_KIB
+
+
+def _spare_band_kib(keys: Keys) -> int:
+    """A host that takes memory wants to know how much the last is that can be spared."""
+    return max(DEAD_BAND_KIB, min(_FREE_BAND_KIB, int(keys.get(SPARE, "0")) // 4))
 
 
 def pressure_word(snapshot: Snapshot) -> str:

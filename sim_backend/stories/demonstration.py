@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from agent.core.facts.units import format_kib
-from agent.core.policy.guard import GUARD_REMEMBERS_S
 from agent.core.policy.settings import Mode, PolicySettings
-from agent.core.policy.use import seen_use
+from agent.core.policy.use import REMEMBERS_S, seen_use
 from agent.core.policy.view import floor_kib
 from sim_backend.stories import catalogue
 from sim_backend.stories.agents import NoAgent
@@ -111,7 +110,7 @@ def _floor_kib(decided: Decided, settings: PolicySettings) -> int:
     balloon = decided.situation.snapshot.balloon
     assert balloon is not None
     assert balloon.current_kib is not None
-    use = seen_use(decided.before.use, decided.situation, decided.when_s, GUARD_REMEMBERS_S)
+    use = seen_use(decided.before.use, decided.situation, decided.when_s, REMEMBERS_S)
     return floor_kib(decided.situation, settings, balloon.current_kib, use)
 
 

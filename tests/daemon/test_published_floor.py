@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agent.core.account.situation import understand
-from agent.core.policy.guard import GUARD_REMEMBERS_S
 from agent.core.policy.settings import Mode, PolicySettings
+from agent.core.policy.use import REMEMBERS_S
 from agent.core.policy.view import floor_kib
 from agent.daemon.key_table import FLOOR
 from tests.daemon.test_whole_runs import MIB, Run
@@ -59,7 +59,7 @@ def test_while_a_shrink_is_held_the_host_knows_the_floor_closely(mode: Mode) -> 
     run.plan(120.0, "workload", 150)
     run.until(50.0)
     assert run.rule == "held-at-floor"
-    remembered_s = 2 * GUARD_REMEMBERS_S if mode == "guard" else 0.0
+    remembered_s = 2 * REMEMBERS_S if mode == "guard" else 0.0
     for when_s in (60.0, 120.0):
         run.until(when_s + remembered_s + HELD_S + MOMENT_S)
         assert run.off_kib <= NEAR_KIB

@@ -13,10 +13,10 @@ BALLOON: Final = f"{HOME}/data/balloon"
 _TOKENS: Final = count()
 
 
-def wait_until(dom0: RawClient, key: str, value: bytes) -> None:
-    """Sleep on a watch until `key` has that value."""
+def wait_until(dom0: RawClient, key: str, value: bytes | None = None) -> None:
+    """Sleep on a watch until `key` has that value, or any."""
     dom0.watch(key, f"token-{next(_TOKENS)}")
-    while not (dom0.exists(key) and dom0.read(key) == value):
+    while not (dom0.exists(key) and value in (None, dom0.read(key))):
         dom0.next_event()
 
 

@@ -2,9 +2,10 @@
 """How a guest is brought to another size: what to ask for next, and when that is over.
 
 Pure: it is given one look at the guest after the other, and answers `Ask`, `Wait` or `End`.
-Downwards each step is at most half of what the guest says it can spare now, and the next one is
-asked for when the guest has given it and said how it is; the first is small, since what a guest
-said long ago may no longer be so.  Upwards there is one step.
+Downwards each step is at most half of what the guest says it can spare, the least it has said
+during a stay of some seconds at the size before: a program that takes more for a moment, again and
+again, is not to be squeezed between two of them.  The first step is small, since what a guest said
+long ago may no longer be so.  Upwards there is one step.
 
 Sizes are in MiB as `xl mem-set` counts them, video memory included.
 """
@@ -23,6 +24,7 @@ NEAR_KIB: Final = MIB_KIB  # how far from what was asked counts as there
 # ... where no agent tells the constant that an HVM guest stays below (2 MiB, with UEFI 7 MiB).
 MUTE_NEAR_KIB: Final = 8 * MIB_KIB
 REST_S: Final = 2.0  # what a balloon at rest gets to begin to move
+STAY_S: Final = 4.0  # at each size downwards, for the guest to say how it is (looks.WATCHED_S)
 STUCK_S: Final = 6.0  # what a guest that says it is stuck gets to come loose
 
 How = Literal["reached", "stopped", "refused"]
@@ -71,6 +73,8 @@ class Way(NamedTuple):
         before_mib: what was asked before that.
         since_s: when the guest last came nearer to it.
         nearest_kib: the nearest it came.
+        there_s: since when it has what was asked last; None before.
+        spare_kib: the least it has said since then that it could spare.
     """
 
     began_mib: int
@@ -78,6 +82,8 @@ class Way(NamedTuple):
     before_mib: int | None = None
     since_s: float = 0.0
     nearest_kib: int | None = None
+    there_s: float | None = None
+    spare_kib: int = 0
 
 
 def begin(guest: Guest, request: Request) -> Way | End:
@@ -142,14 +148,26 @@ def move(guest: Guest, way: Way, request: Request, now_s: float) -> tuple[Move, 
         return over, way
     if way.asked_mib is not None and not _has_followed(guest, way, now_s):
         return _while_it_moves(guest, way, request, now_s, down=down)
+    way = _heard(guest, way, now_s)
+    if down and not request.force and way.there_s is not None and now_s - way.there_s < STAY_S:
+        return Wait(), way
     name, now_mib = label(guest), way.began_mib if way.asked_mib is None else way.asked_mib
     if now_mib == request.wanted_mib and (way.asked_mib is not None or _is_there(guest)):
         return End("reached", f"{name} has {_size(now_mib)}."), way
-    step_mib = _next_mib(guest, now_mib, way, request) if down else request.wanted_mib
+    step_mib = _next_mib(way, now_mib, request) if down else request.wanted_mib
     if step_mib is None:
         return End("stopped", f"{_stopped(now_mib)}: the guest needs it."), way
-    asked = way._replace(asked_mib=step_mib, before_mib=now_mib, since_s=now_s, nearest_kib=None)
-    return Ask(step_mib), asked
+    return Ask(step_mib), Way(way.began_mib, step_mib, before_mib=now_mib, since_s=now_s)
+
+
+def _heard(guest: Guest, way: Way, now_s: float) -> Way:
+    """What the guest can spare at this size, by the least that it says while it stays there."""
+    spare_kib = guest.spare_kib or 0
+    if way.asked_mib is None:
+        return way._replace(spare_kib=spare_kib)
+    if way.there_s is None:
+        return way._replace(spare_kib=spare_kib, there_s=now_s)
+    return way._replace(spare_kib=min(spare_kib, way.spare_kib))
 
 
 def _is_over(guest: Guest, way: Way, request: Request, *, down: bool) -> End | None:
@@ -184,8 +202,7 @@ def planned_mib(guest: Guest, request: Request) -> list[int]:
     steps, now_mib, spare_kib = [], started.began_mib, guest.spare_kib or 0
     way = started
     while now_mib > request.wanted_mib:
-        seen = guest._replace(claims=guest.claims._replace(spare_kib=spare_kib))
-        step_mib = _next_mib(seen, now_mib, way, request)
+        step_mib = _next_mib(way._replace(spare_kib=spare_kib), now_mib, request)
         if step_mib is None:
             break
         spare_kib = max(0, spare_kib - (now_mib - step_mib) * MIB_KIB)
@@ -195,10 +212,10 @@ def planned_mib(guest: Guest, request: Request) -> list[int]:
     return steps
 
 
-def _next_mib(guest: Guest, now_mib: int, way: Way, request: Request) -> int | None:
+def _next_mib(way: Way, now_mib: int, request: Request) -> int | None:
     """The next size downwards; None where the guest has nothing to spare."""
     left_mib = now_mib - request.wanted_mib
-    spare_mib = _mib(guest.spare_kib or 0)
+    spare_mib = _mib(way.spare_kib)
     if request.force:
         return now_mib - min(left_mib, max(FORCED_STEP_MIB, spare_mib // 2))
     half_mib = spare_mib // 2 if way.asked_mib is not None else min(spare_mib // 2, FIRST_STEP_MIB)

@@ -20,7 +20,7 @@ from agent.core.policy import follow, guard, self_balloon
 from agent.core.policy.decision import Decision, Reason, nothing
 from agent.core.policy.history import EMPTY, History, noticed
 from agent.core.policy.settings import Mode, PolicySettings
-from agent.core.policy.use import seen_use
+from agent.core.policy.use import REMEMBERS_S, seen_use
 from agent.core.policy.view import View, view
 
 __all__ = ["EMPTY", "RULES", "History", "PolicySettings", "decide"]
@@ -102,9 +102,8 @@ def decide(
     touched since the last decision, be it with the same value.
     """
     history = noticed(history, situation, now_s, asked=asked)
-    if settings.mode in ("guard", "self"):
-        span_s = settings.self_remember_s if settings.mode == "self" else guard.GUARD_REMEMBERS_S
-        history = history._replace(use=seen_use(history.use, situation, now_s, span_s))
+    span_s = settings.self_remember_s if settings.mode == "self" else REMEMBERS_S
+    history = history._replace(use=seen_use(history.use, situation, now_s, span_s))
     seen = view(situation, history, settings, now_s)
     if seen is None:
         history = history._replace(hold_kib=None)

@@ -20,8 +20,6 @@ from agent.core.policy.history import UNIT_KIB
 from agent.core.policy.view import View
 
 DEAD_BAND_KIB: Final = 4 * MIB_KIB
-GUARD_REMEMBERS_S: Final = 15.0
-"""A program that takes more for each request is not to be squeezed between two of them."""
 _HELD_LOOK_S: Final = 2.0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What modes guard and self remember of the guest's use of memory: how fast it grows, its peak.
+"""What is remembered of the guest's use of memory: how fast it grows, its peak.
 
 A guest that needed much a while ago will need it again, and faster than anybody can react; so the
 most that was in use within the last span, or the one before it, stays provided for.
@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 from agent.core.account.situation import Situation
 
+REMEMBERS_S: Final = 15.0
+"""A program that takes more for each request is not to be squeezed between two of them."""
 _LEAST_SPAN_S: Final = 0.1
 
 

@@ -114,11 +114,11 @@ def floor_kib(
 ) -> int:
     """Whole pages; without memory figures and configuration, the guest may not sink at all.
 
-    A configured floor is not followed to where the guest would be short.  In mode guard what the
-    guest used a moment ago counts as used now.
+    A configured floor is not followed to where the guest would be short.  What the guest used a
+    moment ago counts as used now; mode self provides for that in its own way.
     """
     floor, memory = settings.floor_kib, situation.snapshot.memory
-    if memory is not None and settings.mode == "guard":
+    if memory is not None and settings.mode != "self":
         available_kib = max(0, memory.available_kib - use.below_peak_kib)
         memory = memory._replace(available_kib=available_kib)
     if memory is not None and floor is None:

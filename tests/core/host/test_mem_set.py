@@ -118,6 +118,38 @@ def test_no_step_takes_more_than_half_of_what_is_spare_and_every_way_ends(
     assert (end.how == "reached") == (before == wanted)
 
 
+@pytest.mark.parametrize("every_s", [2, 3])
+def test_what_programs_take_for_a_moment_now_and_then_is_left_to_them(every_s: int) -> None:
+    guest, lowest = Pretended(needs=300), 512
+    request, asked = Request(200), []
+    way = begin(guest.seen(), request)
+    assert isinstance(way, Way)
+    for now_s in range(MOST_LOOKS):
+        guest.needs = 330 if now_s % every_s else 300
+        done, way = move(guest.seen(), way, request, float(now_s))
+        lowest = min(lowest, guest.has)
+        if isinstance(done, End):
+            break
+        if isinstance(done, Ask):
+            guest.asked = done.mib
+            asked.append(done.mib)
+        guest.move()
+    assert 330 <= lowest < 330 + 8
+    assert done == End("stopped", f"stopped at {asked[-1]} MiB: the guest needs it.")
+
+
+def test_at_each_size_downwards_it_stays_for_4_s() -> None:
+    guest = Pretended(needs=100)
+    guest.asked = guest.has = 480
+    way, request = UNDER_WAY._replace(nearest_kib=0), Request(400)
+    for now_s in (0.0, 3.9):
+        done, way = move(guest.seen(), way, request, now_s)
+        assert done == Wait()
+    assert isinstance(move(guest.seen(), way, request, 4.0)[0], Ask)
+    assert isinstance(move(guest.seen(), way, request._replace(wanted_mib=480), 3.9)[0], Wait)
+    assert isinstance(move(guest.seen(), way, request._replace(wanted_mib=480), 4.0)[0], End)
+
+
 def test_a_guest_that_lacks_memory_after_a_step_gets_that_step_back() -> None:
     guest = Pretended(needs=100)
     request = Request(200)
@@ -278,11 +310,12 @@ UNDER_WAY = Way(began_mib=512, asked_mib=480, before_mib=512, nearest_kib=32 * M
 
 
 def _after(waited_s: float, has_kib: int, **claims: Any) -> Ask | Wait | End:
-    """What follows for a guest that was asked for 480 MiB and has come that far."""
+    """What follows for a guest that was asked for 480 MiB, come what may, and has come that far."""
     guest = Pretended(needs=100, **claims)
     guest.asked = 480
     guest.domain = {"has_kib": has_kib}
-    return move(guest.seen(), UNDER_WAY, Request(480, timeout_s=30.0), waited_s)[0]
+    request = Request(480, force=True, timeout_s=30.0)
+    return move(guest.seen(), UNDER_WAY, request, waited_s)[0]
 
 
 def test_the_floor_itself_may_be_asked_for_and_nothing_below() -> None:
