@@ -120,7 +120,6 @@ def _below(root: SystemRoot, directories: Iterable[str]) -> list[str]:
 
 
 def _block_files(root: SystemRoot) -> list[str]:
-    """The state of every memory block."""
     blocks = memory_blocks.read_memory_blocks(root).value
     if blocks is None:
         return []

@@ -26,7 +26,6 @@ class Event:
 
     @property
     def pending(self) -> bool:
-        """Whether it is still to come."""
         return self._action is not None
 
     def cancel(self) -> None:
@@ -63,7 +62,6 @@ class Clock:
         return event
 
     def after(self, delay_s: float, action: Action) -> Event:
-        """Let `action` happen `delay_s` from now."""
         return self.at(self._now_s + delay_s, action)
 
     def every(self, period_s: float, action: Action, *, until_s: float = float("inf")) -> None:

@@ -80,7 +80,6 @@ class Host:
 
     @property
     def free_kib(self) -> int:
-        """Memory no domain has, in KiB."""
         return self.free_pages * PAGE_KIB
 
     def create(
@@ -102,7 +101,6 @@ class Host:
         return reservation
 
     def destroy(self, domid: int) -> None:
-        """The domain is gone, its pages are free."""
         reservation = self.reservations.pop(domid)
         self.free_pages += reservation.pages
         reservation.pages = 0

@@ -69,7 +69,6 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import one command."""
         where, _ = COMMANDS.get(cmd_name, ("", ""))
         if not where:
             return None

@@ -52,7 +52,6 @@ def doctor(which: WhichDomain, *, seconds: float, output: Output) -> int:
 
 
 def _diagnose(which: WhichDomain, seconds: float) -> Diagnosis:
-    """Watch, then examine the last moment."""
     root, store = which.system_root(), which.keys()
     snapshot, watch = watched(lambda: which.snapshot(store), root, which.wait, seconds)
     return diagnose(examine(snapshot, root, store, watch))

@@ -47,7 +47,6 @@ def explain(which: WhichDomain, *, output: Output) -> int:
 
 
 def _record(which: WhichDomain) -> DaemonRecord:
-    """What the daemon of that domain wrote last."""
     if which.sim is not None:
         raise CommandError(
             "A simulated domain has no daemon to explain itself; see balloon-agent simulate "

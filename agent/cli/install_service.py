@@ -92,7 +92,6 @@ def _init_of(into: str) -> str:
 
 
 def _install(into: str, init: str, *, metrics: bool) -> int:
-    """Check everything, then write."""
     if metrics and init == "openrc":
         raise CommandError(
             "The port is systemd's to hold, and there is none here; let cron write a file for "

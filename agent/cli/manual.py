@@ -139,7 +139,6 @@ def _options(command: click.Command) -> list[str]:
 
 
 def _value_of(option: click.Option) -> str:
-    """What stands for an option's value."""
     if option.metavar:
         return option.metavar
     if isinstance(option.type, click.Choice):
@@ -173,7 +172,6 @@ def _epilog(text: str, heading: str) -> list[str]:
 
 
 def _split(text: str) -> list[list[str]]:
-    """Paragraphs as lists of rows."""
     return [part.strip("\n").split("\n") for part in re.split(r"\n\s*\n", text.strip("\n")) if part]
 
 

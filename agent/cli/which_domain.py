@@ -90,7 +90,6 @@ class WhichDomain:
             time.sleep(seconds)
 
     def system_root(self) -> SystemRoot:
-        """The files of that domain."""
         if self.sim is not None:
             from sim_backend.published.in_process import SimulatedRoot  # noqa: PLC0415 - not on a real guest
 
@@ -98,7 +97,6 @@ class WhichDomain:
         return SystemRoot(self.root or "/")
 
     def keys(self) -> KeyStore:
-        """How its xenstore is read."""
         if self.sim is not None:
             from sim_backend.published.in_process import SimulatedKeys  # noqa: PLC0415 - not on a real guest
 

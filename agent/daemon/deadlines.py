@@ -30,6 +30,5 @@ class Deadlines(NamedTuple):
         return min((at_s for at_s in self if at_s is not None), default=None)
 
     def due(self, now_s: float) -> frozenset[str]:
-        """The names of all that are due."""
         planned = self._asdict().items()
         return frozenset(name for name, at_s in planned if at_s is not None and now_s >= at_s)

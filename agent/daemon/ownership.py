@@ -76,7 +76,6 @@ class Ownership:
             self.made.append(name)
 
     def lost(self, name: str) -> None:
-        """It is not ours, or not any more."""
         self.made = [one for one in self.made if one != name]
 
     @property

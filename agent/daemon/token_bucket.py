@@ -23,7 +23,6 @@ class TokenBucket:
         return self._left >= 1
 
     def take(self, now_s: float) -> bool:
-        """Take one, if there is one."""
         if not self.has(now_s):
             return False
         self._left -= 1

@@ -33,7 +33,6 @@ class Threshold(NamedTuple):
     percent: float | None = None
 
     def of(self, whole_kib: int) -> int:
-        """The threshold in KiB."""
         return self.kib if self.percent is None else int(whole_kib * self.percent / 100)
 
 

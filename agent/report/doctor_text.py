@@ -119,7 +119,6 @@ def _not_made_lines(not_made: tuple[NotMade, ...], width: int) -> list[Line]:
 
 
 def _called(source: str) -> str:
-    """What people call a source."""
     kind, dot, name = source.partition(".")
     if dot:
         return {"xenstore": f"{name} in xenstore", "balloon": f"the driver's {name}"}[kind]

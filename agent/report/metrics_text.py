@@ -37,7 +37,6 @@ def metrics_text(assessment: Assessment) -> str:
 
 
 def _families(assessment: Assessment) -> Iterator[Metric]:
-    """Every family that has a value."""
     situation = assessment.situation
     yield _domain(situation)
     yield from _sizes(situation)

@@ -88,7 +88,6 @@ def _for_xl(kib: int) -> str:
 
 
 def _marked(answer: Boots, sentence: str, width: int) -> list[Line]:
-    """A sentence with the mark of the answer before it."""
     mark, style = _MARKS[answer]
     body = wrapped(sentence, width, indent="  ", style="heading")
     return [(Span(mark, style), Span(body[0][0].text[1:], "heading")), *body[1:]]
@@ -112,7 +111,6 @@ def _who(made: Plan) -> str:
 
 
 def _targets(made: Plan, width: int) -> list[Line]:
-    """What each target of interest would leave."""
     lines = [heading("Targets"), line(Span(f"  {'mem-set':>9}  {'MemTotal':>9}", "dim"))]
     for target in made.targets:
         note = _TARGETS[target.name]
@@ -130,7 +128,6 @@ def _targets(made: Plan, width: int) -> list[Line]:
 
 
 def _map(made: Plan, width: int) -> list[Line]:
-    """The E820 map as the booted kernel shows it."""
     lines = [heading("Map")]
     for region in made.firmware.regions:
         size = format_kib(region.size_bytes // KIB)

@@ -51,7 +51,6 @@ class Terminal:
 
     @property
     def width(self) -> int:
-        """Columns to draw for."""
         columns = self._console.width if self._console else _columns_around_a_pipe()
         return max(NARROWEST, min(WIDEST, columns))
 

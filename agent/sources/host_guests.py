@@ -48,9 +48,7 @@ class Store(Protocol):
         """The names below a key, or raise XenstoreError."""
         ...
 
-    def read_each(self, keys: Sequence[str]) -> Outcomes:
-        """What became of reading each."""
-        ...
+    def read_each(self, keys: Sequence[str]) -> Outcomes: ...
 
     def at_one_moment(self, read: Callable[[], T]) -> T:
         """Readings that no writer comes between."""

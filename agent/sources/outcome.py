@@ -35,7 +35,6 @@ class Outcome(tuple[Optional[T], str]):  # a generic NamedTuple is Python 3.11's
 
     @property
     def value(self) -> T | None:
-        """What was read; None where there is none."""
         return self[0]
 
     @property

@@ -165,7 +165,6 @@ class BalloonDriver:
         self._xen = xen
 
     def stop(self) -> None:
-        """This kernel is gone."""
         self.stopped = True
         for event in (self._event, self._wake):
             if event is not None:

@@ -44,7 +44,6 @@ class KernelImage(NamedTuple):
 
     @property
     def release(self) -> KernelRelease:
-        """The release number in `release_text`."""
         found = parse_kernel_release(self.release_text)
         assert found is not None
         return found

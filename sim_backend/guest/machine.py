@@ -95,7 +95,6 @@ class Machine:
 
     @property
     def current_kib(self) -> int:
-        """info/current_kb."""
         return self.driver.current_pages * PAGE_KIB
 
     @property

@@ -86,7 +86,6 @@ class GuestMemory:
 
     @property
     def free_kib(self) -> int:
-        """MemFree."""
         return max(0, self.managed_kib - self.used_kib - self.cached_kib)
 
     @property
@@ -101,7 +100,6 @@ class GuestMemory:
 
     @property
     def available_kib(self) -> int:
-        """MemAvailable."""
         low_kib = self.min_watermark_kib * 5 // 4
         cached_kib = self.cached_kib
         droppable_kib = cached_kib - min(cached_kib // 2, low_kib)

@@ -131,7 +131,6 @@ class Libxl:
         )
 
     def memory_nodes(self, config: GuestConfig) -> dict[str, str]:
-        """memory/* at build."""
         return {
             "memory/static-max": str(config.maxmem_kib),
             "memory/target": str(self.boot_target_kib(config)),

@@ -100,7 +100,6 @@ class Qmemman:
     # -- what happens on the host -------------------------------------------------------------
 
     def domains_changed(self) -> None:
-        """A domain has come or gone."""
         self._watch(lambda done: self._turns.begin(self._then(self._new_list(), done)))
 
     def balance(self) -> None:
@@ -116,7 +115,6 @@ class Qmemman:
         return self._serve(self._shrinking(wanted_kib))
 
     def state_of(self, domid: int) -> State | None:
-        """What is known of a domain."""
         return self._states.get(domid)
 
     # -- the watches: one after the other, each with what is in xenstore when its turn comes ----

@@ -119,8 +119,6 @@ class Squeezed:
         self._turns.begin(work())
 
     def delete(self, reservation: str) -> None:
-        """It is not needed any more."""
-
         def work() -> Job:
             self._reservations.pop(reservation, None)
             yield from ()

@@ -44,9 +44,7 @@ class Publishable(Protocol):
         """Somebody wrote a kernel file; OSError with the errno the kernel would give."""
         ...
 
-    def now_s(self) -> float:
-        """The domain's clock."""
-        ...
+    def now_s(self) -> float: ...
 
     def advance_to(self, time_s: float) -> bool:
         """Let time pass up to `time_s`; whether anything happened since it was last told."""

@@ -41,7 +41,6 @@ class Simulation:
         self._story_began_s = self.domain.now_s()
 
     def snapshot(self) -> Snapshot:
-        """Everything as it is now."""
         if self._playing_since_s is not None:
             played_s = time.monotonic() - self._playing_since_s
             if played_s > self._scenario.duration_s + AFTER_THE_STORY_S:

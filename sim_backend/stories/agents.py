@@ -17,9 +17,7 @@ class Agent(Protocol):
     """Something that is asked to look at its domain from time to time."""
 
     @property
-    def name(self) -> str:
-        """What reports call it."""
-        ...
+    def name(self) -> str: ...
 
     def turn(self, domain: SimulatedDomain, cause: Cause) -> float:
         """Look, perhaps act; the longest time in seconds until the next look.

@@ -53,7 +53,6 @@ class Guest:
         return int(self.memory_mib * share)
 
     def stage(self, seed: int, name: str, toolstack: type[Libxl] = Libxl) -> Stage:
-        """The guest, settled."""
         config = GuestConfig(
             self.domain_type,
             self.memory_mib * MIB,

@@ -28,9 +28,7 @@ class Endpoint(Protocol):
         """How many bytes went; None when none can, -1 when the other side is gone."""
         ...
 
-    def close(self) -> None:
-        """Close it."""
-        ...
+    def close(self) -> None: ...
 
 
 class SocketEndpoint:

@@ -43,5 +43,4 @@ class Node(NamedTuple):
         return self._replace(children=(*self.children, name))
 
     def without_child(self, name: str) -> Node:
-        """The same directory without a name."""
         return self._replace(children=tuple(child for child in self.children if child != name))

@@ -51,7 +51,6 @@ class Packet(NamedTuple):
     payload: bytes
 
     def encode(self) -> bytes:
-        """The bytes of the wire."""
         return (
             HEADER.pack(self.kind, self.request, self.transaction, len(self.payload)) + self.payload
         )

@@ -250,7 +250,6 @@ class Server:
         self._stalled = True
 
     def resume(self) -> None:
-        """End a stall."""
         self._stalled = False
 
     def drop_connections(self, domid: int | None = None) -> None:

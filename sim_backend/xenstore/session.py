@@ -284,7 +284,6 @@ class Session:
             transaction.commit()
 
     def has_transaction(self, tx: int) -> bool:
-        """Whether a transaction of that number is open."""
         return tx in self._transactions
 
     # The end.

@@ -59,17 +59,13 @@ class Client(Protocol):
     """What the store has to ask of those who use it, when their domain comes anew or goes."""
 
     @property
-    def domid(self) -> int:
-        """The domain it speaks as."""
-        ...
+    def domid(self) -> int: ...
 
     def reset(self) -> None:
         """Drop every watch and transaction."""
         ...
 
-    def close(self) -> None:
-        """Leave the store."""
-        ...
+    def close(self) -> None: ...
 
 
 class Store:
@@ -169,7 +165,6 @@ class Store:
         self._fire_special("@introduceDomain")
 
     def is_introduced(self, domid: int) -> bool:
-        """Whether the store serves a domain."""
         return domid in self.domains and self.domains[domid].introduced
 
     def remove_domain(self, domid: int) -> None:
@@ -207,11 +202,9 @@ class Store:
     # Clients.
 
     def attach(self, client: Client) -> None:
-        """A client has come; its domain is there."""
         self._clients.append(client)
 
     def detach(self, client: Client) -> None:
-        """A client has closed."""
         if client in self._clients:
             self._clients.remove(client)
 

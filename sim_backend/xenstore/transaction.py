@@ -85,7 +85,6 @@ class Transaction:
         return self._store.domains[domid].nodes < self._store.quotas.nodes
 
     def fail(self) -> None:
-        """Let this transaction not succeed any more."""
         self._failed = True
 
     def commit(self) -> None:

@@ -15,9 +15,7 @@ from sim_backend.xenstore.permissions import Permissions
 class View(Protocol):
     """What a request needs of the store."""
 
-    def read(self, path: str) -> Node | None:
-        """A node, or None when there is none."""
-        ...
+    def read(self, path: str) -> Node | None: ...
 
     def write(self, path: str, node: Node) -> None:
         """Set a node that was read before, or found absent."""

@@ -36,8 +36,6 @@ class _Cause:
 
 
 class _Outgoing:
-    """A packet on its way out."""
-
     __slots__ = ("cause", "data", "is_event")
 
     def __init__(self, data: bytes, cause: _Cause | None, *, is_event: bool) -> None:
@@ -81,7 +79,6 @@ class Connection:
 
     @property
     def has_output(self) -> bool:
-        """Whether anything waits to be sent."""
         return bool(self._queue)
 
     def receive(self, data: bytes) -> None:

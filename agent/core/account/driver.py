@@ -24,7 +24,6 @@ class Driver(NamedTuple):
 
     @property
     def grows(self) -> bool:
-        """Whether the kernel wants more than it has."""
         return self.way_kib > 0
 
     @property

@@ -36,21 +36,18 @@ class Situation(_Needed):
 
     @property
     def reconciliation(self) -> Reconciliation:
-        """Where every KiB of the map is."""
         from agent.core.account.reconcile import reconcile  # noqa: PLC0415 - not for a decision
 
         return self._once("reconciliation", lambda: reconcile(self.snapshot, self.boot))
 
     @property
     def overhead(self) -> Overhead | None:
-        """What the kernel keeps for itself."""
         from agent.core.account.overhead import overhead  # noqa: PLC0415 - not for a decision
 
         return self._once("overhead", lambda: overhead(self.snapshot, self.boot))
 
     @property
     def in_crash_kernel(self) -> bool:
-        """Whether this is the kernel that writes a dump of the one that crashed."""
         return any(option.startswith("elfcorehdr=") for option in self.snapshot.kernel_options)
 
     @property

@@ -95,7 +95,6 @@ def _lacks_its_offset(situation: Situation) -> bool:
 
 
 def _why_refused(seen: Examination) -> str:
-    """What stands in the way of a target, as far as it can be told from inside."""
     situation, by = seen.situation, seen.situation.refused_by
     who = "dom0" if seen.snapshot.domain.is_dom0 else "the guest"
     if _lacks_its_offset(situation):

@@ -85,7 +85,6 @@ def _shortage(seen: Examination) -> str:
 
 
 def _shortness(seen: Examination) -> dict[str, int | float | str]:
-    """What shows that it is short."""
     memory, pressure = seen.snapshot.memory, seen.snapshot.pressure
     if memory is None:
         return {}

@@ -86,12 +86,10 @@ class Plan(NamedTuple):
 
     @property
     def map_kib(self) -> int:
-        """System RAM of the map."""
         return self.firmware.ram_kib
 
     @property
     def overhead_kib(self) -> int:
-        """What Linux keeps for itself."""
         return self.current_kib - self.mem_total_kib
 
     def cost_kib(self, name: str) -> int:
@@ -221,7 +219,6 @@ def _targets(made: Plan) -> tuple[PlannedTarget, ...]:
 
 
 def _host_target_kib(made: Plan, name: TargetName, current_kib: int) -> int:
-    """The same target in the words of the host."""
     if name == "boot":
         return made.request.memory_kib
     return current_kib + made.target_offset_kib + made.request.videoram_kib

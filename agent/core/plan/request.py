@@ -67,11 +67,9 @@ class PlanRequest(NamedTuple):
 
     @property
     def is_dom0(self) -> bool:
-        """The domain the toolstack runs in."""
         return is_dom0(self.domain_type)
 
     def shape(self) -> GuestShape:
-        """The part of it that the map depends on."""
         return GuestShape(
             self.domain_type,
             self.memory_kib,

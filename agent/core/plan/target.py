@@ -165,7 +165,6 @@ def _most_asked_kib(snapshot: Snapshot) -> int | None:
 
 
 def _hot_add(situation: Situation, missing_kib: int) -> _Verdict:
-    """Growing beyond the balloon."""
     snapshot = situation.snapshot
     beyond = f"{format_kib(missing_kib)} more than the balloon holds"
     if not may_hot_add(snapshot):
@@ -187,7 +186,6 @@ def _hot_add(situation: Situation, missing_kib: int) -> _Verdict:
 
 
 def _state(situation: Situation) -> list[_Verdict]:
-    """What the balloon is doing matters to any new target."""
     if situation.state == "moving":
         return [_Verdict("risky", "The balloon is moving now: what is in use may change.")]
     if situation.state in ("retrying", "cancelled", "unreachable"):

@@ -70,7 +70,6 @@ def _as_toml(key: Key, value: Value) -> str:
 
 
 def _wrapped(text: str) -> Iterator[str]:
-    """Comment lines of a bearable width."""
     line = "#"
     for word in text.split():
         if len(line) + 1 + len(word) > _WIDTH:

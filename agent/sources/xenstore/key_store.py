@@ -13,13 +13,9 @@ from agent.sources.xenstore.errors import XenstoreError, XenstoreLost
 class KeyStore(Protocol):
     """The guest's own part of xenstore; keys are relative to it."""
 
-    def read(self, key: str) -> Outcome[bytes]:
-        """The value of a key."""
-        ...
+    def read(self, key: str) -> Outcome[bytes]: ...
 
-    def names(self, key: str) -> Outcome[tuple[str, ...]]:
-        """The names below a key."""
-        ...
+    def names(self, key: str) -> Outcome[tuple[str, ...]]: ...
 
 
 class Session(Protocol):

@@ -36,9 +36,7 @@ class Transport(Protocol):
     errno_is_answer: bool
     """Whether an errno of write() may be xenstored's answer rather than the end."""
 
-    def fileno(self) -> int:
-        """The descriptor, for poll()."""
-        ...
+    def fileno(self) -> int: ...
 
     def read(self, most_bytes: int) -> bytes | None:
         """What is there, at most a page; b"" at the end, None when nothing is there yet."""
