@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable
 
 from agent.core.facts.kernel_release import parse_kernel_release
-from agent.core.facts.memory_map import ISA_END, MemoryMap
 from agent.core.facts.snapshot import DomainFacts, MemoryReading, Origin, Snapshot, Zones, is_pv
 from agent.core.facts.toolstack import known_toolstack
 from agent.sources import kernel
@@ -62,8 +61,8 @@ def gather(
     release_text = took.take("kernel-release", kernel.read_release(root))
     options = took.take("kernel-options", kernel.read_memory_options(root))
     uptime_s = took.take("uptime", kernel.read_uptime(root))
-    if firmware_map is None and iomem is not None and _is_no_pc(iomem):
-        firmware_map = iomem
+    if firmware_map is None and iomem is not None and iomem.is_of_arm:
+        firmware_map = iomem  # there is no other there
     record = took.take("boot-record", read_boot_record(root))
     log = took.take("kernel-log", read_kernel_log(root))
     host, host_statuses = read_host(store)
@@ -103,15 +102,6 @@ def gather(
         zram_free_kib=read_zram_free_kib(root).value or 0,
         uptime_s=uptime_s,
     )
-
-
-def _is_no_pc(iomem: MemoryMap) -> bool:
-    """Whether /proc/iomem is all there is, and all there is to know: on ARM.
-
-    There is no firmware map there, and no RAM in the first MiB, which a PC never lacks
-    (Xen: GUEST_RAM0_BASE, 1 GiB).
-    """
-    return bool(iomem.ram_kib) and not iomem.ram_within_pages(0, ISA_END)
 
 
 def _page_kib(root: SystemRoot, memory: MemoryReading | None, zones: Zones | None) -> int:

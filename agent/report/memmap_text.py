@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from agent.core.account.hot_added import hot_added_regions
+from agent.core.account.boot_facts import added_since
 from agent.core.account.situation import Situation
 from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region
 from agent.core.facts.units import KIB, format_kib
@@ -44,11 +44,7 @@ def rows(situation: Situation) -> list[Row]:
     snapshot = situation.snapshot
     firmware = snapshot.firmware_map.regions if snapshot.firmware_map else ()
     kernel = snapshot.iomem.regions if snapshot.iomem else ()
-    block = snapshot.blocks.block_bytes if snapshot.blocks else None
-    added: frozenset[Region] = frozenset()
-    if snapshot.firmware_map is not None:
-        exact = situation.boot.ram_kib if situation.boot.ram_exact else None
-        added = frozenset(hot_added_regions(snapshot.firmware_map, block, exact))
+    added = frozenset(added_since(snapshot, situation.boot))
     names = {(region.start, region.end): region.kind for region in kernel}
     found = []
     for region in firmware:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agent.core.account.boot_facts import uncounted_kib
+from agent.core.account.boot_facts import mapped_kib
 from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.facts.memory_map import MemoryMap
@@ -114,8 +114,8 @@ def _beyond_map_kib(situation: Situation) -> int:
     most_kib, firmware_map = limit_kib(snapshot), snapshot.firmware_map
     if most_kib is None or firmware_map is None:
         return 0
-    mapped_kib = firmware_map.ram_kib - uncounted_kib(firmware_map, snapshot.domain.domain_type)
-    return most_kib - (situation.offset.kib if situation.offset else 0) - mapped_kib
+    offset_kib = situation.offset.kib if situation.offset else 0
+    return most_kib - offset_kib - mapped_kib(firmware_map, snapshot.domain.domain_type)
 
 
 def _columns(sizes_kib: list[int], width: int) -> list[int]:

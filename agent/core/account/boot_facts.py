@@ -24,15 +24,9 @@ from typing import Final, Literal, NamedTuple
 from agent.core.account.driver import driver_of
 from agent.core.account.hot_added import hot_added_kib, hot_added_regions, offline_kib, without
 from agent.core.facts.kernel_regimes import regime_of
-from agent.core.facts.memory_map import MemoryMap
+from agent.core.facts.memory_map import MemoryMap, Region
 from agent.core.facts.snapshot import BalloonReading, DomainType, Snapshot
-from agent.core.facts.units import (
-    KIB,
-    MIB_KIB,
-    PAGE_KIB,
-    kib_to_pages,
-    pages_to_kib,
-)
+from agent.core.facts.units import KIB, MIB_KIB, PAGE_KIB, kib_to_pages, pages_to_kib
 
 Method = Literal["boot-record", "kernel-log", "xapi-initial-target", "current-just-booted"]
 
@@ -95,6 +89,11 @@ def uncounted_kib(firmware_map: MemoryMap, domain_type: DomainType | None) -> in
     return partial_kib + pages_to_kib(firmware_map.page_zero_pages)
 
 
+def mapped_kib(firmware_map: MemoryMap, domain_type: DomainType | None) -> int:
+    """RAM of the map as the driver counts it."""
+    return firmware_map.ram_kib - uncounted_kib(firmware_map, domain_type)
+
+
 def boot_facts(snapshot: Snapshot) -> BootFacts:
     """The best that can be said of this boot from one snapshot; never raises."""
     firmware_map, balloon = snapshot.firmware_map, snapshot.balloon
@@ -122,6 +121,15 @@ def boot_facts(snapshot: Snapshot) -> BootFacts:
     )
 
 
+def added_since(snapshot: Snapshot, boot: BootFacts) -> tuple[Region, ...]:
+    """The ranges of the map that were hot-added after that boot, as far as the map tells."""
+    if snapshot.firmware_map is None:
+        return ()
+    block = snapshot.blocks.block_bytes if snapshot.blocks else None
+    boot_ram_kib = boot.ram_kib if boot.ram_exact else None
+    return hot_added_regions(snapshot.firmware_map, block, boot_ram_kib)
+
+
 def hole_kib(snapshot: Snapshot) -> int:
     """What an HVM or PVH kernel before Linux 3.13 counts as its memory and is a hole of the map.
 
@@ -133,9 +141,8 @@ def hole_kib(snapshot: Snapshot) -> int:
         return 0
     if regime_of(domain.kernel).initial_count != "max-pfn":
         return 0
-    driver = driver_of(snapshot.balloon)
-    mapped_kib = firmware_map.ram_kib - uncounted_kib(firmware_map, domain.domain_type)
-    if driver is not None and driver.current_kib + driver.ballooned_kib == mapped_kib:
+    driver, counted_kib = driver_of(snapshot.balloon), mapped_kib(firmware_map, domain.domain_type)
+    if driver is not None and driver.current_kib + driver.ballooned_kib == counted_kib:
         return 0
     return firmware_map.top // KIB - pages_to_kib(firmware_map.ram_pages)
 
@@ -156,8 +163,8 @@ def _offlined_kib(snapshot: Snapshot, firmware_map: MemoryMap, boot_ram_kib: int
     if driver is None or snapshot.domain.is_pv:
         return 0
     counted_kib = driver.current_kib + driver.ballooned_kib
-    mapped_kib = firmware_map.ram_kib - uncounted_kib(firmware_map, snapshot.domain.domain_type)
-    return max(0, min(whole_kib, whole_kib - (mapped_kib - counted_kib)))
+    lacking_kib = mapped_kib(firmware_map, snapshot.domain.domain_type) - counted_kib
+    return max(0, min(whole_kib, whole_kib - lacking_kib))
 
 
 def _stands_still(balloon: BalloonReading) -> bool:
@@ -175,16 +182,14 @@ def _boot_ram(snapshot: Snapshot, firmware_map: MemoryMap) -> tuple[int, bool]:
     now_kib = firmware_map.ram_kib
     if snapshot.boot_record is not None:
         return snapshot.boot_record.e820_ram_kib, True
-    log = snapshot.boot_log
+    log, block = snapshot.boot_log, snapshot.blocks.block_bytes if snapshot.blocks else None
     if log is not None:
         # "Memory: .../PHYSICALK" counts what has page structures: without page 0 and parts.
         partial_kib = now_kib - pages_to_kib(firmware_map.ram_pages)
         at_boot_kib = log.physical_kib + pages_to_kib(firmware_map.page_zero_pages) + partial_kib
-        block = snapshot.blocks.block_bytes if snapshot.blocks else None
         added = hot_added_regions(firmware_map, block, at_boot_kib)
         if at_boot_kib + hot_added_kib(added) == now_kib:
             return at_boot_kib, True
-    block = snapshot.blocks.block_bytes if snapshot.blocks else None
     return now_kib - hot_added_kib(hot_added_regions(firmware_map, block)), False
 
 
@@ -224,13 +229,13 @@ def _from_initial_target(snapshot: Snapshot, ram_kib: int) -> tuple[int, Method,
     if host.initial_target_kib is None or firmware_map is None:
         return None
     offset_kib = 0
-    mapped_kib = ram_kib - uncounted_kib(firmware_map, domain.domain_type)
+    counted_kib = ram_kib - uncounted_kib(firmware_map, domain.domain_type)
     if not domain.is_pv:
         if host.static_max_kib is None:
             return None
-        offset_kib = domain.whole_pages_kib(host.static_max_kib) - mapped_kib
+        offset_kib = domain.whole_pages_kib(host.static_max_kib) - counted_kib
     populated_kib = host.initial_target_kib - offset_kib
-    if not 0 <= offset_kib <= LARGEST_USUAL_KIB or not 0 < populated_kib <= mapped_kib:
+    if not 0 <= offset_kib <= LARGEST_USUAL_KIB or not 0 < populated_kib <= counted_kib:
         return None
     return populated_kib, "xapi-initial-target", False
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.core.account.balloon_state import seen_moving
-from agent.core.account.boot_facts import BootFacts
-from agent.core.account.hot_added import hot_added_regions, without
+from agent.core.account.boot_facts import BootFacts, added_since
+from agent.core.account.hot_added import without
 from agent.core.boot.cost import FALLBACK_KERNEL, BootShape, CostPart, boot_cost, kernel_cost
-from agent.core.facts.memory_map import MemoryMap
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import PAGE_KIB, pages_to_kib
 
@@ -72,7 +71,7 @@ def _computed(snapshot: Snapshot, boot: BootFacts) -> tuple[CostPart, ...]:
     domain_type, release = snapshot.domain.domain_type, snapshot.domain.kernel
     if domain_type is None or snapshot.firmware_map is None or snapshot.domain.page_kib != PAGE_KIB:
         return ()  # what is known is known of kernels with pages of 4 KiB
-    firmware = _map_at_boot(snapshot, snapshot.firmware_map, boot)
+    firmware = without(snapshot.firmware_map, added_since(snapshot, boot))
     populated_kib = firmware.ram_kib
     if snapshot.domain.is_pv and boot.nr_pages is not None:
         populated_kib = pages_to_kib(boot.nr_pages.pages)
@@ -91,13 +90,6 @@ def _offlined(boot: BootFacts) -> tuple[CostPart, ...]:
     """Blocks of the boot's memory that somebody put offline: populated, and not in MemTotal."""
     why = "put offline by hand: populated, and used by nobody"
     return (CostPart("offline-blocks", boot.offlined_kib, why),) if boot.offlined_kib else ()
-
-
-def _map_at_boot(snapshot: Snapshot, firmware: MemoryMap, boot: BootFacts) -> MemoryMap:
-    """The firmware map without what was hot-added since."""
-    block = snapshot.blocks.block_bytes if snapshot.blocks else None
-    added = hot_added_regions(firmware, block, boot.ram_kib if boot.ram_exact else None)
-    return without(firmware, added)
 
 
 def _crash_kernel(snapshot: Snapshot) -> tuple[CostPart, ...]:

@@ -13,7 +13,12 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from agent.core.account.boot_facts import LARGEST_USUAL_KIB, BootFacts, uncounted_kib
+from agent.core.account.boot_facts import (
+    LARGEST_USUAL_KIB,
+    BootFacts,
+    mapped_kib,
+    uncounted_kib,
+)
 from agent.core.account.driver import driver_of
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.memory_map import SYSTEM_RAM
@@ -90,19 +95,14 @@ def counted_beyond_kib(snapshot: Snapshot) -> int | None:
     Before Linux 4.13 target_kb is the host's number, firmware and video memory included; with the
     whole map populated that much is missing, and is asked for again and again in vain.
     """
-    driver, firmware_map, domain = (
-        driver_of(snapshot.balloon),
-        snapshot.firmware_map,
-        snapshot.domain,
-    )
+    driver, domain = driver_of(snapshot.balloon), snapshot.domain
+    firmware_map = snapshot.firmware_map
     if driver is None or firmware_map is None or domain.domain_type not in ("hvm", "pvh"):
         return None
     if regime_of(domain.kernel).target_diff or not driver.lacks_with_empty_balloon:
         return None
-    mapped_kib = firmware_map.ram_kib - uncounted_kib(firmware_map, domain.domain_type)
-    if driver.current_kib < mapped_kib or not _usual(snapshot, driver.way_kib):
-        return None
-    return driver.way_kib
+    has_all = driver.current_kib >= mapped_kib(firmware_map, domain.domain_type)
+    return driver.way_kib if has_all and _usual(snapshot, driver.way_kib) else None
 
 
 def _by_static_max(snapshot: Snapshot, boot: BootFacts) -> int | None:

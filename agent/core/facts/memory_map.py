@@ -102,7 +102,10 @@ class MemoryMap(NamedTuple):
 
     @property
     def is_of_arm(self) -> bool:
-        """Whether no RAM lies below 1 MiB, where every x86 machine has some."""
+        """Whether no RAM lies below 1 MiB, where every x86 machine has some.
+
+        Xen gives an ARM guest RAM from 1 GiB up (GUEST_RAM0_BASE).
+        """
         return bool(self.top) and not self.ram_within_pages(0, ISA_END)
 
     @property

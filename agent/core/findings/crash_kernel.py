@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from agent.core.account.boot_facts import uncounted_kib
+from agent.core.account.boot_facts import mapped_kib
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding
 from agent.core.findings.guest_commands import aim_at
@@ -64,7 +64,4 @@ def _whole_kib(seen: Examination, current_kib: int) -> int:
     firmware_map = seen.snapshot.firmware_map
     if firmware_map is None:
         return current_kib
-    mapped_kib = firmware_map.ram_kib - uncounted_kib(
-        firmware_map, seen.snapshot.domain.domain_type
-    )
-    return max(current_kib, mapped_kib)
+    return max(current_kib, mapped_kib(firmware_map, seen.snapshot.domain.domain_type))

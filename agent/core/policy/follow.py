@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from agent.core.account.hot_added import hot_added_regions
+from agent.core.account.boot_facts import added_since
 from agent.core.facts.units import KIB, MIB_KIB, PAGE_KIB, format_kib
 from agent.core.policy.decision import Decision, Reason, nothing, write_target
 from agent.core.policy.view import View
@@ -171,11 +171,11 @@ def _hot_added_blocks(view: View) -> Iterable[int]:
 
     A block that somebody put offline by hand lies in the boot's own memory, and stays as it is.
     """
-    blocks, firmware_map = view.snapshot.blocks, view.snapshot.firmware_map
-    if blocks is None or firmware_map is None:
+    blocks = view.snapshot.blocks
+    if blocks is None or view.snapshot.firmware_map is None:
         return ()
     boot, size = view.situation.boot, blocks.block_bytes
-    regions = hot_added_regions(firmware_map, size, boot.ram_kib if boot.ram_exact else None)
+    regions = added_since(view.snapshot, boot)
     if not regions and not boot.ram_exact:
         return blocks.offline
     ends = sorted((region.start, region.end) for region in regions)
