@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from agent.core.facts.bounds import LARGEST_KIB
+from agent.core.facts.numbers import is_digits
 from agent.core.facts.units import MIB_KIB
 from agent.core.host.guests import Hypervisor, Life
 
@@ -130,15 +131,11 @@ def listed_in(text: str) -> dict[int, Listed]:
     found = {}
     for line in text.split("\n"):
         domid, mib, vcpus, flags, _ = (("",) * 5 + tuple(line.split()))[-5:]
-        if _is_number(domid, 5) and _is_number(vcpus, 5) and _FLAGS.fullmatch(flags):
-            kib = _kib(mib) if _is_number(mib, 12) else None
+        if is_digits(domid, 5) and is_digits(vcpus, 5) and _FLAGS.fullmatch(flags):
+            kib = _kib(mib) if is_digits(mib, 12) else None
             if kib is not None:
                 found[int(domid)] = Listed(kib, _life(flags))
     return found
-
-
-def _is_number(word: str, most_digits: int) -> bool:
-    return word.isascii() and word.isdigit() and len(word) <= most_digits
 
 
 def hypervisor_in(text: str) -> Hypervisor:

@@ -11,10 +11,9 @@ it is.
 from __future__ import annotations
 
 import time
-from typing import Final
 
 from agent.act import ActRefusedError, set_target_kib
-from agent.core.facts.numbers import MalformedError, key_decimal
+from agent.core.facts.numbers import MalformedError, key_kib
 from agent.core.facts.units import format_kib
 from agent.core.policy.history import is_at
 from agent.daemon import journal as j
@@ -25,8 +24,6 @@ from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import read_xen_memory
 from agent.sources.xenstore.errors import KeyAbsent, XenstoreRefused
 from agent.sources.xenstore.session import XenstoreSession
-
-_LARGEST_KIB: Final = 1 << 40
 
 
 def forget(session: XenstoreSession, root: SystemRoot, journal: Journal) -> None:
@@ -86,10 +83,9 @@ def _follow(session: XenstoreSession, root: SystemRoot, journal: Journal) -> Non
 
 def _number(session: XenstoreSession, key: str) -> int | None:
     try:
-        value = key_decimal(_read(session, key))
+        return key_kib(_read(session, key))
     except MalformedError:
         return None
-    return value if value < _LARGEST_KIB else None
 
 
 def _read(session: XenstoreSession, key: str) -> bytes:

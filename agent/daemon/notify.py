@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from agent.core.facts.numbers import is_digits
+
 LONGEST_S: Final = 90.0
 """Between two pings: without a watchdog, too, as it is then that xenstore is found to be dead."""
 _STATUS_CHARS: Final = 200
@@ -63,7 +65,7 @@ class Notifier:
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:
     """Half of what the service manager waits for a ping, as sd_watchdog_enabled(3) advises."""
     text, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
-    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) == 0:
+    if not is_digits(text, 18) or int(text) == 0:
         return None
     if pid and pid != str(os.getpid()):
         return None

@@ -15,7 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
 from agent.core.facts.bounds import LARGEST_DOMID
-from agent.core.facts.numbers import LARGEST_SIGNED, MalformedError, excerpt, key_decimal, key_kib
+from agent.core.facts.numbers import (
+    LARGEST_SIGNED,
+    MalformedError,
+    excerpt,
+    is_digits,
+    key_decimal,
+    key_kib,
+)
 from agent.core.host.guests import WORD_CHARS, Claims, Guest, bounded
 from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.xenstore.errors import KeyAbsent
@@ -111,7 +118,7 @@ def claims_in(read: Mapping[str, Outcome[bytes]]) -> Claims:
 
 
 def _is_guest(name: str) -> bool:
-    return name.isascii() and name.isdigit() and len(name) <= 5 and 0 < int(name) <= LARGEST_DOMID
+    return is_digits(name, 5) and 0 < int(name) <= LARGEST_DOMID
 
 
 def _read(store: Store, numbers: Sequence[int]) -> tuple[Guest, ...]:

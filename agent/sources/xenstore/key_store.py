@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
-from agent.sources.outcome import ABSENT, OK, Outcome, malformed
+from agent.core.facts.numbers import MalformedError
+from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.errors import XenstoreError, XenstoreLost
+
+T = TypeVar("T")
 
 
 class KeyStore(Protocol):
@@ -59,20 +63,10 @@ class SessionKeys:
             self._lost = error.status
 
     def read(self, key: str) -> Outcome[bytes]:
-        if self._lost is not None:
-            return Outcome(None, self._lost)
-        try:
-            return Outcome(self._session.read(key), OK)
-        except XenstoreError as error:
-            return Outcome(None, self._status(error))
+        return self._asked(self._session.read, key)
 
     def names(self, key: str) -> Outcome[tuple[str, ...]]:
-        if self._lost is not None:
-            return Outcome(None, self._lost)
-        try:
-            return Outcome(tuple(self._session.list(key)), OK)
-        except XenstoreError as error:
-            return Outcome(None, self._status(error))
+        return parsed(self._asked(self._session.list, key), tuple)
 
     def may_write(self, key: str) -> Outcome[bool]:
         """Whether this domain may write a key, by the permissions xenstored tells."""
@@ -81,20 +75,25 @@ class SessionKeys:
         permissions = getattr(self._session, "permissions", None)
         if domid.value is None or permissions is None:
             return Outcome(None, domid.status if domid.value is None else ABSENT)
-        try:
-            entries: list[str] = permissions(key)
-        except XenstoreError as error:
-            return Outcome(None, self._status(error))
         me = domid.value.decode("ascii", "backslashreplace")
-        if not entries:
-            return Outcome(None, malformed("no owner"))
-        letter = next((entry[0] for entry in entries[1:] if entry[1:] == me), entries[0][0])
-        return Outcome(entries[0][1:] == me or letter in "wb", OK)
+        return parsed(self._asked(permissions, key), lambda entries: _may_write(entries, me))
 
-    def _status(self, error: XenstoreError) -> str:
-        if isinstance(error, XenstoreLost):
-            self._lost = error.status
-        return error.status
+    def _asked(self, ask: Callable[[str], T], key: str) -> Outcome[T]:
+        if self._lost is not None:
+            return Outcome(None, self._lost)
+        try:
+            return Outcome(ask(key), OK)
+        except XenstoreError as error:
+            if isinstance(error, XenstoreLost):
+                self._lost = error.status
+            return Outcome(None, error.status)
+
+
+def _may_write(entries: list[str], domid: str) -> bool:
+    if not entries:
+        raise MalformedError("no owner")
+    letter = next((entry[0] for entry in entries[1:] if entry[1:] == domid), entries[0][0])
+    return entries[0][1:] == domid or letter in "wb"
 
 
 class NoKeys:
