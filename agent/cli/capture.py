@@ -8,7 +8,7 @@ import os
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError
+from agent.cli.command_error import CommandError, cannot_write
 from agent.cli.which_domain import WhichDomain
 from agent.report.whole_file import is_device
 
@@ -46,8 +46,6 @@ def capture(which: WhichDomain, *, file: str, force: bool) -> int:
     try:
         archive(files, file)
     except OSError as error:
-        raise CommandError(
-            f"{file} could not be written: {error.strerror}.", exit_codes.CANNOT_CREATE
-        ) from error
+        raise cannot_write(file, error) from error
     click.echo(f"Wrote {len(files)} files to {file}.")
     return exit_codes.OK

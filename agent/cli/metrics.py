@@ -10,13 +10,13 @@ from types import ModuleType
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError
+from agent.cli.command_error import CommandError, cannot_write
 from agent.cli.which_domain import WhichDomain
 from agent.report.whole_file import write_whole
 
 _MISSING = (
     "metrics needs the Python package prometheus_client: "
-    "apt-get install python3-prometheus-client, or pip install 'balloon-agent[metrics]'"
+    "apt-get install python3-prometheus-client, or pip install 'balloon-agent[metrics]'."
 )
 
 
@@ -80,7 +80,7 @@ def _imported(report: str) -> ModuleType:
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "prometheus_client":
             raise
-        raise CommandError(_MISSING + ".", exit_codes.MISSING_PART) from None
+        raise CommandError(_MISSING, exit_codes.MISSING_PART) from None
 
 
 def _serve(which: WhichDomain, *, guests: bool) -> int:
@@ -109,6 +109,4 @@ def _replace(path: str, text: str) -> None:
     try:
         write_whole(path, text, 0o644)  # node_exporter runs as somebody else
     except OSError as error:
-        raise CommandError(
-            f"{path} could not be written: {error.strerror}.", exit_codes.CANNOT_CREATE
-        ) from error
+        raise cannot_write(path, error) from error

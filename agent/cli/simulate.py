@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError
+from agent.cli.command_error import cannot_write
 from agent.cli.completion import scenarios_beginning_with
 from agent.cli.options import Output, with_output
 from agent.report.styled import Line, Span, labelled, line, wrapped
@@ -188,17 +188,11 @@ def _make_directory(path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def _write(path: str, text: str) -> None:
     try:
         write_whole(path, text)
     except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: str, error: OSError) -> CommandError:
-    return CommandError(
-        f"Cannot write {path}: {os.strerror(error.errno or 0)}.", exit_codes.CANNOT_CREATE
-    )
+        raise cannot_write(path, error) from error

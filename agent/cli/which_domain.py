@@ -55,7 +55,7 @@ class WhichDomain:
         from agent.core.facts.snapshot import Origin  # noqa: PLC0415 - see above
         from agent.gather import gather  # noqa: PLC0415
 
-        root = SystemRoot(self.root or "/")
+        root = self.system_root()
         origin = Origin("capture", root.path) if self.root else Origin("live", "this machine")
         try:
             return gather(
@@ -107,8 +107,8 @@ class WhichDomain:
             SessionKeys,
         )
 
-        if self.root and self.xenstore is None:
-            return CapturedKeys(SystemRoot(self.root))
+        if self.stands_still:
+            return CapturedKeys(self.system_root())
         from agent.sources.xenstore.pyxs_client import StoreClient  # noqa: PLC0415 - not of a capture
         from agent.sources.xenstore.transport import default_path  # noqa: PLC0415
 

@@ -131,7 +131,7 @@ def test_a_device_is_written_to_and_never_replaced(
         (["simulate", "ballon-up"], 64, "balloon-up"),
         (["simulate", "balloon-up", "--agent", "foo"], 64, "none, observe, follow, guard, self"),
         (["simulate", "balloon-up", "--seed", "x"], 64, "x"),
-        (["simulate", "balloon-up", "--plot", "/no/such/folder/x.svg"], 73, "Cannot write"),
+        (["simulate", "balloon-up", "--plot", "/no/such/folder/x.svg"], 73, "could not be written"),
         (["simulate", "balloon-up", "--plot", "x.png"], 64, "name the file x.svg"),
     ],
 )

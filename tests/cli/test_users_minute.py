@@ -85,7 +85,7 @@ MISTAKES: Final = (
     Row("--sim leak capture x.tgz", 64, "leave out --sim"),
     Row("--root {guest} metrics --output /nonexistent/x", 73, "could not be written: No such"),
     Row("--root {guest} metrics --output {empty}", 64, "is a directory."),
-    Row("simulate leak --plot /nonexistent/x.svg", 73, "Cannot write /nonexistent/x.svg: No such"),
+    Row("simulate leak --plot /nonexistent/x.svg", 73, "x.svg could not be written: No such file"),
     # The simulation.
     Row("simulate", 64, "Which scenario? See balloon-agent simulate --list."),
     Row("simulate baloon-up", 64, "Did you mean 'balloon-up'?"),

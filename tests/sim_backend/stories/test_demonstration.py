@@ -78,7 +78,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
     file = tmp_path / "file"
     file.write_text("", encoding="utf-8")
     assert main(["simulate", "--demo", str(file / "below")]) == 73
-    assert capsys.readouterr().err.startswith(f"balloon-agent: Cannot write {file}")
+    assert capsys.readouterr().err.startswith(f"balloon-agent: {file} could not be written: ")
 
 
 def test_the_readme_tells_the_same_figures() -> None:
