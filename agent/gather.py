@@ -12,6 +12,7 @@ from collections.abc import Callable
 from agent.core.facts.kernel_release import parse_kernel_release
 from agent.core.facts.snapshot import DomainFacts, MemoryReading, Origin, Snapshot, Zones, is_pv
 from agent.core.facts.toolstack import known_toolstack
+from agent.core.facts.units import KIB
 from agent.sources import kernel
 from agent.sources.boot_record import read_boot_record
 from agent.sources.crash_kernel import read_crash_kernel
@@ -107,7 +108,7 @@ def gather(
 def _page_kib(root: SystemRoot, memory: MemoryReading | None, zones: Zones | None) -> int:
     """The kernel's page in KiB: asked for live; in a capture MemTotal / managed pages tells."""
     if root.is_live:
-        return os.sysconf("SC_PAGE_SIZE") // 1024
+        return os.sysconf("SC_PAGE_SIZE") // KIB
     if memory is None or zones is None or not zones.managed_pages:
         return _KERNEL_PAGE_SIZES_KIB[0]
     ratio = memory.total_kib / zones.managed_pages

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The daemon's own part of status.json: what it decided and why, and how it is."""
+"""What the daemon decided, why, and what became of it, as status.json shows it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from agent.report.top import judged_lines, titled
 # The daemon writes its status at the latest with every ping to the service manager's watchdog.
 STALE_AFTER_S: Final = 300
 
-_ACTIONS: Final = {"none": "did nothing", "write-target": "wrote target_kb", "online-block": "put"}
+_ACTIONS: Final = {"none": "did nothing", "write-target": "wrote target_kb"}
 
 
 def explain_lines(record: DaemonRecord, now_s: float, width: int) -> list[Line]:

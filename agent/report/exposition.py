@@ -27,5 +27,4 @@ class _Collected(Collector):
         self._collect = collect
 
     def collect(self) -> Iterable[Metric]:
-        """Every family that has a value."""
         return self._collect()

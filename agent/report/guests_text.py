@@ -17,7 +17,7 @@ from typing import Final
 from agent.core.facts.units import format_kib
 from agent.core.host.guests import Guest, Host, is_in_trouble, label, sentence, verdict
 from agent.report.picture import Part, parts_picture
-from agent.report.styled import Line, Span, line, wrapped
+from agent.report.styled import Line, Span, cut, line, wrapped
 from agent.report.top import judged_lines
 
 _LONGEST_NAME: Final = 24
@@ -74,7 +74,7 @@ def _cells(guest: Guest) -> tuple[str, ...]:
         state = "held"
     return (
         str(guest.domid),
-        _cut(label(guest)),
+        cut(label(guest), _LONGEST_NAME),
         _size(guest.actual_kib),
         _size(guest.asked_kib),
         _size(guest.static_max_kib),
@@ -82,7 +82,7 @@ def _cells(guest: Guest) -> tuple[str, ...]:
         _size(guest.spare_kib),
         state,
         claims.pressure or "-",
-        _cut(claims.version or "-", _LONGEST_VERSION),
+        cut(claims.version or "-", _LONGEST_VERSION),
     )
 
 
@@ -121,7 +121,7 @@ def _row(cells: dict[str, str], widths: dict[str, int], gap: str) -> str:
 
 def _remarks(guest: Guest) -> list[str]:
     """What does not fit into a row."""
-    name, found = _cut(label(guest)), []
+    name, found = cut(label(guest), _LONGEST_NAME), []
     if guest.problem is not None:
         found.append(f"{name}: its keys cannot be read: {guest.problem}.")
     if guest.claims.finding is not None and (guest.is_stuck or guest.is_short):
@@ -142,7 +142,3 @@ def _remarks(guest: Guest) -> list[str]:
 
 def _size(kib: int | None) -> str:
     return "-" if kib is None else format_kib(kib)
-
-
-def _cut(text: str, longest: int = _LONGEST_NAME) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

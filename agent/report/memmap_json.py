@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.core.account.situation import Situation
+from agent.core.facts.units import KIB
 from agent.report.memmap_text import rows
 from agent.report.status_json import SCHEMA, holes_object, regions_object
 
@@ -24,7 +25,7 @@ def memmap_object(situation: Situation) -> dict[str, Any]:
             {
                 "start": f"{row.region.start:#x}",
                 "end": f"{row.region.end:#x}",
-                "kib": row.region.size_bytes // 1024,
+                "kib": row.region.size_bytes // KIB,
                 "firmware": row.firmware,
                 "iomem": row.iomem,
                 "hot_added": row.note == "hot-added",

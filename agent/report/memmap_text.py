@@ -10,7 +10,7 @@ from agent.core.account.situation import Situation
 from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region
 from agent.core.facts.units import KIB, format_kib
 from agent.report.picture import addresses_picture
-from agent.report.styled import Line, Span, heading, line, wrapped
+from agent.report.styled import Line, Span, cut, heading, line, wrapped
 from agent.report.top import banner_lines
 
 _NARROW: Final = 72
@@ -80,7 +80,7 @@ def _wide_table(shown: list[Row], width: int) -> list[Line]:
         start, end = (f"{address:>{digits}x}" for address in (row.region.start, row.region.end))
         size = format_kib(row.region.size_bytes // KIB)
         note = f"  {row.note}" if row.note else ""
-        kinds = f"{_cut(row.firmware or '—', 16):<16} {_cut(row.iomem or '—', room - len(note))}"
+        kinds = f"{cut(row.firmware or '—', 16):<16} {cut(row.iomem or '—', room - len(note))}"
         lines.append(line(Span(f"{start} {end} {size:>9}  {kinds}{note}", _style(row))))
     return lines
 
@@ -96,17 +96,12 @@ def _narrow_table(shown: list[Row], width: int) -> list[Line]:
         kinds = f"  {row.firmware or '—'} | {row.iomem or '—'}{note}"
         span = f"{row.region.start:x}-{row.region.end:x} {size}"
         lines.append(line(Span(span, _style(row))))
-        lines.append(line(Span(_cut(kinds, width), "dim")))
+        lines.append(line(Span(cut(kinds, width), "dim")))
     return lines
 
 
 def _style(row: Row) -> str:
     return "populated" if SYSTEM_RAM in (row.firmware, row.iomem) else "dim"
-
-
-def _cut(text: str, columns: int) -> str:
-    """The text if it fits into the columns, else its beginning."""
-    return text if len(text) <= columns else text[: columns - 1] + "…"
 
 
 def _meaning(situation: Situation, width: int) -> list[Line]:

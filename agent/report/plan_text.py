@@ -62,8 +62,6 @@ def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]
         ("Now", now_kib),
         ("Then", advice.kernel_target_kib),
         ("MemTotal", advice.mem_total_kib),
-    ]
-    rows += [
         ("Available", advice.available_kib),
         ("Safe from", advice.safe_from_kib),
         ("Safe to", advice.safe_to_kib),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from agent.core.account.situation import Situation
 from agent.core.account.waterfall import waterfall
 from agent.core.facts.memory_map import MemoryMap
-from agent.core.facts.units import kib_to_pages
+from agent.core.facts.units import KIB, kib_to_pages
 from agent.core.findings.assessment import Assessment
 from agent.report.waterfall_json import waterfall_object
 
@@ -59,7 +59,7 @@ def holes_object(memory_map: MemoryMap | None) -> list[dict[str, Any]] | None:
         {
             "start": f"{hole.start:#x}",
             "end": f"{hole.stop - 1:#x}",
-            "kib": (hole.stop - hole.start) // 1024,
+            "kib": (hole.stop - hole.start) // KIB,
         }
         for hole in memory_map.holes()
     ]
@@ -163,6 +163,6 @@ def _hotplug(situation: Situation) -> dict[str, Any]:
     return {
         "unpopulated": snapshot.hotplug_unpopulated,
         "auto_online_blocks": blocks.auto_online if blocks else None,
-        "block_kib": blocks.block_bytes // 1024 if blocks else None,
+        "block_kib": blocks.block_bytes // KIB if blocks else None,
         "offline_blocks": list(blocks.offline) if blocks else None,
     }

@@ -14,7 +14,7 @@ from agent.core.account.headroom import limit_kib
 from agent.core.account.reconcile import Term
 from agent.core.account.situation import Situation
 from agent.core.account.waterfall import waterfall
-from agent.core.facts.units import format_kib, kib_to_pages, pages_to_kib
+from agent.core.facts.units import KIB, format_kib, kib_to_pages, pages_to_kib
 from agent.core.findings.assessment import Assessment
 from agent.report.picture import addresses_picture, amounts_picture
 from agent.report.styled import Line, Span, heading, labelled, line, without_end, wrapped
@@ -126,7 +126,7 @@ def _addresses(situation: Situation, width: int) -> list[Line]:
     if firmware_map is None or not strip:
         return []
     holes = firmware_map.holes()
-    holes_kib = sum(hole.stop - hole.start for hole in holes) // 1024
+    holes_kib = sum(hole.stop - hole.start for hole in holes) // KIB
     words = "with a hole" if len(holes) == 1 else f"with {len(holes)} holes, together"
     note = f"RAM by address (E820 map), {words} of {format_kib(holes_kib)}"
     return [*strip, *wrapped(note, width, style="dim"), ()]

@@ -56,6 +56,11 @@ def wrapped(text: str, width: int, *, indent: str = "", style: str = "") -> list
     return [line(Span(piece.replace(_NO_BREAK, " "), style)) for piece in pieces]
 
 
+def cut(text: str, columns: int) -> str:
+    """The text if it fits into the columns, else its beginning and an ellipsis."""
+    return text if len(text) <= columns else f"{text[: columns - 1]}…"
+
+
 def labelled(
     label: str, text: str, width: int, *, indent: str = "", columns: int = 10
 ) -> list[Line]:

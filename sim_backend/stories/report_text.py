@@ -68,7 +68,7 @@ def report_rows(scenario: Scenario, report: Report, width: int) -> Iterator[Row]
     yield Row("", "Checks", "heading")
     for check in report.checks:
         text = f"{check.name}: {check.detail}"
-        yield Row("  ok      " if check.passed else "  FAILED  ", text, _STYLES[check.passed])
+        yield Row("  ok      ", text) if check.passed else Row("  FAILED  ", text, "warning")
 
 
 def _event_rows(events: Sequence[Happening]) -> Iterator[Row]:
@@ -82,9 +82,6 @@ def _event_rows(events: Sequence[Happening]) -> Iterator[Row]:
             yield Row("       ...  ", f"{left_out} more; --json has them all", "dim")
         if not left_out or not 0 <= number - EVENTS // 2 < left_out:
             yield Row(f"{event.when_s:>8.1f} s  ", event.text)
-
-
-_STYLES: Final = {True: "", False: "warning"}
 
 
 def decision_rows(record: Sequence[Decided]) -> Iterator[Row]:

@@ -19,11 +19,11 @@ from agent.core.facts.bounds import LARGEST_KIB
 from agent.core.facts.kernel_regimes import Clamp
 from agent.core.facts.memory_map import FOUR_GIB, ISA_END, ISA_START, SYSTEM_RAM, Region
 from agent.core.facts.snapshot import DomainType, is_pv
-from agent.core.facts.units import KIB, PAGE_BYTES, PAGE_KIB
+from agent.core.facts.units import KIB, MIB_KIB, PAGE_BYTES, PAGE_KIB
 
 RESERVED: Final = "Reserved"
 UNUSABLE: Final = "Unusable memory"
-HVM_HOLE_KIB: Final = 256 * 1024  # HVM_BELOW_4G_MMIO_LENGTH
+HVM_HOLE_KIB: Final = 256 * MIB_KIB  # HVM_BELOW_4G_MMIO_LENGTH
 PVH_HOLE_START: Final = 0xFC000000  # where the ACPI tables lie; seen with 6 GiB
 EBDA_START: Final = 0x9FC00
 DOM0_LOW_END: Final = 0x9F000
@@ -102,7 +102,7 @@ def _pv(shape: GuestShape, size: int) -> tuple[Region, ...]:
     if not shape.released_pages:
         return (*_low_and_isa(), *_ram(ISA_END, size))
     hole = shape.released_pages * PAGE_BYTES
-    hole_start = shape.memory_kib * 1024 // 2
+    hole_start = shape.memory_kib * KIB // 2
     return (
         *_low_and_isa(),
         *_ram(ISA_END, hole_start),
@@ -113,7 +113,7 @@ def _pv(shape: GuestShape, size: int) -> tuple[Region, ...]:
 
 def _pv_on_host_map(shape: GuestShape, size: int) -> tuple[Region, ...]:
     """e820_host=1: boot memory below the host's hole, the rest from 4 GiB up."""
-    low_end = min(shape.memory_kib * 1024, shape.host_ram_end)
+    low_end = min(shape.memory_kib * KIB, shape.host_ram_end)
     unusable: tuple[Region, ...] = ()
     if low_end < shape.host_ram_end:
         unusable = (Region(low_end, shape.host_ram_end - 1, UNUSABLE),)

@@ -21,6 +21,7 @@ _BOOT_WAIT_TOLD_S: Final = 20.0
 _P2M_BUG_BEFORE: Final = KernelRelease(4, 0)
 _OVERHEAD_TOLD_PERCENT: Final = 15
 _LOG: Final = "kernel-messages"
+_RESERVING: Final = ("crashkernel=", "swiotlb=", "hugepages=", "cma=")
 
 
 @check(
@@ -207,6 +208,3 @@ def less_than_configured(seen: Examination) -> Finding | None:
         "structures for the whole map, and what its options reserve.",
         remark=f"balloon-agent status shows where it went{smaller}",
     )
-
-
-_RESERVING: Final = ("crashkernel=", "swiotlb=", "hugepages=", "cma=")

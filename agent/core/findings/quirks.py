@@ -19,6 +19,10 @@ from agent.core.findings.registry import DRIVER, check
 _PHANTOM_SINCE: Final = KernelRelease(6, 15)
 _PHANTOM_UNTIL: Final = KernelRelease(6, 19)
 _PHANTOM_PAGES: Final = range(90, 111)
+AIMS_BEYOND: Final = (
+    "Before Linux 4.13 the kernel takes the host's target as it is, though it counts firmware and "
+    "video pages that are no RAM; with an empty balloon it tries each half minute to hot-add them."
+)
 
 
 @check(
@@ -39,12 +43,6 @@ def hvm_aims_beyond(seen: Examination) -> Finding | None:
         evidence=driver_numbers(seen),
         cause=AIMS_BEYOND,
     )
-
-
-AIMS_BEYOND: Final = (
-    "Before Linux 4.13 the kernel takes the host's target as it is, though it counts firmware and "
-    "video pages that are no RAM; with an empty balloon it tries each half minute to hot-add them."
-)
 
 
 def _refusals(seen: Examination) -> bool:

@@ -28,7 +28,7 @@ from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from agent.core.plan.request import PlanRequest, check_request
 
 SECTION_KIB: Final = SECTION_PAGES * PAGE_KIB
-HVM_FUDGE_KIB: Final = 1024  # libxl__get_targetmem_fudge
+HVM_FUDGE_KIB: Final = MIB_KIB  # libxl__get_targetmem_fudge
 HOTPLUG_SINCE: Final = (3, 1)  # CONFIG_XEN_BALLOON_MEMORY_HOTPLUG
 
 Holder = Literal["balloon", "unpopulated-alloc"]

@@ -15,7 +15,7 @@ from agent.core.facts.units import GIB_KIB, KIB, MIB_KIB, format_kib
 
 DEFAULT_KERNEL: Final = LINUX_6_12.release
 DEFAULT_VIDEORAM_KIB: Final = 8 * MIB_KIB  # libxl_create.c: Cirrus, xl's card of an HVM guest
-LARGEST_KIB: Final = 1024 * 1024 * GIB_KIB
+MOST_KIB: Final = 1024 * 1024 * GIB_KIB
 XEN_512GB_SINCE: Final = (4, 3)  # c70727a5bc18, xen: allow more than 512 GB of RAM
 MOST_PV_KIB: Final = 512 * GIB_KIB
 MOST_PV_OLD_KIB: Final = 500 * GIB_KIB
@@ -58,7 +58,7 @@ class PlanRequest(NamedTuple):
             return MOST_32BIT_KIB
         if self.is_pv and self.kernel < XEN_512GB_SINCE:
             return MOST_PV_OLD_KIB
-        return MOST_PV_KIB if self.domain_type == "pv" else LARGEST_KIB
+        return MOST_PV_KIB if self.domain_type == "pv" else MOST_KIB
 
     @property
     def is_pv(self) -> bool:
@@ -101,7 +101,7 @@ def _check_sizes(request: PlanRequest) -> None:
                 f"{name} is {kib} KiB, and toolstacks count in whole MiB: "
                 f"take {kib // MIB_KIB}M or {kib // MIB_KIB + 1}M."
             )
-        if kib > LARGEST_KIB:
+        if kib > MOST_KIB:
             raise PlanError(f"{name} is {format_kib(kib)}, more than Linux can address: take less.")
     if memory_kib > maxmem_kib:
         raise PlanError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+from agent.core.facts.units import MIB_KIB
 from agent.core.policy.settings import MODES
 
 Kind = Literal["choice", "switch", "size", "size-or-auto", "seconds", "percent"]
@@ -49,7 +50,7 @@ KEYS: Final = (
         "floor", "size-or-auto", '"auto"',
         "The agent never writes a target below this size. auto computes it from what the guest "
         "uses at the moment.",
-        least=32 * 1024,
+        least=32 * MIB_KIB,
     ),
     Key(
         "online_blocks", "switch", "true",
@@ -102,7 +103,7 @@ KEYS: Final = (
     Key(
         "guard.step", "size", '"16M"',
         "The least step of a guarded shrink; with more room, half of the room is taken at once.",
-        least=1024,
+        least=MIB_KIB,
     ),
     Key(
         "guard.stall", "percent", "5",
@@ -119,12 +120,12 @@ KEYS: Final = (
     Key(
         "self.reserve", "size", '"64M"',
         "The least that mode self keeps available.",
-        least=16 * 1024,
+        least=16 * MIB_KIB,
     ),
     Key(
         "self.dead_band", "size", '"32M"',
         "Mode self moves nothing for differences up to this.",
-        least=4 * 1024,
+        least=4 * MIB_KIB,
     ),
     Key(
         "self.interval", "seconds", '"10s"',

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.core.facts.units import MIB_KIB
 from agent.daemon.config.effective import Config, Value
 from agent.daemon.config.keys import KEYS, Key
 
@@ -62,7 +63,7 @@ def _as_toml(key: Key, value: Value) -> str:
     if value is None:
         return '"auto"'
     if key.kind in ("size", "size-or-auto"):
-        mib, rest = divmod(int(value), 1024)
+        mib, rest = divmod(int(value), MIB_KIB)
         return f'"{value:.0f}K"' if rest else f'"{mib}M"'
     if key.kind == "seconds":
         return f'"{value:g}s"'

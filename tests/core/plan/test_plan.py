@@ -16,7 +16,7 @@ from agent.core.facts.snapshot import DomainType
 from agent.core.plan.config import plan_config
 from agent.core.plan.limits import plan_limits
 from agent.core.plan.plan import Plan, plan
-from agent.core.plan.request import LARGEST_KIB, PlanError, PlanRequest, check_request
+from agent.core.plan.request import MOST_KIB, PlanError, PlanRequest, check_request
 
 MIB = 1024
 LINUX_6_1 = KernelRelease(6, 1)
@@ -343,7 +343,7 @@ def test_a_maximum_of_just_64_gib_is_not_what_ends_the_map_of_32_bits() -> None:
 @pytest.mark.parametrize(
     "largest",
     [
-        PlanRequest("pvh", LARGEST_KIB, LARGEST_KIB),
+        PlanRequest("pvh", MOST_KIB, MOST_KIB),
         PlanRequest("hvm", 4096 * MIB, 4096 * MIB, mmio_hole_kib=3840 * MIB),
         PlanRequest("hvm", 4096 * MIB, 4096 * MIB, mmio_hole_kib=256 * MIB),
     ],
