@@ -16,6 +16,7 @@ from tests.xenlab.model import Case, GuestSpec, Scenario
 from tests.xenlab.scenarios import steps
 
 UNIT: Final = "balloon-agent.service"
+HANDED_ON: Final = "/memfd:balloon-agent-state"
 CONFIGURATION: Final = Path("/etc/balloon-agent/config.d/lab.toml")
 STATUS_FILE: Final = "/run/balloon-agent/status.json"
 SETTLE_WITHIN_S: Final = 120.0
@@ -112,6 +113,30 @@ def started() -> Case:
         scene.measure("resident", f"{scene.domain.run(process).text.strip()} KiB")
 
     return Case("the unit is started", "active, watched over, published, unexplained is 0", act)
+
+
+def rested(mib: int) -> Case:
+    """Left alone it goes, but for its waiter, and comes back when the host wants something."""
+
+    def act(scene: Scene) -> None:
+        restarts, pid = int(shown(scene, "NRestarts")), shown(scene, "MainPID")
+        look = f"ls -l /proc/{pid}/fd; cat /proc/{pid}/smaps_rollup"
+        end = deadline(SETTLE_WITHIN_S)
+        while HANDED_ON not in (seen := scene.domain.run(["sh", "-c", look]).text):
+            assert time.monotonic() < end, f"it does not rest: {seen}"
+            time.sleep(2)
+        for row in seen.splitlines():
+            if row.startswith(("Rss:", "Private_Dirty:")):
+                scene.measure(row.split(":")[0], " ".join(row.split()[1:]))
+        scene.mem_set(mib)
+        scene.agreed({"current_kib": mib * 1024})
+        expect_alive(scene, restarts=restarts)
+        assert shown(scene, "MainPID") == pid, "another process"
+        status = json.loads(scene.domain.run(["cat", STATUS_FILE]).out)
+        assert status["daemon"]["rests"], "it did not rest"
+
+    verifies = f"the waiter alone is there; then current = {mib} MiB, in the same process"
+    return Case("left alone", f"{verifies}; {steps.AGREE}; published to the host", act)
 
 
 def watched_over() -> Case:
@@ -285,6 +310,7 @@ SCENARIOS: Final = (
             steps.healthy(),
             with_daemon(steps.mem_set(768)),
             with_daemon(steps.mem_set(384)),
+            rested(448),
             watched_over(),
             woken(640),
             killed(),
