@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from agent.core.facts.memory_map import Region
 from agent.core.facts.snapshot import Snapshot
 from sim_backend.clock import Clock
 from sim_backend.guest.blocks import SCRATCH
@@ -39,6 +40,7 @@ ORDER = {
     "pv-512-1024-k510-onlined": ("768", "384", "512"),
     "pv-512-1024-k612": ("768", "1024", "384", "512"),
     "pv-512-1024-k612-unaligned": ("700", "600"),
+    "pv-512-1024-k612-xen420": ("768", "384"),
     "pv-512-1024-k72": ("768", "1024", "384", "512"),
     "pv-512-1024-k72-unaligned": ("700", "600"),
 }
@@ -160,6 +162,11 @@ OF_THE_HOST = {name for name in captures.names() if name.startswith("dom0-pvh")}
 NAMES = sorted(set(captures.names()) - IN_MOTION - UNDER_WAY - OF_THE_HOST)
 
 
+def _on_any_xen(region: Region) -> Region:
+    """The ACPI tables of a PVH guest are 8 KiB shorter with Xen 4.20 than with 4.17."""
+    return region._replace(end=region.start) if region.kind == "ACPI Tables" else region
+
+
 def shown(snapshot: Snapshot) -> dict[str, Any]:
     balloon, blocks, zones = snapshot.balloon, snapshot.blocks, snapshot.zones
     assert balloon
@@ -169,7 +176,7 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
     assert snapshot.iomem
     return {
         "driver": {name: getattr(balloon, name) for name in DRIVER_FILES},
-        "firmware_map": snapshot.firmware_map.in_order_read,
+        "firmware_map": [_on_any_xen(one) for one in snapshot.firmware_map.in_order_read],
         "iomem": [
             region
             for region in snapshot.iomem.regions
