@@ -129,8 +129,8 @@ FIXES: Final = (
         (
             Undo(
                 "agent/core/account/boot_facts.py",
-                "not 0 < populated_kib <= mapped_kib",
-                "not 0 <= populated_kib <= mapped_kib",
+                "not 0 < populated_kib <= counted_kib",
+                "not 0 <= populated_kib <= counted_kib",
             ),
             Undo(
                 "agent/core/account/boot_facts.py",
@@ -518,7 +518,7 @@ FIXES: Final = (
         (
             Undo(
                 "agent/report/guests_text.py",
-                '_cut(claims.version or "-", _LONGEST_VERSION)',
+                'cut(claims.version or "-", _LONGEST_VERSION)',
                 'claims.version or "-"',
             ),
         ),
