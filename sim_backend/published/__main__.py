@@ -27,20 +27,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import select
-import signal
-import stat
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
 
+from agent.core.facts.units import MIB_KIB
 from sim_backend.host.libxl import ToolstackError
 from sim_backend.published.domain import PublishedDomain
+from sim_backend.published.standard_input import CommandLines, ending_signals
 from sim_backend.stories import catalogue
 from sim_backend.stories.scenario import Stage
-
-_MIB_KIB = 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,13 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no such scenario; there are: {', '.join(catalogue.scenario_names())}")
     if not options.speed > 0:
         parser.error("the speed must be above 0")
-    ended: list[int] = []
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        ended.append(number)
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ended = ending_signals()
     stage = scenario.build(options.seed, scenario.name)
     try:
         published = PublishedDomain(stage.domain, options.directory, options.speed)
@@ -72,59 +61,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.directory}: {error}", file=sys.stderr)  # noqa: T201
         return 1
     published.is_held = options.held
-    commands = Commands(sys.stdin.fileno(), stage, published)
+    lines = CommandLines(sys.stdin.fileno())
+    if lines.is_read:
+        published.wake_on(sys.stdin.fileno())
     print(json.dumps(published.paths()), flush=True)  # noqa: T201
-    while not ended and not commands.ended:
+    while not ended and not lines.ended:
         published.step()
-        commands.serve()
+        for words in lines.taken():
+            _do(words, stage, published)
     published.close()
     return 0
 
 
-class Commands:
-    """Standard input, as far as it is a pipe, a socket or a terminal."""
-
-    def __init__(self, fd: int, stage: Stage, published: PublishedDomain) -> None:
-        server = published.server
-        self.ended = False
-        self._stage = stage
-        self._fd = fd
-        self._pending = b""
-        self._words: dict[str, Callable[[], None]] = {
-            "go": published.go,
-            "stall": server.stall,
-            "resume": server.resume,
-            "drop": server.drop_connections,
-            "stop": server.stop,
-            "start": server.start,
-        }
-        mode = os.fstat(fd).st_mode
-        self._is_read = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)
-        if self._is_read:
-            published.wake_on(fd)
-
-    def serve(self) -> None:
-        """Do what has been said since the last time."""
-        while self._is_read and not self.ended and select.select([self._fd], [], [], 0)[0]:
-            data = os.read(self._fd, 4096)
-            self.ended = not data
-            *lines, self._pending = (self._pending + data).split(b"\n")
-            for line in lines:
-                self._do(line.decode("utf-8", "replace").split())
-
-    def _do(self, words: list[str]) -> None:
-        if not words:
-            return
-        word, *rest = words
-        if word == "mem-set" and len(rest) == 1 and rest[0].isdecimal():
-            try:
-                self._stage.toolstack.mem_set(self._stage.domain, int(rest[0]) * _MIB_KIB)
-            except ToolstackError as error:
-                print(error, file=sys.stderr)  # noqa: T201
-        elif word in self._words and not rest:
-            self._words[word]()
-        else:
-            print(f"no such command: {' '.join(words)}", file=sys.stderr)  # noqa: T201
+def _do(words: list[str], stage: Stage, published: PublishedDomain) -> None:
+    if not words:
+        return
+    word, *rest = words
+    server = published.server
+    known: dict[str, Callable[[], None]] = {
+        "go": published.go,
+        "stall": server.stall,
+        "resume": server.resume,
+        "drop": server.drop_connections,
+        "stop": server.stop,
+        "start": server.start,
+    }
+    if word == "mem-set" and len(rest) == 1 and rest[0].isdecimal():
+        try:
+            stage.toolstack.mem_set(stage.domain, int(rest[0]) * MIB_KIB)
+        except ToolstackError as error:
+            print(error, file=sys.stderr)  # noqa: T201
+    elif word in known and not rest:
+        known[word]()
+    else:
+        print(f"no such command: {' '.join(words)}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

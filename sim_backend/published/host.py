@@ -25,13 +25,11 @@ import json
 import os
 import re
 import select
-import signal
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Final, NamedTuple
 
 from agent.core.facts.units import MIB_KIB, PAGE_KIB
@@ -42,6 +40,7 @@ from sim_backend.guest.memory import Workload
 from sim_backend.host.libxl import Libxl, ToolstackError
 from sim_backend.hypervisor import Host
 from sim_backend.published.domain import PublishedDomain
+from sim_backend.published.standard_input import CommandLines, ending_signals
 from sim_backend.xenstore.server import Server
 from sim_backend.xenstore.store import Store
 
@@ -294,13 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--without-agents", action="store_true")
     parser.add_argument("--show", action="store_true", help="play the two commands and end")
     options = parser.parse_args(arguments)
-    ended: list[int] = []
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        ended.append(number)
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ended = ending_signals()
     try:
         host = PublishedHost(options.directory, options.speed)
     except OSError as error:
@@ -312,7 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _show(host)
         else:
             print(json.dumps(host.paths()), flush=True)  # noqa: T201
-            _serve(host, sys.stdin.fileno(), ended)
+            _serve(host, CommandLines(sys.stdin.fileno()), ended)
     finally:
         for agent in agents:
             agent.terminate()
@@ -340,22 +333,13 @@ def _show(host: PublishedHost) -> None:
             host.step()
 
 
-def _serve(host: PublishedHost, fd: int, ended: list[int]) -> None:
+def _serve(host: PublishedHost, lines: CommandLines, ended: list[int]) -> None:
     """Until a signal, or the end of standard input where that is a pipe or a terminal."""
-    mode = os.fstat(fd).st_mode
-    is_read = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)
-    pending = b""
-    while not ended:
+    while not ended and not lines.ended:
         host.step()
-        if not is_read or not select.select([fd], [], [], 0)[0]:
-            continue
-        data = os.read(fd, _MOST_BYTES)
-        if not data:
-            return
-        *lines, pending = (pending + data).split(b"\n")
-        for line in lines:
+        for words in lines.taken():
             try:
-                host.do(line.decode("utf-8", "replace").split())
+                host.do(words)
             except (KeyError, ValueError, ToolstackError) as error:
                 print(error, file=sys.stderr)  # noqa: T201
 

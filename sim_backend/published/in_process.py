@@ -16,6 +16,7 @@ from agent.core.facts.snapshot import Snapshot
 from agent.sources.outcome import ABSENT, OK, Outcome, malformed
 from agent.sources.system_root import SMALL_LIMIT_BYTES, SystemRoot
 from sim_backend.guest.domain import SimulatedDomain
+from sim_backend.guest.readings import SILENT
 from sim_backend.stories import catalogue
 
 AFTER_THE_STORY_S: Final = 5.0
@@ -85,7 +86,7 @@ class SimulatedKeys:
 
     def read(self, key: str) -> Outcome[bytes]:
         if self._store.silent:
-            return Outcome(None, malformed("xenstored does not answer"))
+            return Outcome(None, SILENT)
         text = self._store.read(key)
         return Outcome(None, ABSENT) if text is None else Outcome(text.encode(), OK)
 

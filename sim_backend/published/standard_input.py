@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tells a program that publishes something: lines on standard input, and signals to end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import stat
+from collections.abc import Iterator
+from types import FrameType
+
+_MOST_BYTES = 4096
+
+
+class CommandLines:
+    """The lines of a descriptor, as far as it is a pipe, a socket or a terminal."""
+
+    def __init__(self, fd: int) -> None:
+        mode = os.fstat(fd).st_mode
+        self.is_read = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)
+        self.ended = False
+        self._fd = fd
+        self._pending = b""
+
+    def taken(self) -> Iterator[list[str]]:
+        """The words of each line that has come; does not wait for one."""
+        while self.is_read and not self.ended and select.select([self._fd], [], [], 0)[0]:
+            data = os.read(self._fd, _MOST_BYTES)
+            self.ended = not data
+            *lines, self._pending = (self._pending + data).split(b"\n")
+            for line in lines:
+                yield line.decode("utf-8", "replace").split()
+
+
+def ending_signals() -> list[int]:
+    """Where SIGTERM and SIGINT are noted from now on, instead of ending the process."""
+    ended: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        ended.append(number)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    return ended
