@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from agent.core.facts.units import PAGE_KIB
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.driver import Pace
 from sim_backend.hypervisor import Host
@@ -83,7 +84,7 @@ def _offset(seed: int, name: str) -> Stage:
 def _offset_judged(stage: Stage) -> Sequence[Check]:
     """The kernel's target is the host's less a constant."""
     domain = stage.domain
-    offset_kib = domain.driver.target_offset_pages * 4
+    offset_kib = domain.driver.target_offset_pages * PAGE_KIB
     return (
         checks.settles_at(stage, (640 - 8) * MIB - offset_kib, within_s=20.0),
         checks.writes_at_most(stage, 0),

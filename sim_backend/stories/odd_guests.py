@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.core.facts.memory_map import SYSTEM_RAM, Region
+from agent.core.facts.units import PAGE_KIB
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.kernel_images import DEBIAN_12, image_of
 from sim_backend.host.other_toolstacks import Xend
@@ -24,7 +25,7 @@ def _released(seed: int, name: str) -> Stage:
 
 def _released_judged(stage: Stage) -> Sequence[Check]:
     domain = stage.domain
-    overstated_kib = domain.current_kib - domain.reservation.pages * 4
+    overstated_kib = domain.current_kib - domain.reservation.pages * PAGE_KIB
     return (
         checks.settles_at(stage, 768 * MIB, within_s=15.0),
         checks.writes_at_most(stage, 0),
@@ -125,7 +126,7 @@ def _narrow(seed: int, name: str) -> Stage:
 
 
 def _narrow_judged(stage: Stage) -> Sequence[Check]:
-    high_kib = stage.domain.driver.high_pages * 4
+    high_kib = stage.domain.driver.high_pages * PAGE_KIB
     return (
         checks.settles_at(stage, 1024 * MIB, within_s=15.0),
         checks.writes_at_most(stage, 0),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from agent.core.facts.units import MIB_KIB
 from sim_backend.stories.chart import ROOM, Chart, Curve, Mark, svg
 from sim_backend.stories.scenario import Report, Sample
 
@@ -19,7 +20,7 @@ class _Line(NamedTuple):
     value: Callable[[Sample], float | None]
 
 
-_MIB: Final = 1024.0
+_MIB: Final = float(MIB_KIB)
 LINES: Final = (
     _Line("host target", "#888888", "7 4", lambda s: _mib(s.host_target_kib)),
     _Line("kernel target", "#d1710c", "3 3", lambda s: _mib(s.target_kib)),

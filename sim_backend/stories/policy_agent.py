@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.situation import Situation, understand
-from agent.core.policy.decide import EMPTY, History, PolicySettings, decide
+from agent.core.policy.decide import decide
 from agent.core.policy.decision import Decision
-from agent.core.policy.history import refused, remembered
+from agent.core.policy.history import EMPTY, History, refused, remembered
 from agent.core.policy.looks import next_look_s
 from agent.core.policy.reflex import next_peek_s, reacted, reflex
+from agent.core.policy.settings import PolicySettings
 from sim_backend.guest.domain import SimulatedDomain
 
 _IDLE_S: Final = 3600.0

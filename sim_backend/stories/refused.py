@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from agent.core.facts.units import KIB, PAGE_KIB
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13
 from sim_backend.host.other_toolstacks import IgnoresMaxmem
@@ -13,7 +14,7 @@ from sim_backend.host.qubes import Qubes
 from sim_backend.host.xapi import Xapi
 from sim_backend.stories import checks
 from sim_backend.stories.scenario import Check, Scenario, Stage
-from sim_backend.stories.stages import busy, stage_for
+from sim_backend.stories.stages import busy, script_writes, stage_for
 
 
 def _exhausted(seed: int, name: str) -> Stage:
@@ -110,7 +111,7 @@ def _qubes(seed: int, name: str) -> Stage:
 
 
 def _qubes_judged(stage: Stage) -> Sequence[Check]:
-    offset_kib = stage.domain.driver.target_offset_pages * 4
+    offset_kib = stage.domain.driver.target_offset_pages * PAGE_KIB
     return (
         checks.settles_at(stage, (600 - 16) * MIB - offset_kib, within_s=60.0),
         checks.writes_at_most(stage, 6),
@@ -160,7 +161,7 @@ def _ignored_judged(stage: Stage) -> Sequence[Check]:
 
 def _in_mib(seed: int, name: str) -> Stage:
     stage = stage_for(seed, name, GuestConfig(workload=busy(150)))
-    _write_target(stage, 5.0, 768)
+    stage.at(5.0, lambda: script_writes(stage, "768"))
     stage.mem_set(60.0, 768)
     return stage
 
@@ -176,7 +177,7 @@ def _in_mib_judged(stage: Stage) -> Sequence[Check]:
 
 def _in_bytes(seed: int, name: str) -> Stage:
     stage = stage_for(seed, name)
-    _write_target(stage, 5.0, 768 * MIB * 1024)
+    stage.at(5.0, lambda: script_writes(stage, str(768 * MIB * KIB)))
     stage.mem_set(60.0, 768)
     return stage
 
@@ -186,16 +187,6 @@ def _in_bytes_judged(stage: Stage) -> Sequence[Check]:
         checks.settles_at(stage, 768 * MIB, within_s=90.0),
         checks.writes_at_most(stage, 12),
     )
-
-
-def _write_target(stage: Stage, when_s: float, number: int) -> None:
-    """A script in dom0 writes the key itself."""
-
-    def write() -> None:
-        stage.domain.tell("host-target", f"a script writes memory/target {number}")
-        stage.domain.store.write("memory/target", str(number))
-
-    stage.at(when_s, write)
 
 
 SCENARIOS: Final = (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from agent.core.facts.units import MIB_KIB
 from agent.core.policy.settings import Mode
 from sim_backend.clock import Clock
 from sim_backend.guest.domain import SimulatedDomain
@@ -75,12 +76,12 @@ class Stage:
 
     def mem_set(self, when_s: float, memory_mib: int) -> None:
         """`xl mem-set` at that time."""
-        self.at(when_s, lambda: self.toolstack.mem_set(self.domain, memory_mib * 1024))
+        self.at(when_s, lambda: self.toolstack.mem_set(self.domain, memory_mib * MIB_KIB))
 
     def workload(self, when_s: float, **amounts_kib: int) -> None:
         """The programs change their mind at that time."""
         words = ", ".join(
-            f"{name.removesuffix('_kib').replace('_', ' ')} {kib // 1024} MiB"
+            f"{name.removesuffix('_kib').replace('_', ' ')} {kib // MIB_KIB} MiB"
             for name, kib in amounts_kib.items()
         )
 

@@ -25,7 +25,7 @@ from sim_backend.host.libxl import Libxl, ToolstackError
 from sim_backend.host.qubes import Qubes
 from sim_backend.stories import checks
 from sim_backend.stories.scenario import Check, Scenario, Stage
-from sim_backend.stories.stages import busy, stage_for
+from sim_backend.stories.stages import busy, script_writes, stage_for
 
 GIVES_SHARE: Final = 8  # a guard that keeps more than that of a guest keeps too much,
 COSTS_KIB: Final = 4 * MIB  # and two batches for each ask
@@ -157,12 +157,7 @@ def again(stage: Stage) -> None:
 
 def raw(text: str) -> Ask:
     """A script writes the key itself."""
-
-    def write(stage: Stage) -> None:
-        stage.domain.tell("host-target", f"a script writes memory/target {text}")
-        stage.domain.store.write("memory/target", text)
-
-    return write
+    return lambda stage: script_writes(stage, text)
 
 
 def writes_fail(for_s: float, number: int = errno.EIO) -> Ask:
@@ -207,12 +202,14 @@ def _same_values(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
 
 
 def _steps(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
-    scale = guest.memory_mib // 512
-    low_mib = guest.part_mib(0.4)
-    for gap_s, step_mib in product((0.1, 0.5, 1.0, 2.0, 5.0, 10.0), (10, 25, 50, 100)):
-        sizes = range(guest.memory_mib - step_mib * scale, low_mib, -step_mib * scale)
-        asks = tuple((from_s + gap_s * n, mem_set(size)) for n, size in enumerate(sizes))
-        yield f"{step_mib * scale} MiB less each {gap_s:g} s", asks
+    for gap_s, part in product((0.1, 0.5, 1.0, 2.0, 5.0, 10.0), (10, 25, 50, 100)):
+        step_mib = part * (guest.memory_mib // 512)
+        yield f"{step_mib} MiB less each {gap_s:g} s", _downwards(guest, from_s, gap_s, step_mib)
+
+
+def _downwards(guest: Guest, from_s: float, gap_s: float, step_mib: int) -> Asks:
+    sizes = range(guest.memory_mib - step_mib, guest.part_mib(0.4), -step_mib)
+    return tuple((from_s + gap_s * number, mem_set(size)) for number, size in enumerate(sizes))
 
 
 def _lowered_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
@@ -231,12 +228,10 @@ def _lowered_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
 
 def _moving_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
     """For Qubes, where static-max goes with the target."""
-    low_mib = guest.part_mib(0.4)
-    for gap_s, step_mib in ((0.1, 20), (0.5, 40), (1.0, 100), (3.0, 40)):
-        scale = guest.memory_mib // 512
-        sizes = range(guest.memory_mib - step_mib * scale, low_mib, -step_mib * scale)
-        asks = tuple((from_s + gap_s * n, mem_set(size)) for n, size in enumerate(sizes))
-        yield f"qmemman takes {step_mib * scale} MiB each {gap_s:g} s", asks
+    for gap_s, part in ((0.1, 20), (0.5, 40), (1.0, 100), (3.0, 40)):
+        step_mib = part * (guest.memory_mib // 512)
+        asks = _downwards(guest, from_s, gap_s, step_mib)
+        yield f"qmemman takes {step_mib} MiB each {gap_s:g} s", asks
 
 
 def _bad_at_start(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
@@ -273,7 +268,7 @@ def stories(family: str, guest: Guest, from_s: float = 20.0) -> Iterator[Scenari
     plan, toolstack = FAMILIES[family]
     for number, (what, asks) in enumerate(plan(guest, from_s)):
         name = f"{family}-{number}@{guest.name}"
-        yield schedule(name, f"{what}", asks, guest, toolstack)
+        yield schedule(name, what, asks, guest, toolstack)
 
 
 def variation(name: str, from_s: float = 5.0) -> Scenario:

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from agent.core.facts.units import PAGE_KIB
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.stories import checks
 from sim_backend.stories.scenario import Check, Scenario, Stage
-from sim_backend.stories.stages import busy, stage_for
+from sim_backend.stories.stages import busy, squeeze_by_hand, stage_for
 
 
 def _below(seed: int, name: str) -> Stage:
@@ -36,12 +37,7 @@ def _below_judged(stage: Stage) -> Sequence[Check]:
 def _leak(seed: int, name: str) -> Stage:
     """The guest had been squeezed by hand; a program then leaks 2 MiB a second."""
     stage = stage_for(seed, name, GuestConfig("pv", 768 * MIB, 1024 * MIB, workload=busy(120)))
-
-    def squeeze() -> None:
-        stage.domain.tell("by-hand", "somebody writes 400 MiB to target_kb and forgets it")
-        stage.domain.driver.set_target_pages(400 * MIB // 4)
-
-    stage.at(1.0, squeeze)
+    squeeze_by_hand(stage)
 
     def more() -> None:
         anon_kib = stage.domain.memory.workload.anon_kib
@@ -71,7 +67,7 @@ def _burst(seed: int, name: str) -> Stage:
 
 
 def _burst_judged(stage: Stage) -> Sequence[Check]:
-    target_kib = 400 * MIB - stage.domain.driver.target_offset_pages * 4
+    target_kib = 400 * MIB - stage.domain.driver.target_offset_pages * PAGE_KIB
     return (
         checks.no_oom(stage),
         checks.settles_at(stage, target_kib, within_s=90.0),
@@ -82,12 +78,7 @@ def _burst_judged(stage: Stage) -> Sequence[Check]:
 def _sudden(seed: int, name: str) -> Stage:
     """The guest had been squeezed, or gave memory back; a program then takes 600 MiB at once."""
     stage = stage_for(seed, name, GuestConfig("pv", 1024 * MIB, 1024 * MIB, workload=busy(120)))
-
-    def squeeze() -> None:
-        stage.domain.tell("by-hand", "somebody writes 400 MiB to target_kb and forgets it")
-        stage.domain.driver.set_target_pages(400 * MIB // 4)
-
-    stage.at(1.0, squeeze)
+    squeeze_by_hand(stage)
     stage.workload(400.0, anon_kib=720 * MIB)
     return stage
 
