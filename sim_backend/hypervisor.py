@@ -9,7 +9,7 @@ such a page to the balloon costs Xen nothing (xen/arch/x86/mm/p2m-pod.c).
 
 from __future__ import annotations
 
-from agent.core.facts.units import GIB_KIB, PAGE_KIB
+from agent.core.facts.units import GIB_KIB, MIB_KIB, PAGE_KIB
 
 
 class OutOfPodMemoryError(Exception):
@@ -72,7 +72,7 @@ class Reservation:
 class Host:
     """One physical machine; `free_kib` is what no domain has."""
 
-    def __init__(self, memory_kib: int = 16 * GIB_KIB, xen_kib: int = 256 * 1024) -> None:
+    def __init__(self, memory_kib: int = 16 * GIB_KIB, xen_kib: int = 256 * MIB_KIB) -> None:
         self.total_pages = memory_kib // PAGE_KIB
         self.xen_pages = xen_kib // PAGE_KIB
         self.free_pages = self.total_pages - self.xen_pages

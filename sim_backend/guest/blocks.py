@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from agent.core.boot.cost import SECTION_PAGES
 from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region, memory_map
 from agent.core.facts.snapshot import MemoryBlocks
 from agent.core.facts.units import PAGE_BYTES
-from sim_backend.guest.overhead import SECTION_PAGES
 
 SCRATCH: Final = "Xen scratch"
 BLOCK_BYTES: Final = SECTION_PAGES * PAGE_BYTES

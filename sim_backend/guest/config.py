@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agent.core.facts.memory_map import Region
-from agent.core.facts.snapshot import DomainType
-from agent.core.facts.units import PAGE_KIB
+from agent.core.facts.snapshot import DomainType, is_dom0, is_pv
+from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from sim_backend.guest.kernel_images import DEBIAN_12, KernelImage
 from sim_backend.guest.memory import Workload
 
-MIB: Final = 1024  # in KiB
+MIB: Final = MIB_KIB
 HUGE_PAGES: Final = 512  # balloon_order 9
 
 
@@ -55,11 +55,11 @@ class GuestConfig:
     @property
     def is_pv(self) -> bool:
         """PV, as guest or as dom0: no hardware translation, Xen's own page tables."""
-        return self.domain_type in ("pv", "dom0-pv")
+        return is_pv(self.domain_type)
 
     @property
     def is_dom0(self) -> bool:
-        return self.domain_type in ("dom0-pv", "dom0-pvh")
+        return is_dom0(self.domain_type)
 
     @property
     def balloon_unit_pages(self) -> int:

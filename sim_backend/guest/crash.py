@@ -14,10 +14,10 @@ from typing import Final
 
 from agent.core.facts.memory_map import SYSTEM_RAM, Region, memory_map
 from agent.core.facts.snapshot import BootLog
-from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
+from agent.core.facts.units import MIB_KIB, PAGE_BYTES, PAGE_KIB
 from sim_backend.guest.boot import LAST_LINE_S, Boot
 
-OVERHEAD_KIB: Final = 40 * 1024
+OVERHEAD_KIB: Final = 40 * MIB_KIB
 BASE: Final = 0x10000000  # crashkernel=...@256M
 
 

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from agent.core.boot.cost import SECTION_PAGES
 from agent.core.facts.units import PAGE_KIB
 from sim_backend.clock import Clock, Event
 from sim_backend.guest.kernel_text import ULONG_MASK, scan_u64
 from sim_backend.guest.memory import GuestMemory
-from sim_backend.guest.overhead import SECTION_PAGES
 from sim_backend.guest.regimes import Regime
 from sim_backend.hypervisor import Reservation
 

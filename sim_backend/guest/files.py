@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
+from agent.core.facts.units import KIB, PAGE_BYTES, PAGE_KIB
 from sim_backend.guest import kernel_text
 from sim_backend.guest.kernel_log import kernel_log, version_line
 from sim_backend.guest.kernel_text import pages_as_kib
@@ -78,7 +78,7 @@ def write(domain: Machine, path: str, text: str) -> None:
     try:
         if name == "target_kb":
             value, _ = kernel_text.simple_strtoull(text)
-            _set_target(domain, (value * 1024 & kernel_text.ULONG_MASK) // PAGE_BYTES)
+            _set_target(domain, (value * KIB & kernel_text.ULONG_MASK) // PAGE_BYTES)
         elif name == "target":
             _set_target(domain, kernel_text.memparse(text) // PAGE_BYTES)
         elif name == "max_retry_count":

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from agent.core.facts.units import PAGE_KIB
+
 ULONG_MASK: Final = (1 << 64) - 1
 _DIGITS: Final = "0123456789abcdef"
 _SHIFTS: Final = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
@@ -34,7 +36,7 @@ def simple_strtoull(text: str) -> tuple[int, str]:
 
 def pages_as_kib(pages: int) -> int:
     """PAGES2KB of an unsigned long: wraps at 2**64."""
-    return pages * 4 & ULONG_MASK
+    return pages * PAGE_KIB & ULONG_MASK
 
 
 def memparse(text: str) -> int:

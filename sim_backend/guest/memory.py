@@ -16,7 +16,7 @@ from math import isqrt
 from typing import Final
 
 from agent.core.facts.snapshot import MemoryReading, Pressure
-from agent.core.facts.units import PAGE_KIB
+from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from sim_backend.clock import Clock, Event
 from sim_backend.guest.pressure import PressureGauge
 
@@ -39,11 +39,11 @@ class Workload:
     hot_file: mapped and often used files.  cold_file: cache that nobody misses.
     """
 
-    kernel_kib: int = 10 * 1024
-    base_kib: int = 22 * 1024
+    kernel_kib: int = 10 * MIB_KIB
+    base_kib: int = 22 * MIB_KIB
     anon_kib: int = 0
-    hot_file_kib: int = 12 * 1024
-    cold_file_kib: int = 22 * 1024
+    hot_file_kib: int = 12 * MIB_KIB
+    cold_file_kib: int = 22 * MIB_KIB
 
 
 class GuestMemory:

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from agent.core.boot.cost import SECTION_PAGES, BootShape, boot_cost, kernel_cost, total_kib
+from agent.core.boot.cost import BootShape, boot_cost, kernel_cost, total_kib
 from agent.core.facts.memory_map import MemoryMap
 from sim_backend.guest.config import GuestConfig
-
-__all__ = ["SECTION_PAGES", "overhead_kib"]
 
 
 def overhead_kib(config: GuestConfig, firmware: MemoryMap, *, unpopulated_kib: int = 0) -> int:

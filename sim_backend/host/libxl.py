@@ -19,8 +19,8 @@ from sim_backend.guest.store import DomainStore
 from sim_backend.host.libxl_releases import XEN_4_17, LibxlRelease
 from sim_backend.hypervisor import Host
 
-MAXMEM_CONSTANT_KIB: Final = 1024  # LIBXL_MAXMEM_CONSTANT
-HVM_FUDGE_KIB: Final = 1024  # libxl__get_targetmem_fudge
+MAXMEM_CONSTANT_KIB: Final = MIB_KIB  # LIBXL_MAXMEM_CONSTANT
+HVM_FUDGE_KIB: Final = MIB_KIB  # libxl__get_targetmem_fudge
 LIBXL_GUEST_WRITABLE: Final = (
     "data",
     "drivers",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.core.facts.snapshot import Toolstack
-from agent.core.facts.units import PAGE_KIB
+from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from sim_backend.guest.config import GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.host.libxl import MAXMEM_CONSTANT_KIB, Libxl
@@ -29,7 +29,7 @@ class Xend(Libxl):
     def mem_set(self, domain: SimulatedDomain, memory_kib: int) -> None:
         """`xm mem-set`: the limit and the target, as asked."""
         domain.reservation.max_pages = (memory_kib + MAXMEM_CONSTANT_KIB) // PAGE_KIB
-        domain.tell("host-target", f"xm mem-set {memory_kib // 1024}")
+        domain.tell("host-target", f"xm mem-set {memory_kib // MIB_KIB}")
         domain.store.write("memory/target", str(memory_kib))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.core.boot.cost import SECTION_PAGES
 from agent.core.facts.snapshot import DomainType
 from agent.core.facts.units import PAGE_KIB
 from sim_backend.clock import Clock
@@ -17,7 +18,6 @@ from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.files import BALLOON
 from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13, DEBIAN_14, image_of
-from sim_backend.guest.overhead import SECTION_PAGES
 from sim_backend.host.libxl import Libxl, ToolstackError
 from sim_backend.hypervisor import Host
 from sim_backend.stories.agents import agent
