@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from agent.core.account.boot_facts import mapped_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding
+from agent.core.findings.finding import Finding, Fix, Severity
 from agent.core.findings.guest_commands import aim_at
 from agent.core.findings.registry import CRASH_KERNEL, check
+
+_SUMMARY: Final = "This is a crash kernel; the balloon's target is that of the crashed one"
+_CAUSE: Final = "The driver takes memory/target for its own in the crash kernel as well"
 
 
 @check(
@@ -24,37 +29,29 @@ def kdump_kernel(seen: Examination) -> Finding | None:
     if not seen.situation.in_crash_kernel:
         return None
     driver, firmware_map = seen.driver, seen.snapshot.firmware_map
-    grows = (
-        driver is not None
-        and firmware_map is not None
-        and (driver.target_kib > firmware_map.ram_kib)
-    )
-    squeezed = driver is not None and driver.target_kib < driver.current_kib
+    severity: Severity = "info"
+    summary = f"{_SUMMARY}."
+    fixes: tuple[Fix, ...] = ()
     evidence: dict[str, int | float | str] = {"elfcorehdr": "on the command line"}
     if driver is not None:
         evidence |= {"current_kib": driver.current_kib, "target_kib": driver.target_kib}
     if firmware_map is not None:
         evidence["map_kib"] = firmware_map.ram_kib
+    if driver is not None and driver.target_kib < driver.current_kib:
+        severity = "critical"
+        summary = f"{_SUMMARY}, and takes the memory away that it needs to write its dump."
+        fixes = (aim_at(_whole_kib(seen, driver.current_kib), "then write the dump"),)
+    elif driver and firmware_map and driver.target_kib > firmware_map.ram_kib:
+        severity, summary = "warning", f"{_SUMMARY}, and beyond the memory set aside for it."
+    cause = _CAUSE
+    if driver is not None and driver.target_kib < 0:
+        cause += "; less the offset it finds there, that is less than nothing"
     return Finding(
-        severity="critical" if squeezed else "warning" if grows else "info",
-        summary="This is a crash kernel; the balloon's target is that of the crashed one"
-        + (
-            ", and takes the memory away that it needs to write its dump."
-            if squeezed
-            else ", and beyond the memory set aside for it."
-            if grows
-            else "."
-        ),
+        severity=severity,
+        summary=summary,
         evidence=evidence,
-        cause="The driver takes memory/target for its own in the crash kernel as well"
-        + (
-            "; less the offset it finds there, that is less than nothing."
-            if driver is not None and driver.target_kib < 0
-            else "."
-        ),
-        fixes=(aim_at(_whole_kib(seen, driver.current_kib), "then write the dump"),)
-        if driver is not None and squeezed
-        else (),
+        cause=f"{cause}.",
+        fixes=fixes,
         remark="nothing to do; write the dump and reboot",
     )
 

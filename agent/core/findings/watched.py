@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.account.shortage import least_available_kib
+from agent.core.facts.snapshot import DomainFacts
 from agent.core.facts.units import GIB_KIB, MIB_KIB, format_kib, pages_to_kib
-from agent.core.findings.examination import Examination, Look, Watch
+from agent.core.findings.examination import Examination, Look, VmCounters, Watch
 from agent.core.findings.finding import Evidence, Finding, Fix, known
 from agent.core.findings.memory import WORTH_KIB, give_more
 from agent.core.findings.registry import DRIVER, check
@@ -70,29 +71,23 @@ def memory_stalls(seen: Examination) -> Finding | None:
 
     Those killed at the limit of a control group of their own do not count.
     """
-    driver, watch, counters = seen.driver, seen.watch, seen.counters
+    driver, counters = seen.driver, seen.counters
     if counters is None or driver is None:
         return None
     up_kib = seen.situation.headroom.reach_kib or 0
     own = _kills_of_groups(seen, counters.oom_kills)
-    since_boot = counters.oom_kills - own
-    first = watch.looks[0].counters if watch else None
-    last = watch.looks[-1].counters if watch else None
-    kills = stalls = swapped = 0
-    if first is not None and last is not None:
-        kills = last.oom_kills - first.oom_kills
-        stalls = last.allocation_stalls - first.allocation_stalls
-        swapped = last.swapped_out_pages - first.swapped_out_pages
+    since_boot, watched = counters.oom_kills - own, _counted_within(seen.watch)
     evidence: Evidence = {
         "oom_kills_since_boot": counters.oom_kills,
         "oom_kills_of_groups": known(own if _log_tells_kills(seen) else None),
-        "oom_kills_watched": kills,
-        "allocation_stalls_watched": stalls,
-        "swapped_out_pages_watched": swapped,
+        "oom_kills_watched": watched.oom_kills,
+        "allocation_stalls_watched": watched.allocation_stalls,
+        "swapped_out_pages_watched": watched.swapped_out_pages,
     }
     if up_kib < WORTH_KIB:
         return _killed_when_smaller(seen, since_boot, evidence)
-    busy = (kills > 0 and since_boot > 0) or (stalls > 0 and swapped > 0)
+    busy = watched.oom_kills > 0 and since_boot > 0
+    busy = busy or (watched.allocation_stalls > 0 and watched.swapped_out_pages > 0)
     if not busy and not since_boot:
         return None
     summary = (
@@ -109,15 +104,26 @@ def memory_stalls(seen: Examination) -> Finding | None:
         "deflate by itself before the OOM killer comes." + _what_the_log_forgot(seen),
         # What was killed long ago is no reason to paste anything now.
         fixes=(give_more(seen, driver, up_kib),) if busy else (),
-        remark="nothing to paste: it is over; if it comes again, let the guest have more"
-        if not seen.snapshot.domain.is_dom0
-        else "it is over; if it comes again: dom0_mem=SIZE,max:SIZE on Xen's command line"
-        + (
-            ", or dom0-mem-boost in /etc/qubes/qmemman.conf"
-            if seen.snapshot.domain.toolstack == "qubes"
-            else ""
-        ),
+        remark=_should_it_come_again(seen.snapshot.domain),
     )
+
+
+def _counted_within(watch: Watch | None) -> VmCounters:
+    """What was counted between the first look and the last."""
+    first = watch.looks[0].counters if watch else None
+    last = watch.looks[-1].counters if watch else None
+    if first is None or last is None:
+        return VmCounters(0, 0, 0)
+    return VmCounters(*(after - before for before, after in zip(first, last)))
+
+
+def _should_it_come_again(domain: DomainFacts) -> str:
+    if not domain.is_dom0:
+        return "nothing to paste: it is over; if it comes again, let the guest have more"
+    words = "it is over; if it comes again: dom0_mem=SIZE,max:SIZE on Xen's command line"
+    if domain.toolstack == "qubes":
+        words += ", or dom0-mem-boost in /etc/qubes/qmemman.conf"
+    return words
 
 
 def _killed_when_smaller(seen: Examination, kills: int, evidence: Evidence) -> Finding | None:
@@ -219,20 +225,16 @@ def target_oscillation(seen: Examination) -> Finding | None:
 def dom0_autoballoon(seen: Examination) -> Finding | None:
     """dom0 gives its memory to new guests, because nobody fixed its size."""
     situation, watch, driver = seen.situation, seen.watch, seen.driver
-    if not seen.snapshot.domain.is_dom0 or seen.snapshot.domain.toolstack == "qubes":
-        return None
-    if driver is None:
+    domain = seen.snapshot.domain
+    if driver is None or not domain.is_dom0 or domain.toolstack == "qubes":
         return None
     targets = {look.host_target_kib for look in watch.looks} if watch else set()
     moves = len(targets) > 1
     nr_pages, map_kib = situation.boot.nr_pages, situation.boot.ram_kib
     boot_kib = pages_to_kib(nr_pages.pages) if nr_pages else _whole_kib(seen)
-    whole = boot_kib is not None and map_kib is not None and boot_kib * 10 >= map_kib * 9
-    shrunk = (
-        whole
-        and boot_kib is not None
-        and min(driver.current_kib, driver.target_kib) * 10 < (boot_kib * 9)
-    )
+    least_kib, shrunk = min(driver.current_kib, driver.target_kib), False
+    if boot_kib is not None and map_kib is not None:
+        shrunk = boot_kib * 10 >= map_kib * 9 and least_kib * 10 < boot_kib * 9
     if not moves and not shrunk:
         return None
     size_mib = _ample_kib(situation.headroom.floor_kib or 0, boot_kib) // MIB_KIB
