@@ -87,12 +87,7 @@ def boot(config: GuestConfig) -> Boot:
     mem_total = populated * PAGE_KIB - overhead
     verdict = _verdict(config, mem_total, overhead)
     physical = present * PAGE_KIB
-    uncounted = _uncounted_pages(config)
-    xen_pages, on_demand = populated, 0
-    if not config.is_pv:
-        xen_pages = _built_pages(config)
-        on_demand = max(0, populated + uncounted - xen_pages)
-        xen_pages = populated + uncounted - on_demand
+    xen_pages, on_demand = _given_pages(config, populated)
     scratch = SCRATCH_PAGES if config.domain_type == "pvh" and regime.first >= (5, 9, 0) else 0
     low, high = _low_high(config, nr_pages, ballooned)
     return Boot(
@@ -163,6 +158,15 @@ def _verdict(config: GuestConfig, mem_total_kib: int, overhead: int) -> BootVerd
     return boot_verdict(
         config.memory_kib, overhead, mem_total_kib, bits=config.bits, is_pv=config.is_pv
     )
+
+
+def _given_pages(config: GuestConfig, populated: int) -> tuple[int, int]:
+    """What Xen holds for the guest, and what of its memory is there on demand only."""
+    if config.is_pv:
+        return populated, 0
+    whole = populated + _uncounted_pages(config)
+    on_demand = max(0, whole - _built_pages(config))
+    return whole - on_demand, on_demand
 
 
 def _uncounted_pages(config: GuestConfig) -> int:
