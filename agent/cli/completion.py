@@ -26,7 +26,7 @@ fi
 def scenarios_beginning_with(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[str]:
-    """The names of the scenarios."""
+    """For whoever presses Tab where a scenario is to be named."""
     from sim_backend.stories.catalogue import scenario_names  # noqa: PLC0415 - not on a real guest
 
     return [name for name in scenario_names() if name.startswith(incomplete)]

@@ -29,7 +29,7 @@ _PLAIN: Final = "text/plain; charset=utf-8"
 
 
 class Answer(NamedTuple):
-    """What goes back."""
+    """What goes back; to a HEAD request without the body, whose length it tells."""
 
     status: int
     body: str

@@ -54,7 +54,6 @@ class GuestConfig:
 
     @property
     def is_pv(self) -> bool:
-        """PV, as guest or as dom0: no hardware translation, Xen's own page tables."""
         return is_pv(self.domain_type)
 
     @property

@@ -31,7 +31,7 @@ Refusal = Literal["hypervisor", "guest-memory", "hot-add", "empty-balloon"]
 
 
 def balloon_state(snapshot: Snapshot, offset: TargetOffset | None) -> State:
-    """The state at the moment of the snapshot."""
+    """One of the states above, whatever could be read."""
     balloon = snapshot.balloon
     if balloon is None or balloon.current_kib is None or balloon.target_kib is None:
         return "absent"

@@ -46,7 +46,7 @@ def without(firmware_map: MemoryMap, added: tuple[Region, ...]) -> MemoryMap:
 
 
 def hot_added_kib(regions: tuple[Region, ...]) -> int:
-    """Their size."""
+    """What they add to the RAM of the map."""
     return sum(region.size_bytes for region in regions) // KIB
 
 

@@ -41,12 +41,10 @@ class DomainFacts(NamedTuple):
 
     @property
     def is_pv(self) -> bool:
-        """Whether the domain is paravirtualised, dom0 or not."""
         return is_pv(self.domain_type)
 
     @property
     def is_dom0(self) -> bool:
-        """Whether this is the host's own domain, which has backends by its nature."""
         return is_dom0(self.domain_type)
 
     def whole_pages_kib(self, kib: int) -> int:
@@ -55,12 +53,12 @@ class DomainFacts(NamedTuple):
 
 
 def is_pv(domain_type: DomainType | None) -> bool:
-    """Whether a domain of that type is paravirtualised, dom0 or not."""
+    """PV, as a guest or as dom0: Xen's own page tables, no hardware translation."""
     return domain_type in ("pv", "dom0-pv")
 
 
 def is_dom0(domain_type: DomainType | None) -> bool:
-    """Whether that is a type of dom0."""
+    """The host's own domain, which has backends by its nature."""
     return domain_type in ("dom0-pv", "dom0-pvh")
 
 

@@ -56,7 +56,7 @@ def boot_options(distribution: Distribution | None, what: str) -> Fix:
 
 
 def newer_kernel(distribution: Distribution | None, what: str) -> Fix:
-    """Another kernel."""
+    """Nothing helps but another kernel; `what` says which."""
     debian = distribution is not None and distribution.is_of("debian")
     hint = " (in Debian 11 and older: from its backports)" if debian else ""
     return Fix("guest", (), "next-boot", f"{what}{hint}")

@@ -62,7 +62,6 @@ class PlanRequest(NamedTuple):
 
     @property
     def is_pv(self) -> bool:
-        """PV, as guest or as dom0."""
         return is_pv(self.domain_type)
 
     @property
