@@ -77,8 +77,9 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
 ) -> None:
     file = tmp_path / "file"
     file.write_text("", encoding="utf-8")
-    assert main(["simulate", "--demo", str(file / "below")]) == 73
-    assert capsys.readouterr().err.startswith(f"balloon-agent: {file} could not be written: ")
+    below = file / "below"
+    assert main(["simulate", "--demo", str(below)]) == 73
+    assert capsys.readouterr().err.startswith(f"balloon-agent: {below} could not be written: ")
 
 
 def test_the_readme_tells_the_same_figures() -> None:
