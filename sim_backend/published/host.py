@@ -23,13 +23,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import select
-import socket
-import stat
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from agent.core.facts.units import MIB_KIB, PAGE_KIB
@@ -41,31 +37,14 @@ from sim_backend.host.libxl import Libxl, ToolstackError
 from sim_backend.hypervisor import Host
 from sim_backend.published.domain import PublishedDomain
 from sim_backend.published.standard_input import CommandLines, ending_signals
+from sim_backend.published.xl import PublishedXl
 from sim_backend.xenstore.server import Server
 from sim_backend.xenstore.store import Store
 
 DOM0_KIB: Final = 512 * MIB_KIB
 HOST_KIB: Final = 4096 * MIB_KIB
 XEN_KIB: Final = 128 * MIB_KIB
-_MOST_BYTES: Final = 4096
 _AGENTS_START_STEPS: Final = 1000  # some 30 s
-_SHIFTS: Final = {"t": 30, "g": 20, "m": 10, "": 10, "k": 0, "b": -10}
-_XL: Final = """#!{python} -IS
-import socket, sys
-with socket.socket(socket.AF_UNIX) as host:
-    host.connect({path!r})
-    host.sendall("\\0".join(sys.argv[1:]).encode())
-    host.shutdown(socket.SHUT_WR)
-    answer = b""
-    while True:
-        some = host.recv(65536)
-        if not some:
-            break
-        answer += some
-status, _, text = answer.partition(b"\\n")
-(sys.stderr if int(status) else sys.stdout).buffer.write(text)
-sys.exit(int(status))
-"""
 
 
 class Planned(NamedTuple):
@@ -94,16 +73,6 @@ PLAN: Final = (
 )
 
 
-def mem_size_kib(text: str) -> int | None:
-    """A size as xl reads it (tools/xl/xl_parse.c, parse_mem_size_kb): MiB without a letter."""
-    found = re.fullmatch(r"\s*([+-]?[0-9]*)([a-zA-Z]?)", text, re.ASCII)
-    shift = _SHIFTS.get(found[2].lower()) if found else None
-    if found is None or shift is None:
-        return None
-    number = int(found[1]) if found[1].strip("+-") else 0
-    return number << shift if shift >= 0 else number >> -shift
-
-
 class PublishedHost:
     """The host below `directory`.  For the main thread alone, as `PublishedDomain` is."""
 
@@ -113,7 +82,6 @@ class PublishedHost:
         self.toolstack = Libxl(Clock(seed), Host(HOST_KIB, XEN_KIB))
         self.toolstack.host.create(0, DOM0_KIB // PAGE_KIB, DOM0_KIB // PAGE_KIB)
         os.makedirs(directory, exist_ok=True)
-        self.directory = directory
         self.server = Server(Store())
         self.dom0_path = self.server.listen(os.path.join(directory, "dom0.sock"), 0)
         self.root = os.path.join(directory, "dom0")
@@ -128,20 +96,14 @@ class PublishedHost:
             path = os.path.join(directory, name)
             os.makedirs(path, exist_ok=True)
             self._published[name] = PublishedDomain(domain, path, speed, self.server)
-        self._xl = socket.socket(socket.AF_UNIX)
-        self._xl.bind(self._xl_path)
-        self._xl.listen(8)
-        self._words: dict[str, Callable[[Sequence[str]], str]] = {
-            "list": self._list,
-            "info": self._info,
-            "mem-set": self._mem_set,
-        }
+        program, path = os.path.join(self.root, "usr/sbin/xl"), os.path.join(directory, "xl.sock")
+        self._xl = PublishedXl(self.toolstack, self.guests, program, path)
 
     def paths(self) -> dict[str, object]:
         return {
             "root": self.root,
             "xenstore": self.dom0_path,
-            "xl": os.path.join(self.root, "usr/sbin/xl"),
+            "xl": self._xl.program,
             "guests": {name: one.paths() for name, one in self._published.items()},
         }
 
@@ -165,8 +127,7 @@ class PublishedHost:
         """Serve whoever asks: xenstore, the guests' files, and xl."""
         for one in self._published.values():
             one.step(0)
-        while select.select([self._xl], [], [], 0)[0]:
-            self._serve_xl()
+        self._xl.serve()
 
     def agents_speak(self) -> bool:
         """Whether every agent has said something to its host."""
@@ -183,89 +144,11 @@ class PublishedHost:
         self.server.close()
         self._xl.close()
 
-    @property
-    def _xl_path(self) -> str:
-        return os.path.join(self.directory, "xl.sock")
-
     def _make_dom0(self) -> None:
-        """What tells that this is dom0, and its xl."""
-        for place in ("proc/xen", "usr/sbin"):
-            os.makedirs(os.path.join(self.root, place), exist_ok=True)
+        """What tells that this is dom0."""
+        os.makedirs(os.path.join(self.root, "proc/xen"), exist_ok=True)
         with open(os.path.join(self.root, "proc/xen/capabilities"), "w", encoding="ascii") as file:
             file.write("control_d\n")
-        program = os.path.join(self.root, "usr/sbin/xl")
-        with open(program, "w", encoding="utf-8") as file:
-            file.write(_XL.format(python=sys.executable, path=os.path.abspath(self._xl_path)))
-        os.chmod(program, stat.S_IRWXU)
-        if os.path.exists(self._xl_path):
-            os.unlink(self._xl_path)
-
-    def _serve_xl(self) -> None:
-        """One call of xl, answered as xl would."""
-        connection, _ = self._xl.accept()
-        with connection:
-            connection.settimeout(5.0)
-            words = b""
-            while len(words) < _MOST_BYTES and (some := connection.recv(_MOST_BYTES)):
-                words += some
-            command, *arguments = words.decode("utf-8", "replace").split("\0")
-            try:
-                text = self._words[command](arguments)
-                connection.sendall(b"0\n" + text.encode())
-            except KeyError:
-                connection.sendall(b"1\ncommand not implemented\n")
-            except ToolstackError as error:
-                connection.sendall(f"1\n{error}\n".encode())
-
-    def _list(self, _arguments: Sequence[str]) -> str:
-        """As tools/xl/xl_list.c prints it."""
-        lines = ["Name                                        ID   Mem VCPUs\tState\tTime(s)"]
-        rows = [("Domain-0", 0, self.toolstack.host.reservations[0].pages, "r-----")]
-        for name, domain in self.guests.items():
-            if domain.domid in self.toolstack.domains:
-                pages = domain.reservation.pages
-                rows.append((name, domain.domid, pages, "-b----" if domain.alive else "---s--"))
-        for name, domid, pages, state in rows:
-            mib = pages * PAGE_KIB // MIB_KIB
-            lines.append(f"{name:<40} {domid:5} {mib:5} {1:5}     {state}  {1.0:8.1f}")
-        return "\n".join(lines) + "\n"
-
-    def _info(self, _arguments: Sequence[str]) -> str:
-        host = self.toolstack.host
-        return (
-            f"total_memory           : {host.total_pages * PAGE_KIB // MIB_KIB}\n"
-            f"free_memory            : {host.free_kib // MIB_KIB}\n"
-        )
-
-    def _mem_set(self, arguments: Sequence[str]) -> str:
-        """As tools/xl/xl_mem.c does it, and says what does not work."""
-        if len(arguments) < 2:
-            raise ToolstackError("'xl mem-set' requires at least 2 arguments.")
-        word, size = arguments[:2]
-        domain = self._domain(word)
-        kib = mem_size_kib(size)
-        if kib is None:
-            raise ToolstackError(f"invalid memory size: {size}")
-        try:
-            if domain is None:
-                raise ToolstackError(f"cannot get memory/target of domain {word}")
-            self.toolstack.mem_set(domain, kib)
-        except ToolstackError as error:
-            number = word if domain is None else domain.domid
-            raise ToolstackError(
-                f"libxl: error: libxl_mem.c:278:libxl_set_memory_target: Domain {number}:{error}\n"
-                f"cannot set domid {number} dynamic max memory to : {size}"
-            ) from error
-        return ""
-
-    def _domain(self, word: str) -> SimulatedDomain | None:
-        """A word of digits is a number, there or not (libxl_domain_qualifier_to_domid)."""
-        if word.isdigit():
-            return self.toolstack.domains.get(int(word))
-        named = self.guests.get(word)
-        if named is None or named.domid not in self.toolstack.domains:
-            raise ToolstackError(f"{word} is an invalid domain identifier (rc=-6)")
-        return named
 
     def do(self, words: Sequence[str]) -> None:
         """A command of standard input.

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim_backend.published.host import mem_size_kib
+from sim_backend.published.xl import mem_size_kib
 
 
 @pytest.mark.parametrize(
