@@ -314,6 +314,10 @@ OF_XENSTORE: Final[Claims] = {
     "`finding`: worked out once the host has been told all else": (
         "daemon/test_published_finding.py::test_the_host_hears_what_is_wrong_right_after_all_else_and_with_a_sequence_of_its_own",
     ),
+    "in every mode but `self` the most that was used within the last 15 to 30 s counts": (
+        f"{_FLOOR}::test_while_a_shrink_is_held_the_host_knows_the_floor_closely",
+        f"{_FLOOR}::test_who_has_asked_for_less_hears_what_programs_take_for_a_moment_and_for_6_s_only",
+    ),
     "Looked at anew whenever the host asks for something, the same again included": (
         f"{_FLOOR}::test_a_host_that_asks_again_for_the_same_reads_the_floor_of_now",
         f"{_FLOOR}::test_while_a_shrink_is_held_the_host_knows_the_floor_closely",

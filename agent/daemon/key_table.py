@@ -106,11 +106,12 @@ KEYS: Final = (
     ),
     Key(
         SPARE, _ALL,
-        "what it could give and go on as it does, within 16 MiB, and exactly whenever the balloon "
-        "has moved",
+        "what it could give and go on as it does, within a quarter of it (4 to 16 MiB), and "
+        "exactly whenever the balloon has moved; see below",
         f"`balloon-agent guests` and `mem-set` in dom0; {_TOOLS}",
     ),
-    Key(AVAILABLE, _ALL, "MemAvailable, as closely", "the same"),
+    Key(AVAILABLE, _ALL, "MemAvailable, within 16 MiB, and exactly whenever the balloon has moved",
+        "the same"),
     Key(MODE, _ALL, "the daemon's: `observe`, `follow`, `guard` or `self`", "the same"),
     Key(FINDING, _ALL, "the gravest finding, by its code; absent where nothing is wrong",
         "the same"),

@@ -12,7 +12,7 @@ from agent.core.account.situation import understand
 from agent.core.policy.settings import Mode, PolicySettings
 from agent.core.policy.use import REMEMBERS_S
 from agent.core.policy.view import floor_kib
-from agent.daemon.key_table import FLOOR
+from agent.daemon.key_table import FLOOR, SPARE
 from tests.daemon.test_whole_runs import MIB, Run
 
 CLOSE_KIB = 4 * MIB
@@ -138,3 +138,25 @@ def test_a_host_that_asks_again_for_the_same_reads_the_floor_of_now() -> None:
     run.plan(3200.0, "host-asks", 512)
     run.until(3200.0 + MOMENT_S)
     assert run.off_kib <= NEAR_KIB
+
+
+@pytest.mark.parametrize("mode", ["observe", "follow"])
+def test_who_has_asked_for_less_hears_what_programs_take_for_a_moment_and_for_6_s_only(
+    mode: Mode,
+) -> None:
+    """Half a second in each second and a half they take 20 MiB more."""
+    run = Watched(mode)
+    for number in range(1, 400):
+        run.plan(1.5 * number, "workload", 300)
+        run.plan(1.5 * number - 0.5, "workload", 320)
+    run.plan(62.0, "host-asks", 480)
+    run.until(60.0)
+    in_use_kib = run.current_kib - run.domain.memory.available_kib
+    run.until(62.0 + 4.0)
+    spare_kib = int(run.domain.store.read(SPARE) or 0)
+    assert run.current_kib == 480 * MIB
+    assert spare_kib < run.current_kib - in_use_kib - 16 * MIB - 20 * MIB + CLOSE_KIB
+    run.until(70.0)
+    awake = run.virtual.sleep.count
+    run.until(300.0)
+    assert run.virtual.sleep.count - awake <= 2

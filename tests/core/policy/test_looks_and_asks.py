@@ -16,6 +16,8 @@ from tests.support.snapshots import a_pv_guest
 FOLLOW = PolicySettings(mode="follow")
 GUARD = PolicySettings(mode="guard")
 OWN = History(own_kib=4096)
+ASKED = History(asks=NO_ASKS.another(94.01, 0))
+ASKED_BEFORE = History(asks=NO_ASKS.another(94.0, 0))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,9 @@ OWN = History(own_kib=4096)
         (None, OWN, GUARD, False, True, None),
         (None, OWN, FOLLOW, False, False, None),
         (None, History(), GUARD, False, False, None),
+        (None, ASKED, FOLLOW, False, True, 100.5),
+        (None, ASKED_BEFORE, FOLLOW, False, True, None),
+        (None, ASKED, GUARD, False, True, None),
     ],
 )
 def test_it_looks_again_when_it_wishes_or_where_no_event_will_tell(
