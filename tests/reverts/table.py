@@ -539,4 +539,26 @@ FIXES: Final = (
             "tests/fuzz/test_targets.py::test_an_odd_input_of_the_corpus_holds[guest_claims/more-than-counted]",
         ),
     ),
+    Reverted(
+        "a look while the kernel takes the host's target: another batch lost with each ask",
+        (Undo(_LOOP, "until_s = now_s + CLOSE_S", "until_s = now_s + 0.005"),),
+        (
+            "tests/daemon/test_kernel_acts_first.py::test_each_ask_of_a_host_that_goes_on_costs_one_batch[0.02]",
+        ),
+    ),
+    Reverted(
+        "mem-set that takes what programs want back in a moment",
+        (Undo(_STEPS, "STAY_S: Final = 4.0", "STAY_S: Final = 0.0"),),
+        (
+            f"{_SETS}::test_what_programs_take_for_a_moment_now_and_then_is_left_to_them[2]",
+            f"{_SETS}::test_at_each_size_downwards_it_stays_for_4_s",
+        ),
+    ),
+    Reverted(
+        "a peak between two looks that nobody tells the host",
+        (Undo("agent/core/policy/looks.py", "WATCHED_S: Final = 6.0", "WATCHED_S: Final = 0.0"),),
+        (
+            "tests/daemon/test_published_floor.py::test_who_has_asked_for_less_hears_what_programs_take_for_a_moment_and_for_6_s_only[follow]",
+        ),
+    ),
 )
