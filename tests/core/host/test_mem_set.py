@@ -118,14 +118,14 @@ def test_no_step_takes_more_than_half_of_what_is_spare_and_every_way_ends(
     assert (end.how == "reached") == (before == wanted)
 
 
-@pytest.mark.parametrize("every_s", [2, 3])
+@pytest.mark.parametrize("every_s", [2, 3, 4])
 def test_what_programs_take_for_a_moment_now_and_then_is_left_to_them(every_s: int) -> None:
     guest, lowest = Pretended(needs=300), 512
     request, asked = Request(200), []
     way = begin(guest.seen(), request)
     assert isinstance(way, Way)
     for now_s in range(MOST_LOOKS):
-        guest.needs = 330 if now_s % every_s else 300
+        guest.needs = 300 if now_s % every_s else 330
         done, way = move(guest.seen(), way, request, float(now_s))
         lowest = min(lowest, guest.has)
         if isinstance(done, End):
