@@ -21,9 +21,18 @@ export SOURCE_DATE_EPOCH
 "$here/packaging/make-deb.sh" "$dist" bundled
 "$here/packaging/make-rpm.sh" "$dist"
 "$here/packaging/make-sbom.sh" "$dist"
-cp "$here/packaging/alpine/APKBUILD" "$here/packaging/alpine/balloon-agent.pre-deinstall" "$dist"
+# The names that APKBUILD has for what it takes.
+cp "$here/packaging/alpine/APKBUILD" "$here/packaging/alpine/balloon-agent.pre-deinstall" \
+    "$here/systemd/config.toml" "$here/docs/balloon-agent.1" "$dist"
 cp "$here/openrc/balloon-agent" "$dist/balloon-agent.initd"
+(
+    srcdir=
+    . "$dist/APKBUILD"
+    for name in $source $install; do
+        [ -e "$dist/$name" ] || { echo "release: APKBUILD takes $name, which is not there" >&2; exit 1; }
+    done
+)
 (cd "$dist" && find . -maxdepth 1 -type f \( -name '*.whl' -o -name '*.tar.gz' -o -name '*.pyz' \
     -o -name '*.deb' -o -name '*.rpm' -o -name '*.cdx.json' -o -name APKBUILD -o -name '*.initd' \
-    -o -name '*.pre-deinstall' \) \
+    -o -name '*.pre-deinstall' -o -name config.toml -o -name '*.1' \) \
     -printf '%f\n' | LC_ALL=C sort | xargs sha256sum >SHA256SUMS && cat SHA256SUMS)

@@ -43,7 +43,7 @@ COMMANDS: Final = {
     "config": ("agent.cli.config:config", "Check or show the daemon's configuration."),
     "install-service": (
         "agent.cli.install_service:install_service",
-        "Make a systemd service of an agent installed with pip.",
+        "Make a service of an agent that no package brought.",
     ),
 }
 

@@ -19,7 +19,7 @@ import os
 import runpy
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -32,10 +32,10 @@ def guests() -> Iterator[tuple[str, dict[str, str]]]:
         yield path.relative_to(TESTS).with_suffix("").as_posix(), document["files"]
 
 
-def status_of(program: str, root: str) -> tuple[object, str]:
-    """Exit status and output of the program's status of a guest."""
+def said_by(program: str, words: Sequence[str]) -> tuple[object, str]:
+    """Exit status and output of a command of the program."""
     said = io.StringIO()
-    sys.argv = [program, "--root", root, "status", "--json"]
+    sys.argv = [program, *words]
     path, finders = list(sys.path), list(sys.meta_path)
     code: object = None
     try:
@@ -44,6 +44,7 @@ def status_of(program: str, root: str) -> tuple[object, str]:
     except SystemExit as ended:
         code = ended.code
     sys.path[:], sys.meta_path[:] = path, finders
+    sys.path_importer_cache.clear()  # the one file changes what is held of it there
     return code, said.getvalue()
 
 
@@ -55,7 +56,7 @@ def lines(program: str) -> Iterator[str]:
                 path = Path(folder, relative)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
-            code, said = status_of(program, folder)
+            code, said = said_by(program, ("--root", folder, "status", "--json"))
             said = said.replace(folder, name)  # it says where it has looked
         assert json.loads(said)["schema"] == 1, name
         yield f"{name} {code} {hashlib.sha256(said.encode()).hexdigest()}"

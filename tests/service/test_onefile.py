@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import importlib.util
 import io
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from agent import __version__
+from agent.cli.application import COMMANDS
 from agent.service import onefile
 from sim_backend.host.libxl import simple_guest
 from tests import captures
@@ -29,6 +31,7 @@ from tests.support.xenstored.raw_client import RawClient
 TREE = Path(__file__).parents[2]
 BUILD = TREE / "packaging" / "onefile" / "build.py"
 FRONT = BUILD.with_name("front.py")
+EVERY_CAPTURE = TREE / "tests" / "forms" / "every_capture.py"
 
 
 def build(action: str, folder: Path, target: Path, *codes: Path) -> bytes:
@@ -143,16 +146,79 @@ def test_compiled_or_not_it_says_the_same_as_the_installed_one(
         assert (ran.returncode, ran.stdout) == (installed.returncode, installed.stdout)
 
 
-def test_what_is_not_compiled_is_found_where_nothing_else_is_installed(program: Path) -> None:
-    """The simulation and prometheus_client, which few use and for long; -S: no site-packages."""
-    for words in (("status", "--json"), ("metrics",)):
-        asked = ("--sim", "balloon-up", *words)
-        installed, ran = (
-            subprocess.run([sys.executable, "-I", *by, *asked], capture_output=True, check=False)
-            for by in (("-m", "agent"), ("-S", str(program)))
-        )
-        assert (ran.returncode, ran.stderr) == (installed.returncode, b"")
-        assert ran.stdout == installed.stdout != b""
+def test_every_module_is_found_where_nothing_else_is_installed(program: Path) -> None:
+    """Compiled or not; -S: no site-packages."""
+    asked = """if True:
+        import importlib, sys, zipimport
+        program, *names = sys.argv[1:]
+        sys.path.insert(0, program)
+        front = {"__name__": "front"}
+        exec(zipimport.zipimporter(program).get_code("__main__"), front)
+        front["use_compiled_modules"](program)
+        for name in names:
+            assert importlib.import_module(name).__file__.startswith(program), name
+    """
+    with zipfile.ZipFile(program) as archive:
+        names = [
+            name[: -len(".py")].replace("/", ".")
+            for name in archive.namelist()
+            if name.startswith(("agent/", "sim_backend/")) and name.endswith(".py")
+        ]
+    assert {"agent.cli.main", "sim_backend.published.host"} < set(names)
+    modules = [name for name in names if not name.endswith("__")]
+    command = [sys.executable, "-I", "-S", "-c", asked, str(program), *modules]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_every_command_does_the_same_as_the_installed_one(program: Path, tmp_path: Path) -> None:
+    """But the daemon, which does not end, and the one that installs: see below."""
+    in_a_guest = ("--root", str(captures.load("pv-512-1024/boot").write_to(tmp_path / "guest")))
+    simulated = ("--sim", "balloon-up")
+    commands = (
+        (*in_a_guest, "status", "--short"),
+        (*in_a_guest, "doctor", "--seconds", "0"),
+        (*in_a_guest, "explain"),
+        (*in_a_guest, "memmap"),
+        (*in_a_guest, "plan", "--target", "384"),
+        (*in_a_guest, "capture", "capture.tar.gz"),
+        (*in_a_guest, "check"),
+        (*in_a_guest, "metrics", "--output", "metrics.prom"),
+        (*simulated, "status"),
+        (*simulated, "metrics"),
+        (*simulated, "guests"),
+        (*simulated, "mem-set", "guest", "384"),
+        ("plan", "--memory", "512", "--maxmem", "4G"),
+        ("simulate", "balloon-up", "--explain", "--plot", "plot.svg"),
+        ("config", "show"),
+    )
+    assert {word for words in commands for word in words} | {"run", "install-service"} >= {
+        *COMMANDS
+    }
+    asked = """if True:
+        import json, os, runpy, sys
+        every_capture, program, commands, folder = sys.argv[1:]
+        os.mkdir(folder)
+        os.chdir(folder)
+        said_by = runpy.run_path(every_capture)["said_by"]
+        for words in json.loads(commands):
+            print(words, *said_by(program, words), sep="\\n", flush=True)
+    """
+    outcomes = []
+    for flags, by in (("-I", TREE / "agent" / "__main__.py"), ("-IS", program)):
+        folder = tmp_path / f"by{flags}"
+        given = (EVERY_CAPTURE, by, json.dumps(commands), folder)
+        ran = subprocess.run(
+            [sys.executable, flags, "-c", asked, *given],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stdout
+        written = {path.name: path.read_bytes() for path in folder.iterdir()}
+        written["capture.tar.gz"] = gzip.decompress(written["capture.tar.gz"])  # it has a time
+        assert {*written} == {"capture.tar.gz", "metrics.prom", "plot.svg"}, ran.stdout
+        outcomes.append((ran.stdout, written))
+    installed, one = outcomes
+    assert one == installed
 
 
 def test_code_for_the_running_python_is_used(program: Path, tmp_path: Path) -> None:
@@ -202,7 +268,7 @@ def test_the_daemon_goes_to_rest_and_comes_back_out_of_the_one_file(
     config.write_text('[timing]\nquiet = "100ms"\n')
     root = kernel_files(simple_guest()[1], tmp_path / "root")
     start = (
-        f"import os, sys; os.execv(sys.executable, [sys.executable, '-I', {str(program)!r}, "
+        f"import os, sys; os.execv(sys.executable, [sys.executable, '-IS', {str(program)!r}, "
         "'--root', sys.argv[1], '--xenstore', sys.argv[2], 'run', *sys.argv[3:]])"
     )
     with DaemonProcess(root, guest.path, "--config", str(config), start=start) as process:
