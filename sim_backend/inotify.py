@@ -57,7 +57,6 @@ class Inotify:
         return numbers
 
     def close(self) -> None:
-        """Close it, and with it every watch."""
         os.close(self._fd)
 
     @staticmethod

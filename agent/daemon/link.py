@@ -213,7 +213,6 @@ class Link:
             self.news.add("reconnected")
 
     def _hear(self, now_s: float) -> None:
-        """Take in the events that have come."""
         assert isinstance(self.state, Up)
         if not self._bucket.take(now_s):
             self.state = self.state._replace(hears_at_s=now_s + 1.0 / HEARD_PER_S)

@@ -71,7 +71,6 @@ class Ownership:
         self.lost(name)
 
     def wrote(self, name: str) -> None:
-        """We are making that key."""
         if name not in self.made:
             self.made.append(name)
 

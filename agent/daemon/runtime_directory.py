@@ -112,7 +112,6 @@ class RuntimeDirectory:
         self.close()
 
     def close(self) -> None:
-        """Give up the lock and the directory."""
         for descriptor in (self._lock, self._directory):
             if descriptor is not None:
                 os.close(descriptor)

@@ -16,7 +16,6 @@ class TokenBucket:
         self._counted_s: float | None = None
 
     def has(self, now_s: float) -> bool:
-        """Whether once more would be within it."""
         elapsed_s = 0.0 if self._counted_s is None else max(0.0, now_s - self._counted_s)
         self._counted_s = now_s
         self._left = min(self._burst, self._left + elapsed_s * self._per_s)

@@ -27,7 +27,6 @@ class DomainStore:
         self.silent = False
 
     def read(self, path: str) -> str | None:
-        """The value, or None when there is no such node."""
         return self._nodes.get(path)
 
     def items(self) -> dict[str, str]:

@@ -75,11 +75,9 @@ class Stage:
         self.clock.at(self.start_s + when_s, action)
 
     def mem_set(self, when_s: float, memory_mib: int) -> None:
-        """`xl mem-set` at that time."""
         self.at(when_s, lambda: self.toolstack.mem_set(self.domain, memory_mib * MIB_KIB))
 
     def workload(self, when_s: float, **amounts_kib: int) -> None:
-        """The programs change their mind at that time."""
         words = ", ".join(
             f"{name.removesuffix('_kib').replace('_', ' ')} {kib // MIB_KIB} MiB"
             for name, kib in amounts_kib.items()

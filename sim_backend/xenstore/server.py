@@ -253,7 +253,6 @@ class Server:
         self._stalled = False
 
     def drop_connections(self, domid: int | None = None) -> None:
-        """Close every connection, or those of one domain."""
         for connection in tuple(self._clients):
             if domid is None or connection.session.domid == domid:
                 self._drop(connection)

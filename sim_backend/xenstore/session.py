@@ -262,7 +262,6 @@ class Session:
     # Transactions.
 
     def begin(self) -> int:
-        """Start a transaction and give its number."""
         if not self.privileged and self._domain.transactions > self._store.quotas.transactions:
             raise XenstoreError("ENOSPC")
         number = self._next_transaction

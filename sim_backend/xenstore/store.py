@@ -195,7 +195,6 @@ class Store:
                 places += [child_of(path, name) for name in reversed(node.children)]
 
     def count_nodes(self, domid: int, change: int) -> None:
-        """Account for nodes of a domain that came or went."""
         if domid in self.domains:
             self.domains[domid].nodes += change
 

@@ -36,9 +36,7 @@ class View(Protocol):
         """Let the watchers know, at once or when the transaction has succeeded."""
         ...
 
-    def count(self, domid: int, change: int) -> None:
-        """Account for nodes of a domain that come or go."""
-        ...
+    def count(self, domid: int, change: int) -> None: ...
 
     def may_create(self, domid: int, nodes: int) -> bool:
         """Whether the node quota lets an unprivileged domain create so many more."""

@@ -93,7 +93,6 @@ def _offlined(boot: BootFacts) -> tuple[CostPart, ...]:
 
 
 def _crash_kernel(snapshot: Snapshot) -> tuple[CostPart, ...]:
-    """What crashkernel= set aside."""
     if not snapshot.crash_kernel_kib:
         return ()
     why = "set aside for a crash kernel (crashkernel=)"

@@ -201,7 +201,6 @@ def hash_tables_kib(pages: int, *, bits: int = 64) -> int:
 
 
 def _page_parts(shape: BootShape) -> list[CostPart]:
-    """What is paid for each page of the map."""
     pages = shape.firmware.ram_pages
     size = STRUCT_PAGE_BYTES if shape.bits == 64 else STRUCT_PAGE_BYTES_32BIT
     parts = [
