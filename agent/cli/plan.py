@@ -22,12 +22,7 @@ from agent.core.facts.kernel_release import (
 from agent.core.facts.snapshot import DomainType
 from agent.core.facts.units import parse_size_kib
 from agent.core.plan.plan import plan as make_plan
-from agent.core.plan.request import (
-    DEFAULT_KERNEL,
-    DEFAULT_VIDEORAM_KIB,
-    PlanError,
-    PlanRequest,
-)
+from agent.core.plan.request import DEFAULT_KERNEL, DEFAULT_VIDEORAM_KIB, PlanError, PlanRequest
 from agent.core.plan.target import advise
 from agent.report.plan_json import advice_object, plan_object
 from agent.report.plan_text import advice_lines, plan_lines

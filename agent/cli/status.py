@@ -61,12 +61,7 @@ def _watch(which: WhichDomain, terminal: Terminal, interval_s: float) -> int:
     Where the cursor cannot be moved (a serial console, TERM=dumb, a file) frames are appended:
     the whole screen once, then only what changes.
     """
-    from agent.report.sparkline import (  # noqa: PLC0415
-        has_moved,
-        recent,
-        sample_of,
-        trend_lines,
-    )
+    from agent.report.sparkline import has_moved, recent, sample_of, trend_lines  # noqa: PLC0415
     from agent.report.status_text import frame_lines, status_lines  # noqa: PLC0415
     from agent.report.styled import heading  # noqa: PLC0415
 

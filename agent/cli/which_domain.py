@@ -101,11 +101,7 @@ class WhichDomain:
             from sim_backend.published.in_process import SimulatedKeys  # noqa: PLC0415 - not on a real guest
 
             return SimulatedKeys(self._simulation.domain)
-        from agent.sources.xenstore.key_store import (  # noqa: PLC0415 - see above
-            CapturedKeys,
-            NoKeys,
-            SessionKeys,
-        )
+        from agent.sources.xenstore.key_store import CapturedKeys, NoKeys, SessionKeys  # noqa: PLC0415 - see above
 
         if self.stands_still:
             return CapturedKeys(self.system_root())

@@ -12,13 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sim_backend.xenstore.errors import XenstoreError
-from sim_backend.xenstore.names import (
-    REL_PATH_MAX,
-    base_of,
-    domain_path,
-    is_valid_path,
-    parent_of,
-)
+from sim_backend.xenstore.names import REL_PATH_MAX, base_of, domain_path, is_valid_path, parent_of
 from sim_backend.xenstore.node import Node
 from sim_backend.xenstore.permissions import (
     OWNER,

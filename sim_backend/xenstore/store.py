@@ -13,13 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from sim_backend.xenstore.errors import XenstoreError
 from sim_backend.xenstore.names import ancestry, child_of, domain_path, parent_of
 from sim_backend.xenstore.node import Node
-from sim_backend.xenstore.permissions import (
-    EVERYTHING,
-    READ,
-    Permission,
-    Permissions,
-    access_of,
-)
+from sim_backend.xenstore.permissions import EVERYTHING, READ, Permission, Permissions, access_of
 from sim_backend.xenstore.views import remove_subtree
 from sim_backend.xenstore.watches import Watch, WatchTable
 

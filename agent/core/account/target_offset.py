@@ -13,12 +13,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from agent.core.account.boot_facts import (
-    LARGEST_USUAL_KIB,
-    BootFacts,
-    mapped_kib,
-    uncounted_kib,
-)
+from agent.core.account.boot_facts import LARGEST_USUAL_KIB, BootFacts, mapped_kib, uncounted_kib
 from agent.core.account.driver import driver_of
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.memory_map import SYSTEM_RAM

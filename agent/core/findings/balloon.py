@@ -11,12 +11,7 @@ from agent.core.account.target_offset import counted_beyond_kib
 from agent.core.facts.units import format_apart, format_kib
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, Fix, known
-from agent.core.findings.guest_commands import (
-    BALLOON_DIRECTORY,
-    FOR_GOOD,
-    newer_kernel,
-    put_online,
-)
+from agent.core.findings.guest_commands import BALLOON_DIRECTORY, FOR_GOOD, newer_kernel, put_online
 from agent.core.findings.host_commands import hold_at
 from agent.core.findings.quirks import driver_numbers, is_phantom
 from agent.core.findings.registry import DRIVER, TARGET, check

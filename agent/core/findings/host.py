@@ -9,12 +9,7 @@ from agent.core.account.headroom import limit_kib
 from agent.core.account.target_offset import PLAIN_MAP, SETTLED_TARGET
 from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import (
-    MIB_KIB,
-    format_apart,
-    format_kib,
-    kib_to_pages,
-)
+from agent.core.facts.units import MIB_KIB, format_apart, format_kib, kib_to_pages
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, Fix
 from agent.core.findings.host_commands import configure, on_host_scale_kib, set_memory, set_range
