@@ -57,13 +57,11 @@ def _rest(snapshot: Snapshot, left_kib: int, *, moving: bool) -> tuple[OverheadT
     if domain_type is None or release is None or not moving:
         return (OverheadTerm("kernel", left_kib, why, inferred=True),)
     usual_kib = kernel_cost(release).base_kib(domain_type)
+    moved = "the balloon moved between reading current_kb and MemTotal"
     return (
         OverheadTerm("kernel", usual_kib, f"{why}, as usual for this release", inferred=True),
-        OverheadTerm(
-            "moved-while-reading", left_kib - usual_kib,
-            "the balloon moved between reading current_kb and MemTotal", inferred=True,
-        ),
-    )  # fmt: skip
+        OverheadTerm("moved-while-reading", left_kib - usual_kib, moved, inferred=True),
+    )
 
 
 def _computed(snapshot: Snapshot, boot: BootFacts) -> tuple[CostPart, ...]:

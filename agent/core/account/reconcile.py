@@ -112,20 +112,12 @@ def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap) -> list[Term]:
     terms = [Term("e820-ram", ram_kib, source, "all ranges of the map that are System RAM")]
     partial_kib = ram_kib - pages_to_kib(firmware_map.ram_pages)
     if partial_kib:
-        terms.append(
-            Term(
-                "partial-pages", -partial_kib, source,
-                "range ends that fill no page (the BIOS data area of an HVM guest)",
-            )
-        )  # fmt: skip
+        why = "range ends that fill no page (the BIOS data area of an HVM guest)"
+        terms.append(Term("partial-pages", -partial_kib, source, why))
     isa_kib = pages_to_kib(firmware_map.isa_hole_pages)
     if domain.domain_type == "pv" and isa_kib:
-        terms.append(
-            Term(
-                "isa-hole", isa_kib, f"{source}, a0000-fffff",
-                "Xen populated these pages of a PV guest, Linux marks them reserved",
-            )
-        )  # fmt: skip
+        why = "Xen populated these pages of a PV guest, Linux marks them reserved"
+        terms.append(Term("isa-hole", isa_kib, f"{source}, a0000-fffff", why))
     zero_kib = pages_to_kib(firmware_map.page_zero_pages)
     if domain.is_pv:
         if from_iomem and not zero_kib:
@@ -133,30 +125,22 @@ def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap) -> list[Term]:
             terms.append(Term("page-zero", pages_to_kib(1), source, why))
         return terms
     if counted_kib := hole_kib(snapshot):
-        terms.append(
-            Term(
-                "holes-counted", counted_kib, source,
-                "before Linux 3.13 the driver takes the highest address for the number of pages",
-            )
-        )  # fmt: skip
+        why = "before Linux 3.13 the driver takes the highest address for the number of pages"
+        terms.append(Term("holes-counted", counted_kib, source, why))
     elif zero_kib:
-        terms.append(
-            Term("page-zero", -zero_kib, source, "Linux never uses page 0 (trim_bios_range)")
-        )
+        why = "Linux never uses page 0 (trim_bios_range)"
+        terms.append(Term("page-zero", -zero_kib, source, why))
     return terms
 
 
 def _driver_terms(balloon: BalloonReading) -> list[Term]:
+    current_kib, ballooned_kib = balloon.current_kib or 0, balloon.ballooned_kib or 0
+    populated = "populated by the host and owned by Linux"
+    held = "held by the balloon: no memory behind it, can come back with the target"
     return [
-        Term(
-            "current", -(balloon.current_kib or 0), f"{BALLOON_INFO}/current_kb",
-            "populated by the host and owned by Linux",
-        ),
-        Term(
-            "ballooned", -(balloon.ballooned_kib or 0), f"{BALLOON_INFO}/low_kb + high_kb",
-            "held by the balloon: no memory behind it, can come back with the target",
-        ),
-    ]  # fmt: skip
+        Term("current", -current_kib, f"{BALLOON_INFO}/current_kb", populated),
+        Term("ballooned", -ballooned_kib, f"{BALLOON_INFO}/low_kb + high_kb", held),
+    ]
 
 
 def _block_terms(snapshot: Snapshot, firmware_map: MemoryMap, boot: BootFacts) -> list[Term]:
@@ -167,12 +151,8 @@ def _block_terms(snapshot: Snapshot, firmware_map: MemoryMap, boot: BootFacts) -
     size_kib = offline_kib(firmware_map, snapshot.blocks) - boot.offlined_kib
     if not size_kib:
         return []
-    return [
-        Term(
-            "offline-blocks", -size_kib, "/sys/devices/system/memory/memory*/state",
-            "hot-added by the driver and not put online: nobody can use it yet",
-        )
-    ]  # fmt: skip
+    why = "hot-added by the driver and not put online: nobody can use it yet"
+    return [Term("offline-blocks", -size_kib, "/sys/devices/system/memory/memory*/state", why)]
 
 
 def _kernel_cut_terms(snapshot: Snapshot, terms: list[Term], offlined_kib: int) -> list[Term]:
@@ -188,13 +168,9 @@ def _kernel_cut_terms(snapshot: Snapshot, terms: list[Term], offlined_kib: int) 
     options = ", ".join(
         option for option in snapshot.kernel_options if option.startswith(("mem=", "memmap="))
     )
-    return [
-        Term(
-            "kernel-cut", -cut_kib, "/proc/zoneinfo, present",
-            "in the firmware's map, but Linux took no pages of it"
-            + (f" (booted with {options})" if options else ""),
-        )
-    ]  # fmt: skip
+    why = "in the firmware's map, but Linux took no pages of it"
+    why += f" (booted with {options})" if options else ""
+    return [Term("kernel-cut", -cut_kib, "/proc/zoneinfo, present", why)]
 
 
 def _regime_terms(snapshot: Snapshot, regime: Regime, boot: BootFacts, left_kib: int) -> list[Term]:
@@ -202,21 +178,14 @@ def _regime_terms(snapshot: Snapshot, regime: Regime, boot: BootFacts, left_kib:
     domain_type = snapshot.domain.domain_type
     released_kib = pages_to_kib(snapshot.boot_log.released_pages if snapshot.boot_log else 0)
     if regime.current_counts_released and released_kib:
-        return [
-            Term(
-                "released", released_kib, "kernel log, 'Released ... page(s)'",
-                "given back at boot, but before Linux 3.2 still counted in current_kb",
-            )
-        ]  # fmt: skip
+        why = "given back at boot, but before Linux 3.2 still counted in current_kb"
+        return [Term("released", released_kib, "kernel log, 'Released ... page(s)'", why)]
     if left_kib == 0 or not (is_pv(domain_type) or domain_type == "dom0-pvh"):
         return []
     if left_kib == _phantom_kib(snapshot):
-        return [
-            Term(
-                "phantom-credit", -left_kib, f"{FIRMWARE_MAP}, page 0 and a0000-fffff",
-                "this kernel starts from present pages instead of nr_pages (Linux 6.15 to 6.18)",
-            )
-        ]  # fmt: skip
+        why = "this kernel starts from present pages instead of nr_pages (Linux 6.15 to 6.18)"
+        source = f"{FIRMWARE_MAP}, page 0 and a0000-fffff"
+        return [Term("phantom-credit", -left_kib, source, why)]
     return _unpopulated_terms(domain_type, regime, boot, left_kib)
 
 
@@ -244,13 +213,8 @@ def _unpopulated_terms(
     if regime.extra_memory != "balloon":
         return [Term("unpopulated-alloc", -left_kib, "what is left over", why, inferred=True)]
     if domain_type == "dom0-pv":
-        return [
-            Term(
-                "lent-for-grants", -left_kib, "what is left over",
-                "ballooned out and lent to backends that map pages of other domains",
-                inferred=True,
-            )
-        ]  # fmt: skip
+        why = "ballooned out and lent to backends that map pages of other domains"
+        return [Term("lent-for-grants", -left_kib, "what is left over", why, inferred=True)]
     return []
 
 
@@ -272,10 +236,5 @@ def _motion_terms(balloon: BalloonReading, left_kib: int) -> list[Term]:
     same_direction = (left_kib > 0) == (way_kib > 0)
     if not way_kib or not same_direction or abs(left_kib) > abs(way_kib):
         return []
-    return [
-        Term(
-            "moved-while-reading", -left_kib, "what is left over",
-            "the balloon moved between one file and the next; read again when it has settled",
-            inferred=True,
-        )
-    ]  # fmt: skip
+    why = "the balloon moved between one file and the next; read again when it has settled"
+    return [Term("moved-while-reading", -left_kib, "what is left over", why, inferred=True)]

@@ -106,13 +106,8 @@ def _to_map(levels: list[Level], mapped_kib: int, offset_kib: int) -> list[Step]
     name, why = "not-in-the-map", "allowed by the host, but the map of this boot ends before it"
     if beyond_kib < 0:
         name, why = "map-beyond-maxmem", "hot-added RAM that the host's limit does not cover"
-    return [
-        Step(
-            "not-for-linux", -offset_kib,
-            "counted by the host only: video memory, firmware, the legacy hole",
-        ),
-        Step(name, -beyond_kib, why),
-    ]  # fmt: skip
+    apart = "counted by the host only: video memory, firmware, the legacy hole"
+    return [Step("not-for-linux", -offset_kib, apart), Step(name, -beyond_kib, why)]
 
 
 def _to_current(levels: list[Level], situation: Situation) -> list[Step]:
@@ -121,12 +116,9 @@ def _to_current(levels: list[Level], situation: Situation) -> list[Step]:
     if balloon is None or balloon.current_kib is None or not levels:
         return []
     if result.identity is None:
-        return [
-            Step(
-                "not-populated", balloon.current_kib - levels[-1].kib,
-                "somewhere between the host's limit and the guest", inferred=True,
-            )
-        ]  # fmt: skip
+        why = "somewhere between the host's limit and the guest"
+        missing_kib = levels[-1].kib - balloon.current_kib
+        return [Step("not-populated", -missing_kib, why, inferred=True)]
     steps = [
         Step(term.name, term.kib, term.why, term.inferred)
         for term in result.terms
@@ -144,10 +136,8 @@ def _to_available(memory: MemoryReading) -> list[Step]:
     idle_kib = min(memory.total_kib, memory.free_kib + memory.cached_kib)
     kept_kib = max(0, idle_kib - memory.available_kib)
     used_kib = memory.total_kib - memory.available_kib - kept_kib
+    why = "free or cache, but not to be given away: watermarks, cache that is in use"
     return [
         Step("used", -used_kib, "by programs and by the kernel for them"),
-        Step(
-            "kept-back", -kept_kib,
-            "free or cache, but not to be given away: watermarks, cache that is in use",
-        ),
-    ]  # fmt: skip
+        Step("kept-back", -kept_kib, why),
+    ]

@@ -112,38 +112,18 @@ class BootShape(NamedTuple):
 
 def boot_cost(shape: BootShape) -> tuple[CostPart, ...]:
     """All parts, those that are there; their sum is current_kb less MemTotal."""
-    parts = [*_page_parts(shape)]
+    kernel, parts = shape.kernel, _page_parts(shape)
     if _has_swiotlb(shape):
-        parts.append(
-            CostPart(
-                "swiotlb",
-                _swiotlb_kib(shape.kernel.release),
-                "bounce buffers for devices that reach 4 GiB only",
-            )
-        )
-    parts.append(
-        CostPart(
-            "per-cpu",
-            (shape.cpus - 1) * shape.kernel.per_cpu_kib,
-            "static per-CPU areas of the CPUs beside the first",
-        )
-    )
-    parts.append(
-        CostPart(
-            "kernel",
-            shape.kernel.base_kib(shape.domain_type, bits=shape.bits),
-            "code and data, per-CPU areas and what else does not depend on the size",
-        )
-    )
-    early_kib = shape.populated_kib - sum(part.kib for part in parts)
-    parts.insert(
-        -1,
-        CostPart(
-            "hash-tables",
-            hash_tables_kib(_hashed_pages(shape, early_kib), bits=shape.bits),
-            "dentry and inode hash tables, sized by the memory there is",
-        ),
-    )
+        why = "bounce buffers for devices that reach 4 GiB only"
+        parts.append(CostPart("swiotlb", _swiotlb_kib(kernel.release), why))
+    why = "static per-CPU areas of the CPUs beside the first"
+    parts.append(CostPart("per-cpu", (shape.cpus - 1) * kernel.per_cpu_kib, why))
+    why = "code and data, per-CPU areas and what else does not depend on the size"
+    base = CostPart("kernel", kernel.base_kib(shape.domain_type, bits=shape.bits), why)
+    early_kib = shape.populated_kib - sum(part.kib for part in (*parts, base))
+    tables_kib = hash_tables_kib(_hashed_pages(shape, early_kib), bits=shape.bits)
+    why = "dentry and inode hash tables, sized by the memory there is"
+    parts += [CostPart("hash-tables", tables_kib, why), base]
     return tuple(part for part in parts if part.kib)
 
 
@@ -155,8 +135,7 @@ def total_kib(parts: Iterable[CostPart]) -> int:
 
 def struct_pages_kib(firmware: MemoryMap, *, bits: int = 64) -> int:
     """A struct page for each page of every section the map touches, ballooned or not."""
-    size = STRUCT_PAGE_BYTES if bits == 64 else STRUCT_PAGE_BYTES_32BIT
-    return section_pages(firmware.ram_spans()) * size // KIB
+    return section_pages(firmware.ram_spans()) * _struct_page_bytes(bits) // KIB
 
 
 def section_pages(spans: Iterable[Span]) -> int:
@@ -168,7 +147,7 @@ def section_pages(spans: Iterable[Span]) -> int:
 
 def p2m_kib(pages: int, *, bits: int = 64) -> int:
     """A PV guest's table of machine frames, with the level above it."""
-    return _table_kib(pages, P2M_BYTES if bits == 64 else P2M_BYTES_32BIT)
+    return _table_kib(pages, _p2m_bytes(bits))
 
 
 def page_tables_kib(shape: BootShape) -> int:
@@ -201,26 +180,22 @@ def hash_tables_kib(pages: int, *, bits: int = 64) -> int:
 
 
 def _page_parts(shape: BootShape) -> list[CostPart]:
-    pages = shape.firmware.ram_pages
-    size = STRUCT_PAGE_BYTES if shape.bits == 64 else STRUCT_PAGE_BYTES_32BIT
-    parts = [
-        CostPart(
-            "struct-pages",
-            struct_pages_kib(shape.firmware, bits=shape.bits),
-            f"{size} bytes for each page of the map, ballooned or not",
-        )
-    ]
+    bits, pages = shape.bits, shape.firmware.ram_pages
+    structs_kib = struct_pages_kib(shape.firmware, bits=bits)
+    why = f"{_struct_page_bytes(bits)} bytes for each page of the map, ballooned or not"
+    parts = [CostPart("struct-pages", structs_kib, why)]
     if is_pv(shape.domain_type):
-        parts.append(
-            CostPart(
-                "p2m",
-                p2m_kib(pages, bits=shape.bits),
-                "8 bytes for each page of a PV guest's map"
-                if shape.bits == 64
-                else "4 bytes for each page of a PV guest's map",
-            )
-        )
+        why = f"{_p2m_bytes(bits)} bytes for each page of a PV guest's map"
+        parts.append(CostPart("p2m", p2m_kib(pages, bits=bits), why))
     return [*parts, CostPart("page-tables", page_tables_kib(shape), "the kernel's map of memory")]
+
+
+def _struct_page_bytes(bits: int) -> int:
+    return STRUCT_PAGE_BYTES if bits == 64 else STRUCT_PAGE_BYTES_32BIT
+
+
+def _p2m_bytes(bits: int) -> int:
+    return P2M_BYTES if bits == 64 else P2M_BYTES_32BIT
 
 
 def _hashed_pages(shape: BootShape, early_kib: int) -> int:

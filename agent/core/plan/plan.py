@@ -134,17 +134,16 @@ def plan(request: PlanRequest) -> Plan:
         is_pv=request.is_pv,
     )
     holder, certain = _holder(request)
-    can_hot_add = request.kernel >= HOTPLUG_SINCE
+    hot_add_max_kib = None
+    if request.kernel >= HOTPLUG_SINCE:
+        most_kib = min(request.maxmem_kib, request.most_kib)
+        hot_add_max_kib = most_kib - offset_kib - request.videoram_kib
     made = Plan(
         request=request,
         firmware=firmware,
         reachable_max_kib=reach_kib,
         host_reachable_max_kib=present_kib + offset_kib,
-        hot_add_max_kib=(
-            min(request.maxmem_kib, request.most_kib) - offset_kib - request.videoram_kib
-            if can_hot_add
-            else None
-        ),
+        hot_add_max_kib=hot_add_max_kib,
         target_offset_kib=offset_kib,
         current_kib=current_kib,
         mem_total_kib=current_kib - overhead_kib,

@@ -12,22 +12,17 @@ def planned_waterfall(made: Plan) -> Waterfall:
     request = made.request
     mapped_kib = made.current_kib + made.beyond_kib
     offset_kib = made.target_offset_kib
+    cut_kib = request.maxmem_kib - offset_kib - mapped_kib
     steps = [
         Step("not-for-linux", -offset_kib, "counted by the host only"),
-        Step(
-            "not-in-the-map", mapped_kib + offset_kib - request.maxmem_kib,
-            "the kernel cuts the map before maxmem",
-        ),
-    ]  # fmt: skip
+        Step("not-in-the-map", -cut_kib, "the kernel cuts the map before maxmem"),
+    ]
+    held = Step(_held_by(made), -made.beyond_kib, "in the map, without memory")
     return Waterfall(
         (
             Level("maxmem", request.maxmem_kib, ()),
             Level("map", mapped_kib, _there(steps)),
-            Level(
-                "current",
-                made.current_kib,
-                _there([Step(_held_by(made), -made.beyond_kib, "in the map, without memory")]),
-            ),
+            Level("current", made.current_kib, _there([held])),
             Level("total", made.mem_total_kib, _kept(made)),
         )
     )
