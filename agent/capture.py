@@ -35,10 +35,7 @@ from agent.sources.system_root import LARGE_LIMIT_BYTES, SystemRoot
 from agent.sources.xenstore.key_store import KeyStore
 
 # Directories of the kernel that are copied, with all files directly in them or one level below.
-_DIRECTORIES: Final = (
-    firmware_memmap.DIRECTORY,
-    xen_memory.DIRECTORY,
-)
+_DIRECTORIES: Final = (firmware_memmap.DIRECTORY, xen_memory.DIRECTORY)
 _FILES: Final = (
     f"{hypervisor.DIRECTORY}/type",
     f"{hypervisor.DIRECTORY}/guest_type",

@@ -53,10 +53,7 @@ def examine(
 
 
 def watched(
-    take: Callable[[], Snapshot],
-    root: SystemRoot,
-    wait: Callable[[float], None],
-    seconds: float,
+    take: Callable[[], Snapshot], root: SystemRoot, wait: Callable[[float], None], seconds: float
 ) -> tuple[Snapshot, Watch | None]:
     """The last of several snapshots, and what changed between them.
 

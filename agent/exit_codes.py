@@ -21,11 +21,6 @@ NO_PERMISSION = 77
 CONFIGURATION = 78
 INTERRUPTED = 130
 
-OF_VERDICT = {
-    "ok": OK,
-    "warning": WARNING,
-    "critical": CRITICAL,
-    "unknown": UNKNOWN,
-}
+OF_VERDICT = {"ok": OK, "warning": WARNING, "critical": CRITICAL, "unknown": UNKNOWN}
 # Of `check`, as whoever reads a plugin of Nagios numbers them.
 OF_LEVEL = {"OK": OK, "WARNING": WARNING, "CRITICAL": CRITICAL, "UNKNOWN": 3}

@@ -35,10 +35,7 @@ _KERNEL_PAGE_SIZES_KIB = (4, 16, 64)
 
 
 def gather(
-    root: SystemRoot,
-    store: KeyStore,
-    origin: Origin,
-    sleep: Callable[[float], None] | None = None,
+    root: SystemRoot, store: KeyStore, origin: Origin, sleep: Callable[[float], None] | None = None
 ) -> Snapshot:
     """One snapshot of the domain below `root`.
 
@@ -95,10 +92,7 @@ def gather(
         boot_record=record,
         kernel_options=options or (),
         crash_kernel_kib=read_crash_kernel(
-            root,
-            options or (),
-            firmware_map.ram_kib if firmware_map else None,
-            is_pv=is_pv(kind),
+            root, options or (), firmware_map.ram_kib if firmware_map else None, is_pv=is_pv(kind)
         ),
         zram_free_kib=read_zram_free_kib(root).value or 0,
         uptime_s=uptime_s,

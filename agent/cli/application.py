@@ -34,10 +34,7 @@ COMMANDS: Final = {
     "check": ("agent.cli.check:check_command", "One line for Nagios or Icinga."),
     "metrics": ("agent.cli.metrics:metrics", "Prometheus metrics, as text, a file or an answer."),
     "guests": ("agent.cli.guests:guests", "In dom0: every guest, and what it could give."),
-    "mem-set": (
-        "agent.cli.mem_set:mem_set",
-        "In dom0: bring a guest to a size, unhurt.",
-    ),
+    "mem-set": ("agent.cli.mem_set:mem_set", "In dom0: bring a guest to a size, unhurt."),
     "simulate": ("agent.cli.simulate:simulate", "Run a scenario in virtual time."),
     "run": ("agent.cli.run:run", "The daemon: listen to memory/target, adjust, report."),
     "config": ("agent.cli.config:config", "Check or show the daemon's configuration."),

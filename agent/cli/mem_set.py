@@ -185,11 +185,7 @@ def _carry_out(host: ThisHost, guest: Guest, request: steps.Request, *, quiet: b
 
 
 def _step_by_step(
-    host: ThisHost,
-    guest: Guest,
-    request: steps.Request,
-    way: steps.Way,
-    ask: Callable[[int], None],
+    host: ThisHost, guest: Guest, request: steps.Request, way: steps.Way, ask: Callable[[int], None]
 ) -> steps.End | None:
     """How it ended; None when it was interrupted, which it is between two steps."""
     with Interrupts() as interrupts:

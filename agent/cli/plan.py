@@ -27,12 +27,7 @@ from agent.core.plan.target import advise
 from agent.report.plan_json import advice_object, plan_object
 from agent.report.plan_text import advice_lines, plan_lines
 
-_TYPES: Final[dict[str, DomainType]] = {
-    "pv": "pv",
-    "pvh": "pvh",
-    "hvm": "hvm",
-    "dom0": "dom0-pv",
-}
+_TYPES: Final[dict[str, DomainType]] = {"pv": "pv", "pvh": "pvh", "hvm": "hvm", "dom0": "dom0-pv"}
 _BITS: Final = {"x86_64": 64, "i386": 32}
 _STATUS: Final[dict[Boots, int]] = {
     "yes": exit_codes.OK,

@@ -97,13 +97,7 @@ def _list(output: Output) -> int:
 
 
 def _run(
-    name: str,
-    agent_name: str | None,
-    seed: int,
-    output: Output,
-    *,
-    explain: bool,
-    plot: str | None,
+    name: str, agent_name: str | None, seed: int, output: Output, *, explain: bool, plot: str | None
 ) -> int:
     from sim_backend.stories import catalogue, report_text  # noqa: PLC0415 - not on a real guest
     from sim_backend.stories.agents import AGENTS, agent  # noqa: PLC0415

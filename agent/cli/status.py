@@ -33,14 +33,7 @@ Examples:
 @with_watch(1.0, "refresh so often, and whenever the balloon moves.")
 @with_output("Draw")
 @click.pass_obj
-def status(
-    which: WhichDomain,
-    *,
-    short: bool,
-    watch: bool,
-    interval: float,
-    output: Output,
-) -> int:
+def status(which: WhichDomain, *, short: bool, watch: bool, interval: float, output: Output) -> int:
     """Show the memory of this guest: where every KiB of its E820 RAM is.
 
     First whether all is well, in a sentence and a picture, and what is wrong with a command that

@@ -155,10 +155,7 @@ def _term_lines(term: Term, width: int) -> list[Line]:
     name = term.name + (" (inferred)" if term.inferred else "")
     size = f"{term.kib:+,d}".replace(",", " ") if term.kib else "0"
     reason = f"{term.why} [{term.source}]"
-    return [
-        *_figure(name, size, width),
-        *wrapped(reason, width, indent="    ", style="dim"),
-    ]
+    return [*_figure(name, size, width), *wrapped(reason, width, indent="    ", style="dim")]
 
 
 def _sum_line(name: str, kib: int, width: int, style: str) -> list[Line]:

@@ -24,11 +24,7 @@ def judged_lines(verdict: str, sentence: str, width: int) -> list[Line]:
     first = body[0][0].text
     end = 2 + len(verdict) + 1
     return [
-        (
-            Span(_MARKS[verdict], verdict),
-            Span(first[1:end], verdict),
-            Span(first[end:], "heading"),
-        ),
+        (Span(_MARKS[verdict], verdict), Span(first[1:end], verdict), Span(first[end:], "heading")),
         *(line(Span(part[0].text, "heading")) for part in body[1:]),
     ]
 

@@ -40,11 +40,7 @@ def crash_boot(before: Boot, reserved_kib: int, left_kib: int) -> Boot:
         spanned_pages=pages,
         nr_pages=pages,
         driver=replace(
-            before.driver,
-            current_pages=pages,
-            low_pages=0,
-            high_pages=0,
-            total_pages=pages,
+            before.driver, current_pages=pages, low_pages=0, high_pages=0, total_pages=pages
         ),
         unpopulated_pages=0,
         scratch_pages=0,

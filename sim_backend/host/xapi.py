@@ -44,11 +44,7 @@ class Xapi(Libxl):
     upstream_qemu = False
 
     def __init__(
-        self,
-        clock: Clock,
-        host: Host,
-        release: Release = V26_5,
-        first_look_s: float = LOOK_EACH_S,
+        self, clock: Clock, host: Host, release: Release = V26_5, first_look_s: float = LOOK_EACH_S
     ) -> None:
         super().__init__(clock, host)
         self.squeezed = Squeezed(clock, host, self.domains, release, first_look_s)

@@ -65,11 +65,7 @@ class PublishedDomain:
     """
 
     def __init__(
-        self,
-        domain: Publishable,
-        directory: str,
-        speed: float = 1.0,
-        server: Server | None = None,
+        self, domain: Publishable, directory: str, speed: float = 1.0, server: Server | None = None
     ) -> None:
         self.root = os.path.join(directory, "root")
         self.refused_writes: list[tuple[str, str, OSError]] = []

@@ -112,10 +112,7 @@ def _dom0_refused(seed: int, name: str) -> Stage:
 
 
 def _dom0_refused_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, 1280 * MIB, within_s=150.0),
-        checks.writes_at_most(stage, 16),
-    )
+    return (checks.settles_at(stage, 1280 * MIB, within_s=150.0), checks.writes_at_most(stage, 16))
 
 
 def _narrow(seed: int, name: str) -> Stage:
@@ -168,10 +165,7 @@ def _past_4_gib_judged(stage: Stage) -> Sequence[Check]:
 
 
 def _overlapping(seed: int, name: str) -> Stage:
-    passed_on = (
-        Region(0xF0000, 0xFFFFF, "Reserved"),
-        Region(0x1FF00000, 0x1FF0FFFF, SYSTEM_RAM),
-    )
+    passed_on = (Region(0xF0000, 0xFFFFF, "Reserved"), Region(0x1FF00000, 0x1FF0FFFF, SYSTEM_RAM))
     stage = stage_for(seed, name, GuestConfig(e820_host=True, odd_regions=passed_on))
     stage.mem_set(5.0, 768)
     return stage

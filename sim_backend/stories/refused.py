@@ -27,10 +27,7 @@ def _exhausted(seed: int, name: str) -> Stage:
 
 
 def _exhausted_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, 1024 * MIB, within_s=150.0),
-        checks.writes_at_most(stage, 16),
-    )
+    return (checks.settles_at(stage, 1024 * MIB, within_s=150.0), checks.writes_at_most(stage, 16))
 
 
 def _cancelled(seed: int, name: str) -> Stage:
@@ -47,10 +44,7 @@ def _cancelled(seed: int, name: str) -> Stage:
 
 
 def _cancelled_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, 700 * MIB, within_s=120.0),
-        checks.writes_at_most(stage, 12),
-    )
+    return (checks.settles_at(stage, 700 * MIB, within_s=120.0), checks.writes_at_most(stage, 12))
 
 
 def _stuck(seed: int, name: str) -> Stage:
@@ -126,10 +120,7 @@ def _offline(seed: int, name: str) -> Stage:
 
 
 def _offline_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, 768 * MIB, within_s=20.0),
-        checks.writes_at_most(stage, 2),
-    )
+    return (checks.settles_at(stage, 768 * MIB, within_s=20.0), checks.writes_at_most(stage, 2))
 
 
 def _many_times(seed: int, name: str) -> Stage:
@@ -139,10 +130,7 @@ def _many_times(seed: int, name: str) -> Stage:
 
 
 def _many_times_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, 4096 * MIB, within_s=40.0),
-        checks.writes_at_most(stage, 2),
-    )
+    return (checks.settles_at(stage, 4096 * MIB, within_s=40.0), checks.writes_at_most(stage, 2))
 
 
 def _ignored(seed: int, name: str) -> Stage:
@@ -153,10 +141,7 @@ def _ignored(seed: int, name: str) -> Stage:
 
 
 def _ignored_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, 512 * MIB, within_s=1.0),
-        checks.writes_at_most(stage, 5),
-    )
+    return (checks.settles_at(stage, 512 * MIB, within_s=1.0), checks.writes_at_most(stage, 5))
 
 
 def _in_mib(seed: int, name: str) -> Stage:
@@ -183,10 +168,7 @@ def _in_bytes(seed: int, name: str) -> Stage:
 
 
 def _in_bytes_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, 768 * MIB, within_s=90.0),
-        checks.writes_at_most(stage, 12),
-    )
+    return (checks.settles_at(stage, 768 * MIB, within_s=90.0), checks.writes_at_most(stage, 12))
 
 
 SCENARIOS: Final = (

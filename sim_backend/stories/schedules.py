@@ -78,11 +78,7 @@ class _HotplugQubes(Qubes):
 
 
 def schedule(
-    name: str,
-    summary: str,
-    asks: Asks,
-    guest: Guest | None = None,
-    toolstack: type[Libxl] = Libxl,
+    name: str, summary: str, asks: Asks, guest: Guest | None = None, toolstack: type[Libxl] = Libxl
 ) -> Scenario:
     """The story of a guard whose host asks so."""
     who = guest or Guest()

@@ -13,10 +13,7 @@ from sim_backend.stories.scenario import Stage
 
 
 def stage_for(
-    seed: int,
-    name: str,
-    config: GuestConfig | None = None,
-    toolstack: type[Libxl] = Libxl,
+    seed: int, name: str, config: GuestConfig | None = None, toolstack: type[Libxl] = Libxl
 ) -> Stage:
     """A guest of that configuration (512 of 1024 MiB, PV, if none is given), settled."""
     clock = Clock(seed)
@@ -44,7 +41,5 @@ def script_writes(stage: Stage, text: str) -> None:
 def busy(anon_mib: int, *, hot_file_mib: int = 16, cold_file_mib: int = 24) -> Workload:
     """A workload that touches so much memory all the time."""
     return Workload(
-        anon_kib=anon_mib * MIB,
-        hot_file_kib=hot_file_mib * MIB,
-        cold_file_kib=cold_file_mib * MIB,
+        anon_kib=anon_mib * MIB, hot_file_kib=hot_file_mib * MIB, cold_file_kib=cold_file_mib * MIB
     )

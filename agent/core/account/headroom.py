@@ -15,12 +15,7 @@ from agent.core.facts.units import MIB_KIB
 
 # What Hyper-V's driver never gives away, by the guest's size: (size up to MiB, base MiB, share);
 # drivers/hv/hv_balloon.c, compute_balloon_floor.
-_FLOOR_STEPS: Final = (
-    (128, 8, 2),
-    (512, 40, 4),
-    (2048, 104, 8),
-    (8192, 232, 16),
-)
+_FLOOR_STEPS: Final = ((128, 8, 2), (512, 40, 4), (2048, 104, 8), (8192, 232, 16))
 _FLOOR_BEYOND: Final = (488, 32)
 
 # Kept free above what is in use now, so that a guest at its floor can still breathe.

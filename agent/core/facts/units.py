@@ -21,13 +21,7 @@ KIB: Final = 1024
 MIB_KIB: Final = 1024
 GIB_KIB: Final = 1024 * 1024
 
-_SUFFIX_BYTES: Final = {
-    "": 1,
-    "K": 1 << 10,
-    "M": 1 << 20,
-    "G": 1 << 30,
-    "T": 1 << 40,
-}
+_SUFFIX_BYTES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = Pattern(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([KMGT]?)(?:iB|B)?")
 
 

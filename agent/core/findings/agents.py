@@ -29,12 +29,7 @@ def _service(seen: Examination, action: str, name: str, note: str) -> Fix:
     return service(action, _UNITS[name], note, systemd=systemd)
 
 
-@check(
-    "rival-agents",
-    severity="warning",
-    do="keep one of them",
-    needs=("processes",),
-)
+@check("rival-agents", severity="warning", do="keep one of them", needs=("processes",))
 def rival_agents(seen: Examination) -> Finding | None:
     """Two programs write the same keys, or move the balloon against the host."""
     processes, toolstack = seen.processes, seen.snapshot.domain.toolstack

@@ -168,12 +168,7 @@ def page_struct_overhead(seen: Examination) -> Finding | None:
     )
 
 
-@check(
-    "map-odd",
-    severity="info",
-    do="see `memmap`",
-    needs=("firmware-map",),
-)
+@check("map-odd", severity="info", do="see `memmap`", needs=("firmware-map",))
 def map_odd(seen: Examination) -> Finding | None:
     """Ranges overlap or make no sense."""
     firmware_map = seen.snapshot.firmware_map
@@ -191,11 +186,7 @@ def map_odd(seen: Examination) -> Finding | None:
     )
 
 
-@check(
-    "iomem-hidden",
-    severity="info",
-    do="run as root",
-)
+@check("iomem-hidden", severity="info", do="run as root")
 def iomem_hidden(seen: Examination) -> Finding | None:
     """/proc/iomem shows this user no addresses."""
     if seen.snapshot.sources.get("iomem") != "hidden":

@@ -39,11 +39,7 @@ def put_online(blocks: tuple[int, ...], note: str = "") -> Fix:
 
 def always_online() -> Fix:
     """Memory that is hot-added from now on is used at once."""
-    return Fix(
-        "guest",
-        (f"echo online > {_BLOCKS}/auto_online_blocks",),
-        note=FOR_GOOD,
-    )
+    return Fix("guest", (f"echo online > {_BLOCKS}/auto_online_blocks",), note=FOR_GOOD)
 
 
 def boot_options(distribution: Distribution | None, what: str) -> Fix:

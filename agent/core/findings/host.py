@@ -62,10 +62,7 @@ def _within(seen: Examination, most_kib: int) -> Fix:
 
 
 @check(
-    "host-limits-contradict",
-    severity="warning",
-    do="set them again, together",
-    needs=(XENSTORE,),
+    "host-limits-contradict", severity="warning", do="set them again, together", needs=(XENSTORE,)
 )
 def host_limits_contradict(seen: Examination) -> Finding | None:
     """dynamic-min, dynamic-max and static-max do not rise."""
@@ -148,12 +145,7 @@ def _write_again(seen: Examination) -> Fix:
     return Fix("host", (command,), note="KiB, digits only")
 
 
-@check(
-    "static-max-moved",
-    severity="info",
-    do="nothing, or reboot",
-    needs=(STATIC_MAX,),
-)
+@check("static-max-moved", severity="info", do="nothing, or reboot", needs=(STATIC_MAX,))
 def static_max_moved(seen: Examination) -> Finding | None:
     """static-max was changed after boot; the driver uses the first."""
     record, host, offset = seen.snapshot.boot_record, seen.snapshot.host, seen.situation.offset
@@ -177,12 +169,7 @@ def static_max_moved(seen: Examination) -> Finding | None:
     )
 
 
-@check(
-    "videoram-minus-one",
-    severity="info",
-    do="`videoram=0`",
-    needs=(XENSTORE,),
-)
+@check("videoram-minus-one", severity="info", do="`videoram=0`", needs=(XENSTORE,))
 def videoram_minus_one(seen: Examination) -> Finding | None:
     """Old xl: -1 for no video memory, mem-set misses by 1 KiB."""
     if seen.snapshot.host.videoram_kib != -1:
@@ -196,12 +183,7 @@ def videoram_minus_one(seen: Examination) -> Finding | None:
     )
 
 
-@check(
-    "hvm-below-configured",
-    severity="info",
-    do="nothing",
-    needs=(*DRIVER, TARGET),
-)
+@check("hvm-below-configured", severity="info", do="nothing", needs=(*DRIVER, TARGET))
 def hvm_below_configured(seen: Examination) -> Finding | None:
     """The kernel aims below the host's target by design."""
     offset, domain_type = seen.situation.offset, seen.snapshot.domain.domain_type

@@ -89,12 +89,7 @@ def hotplug_refused(seen: Examination) -> Finding | None:
     )
 
 
-@check(
-    "p2m-bug",
-    severity="critical",
-    do="a newer kernel; reboot",
-    needs=(_LOG,),
-)
+@check("p2m-bug", severity="critical", do="a newer kernel; reboot", needs=(_LOG,))
 def p2m_bug(seen: Examination) -> Finding | None:
     """The kernel crashed in arch/x86/xen/p2m.c, as old PV kernels do past 4 GiB."""
     complaints, kernel = seen.complaints, seen.snapshot.domain.kernel

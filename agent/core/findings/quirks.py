@@ -26,10 +26,7 @@ AIMS_BEYOND: Final = (
 
 
 @check(
-    "hvm-aims-beyond",
-    severity="info",
-    do="nothing, or Linux 4.13",
-    needs=(*DRIVER, "firmware-map"),
+    "hvm-aims-beyond", severity="info", do="nothing, or Linux 4.13", needs=(*DRIVER, "firmware-map")
 )
 def hvm_aims_beyond(seen: Examination) -> Finding | None:
     """An HVM guest before Linux 4.13 asks for ever for what the host counts and is no RAM."""
@@ -82,12 +79,7 @@ def is_phantom(seen: Examination, kib: int) -> bool:
     return _PHANTOM_SINCE <= kernel < _PHANTOM_UNTIL and kib_to_pages(kib) in _PHANTOM_PAGES
 
 
-@check(
-    "dom0-grant-gap",
-    severity="info",
-    do="nothing",
-    needs=DRIVER,
-)
+@check("dom0-grant-gap", severity="info", do="nothing", needs=DRIVER)
 def dom0_grant_gap(seen: Examination) -> Finding | None:
     """dom0 is below its target with an empty balloon: backends have the pages.
 

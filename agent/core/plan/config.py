@@ -41,10 +41,7 @@ def plan_config(request: PlanRequest) -> PlanConfig:
         xl.append("e820_host = 1")
     if request.cpus > 1:
         xl.append(f"vcpus = {request.cpus}")
-    return PlanConfig(
-        xl=tuple(xl),
-        xe=(_xe("UUID", memory_mib, maxmem_mib, maxmem_mib),),
-    )
+    return PlanConfig(xl=tuple(xl), xe=(_xe("UUID", memory_mib, maxmem_mib, maxmem_mib),))
 
 
 def _xe(uuid: str, least_mib: int, most_mib: int, static_max_mib: int) -> str:
