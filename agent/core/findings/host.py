@@ -220,6 +220,7 @@ def pod_gap(seen: Examination) -> Finding | None:
     gap_kib = host.static_max_kib - given_kib - max(0, host.videoram_kib or 0)
     if gap_kib <= 2 * MIB_KIB:
         return None
+    advice = "memory= and maxmem= the same, until the guest's kernel has CONFIG_XEN_BALLOON=y"
     return Finding(
         severity="critical",
         summary=f"The guest believes it has {format_kib(gap_kib)} more than it was given: Xen "
@@ -235,13 +236,7 @@ def pod_gap(seen: Examination) -> Finding | None:
         },
         cause="The domain was started with memory below maxmem (populate on demand), which only a "
         "balloon driver makes good; there is none.",
-        fixes=(
-            configure(
-                snapshot,
-                "memory= and maxmem= the same, until the guest's kernel has CONFIG_XEN_BALLOON=y",
-                qubes="maxmem 0",
-            ),
-        ),
+        fixes=(configure(snapshot, advice, qubes="maxmem 0"),),
     )
 
 

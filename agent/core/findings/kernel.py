@@ -95,6 +95,7 @@ def p2m_bug(seen: Examination) -> Finding | None:
     complaints, kernel = seen.complaints, seen.snapshot.domain.kernel
     if complaints is None or complaints.p2m_bug is None:
         return None
+    what = "a kernel since 4.0 has another table; until then keep the guest below 4 GiB"
     return Finding(
         severity="critical",
         summary="The kernel crashed in its table of physical pages; its balloon stands still until "
@@ -104,12 +105,7 @@ def p2m_bug(seen: Examination) -> Finding | None:
         "by hot-added memory."
         if kernel is None or kernel < _P2M_BUG_BEFORE
         else "Not the known defect of old kernels: this one is newer.",
-        fixes=(
-            newer_kernel(
-                seen.distribution,
-                "a kernel since 4.0 has another table; until then keep the guest below 4 GiB",
-            ),
-        ),
+        fixes=(newer_kernel(seen.distribution, what),),
     )
 
 

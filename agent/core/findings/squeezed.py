@@ -31,6 +31,7 @@ def memory_offset_spoilt(seen: Examination) -> Finding | None:
     effect = "the host believes that it misses its target, and asks it up and down or marks it"
     if spoilt_kib is not None and spoilt_kib < 0:
         effect = f"its limit stays {format_kib(-spoilt_kib)} below what the host promises"
+    note = "shut the guest down and start it: only for a new domain squeezed measures again"
     numbers = {
         "memory/target_kib": host.target_kib,
         "memory/dynamic-max_kib": host.dynamic_max_kib,
@@ -48,14 +49,7 @@ def memory_offset_spoilt(seen: Examination) -> Finding | None:
         "data/updated or control/feature-balloon appears; here that was before the balloon had "
         "come to rest. Another agent writes them at its start; for an HVM guest the host's own "
         "device model may.",
-        fixes=(
-            Fix(
-                "guest",
-                effect="next-boot",
-                note="shut the guest down and start it: only for a new domain squeezed measures "
-                "again",
-            ),
-        ),
+        fixes=(Fix("guest", (), "next-boot", note),),
     )
 
 

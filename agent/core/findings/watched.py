@@ -133,6 +133,7 @@ def _killed_when_smaller(seen: Examination, kills: int, evidence: Evidence) -> F
         return None
     if seen.snapshot.domain.toolstack != "xapi" or least_kib + WORTH_KIB > driver.current_kib:
         return None
+    note = f"if it comes with migrations, raise the VM's dynamic-min ({format_kib(least_kib)})"
     return Finding(
         severity="info",
         summary=f"{_processes(kills)} killed for want of memory since the boot; the guest has all "
@@ -140,13 +141,7 @@ def _killed_when_smaller(seen: Examination, kills: int, evidence: Evidence) -> F
         evidence={**evidence, "memory/dynamic-min_kib": least_kib},
         cause="Perhaps it was smaller then: XAPI takes a VM down to its dynamic-min to migrate or "
         "suspend it, and what it uses may not fit in there." + _what_the_log_forgot(seen),
-        fixes=(
-            Fix(
-                "host",
-                note=f"if it comes with migrations, raise the VM's dynamic-min "
-                f"({format_kib(least_kib)})",
-            ),
-        ),
+        fixes=(Fix("host", note=note),),
     )
 
 
@@ -190,7 +185,7 @@ def _processes(count: int) -> str:
 )
 def target_oscillation(seen: Examination) -> Finding | None:
     """The host moves the target up and down."""
-    watch, snapshot = seen.watch, seen.snapshot
+    watch = seen.watch
     turns = _turns(watch) if watch else 0
     if watch is None or turns < _TURNS_OF_AN_OSCILLATION:
         return None
@@ -200,20 +195,19 @@ def target_oscillation(seen: Examination) -> Finding | None:
         evidence={"turns": turns, "over_s": round(watch.lasted_s, 1)},
         cause="A toolstack or a script that divides memory keeps dividing while another guest does "
         "not follow.",
-        fixes=(
-            Fix(
-                "host",
-                note={
-                    "qubes": "find the qube that does not follow (qubesd's and qmemman's journal); "
-                    "qvm-prefs QUBE maxmem 0 takes one out of the balancing from its next start",
-                    "xapi": "find the VM that is marked uncooperative (xe vm-list)",
-                }.get(
-                    snapshot.domain.toolstack or "",
-                    "find what writes memory/target; another command of it would be overwritten",
-                ),
-            ),
-        ),
+        fixes=(Fix("host", note=_who_keeps_dividing(seen.snapshot.domain.toolstack)),),
     )
+
+
+def _who_keeps_dividing(toolstack: str | None) -> str:
+    if toolstack == "qubes":
+        return (
+            "find the qube that does not follow (qubesd's and qmemman's journal); "
+            "qvm-prefs QUBE maxmem 0 takes one out of the balancing from its next start"
+        )
+    if toolstack == "xapi":
+        return "find the VM that is marked uncooperative (xe vm-list)"
+    return "find what writes memory/target; another command of it would be overwritten"
 
 
 @check(
@@ -238,6 +232,7 @@ def dom0_autoballoon(seen: Examination) -> Finding | None:
     if not moves and not shrunk:
         return None
     size_mib = _ample_kib(situation.headroom.floor_kib or 0, boot_kib) // MIB_KIB
+    fixed = f"dom0_mem={size_mib}M,max:{size_mib}M on Xen's command line"
     return Finding(
         severity="warning" if moves else "info",
         summary="dom0's memory changes by itself."
@@ -252,15 +247,7 @@ def dom0_autoballoon(seen: Examination) -> Finding | None:
         },
         cause="Without dom0_mem=, xl and libvirt take memory from dom0 for each guest they start. "
         "Xen's command line cannot be read without privileges, so this is a conclusion.",
-        fixes=(
-            Fix(
-                "host",
-                (),
-                "next-boot",
-                f"dom0_mem={size_mib}M,max:{size_mib}M on Xen's command line, and autoballoon=off "
-                "in /etc/xen/xl.conf",
-            ),
-        ),
+        fixes=(Fix("host", (), "next-boot", f"{fixed}, and autoballoon=off in /etc/xen/xl.conf"),),
     )
 
 
@@ -302,6 +289,7 @@ def host_does_not_move(seen: Examination) -> Finding | None:
     if not (steady and low and last.available_kib < first.available_kib):
         return None
     balancer = "qubes-qmemman" if toolstack == "qubes" else "squeezed"
+    note = f"see in dom0 whether {balancer} runs, and what its journal says"
     return Finding(
         severity="warning",
         summary="The guest runs low, and the host has not moved memory/target meanwhile.",
@@ -312,9 +300,7 @@ def host_does_not_move(seen: Examination) -> Finding | None:
         },
         cause="The balloon does what it is told; whoever divides the memory on the host is stuck "
         "or has none left.",
-        fixes=(
-            Fix("host", note=f"see in dom0 whether {balancer} runs, and what its journal says"),
-        ),
+        fixes=(Fix("host", note=note),),
     )
 
 
