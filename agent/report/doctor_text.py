@@ -19,7 +19,7 @@ from agent.core.findings.assessment import headline_of, why_unknown
 from agent.core.findings.diagnosis import Diagnosis, NotMade, is_of_xenstore
 from agent.core.findings.finding import Actor, Finding
 from agent.report.styled import Line, Span, heading, labelled, line, wrapped
-from agent.report.top import banner_lines, fix_lines, judged_lines
+from agent.report.top import banner_lines, coded, fix_lines, judged_lines
 
 _ACTORS: Final[dict[Actor, str]] = {
     "guest": "for the guest to fix",
@@ -81,19 +81,14 @@ def _answer(diagnosis: Diagnosis) -> str:
 
 
 def _finding_lines(finding: Finding, width: int) -> list[Line]:
-    title: list[Span | str] = [
-        "  ",
-        Span(finding.severity, finding.severity),
-        "  ",
-        Span(finding.code, "heading"),
-    ]
+    title = coded(finding.severity, finding.code)
     who = f"follows from {finding.because}" if finding.because else _ACTORS[finding.actor]
     if finding.after:
         who = f"after {finding.after}"
     if len(finding.severity) + len(finding.code) + len(who) + 6 <= width:
         lines = [line(*title, "  ", Span(who, "dim"))]
     else:
-        lines = [line(*title), *wrapped(who, width, indent="    ", style="dim")]
+        lines = [title, *wrapped(who, width, indent="    ", style="dim")]
     lines += wrapped(finding.summary, width, indent="    ")
     if finding.cause:
         lines += labelled("Cause", finding.cause, width, indent="    ")

@@ -14,7 +14,7 @@ from agent.core.plan.plan import Plan, TargetName
 from agent.core.plan.target import Advice
 from agent.core.plan.waterfall import planned_waterfall
 from agent.report.styled import Line, Span, heading, line, wrapped
-from agent.report.top import banner_lines
+from agent.report.top import banner_lines, coded
 from agent.report.waterfall_text import waterfall_lines
 
 _MARKS: Final[dict[Boots, tuple[str, str]]] = {
@@ -140,8 +140,7 @@ def _map(made: Plan, width: int) -> list[Line]:
 def _limits(made: Plan, width: int) -> list[Line]:
     lines: list[Line] = []
     for limit in plan_limits(made):
-        severity = Span(limit.severity, limit.severity)
-        lines.append(line("  ", severity, "  ", Span(limit.code, "heading")))
+        lines.append(coded(limit.severity, limit.code))
         lines += wrapped(limit.summary, width, indent="    ")
         lines += wrapped(f"Change: {limit.fix}", width, indent="    ", style="dim")
     if not lines:

@@ -18,7 +18,7 @@ from agent.core.facts.units import KIB, format_kib, kib_to_pages, pages_to_kib
 from agent.core.findings.assessment import Assessment
 from agent.report.picture import addresses_picture, amounts_picture
 from agent.report.styled import Line, Span, heading, labelled, line, without_end, wrapped
-from agent.report.top import banner_lines, fix_lines, gravest_codes, judged_lines, titled
+from agent.report.top import banner_lines, coded, fix_lines, gravest_codes, judged_lines, titled
 from agent.report.waterfall_text import waterfall_lines
 
 _KINDS: Final = {
@@ -278,11 +278,7 @@ def _findings(assessment: Assessment, width: int) -> list[Line]:
         return []
     lines = [*titled("Findings", "why, and more checks: balloon-agent doctor", width)]
     for finding in assessment.findings:
-        lines.append(
-            line(
-                "  ", Span(finding.severity, finding.severity), "  ", Span(finding.code, "heading")
-            )
-        )
+        lines.append(coded(finding.severity, finding.code))
         lines += wrapped(finding.summary, width, indent="    ")
         lines += fix_lines(finding, width, "Fix:", 5)
     return [*lines, ()]

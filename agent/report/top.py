@@ -36,6 +36,11 @@ def gravest_codes(findings: Sequence[Finding]) -> str:
     return ", ".join(f.code for f in findings if f.severity == findings[0].severity)
 
 
+def coded(severity: str, code: str) -> Line:
+    """How grave it is, and the code that scripts go by."""
+    return line("  ", Span(severity, severity), "  ", Span(code, "heading"))
+
+
 def fix_lines(finding: Finding, width: int, label: str, columns: int) -> list[Line]:
     """What to do, for each actor; a command on one line however long, so that it can be pasted."""
     lines: list[Line] = []
