@@ -8,7 +8,7 @@ would cost 0.7 MiB for the threads, queues and sockets it loads and a `LoopRoute
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from agent.sources.xenstore.errors import XenstoreLost, refusal
 from agent.sources.xenstore.router import LoopRouter
@@ -47,7 +47,7 @@ class Requests:
     def __init__(self, router: LoopRouter) -> None:
         self.router = router
 
-    def execute_command(self, op: int, *args: bytes, **_kwargs: Any) -> bytes:
+    def execute_command(self, op: int, *args: bytes) -> bytes:
         """Ask `op` of xenstored; its answer, without the NUL at the end where that means nothing.
 
         Raises:
