@@ -72,14 +72,20 @@ def taken_apart(path: str) -> OneFile:
 def compiled(sources: Iterable[tuple[str, bytes]]) -> bytes:
     """An index, and each module's code on its own, for the Python that runs this.
 
+    The index has a package that is not compiled, too, with None: whoever looks for it is to find
+    this one, and no other that is installed.
+
     Args:
         sources: the path below the import path and the text of each module.
     """
-    index = {}
+    index: dict[str, tuple[int, int, bool] | None] = {}
     body = []
     offset = 0
     for name, text in sources:
-        if name == _MAIN or name.startswith(_NOT_COMPILED):
+        if name == _MAIN:
+            continue
+        if name.startswith(_NOT_COMPILED):
+            index[name.partition("/")[0]] = None
             continue
         code = compile(text, f"{NAME}/{name}", "exec", dont_inherit=True)
         held = list(_strings(code))

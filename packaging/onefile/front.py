@@ -25,10 +25,13 @@ class CompiledModules:
         self._start = start + 4 + size
 
     def find_spec(self, name: str, *_: object) -> "ModuleSpec | None":
-        """Where a module is; None for those of Python and of the distribution."""
-        found = self._modules.get(name)
-        if found is None:
+        """Where a module is; None for those of Python, and those below what is not compiled."""
+        if name not in self._modules:
             return None
+        found = self._modules[name]
+        if found is None:  # a package as source alone: zipimport reads its list of files anew
+            sys.path_importer_cache.pop(self._archive, None)
+            return PathFinder.find_spec(name, [self._archive])
         is_package = found[2]
         below = os.path.join(self._archive, *name.split("."))
         origin = os.path.join(below, "__init__.py") if is_package else f"{below}.py"
@@ -58,20 +61,6 @@ class CompiledModules:
         return zipimporter(self._archive).get_data(path)
 
 
-class UncompiledModules:
-    """Asked last: what the file has as source alone, zipimport finds, which reads its list anew."""
-
-    def __init__(self, archive: str) -> None:
-        self._archive = archive
-
-    def find_spec(self, name: str, path: "object | None" = None, _: object = None) -> object:
-        """Where a module of the first level is; those below it are found from there."""
-        if path is not None:
-            return None
-        sys.path_importer_cache.pop(self._archive, None)
-        return PathFinder.find_spec(name, [self._archive])
-
-
 def compiled_modules(archive: str) -> "CompiledModules | None":
     """Those for this Python, if the file has them."""
     descriptor = os.open(archive, os.O_RDONLY | os.O_CLOEXEC)
@@ -99,7 +88,6 @@ def use_compiled_modules(archive: str) -> None:
     if modules is None:
         return
     sys.meta_path.insert(0, modules)
-    sys.meta_path.append(UncompiledModules(archive))
     import zipimport  # noqa: PLC0415 - loaded, as this came out of a zip
 
     listed = getattr(zipimport, "_zip_directory_cache", {})

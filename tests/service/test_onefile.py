@@ -93,6 +93,10 @@ def test_python_keeps_no_list_of_its_files_where_code_is_compiled(program: Path)
         exec(zipimport.zipimporter(program).get_code("__main__"), front)
         front["use_compiled_modules"](program)
         import agent.cli.main, colorsys
+        try:
+            import not_installed_anywhere
+        except ImportError:
+            pass
         print(agent.cli.main.__file__, list(zipimport._zip_directory_cache))
     """
     command = [sys.executable, "-I", "-S", "-c", asked, str(program)]
@@ -146,12 +150,17 @@ def test_compiled_or_not_it_says_the_same_as_the_installed_one(
         assert (ran.returncode, ran.stdout) == (installed.returncode, installed.stdout)
 
 
-def test_every_module_is_found_where_nothing_else_is_installed(program: Path) -> None:
-    """Compiled or not; -S: no site-packages."""
+def test_every_module_is_found_and_no_other_that_is_installed(
+    program: Path, tmp_path: Path
+) -> None:
+    """Compiled or not; -S: no site-packages but what is laid there."""
+    libraries = ("click", "prometheus_client", "pyxs", "sim_backend")
+    for name in libraries:
+        (tmp_path / f"{name}.py").write_text("")
     asked = """if True:
         import importlib, sys, zipimport
-        program, *names = sys.argv[1:]
-        sys.path.insert(0, program)
+        program, installed, *names = sys.argv[1:]
+        sys.path[:] = [program, *sys.path, installed]
         front = {"__name__": "front"}
         exec(zipimport.zipimporter(program).get_code("__main__"), front)
         front["use_compiled_modules"](program)
@@ -165,8 +174,8 @@ def test_every_module_is_found_where_nothing_else_is_installed(program: Path) ->
             if name.startswith(("agent/", "sim_backend/")) and name.endswith(".py")
         ]
     assert {"agent.cli.main", "sim_backend.published.host"} < set(names)
-    modules = [name for name in names if not name.endswith("__")]
-    command = [sys.executable, "-I", "-S", "-c", asked, str(program), *modules]
+    modules = [*libraries, *(name for name in names if not name.endswith("__"))]
+    command = [sys.executable, "-I", "-S", "-c", asked, str(program), str(tmp_path), *modules]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
 
