@@ -1,15 +1,49 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What crashkernel= sets aside, at the ends of its ranges."""
+"""Which words of a command line concern memory, and what crashkernel= sets aside."""
 
 from __future__ import annotations
 
 import pytest
 
-from agent.core.facts.memory_options import crash_kernel_kib, crash_low_kib
+from agent.core.facts.memory_options import crash_kernel_kib, crash_low_kib, memory_options
 
 MIB = 1024
 GIB = 1024 * MIB
 RANGES = ("crashkernel=1G-4G:192M,4G-64G:256M",)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "mem=512M",
+        "memmap=64M$1G",
+        "memhp_default_state=online",
+        "memory_hotplug.online_policy=auto-movable",
+        "crashkernel=256M",
+        "swiotlb=force",
+        "hugepages=128",
+        "hugepagesz=1G",
+        "psi=1",
+        "xen.balloon_boot_timeout=600",
+        "xen_512gb_limit",
+        "xen_scrub_pages=0",
+        "balloon_hugepages",
+        "elfcorehdr=867704K",
+        "cma=64M",
+    ],
+)
+def test_a_word_that_changes_memory_or_the_balloon_is_kept_of_a_command_line(word: str) -> None:
+    assert memory_options(f"BOOT_IMAGE=/vmlinuz root=/dev/xvda1 {word} memtest=4 quiet\n") == (
+        word,
+    )
+
+
+def test_the_words_about_memory_stay_in_their_order() -> None:
+    assert memory_options("psi=1 ro mem=512M xen_scrub_pages=0") == (
+        "psi=1",
+        "mem=512M",
+        "xen_scrub_pages=0",
+    )
 
 
 @pytest.mark.parametrize(
