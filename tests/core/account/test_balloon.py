@@ -14,6 +14,7 @@ from agent.core.account.balloon_state import balloon_state, is_lent, refused_by
 from agent.core.account.boot_facts import LARGEST_USUAL_KIB, boot_facts, hole_kib
 from agent.core.account.driver import driver_of
 from agent.core.account.headroom import headroom, least_kib, limit_kib, needed_kib
+from agent.core.account.situation import understand
 from agent.core.account.target_offset import TargetOffset, counted_beyond_kib, target_offset
 from agent.core.facts.snapshot import (
     BalloonReading,
@@ -465,3 +466,11 @@ def test_only_old_hvm_kernels_count_the_holes_of_their_map(guest: Snapshot, hole
         guest = guest._replace(firmware_map=beyond)
     old = changed(guest, domain={"kernel": LINUX_2_6_32}, balloon={"low_kib": 0})
     assert hole_kib(old) == (3 * GIB if holes else 0)
+
+
+def test_what_a_guest_really_has_is_unknown_where_its_driver_does_not_tell_what_it_counts() -> None:
+    beyond = ram_map((0, 0x3FFFFFFF), (1 << 32, (1 << 32) + (1 << 30) - 1))
+    old = an_hvm_guest(domain={"kernel": LINUX_2_6_32}, firmware_map=beyond)
+    told = changed(old, balloon={"current_kib": 4 * GIB, "low_kib": 0})
+    assert understand(told).populated_kib == GIB - 4  # less the hole and page 0
+    assert understand(changed(told, balloon={"current_kib": None})).populated_kib is None

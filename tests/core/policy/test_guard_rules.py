@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.policy import guard
 from agent.core.policy.asks import NO_ASKS
-from agent.core.policy.history import History
+from agent.core.policy.history import History, remembered
 from agent.core.policy.reflex import reflex
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.view import View
@@ -119,6 +119,15 @@ def test_while_the_host_goes_on_asking_a_step_is_worth_it_from_16_mib() -> None:
 )
 def test_a_step_is_half_of_the_room_and_16_mib_at_least(above_kib: int, step_kib: float) -> None:
     assert shrunk(0, above_kib).target_kib == FLOOR + above_kib - step_kib
+
+
+def test_a_step_is_remembered_as_the_agents_own_unless_it_ends_where_the_host_wants_it() -> None:
+    for asked_kib, own_kib in ((0, HAS - (HAS - FLOOR) // 2), (HAS - 8 * MIB, None)):
+        seen = asked_for(asked_kib)
+        decision = guard.guarded_shrink(seen)
+        assert decision is not None
+        assert decision.reason == "guard-step"
+        assert remembered(seen.history, decision, NOW_S).own_kib == own_kib
 
 
 def test_no_new_step_is_taken_while_one_is_under_way() -> None:
