@@ -53,6 +53,14 @@ def test_where_a_balancer_owns_the_target_or_nobody_is_known_no_command_sets_it(
         assert fix.note
 
 
+def test_where_a_balancer_sets_the_target_it_is_asked_and_else_whoever_runs_the_host() -> None:
+    size = "set its memory to 768 MiB (786432 KiB)"
+    for toolstack in ("xapi", "qubes"):
+        note = set_memory(guest_under(toolstack), 786432).note
+        assert note == f"{size}, by what sets its target there"
+    assert set_memory(guest_under(None), 786432).note == f"ask whoever runs the host to {size}"
+
+
 def test_what_xl_cfg_calls_things_is_said_only_where_there_is_one() -> None:
     def words(toolstack: str | None) -> str:
         return configure(guest_under(toolstack), "memory= larger, or maxmem= smaller").text

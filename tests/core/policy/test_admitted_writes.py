@@ -11,6 +11,7 @@ from agent.core.account.situation import understand
 from agent.core.policy.decide import decide
 from agent.core.policy.history import EMPTY, History
 from agent.core.policy.reflex import next_peek_s
+from agent.core.policy.settings import PolicySettings
 from tests.core.policy.looked_at import FLOOR, FOLLOW, GUARD, HAS, NOW_S
 from tests.support.snapshots import (
     GIB,
@@ -71,6 +72,24 @@ def test_a_write_is_due_a_second_after_the_last_or_when_a_refused_one_is_tried_a
         assert decision.look_again_s == due_s
 
 
+@pytest.mark.parametrize(("moved_s", "rests"), [(NOW_S - 10, True), (NOW_S - 9.9, False)])
+def test_a_driver_domain_that_may_not_be_changed_is_left_in_peace_once_it_has_lent(
+    moved_s: float, rests: bool
+) -> None:
+    known: dict[str, Any] = {
+        "host_kib": HAS,
+        "host_since_s": 0.0,
+        "target_kib": 768 * MIB,
+        "current_kib": HAS,
+        "moved_s": moved_s,
+    }
+    lacking = a_pv_guest(balloon={"target_kib": 768 * MIB, "low_kib": 0})
+    backend = PolicySettings(driver_domain=True)
+    decision, _ = decide(understand(lacking), EMPTY._replace(**known), backend, NOW_S)
+    assert decision.reason == "dom0"
+    assert (decision.look_again_s is None) is rests
+
+
 @pytest.mark.parametrize(
     ("host_kib", "reason"),
     [
@@ -86,6 +105,20 @@ def test_the_floor_and_the_maximum_themselves_may_be_written(host_kib: int, reas
     )
     situation = understand(a_pv_guest(host={"target_kib": host_kib}))
     assert decide(situation, history, FOLLOW, NOW_S)[0].reason == reason
+
+
+@pytest.mark.parametrize(
+    ("host_kib", "reason"), [(GIB, "guard-over"), (GIB + 4, "beyond-static-max")]
+)
+def test_nor_does_a_guard_that_lets_go_write_more_than_the_domain_may_have(
+    host_kib: int, reason: str
+) -> None:
+    history = EMPTY._replace(
+        host_kib=host_kib, host_since_s=0.0, own_kib=HAS, target_kib=HAS, current_kib=HAS
+    )
+    situation = understand(a_pv_guest(host={"target_kib": host_kib}))
+    decision, _ = decide(situation, history, GUARD, NOW_S)
+    assert decision.reason == reason
 
 
 def test_to_hold_a_guest_where_it_is_waits_for_no_cooldown() -> None:

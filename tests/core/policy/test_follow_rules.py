@@ -102,6 +102,18 @@ def test_no_block_beside_what_was_hot_added_is_put_online() -> None:
     assert lacks(GIB, offline=(7, 8, 9, 10)).blocks == (8, 9)
 
 
+def test_where_no_map_tells_what_was_hot_added_no_block_is_put_online() -> None:
+    seen = looked(
+        firmware_map=None,
+        blocks=MemoryBlocks(BLOCK, tuple(range(8)), (8, 9), "offline"),
+        balloon={"target_kib": GIB, "low_kib": 0},
+        boot_log=None,
+    )
+    decision = follow.blocks_offline(seen)
+    assert decision is not None
+    assert (decision.reason, decision.blocks) == ("blocks-stay-offline", ())
+
+
 def test_64_blocks_are_put_online_at_once_and_then_the_host_is_heard() -> None:
     assert lacks(64 * GIB, offline=tuple(range(8, 108))).blocks == tuple(range(8, 72))
 

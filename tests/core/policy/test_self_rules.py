@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from agent.core.account.shortage import least_available_kib
 from agent.core.policy import self_balloon
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.use import NOTHING_SEEN, Use
@@ -58,6 +59,14 @@ def test_it_is_urgent_where_programs_wait_and_the_reserve_is_not_whole(
     pressure = CALM._replace(some_avg10=avg10)
     seen = of_own_mind(available_kib, Use(lost_us=lost_us), pressure=pressure)
     assert self_balloon.is_urgent(seen) is urgent
+
+
+def test_it_is_urgent_also_where_next_to_nothing_is_available_and_no_program_waits_yet() -> None:
+    seen = of_own_mind(pressure=CALM)
+    assert seen.snapshot.memory
+    least_kib = least_available_kib(seen.snapshot.memory)
+    assert self_balloon.is_urgent(of_own_mind(least_kib - 1, pressure=CALM))
+    assert not self_balloon.is_urgent(of_own_mind(least_kib, pressure=CALM))
 
 
 def test_half_of_the_reserve_is_enough_to_be_at_ease_and_one_percent_of_waiting_is_not() -> None:
