@@ -623,6 +623,22 @@ def test_blocks_put_offline_by_hand_are_not_what_a_larger_target_needs() -> None
     assert "was put offline" in finding.summary
 
 
+def test_a_wrong_measure_of_squeezeds_is_shown_beside_the_sizes_that_it_spoils() -> None:
+    host = {"memory_offset_kib": -159744, "target_kib": 524288, "dynamic_max_kib": 786432}
+    guest = a_pv_guest(domain={"toolstack": "xapi"}, host=host)
+    shown = {
+        "memory/memory-offset_kib": -159744,
+        "memory/uncooperative": "absent",
+        "memory/target_kib": 524288,
+        "memory/dynamic-max_kib": 786432,
+        "current_kib": 524288,
+    }
+    assert findings(guest)["memory-offset-spoilt"].evidence == shown
+    unread = changed(guest, balloon={"current_kib": None})
+    del shown["current_kib"]
+    assert findings(unread)["memory-offset-spoilt"].evidence == shown
+
+
 OFFSET_KIB: Final = 786432 - 524288
 
 
