@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.account.balloon_state import balloon_state, is_lent, refused_by
+from agent.core.account.balloon_state import balloon_state, is_lent, refused_by, seen_moving
 from agent.core.account.boot_facts import LARGEST_USUAL_KIB, boot_facts, hole_kib
 from agent.core.account.driver import driver_of
 from agent.core.account.headroom import headroom, least_kib, limit_kib, needed_kib
@@ -76,6 +76,14 @@ def test_memtotal_and_the_zones_read_at_two_moments_show_motion_to_the_target(
     memory = {"available_kib": 0}  # a shrink that can be refused
     zones = {"managed_pages": (memory_of(a_pv_guest()).total_kib + later_kib) // 4}
     assert state(a_pv_guest(balloon=balloon, memory=memory, zones=zones)) == expected
+
+
+@pytest.mark.parametrize(("later_kib", "moved"), [(0, False), (4, True), (-4, True)])
+def test_a_balloon_at_its_target_was_moving_where_memtotal_and_the_zones_differ(
+    later_kib: int, moved: bool
+) -> None:
+    zones = {"managed_pages": (memory_of(a_pv_guest()).total_kib + later_kib) // 4}
+    assert seen_moving(a_pv_guest(balloon={"motion": "unknown"}, zones=zones)) is moved
 
 
 @pytest.mark.parametrize(
