@@ -27,7 +27,7 @@ EVENTS: Final = SHARE / "events.jsonl"
 ORDERS: Final = SHARE / "orders.jsonl"
 POLL_S: Final = 0.2
 KEPT: Final = SHARE / "kept"
-ATTEMPTS: Final = {"pv": 1, "pvh": 2, "hvm": 2, "dom0": 1}
+ATTEMPTS: Final = {"pv": 1, "pvh": 3, "hvm": 3, "dom0": 1}
 
 
 def report(event: str, **details: Any) -> None:
@@ -45,7 +45,7 @@ class Player:
         self._reported: set[str] = set()
 
     def play(self) -> None:
-        """Play it, a second time where the emulation may be to blame."""
+        """Play it, up to three times where the emulation may be to blame."""
         name = self._scenario.name
         started = time.monotonic()
         report("scenario", scenario=name)
