@@ -2,7 +2,7 @@
 """Plays the scenarios that the host orders and reports each event as a line of JSON.
 
 A guest that crashes ends its scenario; under emulated hardware virtualisation, where a triple fault
-was seen about once in five boots, the scenario is played a second time from the start. A case
+was seen about once in five boots, the scenario is played up to three times from the start. A case
 that already passed is then only a step on the way and reported again only if it fails.
 """
 
