@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from agent.core.facts.memory_map import Region
 from agent.core.facts.snapshot import Snapshot
 from sim_backend.clock import Clock
 from sim_backend.guest.blocks import SCRATCH
@@ -26,7 +25,7 @@ from sim_backend.guest.kernel_images import IMAGES
 from sim_backend.host.libxl import Libxl
 from sim_backend.hypervisor import Host
 from tests import captures
-from tests.support.captured import load, snapshot_of
+from tests.support.captured import load, on_any_xen, snapshot_of
 
 MOVING = re.compile(r"moving-(\d+)-to-(\d+)|memset-(\d+)-still-moving")
 MEM_SET = re.compile(r"(?:hotplugged-)?memset-(\d+)")
@@ -162,11 +161,6 @@ OF_THE_HOST = {name for name in captures.names() if name.startswith("dom0-pvh")}
 NAMES = sorted(set(captures.names()) - IN_MOTION - UNDER_WAY - OF_THE_HOST)
 
 
-def _on_any_xen(region: Region) -> Region:
-    """The ACPI tables of a PVH guest are 8 KiB shorter with Xen 4.20 than with 4.17."""
-    return region._replace(end=region.start) if region.kind == "ACPI Tables" else region
-
-
 def shown(snapshot: Snapshot) -> dict[str, Any]:
     balloon, blocks, zones = snapshot.balloon, snapshot.blocks, snapshot.zones
     assert balloon
@@ -176,7 +170,7 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
     assert snapshot.iomem
     return {
         "driver": {name: getattr(balloon, name) for name in DRIVER_FILES},
-        "firmware_map": [_on_any_xen(one) for one in snapshot.firmware_map.in_order_read],
+        "firmware_map": [on_any_xen(one) for one in snapshot.firmware_map.in_order_read],
         "iomem": [
             region
             for region in snapshot.iomem.regions
