@@ -314,10 +314,12 @@ def test_a_static_max_rewritten_after_boot_gives_way_to_the_settled_target() -> 
     assert offset(a_pvh_guest(host={"static_max_kib": 2 * GIB})) == (388, "settled-target")
 
 
-def _raised_and_set_by_hand(*ranges: tuple[int, int], below_kib: int = 512) -> Snapshot:
+def _raised_and_set_by_hand(
+    *ranges: tuple[int, int], below_kib: int = 512, videoram_kib: int = 0
+) -> Snapshot:
     """static-max was raised, and somebody in the guest wrote a smaller target."""
     numbers = {"current_kib": 524288 - below_kib, "target_kib": 524288 - below_kib}
-    host = {"static_max_kib": GIB + 64 * MIB}
+    host = {"static_max_kib": GIB + 64 * MIB, "videoram_kib": videoram_kib}
     return a_pvh_guest(balloon=numbers, host=host, firmware_map=ram_map(*ranges))
 
 
@@ -328,6 +330,13 @@ def test_where_both_figures_are_too_large_a_map_as_libxl_makes_it_tells_the_offs
     assert offset(_raised_and_set_by_hand(*UP_TO_1_GIB)) == (388, "plain-map")
     assert offset(_raised_and_set_by_hand(*UP_TO_1_GIB, below_kib=388)) == (388, "settled-target")
     assert offset(_raised_and_set_by_hand(*UP_TO_1_GIB, below_kib=384)) == (384, "settled-target")
+
+
+@pytest.mark.parametrize(("videoram_kib", "kib"), [(-1, 388), (0, 388), (64, 452)])
+def test_of_a_plain_map_video_memory_counts_where_there_is_any(videoram_kib: int, kib: int) -> None:
+    """xl writes -1 for a guest that has none."""
+    guest = _raised_and_set_by_hand(*UP_TO_1_GIB, videoram_kib=videoram_kib)
+    assert offset(guest) == (kib, "plain-map")
 
 
 def test_a_map_of_more_than_three_ranges_of_ram_is_not_of_libxl() -> None:

@@ -634,6 +634,9 @@ def test_a_wrong_measure_of_squeezeds_is_shown_beside_the_sizes_that_it_spoils()
         "current_kib": 524288,
     }
     assert findings(guest)["memory-offset-spoilt"].evidence == shown
+    assert "its limit stays 156 MiB below what the host promises" in (
+        findings(guest)["memory-offset-spoilt"].summary
+    )
     unread = changed(guest, balloon={"current_kib": None})
     del shown["current_kib"]
     assert findings(unread)["memory-offset-spoilt"].evidence == shown
