@@ -101,4 +101,9 @@ def _of_range(words: str, ram_kib: int) -> int | None:
 
 
 def _option_kib(digits: str, suffix: str) -> int:
-    return int(digits, 0 if digits[:2] in ("0x", "0X") else 10) << _SHIFTS[suffix.upper()] >> 10
+    """As the kernel reads sizes (lib/cmdline.c, memparse): 0x is hexadecimal, a leading 0 octal."""
+    if digits[:2] in ("0x", "0X"):
+        base = 16
+    else:
+        base = 8 if digits[0] == "0" and not {"8", "9"} & set(digits) else 10
+    return int(digits, base) << _SHIFTS[suffix.upper()] >> 10

@@ -71,3 +71,12 @@ def test_a_crash_kernel_lies_high_where_it_just_fits_above_4_gib(
     options = ("crashkernel=512M,high",)
     assert crash_low_kib(options, ram_kib) == low_kib
     assert crash_kernel_kib(options, ram_kib) == 512 * MIB + low_kib
+
+
+@pytest.mark.parametrize(
+    ("size", "kib"),
+    [("256M", 256 * MIB), ("0x100M", 256 * MIB), ("0X10000000", 256 * MIB), ("0400m", 256 * MIB),
+     ("089M", 89 * MIB), ("0", 0)],
+)  # fmt: skip
+def test_a_size_is_read_as_the_kernel_reads_it(size: str, kib: int) -> None:
+    assert crash_kernel_kib((f"crashkernel={size}",), GIB) == kib
