@@ -682,3 +682,17 @@ def test_whose_limit_it_was_is_said_where_the_log_tells_and_unknown_where_it_for
     stalls = next(one for one in diagnose(guest).findings if one.code == "memory-stalls")
     assert stalls.evidence["oom_kills_of_groups"] == of_groups
     assert ("does not hold these kills" in stalls.cause) is forgotten
+
+
+@pytest.mark.parametrize(
+    ("kills", "said"), [(1, "1 process was killed"), (2, "2 processes were killed")]
+)
+def test_how_many_processes_were_killed_is_said_in_words(kills: int, said: str) -> None:
+    counters = VmCounters(kills, 7, 9000)
+    guest = examined(
+        watch=watch_of({"counters": counters}, {"counters": counters}),
+        counters=counters,
+        complaints=KernelComplaints(kills=kills),
+    )
+    stalls = next(one for one in diagnose(guest).findings if one.code == "memory-stalls")
+    assert said in stalls.summary
