@@ -5,6 +5,8 @@ Words: a *peek* reads the kernel's target, a *look* the whole domain; a *turn* i
 that follows from it.  It is bounded (every request to xenstore has a deadline, every read a size),
 and nothing it meets ends the daemon: what goes wrong is told once, counted, and leaves the watchdog
 without its ping.
+
+Relies on docs/design.md A14.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any, Final
 
 from agent.core.policy.history import wanted_kib
 from agent.core.policy.reflex import CLOSE_EVERY_S, CLOSE_S
+from agent.core.policy.settings import HOLDING_MODES
 from agent.daemon import journal as j
 from agent.daemon.config.effective import Config, ConfigError
 from agent.daemon.deadlines import Deadlines
@@ -230,7 +233,7 @@ class Daemon:
             self._parts.say(j.NOTICE, "xenstore-back", "xenstore is back", j.EVENT_BURST)
 
     def _await_kernel(self, now_s: float) -> None:
-        """Let the kernel take a target first, for which it needs up to 60 ms (docs/design.md, A14).
+        """Let the kernel take a target first, for which it needs up to 60 ms.
 
         A look in the middle of that costs another batch or two: seen on a real Xen, 2.6 MiB an ask
         instead of 2.
@@ -373,7 +376,7 @@ class Daemon:
 
     def _check_pressure(self) -> None:
         """Be woken when memory gets short; sooner where there is something to be done about it."""
-        soon = self.config.policy.mode in ("guard", "self")
+        soon = self.config.policy.mode in HOLDING_MODES
         self._parts.wakeups.watch_pressure(open_trigger(self._parts.root, soon=soon))
 
     def _tidy(self) -> None:

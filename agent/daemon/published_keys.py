@@ -19,7 +19,7 @@ from agent.core.facts.snapshot import Snapshot, Toolstack
 from agent.core.facts.units import MIB_KIB
 from agent.core.policy.guard import DEAD_BAND_KIB
 from agent.core.policy.history import is_at
-from agent.core.policy.settings import Mode, PolicySettings
+from agent.core.policy.settings import HOLDING_MODES, Mode, PolicySettings
 from agent.daemon.key_table import (
     ACTIVE,
     ACTUAL,
@@ -108,7 +108,7 @@ def _balloon_keys(
         ACTUAL: balloon.current_kib if balloon else None,
         BALLOONED: balloon.ballooned_kib if balloon else None,
         BEYOND: situation.boot.beyond_kib,
-        FLOOR: floor_kib if mode in ("guard", "self") else None,
+        FLOOR: floor_kib if mode in HOLDING_MODES else None,
         SPARE: spare_kib,
         AVAILABLE: snapshot.memory.available_kib if snapshot.memory else None,
     }
@@ -137,7 +137,7 @@ def parting_keys(
     balloon = situation.snapshot.balloon
     target_kib = balloon.target_kib if balloon else None
     dom0 = situation.snapshot.domain.is_dom0
-    sets_targets = settings.mode in ("guard", "self") and (settings.act_in_dom0 or not dom0)
+    sets_targets = settings.mode in HOLDING_MODES and (settings.act_in_dom0 or not dom0)
     if not sets_targets or aim_kib is None or target_kib is None or is_at(target_kib, aim_kib):
         return keys
     return keys | {HELD: str(target_kib), FOLLOW: str(aim_kib)}

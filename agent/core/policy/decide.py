@@ -19,7 +19,7 @@ from agent.core.facts.units import format_kib
 from agent.core.policy import follow, guard, self_balloon
 from agent.core.policy.decision import Decision, Reason, nothing
 from agent.core.policy.history import EMPTY, History, noticed
-from agent.core.policy.settings import Mode, PolicySettings
+from agent.core.policy.settings import HOLDING_MODES, Mode, PolicySettings
 from agent.core.policy.use import REMEMBERS_S, seen_use
 from agent.core.policy.view import View, view
 
@@ -111,7 +111,7 @@ def decide(
     history = _with_calm(history, seen)
     seen = seen._replace(history=history)
     hands_off = _hands_off(seen)
-    holds = hands_off is None and settings.mode in ("guard", "self")
+    holds = hands_off is None and settings.mode in HOLDING_MODES
     history = history._replace(hold_kib=guard.held_kib(seen) if holds else None)
     return _admitted(hands_off or _proposed(seen), seen), history
 

@@ -54,7 +54,7 @@ class History(NamedTuple):
         tried_blocks: blocks that were put online since `tried_since_s`.
         calm_since_s: since when nothing spoke for giving the guest more (mode self).
         gave_s: when memory was last given back of the agent's own accord.
-        use: how much memory the guest uses (modes guard and self).
+        use: how much memory the guest uses.
         asks: how the host asks for less.
     """
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.core.policy.decision import Decision
 from agent.core.policy.history import History
-from agent.core.policy.settings import PolicySettings
+from agent.core.policy.settings import HOLDING_MODES, PolicySettings
 
 _POLL_WITHOUT_TRIGGER_S: Final = 10.0
 _ASKED_LOOK_S: Final = 0.5
@@ -35,7 +35,7 @@ def next_look_s(
     the kernel says by itself that memory gets short.
     """
     wanted = [decision.look_again_s]
-    holds = settings.mode in ("guard", "self")
+    holds = settings.mode in HOLDING_MODES
     if not holds and now_s - history.asks.at_s < WATCHED_S:
         wanted.append(now_s + _ASKED_LOOK_S)
     if stalls:

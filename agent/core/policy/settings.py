@@ -10,6 +10,9 @@ from agent.core.facts.units import MIB_KIB
 Mode = Literal["observe", "follow", "guard", "self"]
 MODES: Final[tuple[Mode, ...]] = ("observe", "follow", "guard", "self")
 
+HOLDING_MODES: Final[tuple[Mode, ...]] = ("guard", "self")
+"""Those that keep the guest above its floor, whatever the host asks for."""
+
 RESTING_MODES: Final[tuple[Mode, ...]] = ("observe", "follow")
 """Those in which a first reaction that comes a tenth of a second later costs nothing.
 
