@@ -8,9 +8,16 @@ from typing import Any, cast
 import pytest
 
 from agent.core.account.situation import understand
+from agent.core.facts.units import MIB_KIB
 from agent.core.policy.settings import PolicySettings
-from agent.daemon.key_table import BALLOON, MADE, SEQUENCE, UPDATED
-from agent.daemon.published_keys import keys_for, parting_keys, pressure_word, profile_for
+from agent.daemon.key_table import BALLOON, MADE, SEQUENCE, SPARE, UPDATED
+from agent.daemon.published_keys import (
+    is_worth_writing,
+    keys_for,
+    parting_keys,
+    pressure_word,
+    profile_for,
+)
 from agent.daemon.publisher import BURST, Publisher
 from agent.sources.xenstore.errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
 from agent.sources.xenstore.session import XenstoreSession
@@ -337,3 +344,12 @@ def test_with_another_profile_a_save_is_not_held_up_any_more(profile: str) -> No
     later.there = {"control/balloon-active": b"1", f"{BALLOON}/profile": b"xapi", SEQUENCE: b"3"}
     Publisher().publish(later.session, keys_of(profile), 0.0)
     assert "control/balloon-active" not in later.there
+
+
+@pytest.mark.parametrize(
+    ("now_mib", "band_mib"), [(0, 4), (16, 4), (17, 4.25), (40, 10), (64, 16), (1000, 16)]
+)
+def test_the_less_there_is_to_spare_the_closer_it_is_told(now_mib: int, band_mib: float) -> None:
+    for above_mib, worth_it in ((band_mib, True), (band_mib - 1 / 256, False)):
+        before, now = (now_mib + above_mib) * MIB_KIB, {SPARE: str(now_mib * MIB_KIB)}
+        assert is_worth_writing(SPARE, f"{before:.0f}", now) is worth_it

@@ -97,3 +97,21 @@ def test_a_case_that_fails_or_breaks_is_reported_with_its_evidence(
     assert event["outcome"] == "failed"
     assert "it is not so" in event["detail"]
     assert "it is not so" in kept(tmp_path / "guest/mem-set-1-failing")["failure.txt"]
+
+
+@pytest.mark.parametrize(("kind", "plays"), [("pv", 1), ("dom0", 1), ("pvh", 3), ("hvm", 3)])
+def test_where_the_emulation_may_crash_a_guest_its_scenario_is_played_up_to_three_times(
+    told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, kind: Any, plays: int
+) -> None:
+    played = []
+
+    def crash(player: main.Player) -> None:
+        played.append(player)
+        raise GoneError("the guest crashed")
+
+    monkeypatch.setattr(main.Player, "_attempt", crash)
+    case = Case("boot", "nothing", lambda _: None)
+    main.Player(Scenario("guest", "a guest", GuestSpec(kind), (case,))).play()
+    again = [event["why"] for event in told if event["event"] == "again"]
+    assert (len(played), again) == (plays, ["the guest crashed"] * (plays - 1))
+    assert [event["outcome"] for event in told if event["event"] == "case"] == ["failed"]
