@@ -87,9 +87,10 @@ def mem_set(
 ) -> int:
     """Bring a GUEST of this host to SIZE, and say what became of it.
 
-    Downwards in steps: each takes at most half of what the guest says it can spare, the next one
-    follows when the guest has given it; it ends where the guest needs the rest.  Upwards in one
-    step, with the guest's reason where it is not reached.  A bare SIZE is in MiB.  Calls xl.
+    Downwards in steps: each takes at most half of what the guest says it can spare; at each size it
+    stays for 4 s, to see what programs take now and then; it ends where the guest needs the rest.
+    Upwards in one step, with the guest's reason where it is not reached.  A bare SIZE is in MiB.
+    Calls xl.
     Control-C, or SIGTERM, leaves the guest at a whole step; a second one ends this at once.
     """
     request = steps.Request(size, force, timeout)
