@@ -27,6 +27,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AHost]:
     monkeypatch.setattr(guests_command, "_SECOND_LOOK_S", 0.01)
+    monkeypatch.setattr(mem_set, "STAY_S", 0.1)
     with SimulatedXenstored() as xenstored, xenstored.connect() as client:
         yield AHost(xenstored, client, tmp_path, monkeypatch)
 
