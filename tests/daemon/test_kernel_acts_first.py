@@ -18,13 +18,16 @@ BATCH_KIB: Final = 2 * MIB
 LOOK_TAKES_S: Final = 0.03  # under emulation, in the lab
 
 
-class SlowRoot(Root):
-    """Reading all that a look reads takes its time."""
+@pytest.fixture(autouse=True)
+def _slow_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_bytes = Root.read_bytes
 
-    def read_bytes(self, relative: str, limit_bytes: int = 4096) -> Outcome[bytes]:
-        if relative == "proc/meminfo":
-            self.domain.clock.run_until(self.domain.clock.now_s + LOOK_TAKES_S)
-        return super().read_bytes(relative, limit_bytes)
+    def slowly(root: Root, relative: str, limit_bytes: int = 4096) -> Outcome[bytes]:
+        if relative == "proc/meminfo":  # which every look reads
+            root.domain.clock.run_until(root.domain.clock.now_s + LOOK_TAKES_S)
+        return read_bytes(root, relative, limit_bytes)
+
+    monkeypatch.setattr(Root, "read_bytes", slowly)
 
 
 def guarded(hears_s: float) -> tuple[Libxl, SimulatedDomain, VirtualDaemon]:
@@ -32,7 +35,6 @@ def guarded(hears_s: float) -> tuple[Libxl, SimulatedDomain, VirtualDaemon]:
     domain.hears_s = (hears_s, hears_s)
     domain.change_workload(anon_kib=250 * MIB)
     virtual = VirtualDaemon(domain, PolicySettings(mode="guard"))
-    virtual.root.__class__ = SlowRoot
     virtual.start()
     virtual.run(domain.clock.now_s + 20.0)
     return toolstack, domain, virtual
