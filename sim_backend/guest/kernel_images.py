@@ -8,6 +8,7 @@ the figures of the nearest measured one.  What they cost is in agent/core/boot/c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final, NamedTuple
 
 from agent.core.facts.kernel_release import KernelRelease, parse_kernel_release
@@ -44,9 +45,7 @@ class KernelImage(NamedTuple):
 
     @property
     def release(self) -> KernelRelease:
-        found = parse_kernel_release(self.release_text)
-        assert found is not None
-        return found
+        return _release(self.release_text)
 
     @property
     def freed_kib(self) -> int:
@@ -62,6 +61,13 @@ class KernelImage(NamedTuple):
     def balloon_in_meminfo(self) -> bool:
         """Whether /proc/meminfo and vmstat show the balloon (6.16 and later)."""
         return self.release >= KernelRelease(6, 16)
+
+
+@cache
+def _release(text: str) -> KernelRelease:
+    found = parse_kernel_release(text)
+    assert found is not None
+    return found
 
 
 def _segments(

@@ -57,8 +57,17 @@ until_it_runs() {
     done
 }
 until_it_runs
+# its_process: its number, once start-stop-daemon's child has become the daemon.
+its_process() {
+    tries=0
+    until pgrep -f '/usr/local/bin/balloon-agent --root'; do
+        tries=$((tries + 1))
+        [ $tries -lt 200 ] || return 1
+        sleep 0.1
+    done
+}
 $script status | grep -q started || fail "status: $($script status)"
-pid=$(pgrep -f '/usr/local/bin/balloon-agent --root') || fail "no process"
+pid=$(its_process) || fail "no process"
 ok "started, as process $pid"
 $script reload || fail "reload"
 kill -0 "$pid" || fail "a reload ended it"
@@ -67,7 +76,7 @@ $script stop || fail "stop"
 in_the_domain || fail "a stop took back what the host was told"
 ok "stopped"
 $script start || fail "start once more"
-pid=$(pgrep -f '/usr/local/bin/balloon-agent --root') || fail "no process once more"
+pid=$(its_process) || fail "no process once more"
 mkdir /tmp/bin
 cat >/tmp/bin/cat <<'END'
 #!/bin/sh

@@ -8,7 +8,6 @@ of faults passes in a second and always in the same way.
 from __future__ import annotations
 
 import errno
-import gc
 import math
 import random
 import time as real_time
@@ -411,7 +410,7 @@ class VirtualDaemon:
     def run(self, until_s: float) -> None:
         """Serve until that moment of the domain's clock."""
         clock = self.domain.clock
-        with self.clock_of_the_domain(), _set_aside():
+        with self.clock_of_the_domain():
             while clock.now_s < until_s:
                 if not self.runs:
                     clock.run_until(until_s, stop=lambda: self.runs)
@@ -448,7 +447,10 @@ class VirtualDaemon:
 
     @contextmanager
     def clock_of_the_domain(self) -> Iterator[None]:
-        """Every module of the daemon that looks at the clock sees the domain's, and no chance."""
+        """Every module of the daemon that looks at the clock sees the domain's, and no chance.
+
+        Nor does a turn collect its garbage: it would look through all that pytest has loaded.
+        """
         clock = self.domain.clock
         fake: Any = SimpleNamespace(
             CLOCK_BOOTTIME=real_time.CLOCK_BOOTTIME,
@@ -462,6 +464,8 @@ class VirtualDaemon:
         )
         patches = [patch.object(module, "time", fake) for module in _CLOCKED]
         patches.append(patch.object(link, "os", SimpleNamespace(urandom=self._chance.randbytes)))
+        nothing = SimpleNamespace(collect=int, freeze=int, enable=int)
+        patches.append(patch.object(loop, "gc", nothing))
         for one in patches:
             one.start()
         try:
@@ -469,16 +473,3 @@ class VirtualDaemon:
         finally:
             for one in patches:
                 one.stop()
-
-
-@contextmanager
-def _set_aside() -> Iterator[None]:
-    """As the daemon does at its start: what there is already is not looked at in each collection.
-
-    Without it each turn would look through everything that pytest has loaded.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
