@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 
 from agent.core.account.situation import understand
-from agent.core.policy.asks import NO_ASKS
-from agent.core.policy.history import EMPTY, History, is_at, noticed, refused
+from agent.core.policy.asks import LONG_AGO_S, NO_ASKS
+from agent.core.policy.decision import Decision
+from agent.core.policy.history import (
+    EMPTY,
+    History,
+    Nudge,
+    is_at,
+    noticed,
+    refused,
+    remembered,
+)
 from agent.core.policy.reflex import reflex
 from agent.core.policy.use import Use, seen_use
 from tests.core.policy.looked_at import HAS, NOW_S, RECORD
@@ -125,6 +134,61 @@ def test_a_refused_write_is_tried_again_after_a_millisecond_then_twice_as_long_u
         history = refused(EMPTY._replace(refusals=refusals), 0.0)
         assert history.retry_s == pytest.approx(delay_s)
         assert history.refusals == refusals + 1
+
+
+TRIED_BEFORE = EMPTY._replace(
+    wrote_s=3.0, wrote_kib=HAS, refusals=7, retry_s=9.0, nudge=Nudge(1, 2, 3.0), wakes=2, rewrites=1
+)
+WRITTEN: dict[str, Any] = {
+    "wrote_s": 5.0,
+    "wrote_kib": 400,
+    "refusals": 0,
+    "retry_s": LONG_AGO_S,
+    "nudge": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("purpose", "before", "changed"),
+    [
+        ("follow", {"own_kib": 7, "kept_kib": 8, "gave_s": 1.0}, {"own_kib": None}),
+        ("insist", {}, {"rewrites": 2}),
+        ("guard", {"kept_kib": 8}, {"own_kib": 400}),
+        ("give-back", {"own_kib": 7}, {"own_kib": 400, "kept_kib": 400, "gave_s": 5.0}),
+        ("take-back", {"gave_s": 1.0}, {"own_kib": 400, "kept_kib": 400}),
+        ("reclaim", {"unread_kib": 7}, {"unread_kib": 400}),
+        ("reclaim", {}, {}),
+        ("follow", {"unread_kib": 7}, {}),
+        ("follow", {"hold_kib": 500}, {"hold_kib": 400}),
+        ("follow", {"hold_kib": 300}, {}),
+    ],
+)
+def test_a_target_that_was_written_begins_anew_and_is_remembered_by_what_it_was_for(
+    purpose: Any, before: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    history = TRIED_BEFORE._replace(**before)
+    decision = Decision("write-target", "settled", "", target_kib=400, purpose=purpose)
+    assert remembered(history, decision, 5.0) == history._replace(**WRITTEN, **changed)
+
+
+@pytest.mark.parametrize(("look_again_s", "due_s"), [(8.0, 8.0), (None, 5.0)])
+def test_a_target_that_wakes_the_driver_is_known_with_what_it_is_to_be_moved_back_to(
+    look_again_s: float | None, due_s: float
+) -> None:
+    history = TRIED_BEFORE._replace(own_kib=7)
+    decision = Decision(
+        "write-target", "waking", "", {}, 400, "wake", (), look_again_s, nudge_to_kib=396
+    )
+    woken = {**WRITTEN, "nudge": Nudge(400, 396, due_s), "wakes": 3}
+    assert remembered(history, decision, 5.0) == history._replace(**woken)
+
+
+def test_blocks_that_were_tried_are_added_to_those_before_and_nothing_else_is_another() -> None:
+    first = remembered(TRIED_BEFORE, Decision("online-block", "settled", "", blocks=(8,)), 5.0)
+    assert first == TRIED_BEFORE._replace(tried_blocks=frozenset({8}), tried_since_s=5.0)
+    second = remembered(first, Decision("online-block", "settled", "", blocks=(9,)), 6.0)
+    assert second == first._replace(tried_blocks=frozenset({8, 9}))
+    assert remembered(second, Decision("none", "settled", ""), 7.0) == second
 
 
 @pytest.mark.parametrize(
