@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.examination import Examination
@@ -36,35 +36,51 @@ def rival_agents(seen: Examination) -> Finding | None:
     if processes is None:
         return None
     running = sorted(processes.agents)
-    rivals = _rivals(running, toolstack)
-    if not rivals:
+    clash = _clash(running, toolstack)
+    if clash is None:
         return None
-    name, why = rivals
-    twice = running.count(name) > 1
     return Finding(
         severity="warning",
-        summary=f"{why}: {', '.join(running)}.",
+        summary=f"{clash.what}.",
         evidence={"running": ", ".join(running), "toolstack": known(toolstack)},
-        cause="Each writes what it believes right, so the host sees the values of whoever wrote "
-        "last.",
+        cause=clash.why,
         fixes=(
-            Fix("guest", note=f"end one of the two processes called {name}")
-            if twice
-            else _service(seen, "disable --now", name, "keep one of them"),
+            _service(seen, "disable --now", clash.name, clash.note)
+            if clash.note
+            else Fix("guest", note=f"end one of the two processes called {clash.name}"),
         ),
     )
 
 
-def _rivals(running: list[str], toolstack: str | None) -> tuple[str, str] | None:
-    """The one to stop first, and in what they clash."""
+class _Clash(NamedTuple):
+    """The one to stop first, in what they clash, why, and what to say of stopping it."""
+
+    name: str
+    what: str
+    why: str
+    note: str = ""
+
+
+_LAST_WINS: Final = (
+    "Each writes what it believes right, so the host sees the values of whoever wrote last."
+)
+
+
+def _clash(running: list[str], toolstack: str | None) -> _Clash | None:
     if len(running) != len(set(running)):
-        return next(n for n in running if running.count(n) > 1), "One agent runs twice"
+        name = next(name for name in running if running.count(name) > 1)
+        return _Clash(name, f"{name} runs twice", _LAST_WINS)
     if len(_WRITES_XAPI_KEYS & set(running)) > 1:
-        return "xe-daemon", "Two agents publish the same keys for XAPI"
+        what = f"Two agents publish the same keys for XAPI: {', '.join(running)}"
+        return _Clash("xe-daemon", what, _LAST_WINS, "keep one of them")
     if "xenballoond" in running:
-        return "xenballoond", "xenballoond moves the balloon by itself, against the host"
+        what = "xenballoond moves the balloon by itself, against the host"
+        why = "It sets the target by what the guest uses, again and again, whatever the host wants."
+        return _Clash("xenballoond", what, why, "the host sets the target")
     if "meminfo-writer" in running and toolstack != "qubes":
-        return "meminfo-writer", "Qubes' meminfo-writer runs, but the toolstack is another"
+        what = "Qubes' meminfo-writer runs, but the toolstack is another"
+        why = "It tells qmemman what the guest uses, and there is no qmemman here."
+        return _Clash("meminfo-writer", what, why, "nobody reads what it writes")
     return None
 
 

@@ -197,6 +197,16 @@ def test_force_goes_below_what_it_needs_all_the_same() -> None:
     assert (end.how, asked[-1]) == ("reached", 200)
 
 
+@pytest.mark.parametrize(
+    ("spare", "asked"), [(412, [306, 203, 200]), (212, [406, 342, 278, 214, 200]), (0, [448, 384])]
+)
+def test_a_forced_step_is_half_of_what_is_spare_and_no_less_than_64_mib(
+    spare: int, asked: list[int]
+) -> None:
+    guest = Pretended(has=512, needs=512 - spare)
+    assert play(guest, Request(200, force=True))[1][: len(asked)] == asked
+
+
 def test_a_guest_that_is_stuck_says_why() -> None:
     guest = Pretended(state="unreachable", finding="hotplug-offline")
     end, asked = play(guest, Request(768), moves=False)
