@@ -49,15 +49,15 @@ class Kernel(NamedTuple):
     """What a kernel costs whatever the size of the map; KiB, with one CPU.
 
     `per_cpu_kib` is added for each further one ("percpu: Embedded N pages/cpu" in its log).
-    `measured`: on a guest with Debian's kernel of this very series; otherwise borrowed from the
-    nearest one.  `bits_32_kib` is the same of a 32-bit kernel, of any way to boot.
+    `measured`: the release was, on a guest with Debian's kernel of its very series; otherwise the
+    figures are borrowed from the nearest one.  `bits_32_kib` is the same of a 32-bit kernel, of any way to boot.
     """
 
     release: KernelRelease
     pv_kib: int
     hvm_kib: int
     per_cpu_kib: int
-    measured: bool = True
+    measured: bool = False
     bits_32_kib: int = LINUX_6_1_686_KIB
 
     def base_kib(self, domain_type: DomainType, *, bits: int = 64) -> int:
@@ -72,7 +72,7 @@ LINUX_6_1: Final = Kernel(KernelRelease(6, 1), pv_kib=46186, hvm_kib=46384, per_
 LINUX_6_12: Final = Kernel(KernelRelease(6, 12), pv_kib=39354, hvm_kib=39556, per_cpu_kib=264)
 LINUX_7_2: Final = Kernel(KernelRelease(7, 2), pv_kib=43598, hvm_kib=43800, per_cpu_kib=252)
 MEASURED: Final = (LINUX_5_10, LINUX_6_1, LINUX_6_12, LINUX_7_2)
-FALLBACK_KERNEL: Final = LINUX_6_12._replace(measured=False)  # of a kernel that tells no release
+FALLBACK_KERNEL: Final = LINUX_6_12  # of a kernel that tells no release
 
 
 def kernel_cost(release: KernelRelease, *, own_build: bool = False) -> Kernel:
