@@ -77,11 +77,11 @@ def _of_plain_map(snapshot: Snapshot) -> int | None:
         return None
     if sum(region.kind == SYSTEM_RAM for region in firmware_map.regions) > _PLAIN_RANGES:
         return None
-    return plain_kib + max(0, snapshot.host.videoram_kib or 0)
+    return plain_kib + snapshot.host.video_kib
 
 
 def _usual(snapshot: Snapshot, kib: int) -> bool:
-    return 0 <= kib <= LARGEST_USUAL_KIB + max(0, snapshot.host.videoram_kib or 0)
+    return 0 <= kib <= LARGEST_USUAL_KIB + snapshot.host.video_kib
 
 
 def counted_beyond_kib(snapshot: Snapshot) -> int | None:

@@ -109,6 +109,11 @@ class HostMemoryKeys(NamedTuple):
     memory_offset_kib: int | None = None
     uncooperative: bool = False
 
+    @property
+    def video_kib(self) -> int:
+        """Video memory: none where nothing was written, or old xl's -1."""
+        return max(0, self.videoram_kib or 0)
+
 
 class MemoryReading(NamedTuple):
     """What the kernel's allocator has, from /proc/meminfo; KiB.

@@ -98,7 +98,7 @@ def _slack_kib(situation: Situation) -> int:
     domain = situation.snapshot.domain
     if domain.is_pv or regime_of(domain.kernel).target_diff:
         return MIB_KIB
-    return max(_HVM_SLACK_KIB, situation.snapshot.host.videoram_kib or 0) + MIB_KIB
+    return max(_HVM_SLACK_KIB, situation.snapshot.host.video_kib) + MIB_KIB
 
 
 def _held_elsewhere_kib(situation: Situation) -> int:

@@ -217,7 +217,7 @@ def pod_gap(seen: Examination) -> Finding | None:
     given_kib = host.initial_target_kib or host.target_kib
     if given_kib is None or host.static_max_kib is None or _uses_more_than(seen, given_kib):
         return None
-    gap_kib = host.static_max_kib - given_kib - max(0, host.videoram_kib or 0)
+    gap_kib = host.static_max_kib - given_kib - host.video_kib
     if gap_kib <= 2 * MIB_KIB:
         return None
     advice = "memory= and maxmem= the same, until the guest's kernel has CONFIG_XEN_BALLOON=y"

@@ -80,7 +80,7 @@ def give_at_least(situation: Situation, kib: int, note: str = "") -> Fix:
 
 def on_host_scale_kib(situation: Situation, kib: int) -> int:
     """What `xl mem-set` has to be told so that the kernel aims at `kib`."""
-    video_kib = max(0, situation.snapshot.host.videoram_kib or 0)
+    video_kib = situation.snapshot.host.video_kib
     if situation.offset is not None:
         return kib + situation.offset.kib + video_kib
     most_kib = limit_kib(situation.snapshot)

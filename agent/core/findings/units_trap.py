@@ -84,7 +84,7 @@ def _most_kib(situation: Situation) -> int | None:
     snapshot, map_kib = situation.snapshot, situation.boot.ram_kib
     if (limit := limit_kib(snapshot)) is not None or map_kib is None:
         return limit
-    video_kib = max(0, snapshot.host.videoram_kib or 0)
+    video_kib = snapshot.host.video_kib
     return map_kib + (0 if snapshot.domain.is_pv else LARGEST_USUAL_KIB + video_kib)
 
 

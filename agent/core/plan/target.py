@@ -161,7 +161,7 @@ def _most_asked_kib(snapshot: Snapshot) -> int | None:
     most_kib = limit_kib(snapshot)
     if most_kib is None or snapshot.domain.toolstack not in ("libxl", "qubes"):
         return most_kib
-    return most_kib + max(0, snapshot.host.videoram_kib or 0)
+    return most_kib + snapshot.host.video_kib
 
 
 def _hot_add(situation: Situation, missing_kib: int) -> _Verdict:

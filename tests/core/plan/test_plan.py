@@ -196,6 +196,7 @@ def test_growing_in_the_unpopulated_regime_is_by_whole_hot_added_sections() -> N
 def test_a_series_that_was_not_measured_says_so() -> None:
     assert "figures-borrowed" in codes(a_plan(512, 1024, kernel=KernelRelease(6, 6)))
     assert "figures-borrowed" not in codes(a_plan(512, 1024))
+    assert "figures-borrowed" in codes(a_plan(512, 1024, "pvh", kernel=LINUX_6_1, bits=32))
 
 
 def test_a_missing_max_of_dom0_is_priced_where_the_host_is_known() -> None:

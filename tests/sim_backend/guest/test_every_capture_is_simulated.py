@@ -25,7 +25,7 @@ from sim_backend.guest.kernel_images import IMAGES
 from sim_backend.host.libxl import Libxl
 from sim_backend.hypervisor import Host
 from tests import captures
-from tests.support.captured import load, on_any_xen, snapshot_of
+from tests.support.captured import as_xen_417_has_it, load, snapshot_of
 
 MOVING = re.compile(r"moving-(\d+)-to-(\d+)|memset-(\d+)-still-moving")
 MEM_SET = re.compile(r"(?:hotplugged-)?memset-(\d+)")
@@ -170,7 +170,7 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
     assert snapshot.iomem
     return {
         "driver": {name: getattr(balloon, name) for name in DRIVER_FILES},
-        "firmware_map": [on_any_xen(one) for one in snapshot.firmware_map.in_order_read],
+        "firmware_map": [*map(as_xen_417_has_it, snapshot.firmware_map.in_order_read)],
         "iomem": [
             region
             for region in snapshot.iomem.regions
