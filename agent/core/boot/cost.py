@@ -50,7 +50,8 @@ class Kernel(NamedTuple):
 
     `per_cpu_kib` is added for each further one ("percpu: Embedded N pages/cpu" in its log).
     `measured`: the release was, on a guest with Debian's kernel of its very series; otherwise the
-    figures are borrowed from the nearest one.  `bits_32_kib` is the same of a 32-bit kernel, of any way to boot.
+    figures are borrowed from the nearest one.  `bits_32_kib` is the same of a 32-bit kernel, of any
+    way to boot.
     """
 
     release: KernelRelease

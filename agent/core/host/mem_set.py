@@ -180,9 +180,9 @@ def _is_over(guest: Guest, way: Way, request: Request, *, down: bool) -> End | N
         there = format_kib(guest.asked_kib)
         return End("stopped", f"stopped: somebody else asked {name} for {there} meanwhile.")
     if down and guest.is_short and not request.force:
-        back = way.before_mib if way.asked_mib is not None else None
-        at = way.began_mib if back is None else back
-        return End("stopped", f"{_stopped(at)}: the guest lacks memory below that.", back)
+        back_mib = way.before_mib
+        at_mib = way.began_mib if back_mib is None else back_mib
+        return End("stopped", f"{_stopped(at_mib)}: the guest lacks memory below that.", back_mib)
     return None
 
 

@@ -162,7 +162,16 @@ def test_a_guest_that_lacks_memory_after_a_step_gets_that_step_back() -> None:
     end, _ = move(guest.seen(), way, request, 5.0)
     assert isinstance(end, End)
     assert (end.how, end.back_to_mib) == ("stopped", 512)
-    assert "lacks memory" in end.sentence
+    assert end.sentence == "stopped at 512 MiB: the guest lacks memory below that."
+
+
+def test_a_guest_that_lacks_memory_before_the_first_step_is_left_at_what_it_has() -> None:
+    request, guest = Request(200), Pretended(needs=100)
+    way = begin(guest.seen(), request)
+    assert isinstance(way, Way)
+    guest.claims = {"pressure": "full"}
+    end, _ = move(guest.seen(), way, request, 0.0)
+    assert end == End("stopped", "stopped at 512 MiB: the guest lacks memory below that.", None)
 
 
 @pytest.mark.parametrize(
