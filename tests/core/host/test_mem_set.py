@@ -382,6 +382,15 @@ def test_what_is_stuck_gets_6_s_and_what_moves_the_time_that_was_given() -> None
     assert isinstance(_after(30.0, has_kib, state="moving"), End)
 
 
+def test_who_aims_above_what_is_asked_has_the_time_on_the_way_down_and_not_on_the_way_up() -> None:
+    for asked_mib, moves in ((480, True), (768, False)):
+        guest = Pretended(state="retrying", target_kib=800 * MIB_KIB)
+        guest.asked = asked_mib
+        way = UNDER_WAY._replace(asked_mib=asked_mib, nearest_kib=0)
+        done = move(guest.seen(), way, Request(asked_mib, force=True, timeout_s=30.0), 6.0)[0]
+        assert isinstance(done, Wait) is moves, asked_mib
+
+
 def test_a_guest_that_rests_for_2_s_is_where_it_goes() -> None:
     has_kib, there = 470 * MIB_KIB, End("reached", "db has 480 MiB.")
     assert _after(1.9, has_kib, state="settled") == Wait()
