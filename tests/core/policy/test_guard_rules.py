@@ -55,6 +55,25 @@ def test_what_was_held_goes_on_to_hold_while_it_is_no_less_than_the_guest_needs(
 
 
 @pytest.mark.parametrize(
+    ("unread_kib", "shrinks"), [(None, False), (HAS, False), (HAS - 4, True), (200, True)]
+)
+def test_where_the_hosts_target_cannot_be_read_what_the_kernel_made_of_it_counts(
+    unread_kib: int | None, shrinks: bool
+) -> None:
+    seen = looked(GUARD, history={"unread_kib": unread_kib}, host={"target_kib": None})
+    assert seen.asked_kib == unread_kib
+    decision = guard.guarded_shrink(seen)
+    assert (decision is not None) is shrinks
+    assert decision is None or decision.numbers["aim_kib"] == unread_kib
+
+
+def test_a_target_of_the_hosts_that_can_be_read_counts_before_what_the_kernel_made_of_another() -> (
+    None
+):
+    assert asked_for(400 * MIB, unread_kib=200 * MIB).asked_kib == 400 * MIB
+
+
+@pytest.mark.parametrize(
     ("own_kib", "target_kib", "reason"),
     [
         (400 * MIB, 400 * MIB, None),
