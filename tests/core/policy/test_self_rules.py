@@ -35,6 +35,12 @@ def of_own_mind(available_kib: int = 380268, use: Use = NOTHING_SEEN, **more: An
 GOAL: Final = HAS - 380268 + RESERVE
 
 
+def test_where_the_host_does_not_tell_what_it_allows_the_reserve_is_a_share_of_what_there_is() -> (
+    None
+):
+    assert self_balloon.reserve_kib(looked(SELF, host={"target_kib": None})) == HAS // 4
+
+
 def test_what_is_needed_is_what_is_in_use_and_the_reserve_or_the_peak_and_half_of_it() -> None:
     assert self_balloon.reserve_kib(of_own_mind()) == RESERVE
     assert self_balloon.goal_kib(of_own_mind()) == GOAL
