@@ -7,25 +7,33 @@ BALLOON_AGENT_UPDATE_GOLDEN=1 with these tests writes it anew; look at the diffe
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from agent.core.policy.history import EMPTY
-from agent.core.policy.settings import MODES, Mode, PolicySettings
+from agent.core.policy.settings import HOLDING_MODES, MODES, Mode, PolicySettings
 from sim_backend.stories.catalogue import load, scenario_names
 from sim_backend.stories.policy_agent import PolicyAgent
+from sim_backend.stories.scenario import Scenario
+from sim_backend.stories.schedules import FAMILIES, variation
 
 DECIDED: Final = Path(__file__).parent / "decided"
 
 
-def story(name: str, mode: Mode) -> Iterator[str]:
+SCHEDULES: Final = (
+    *(f"{family}-{number}" for family in FAMILIES for number in (0, 1)),
+    *(f"random-{number}" for number in range(8)),
+)
+
+
+def told(story: Scenario, mode: Mode) -> Iterator[str]:
     """A line for each decision that is another than the one before it."""
     agent = PolicyAgent(PolicySettings(mode=mode, act_in_dom0=True), keeps_record=True)
-    load(name).run(0, agent)
-    yield f"== {name}"
+    story.run(0, agent)
+    yield f"== {story.name}"
     before: tuple[object, ...] = ()
     for when_s, _, _, _, decision in agent.record:
         said = (decision.reason, decision.target_kib, decision.purpose, decision.blocks)
@@ -53,10 +61,19 @@ def rounded(value: object) -> object:
     return tuple(map(rounded, value)) if isinstance(value, tuple) else value
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_what_a_mode_decides_in_each_story_is_as_reviewed(mode: Mode) -> None:
-    decided = "\n".join(line for name in scenario_names() for line in story(name, mode))
-    file = DECIDED / f"{mode}.txt"
+def as_reviewed(name: str, stories: Iterable[Scenario], mode: Mode) -> None:
+    decided = "\n".join(line for story in stories for line in told(story, mode))
+    file = DECIDED / f"{name}.txt"
     if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
         file.write_text(decided, encoding="utf-8")
     assert decided == file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_mode_decides_in_each_story_is_as_reviewed(mode: Mode) -> None:
+    as_reviewed(mode, map(load, scenario_names()), mode)
+
+
+@pytest.mark.parametrize("mode", HOLDING_MODES)
+def test_what_is_decided_where_a_host_asks_again_and_again_is_as_reviewed(mode: Mode) -> None:
+    as_reviewed(f"{mode}-asked-again", map(variation, SCHEDULES), mode)
