@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All that is said of a guest, every figure of it, as JSON has it: kept in golden_json/.
+"""All that is said of a guest, or of one that is planned, as JSON has it: kept in golden_json/.
 
 BALLOON_AGENT_UPDATE_GOLDEN=1 with these tests writes them anew; look at the difference.
 """
@@ -13,8 +13,13 @@ from typing import Any, Final
 
 import pytest
 
+from agent.core.facts.units import MIB_KIB
+from agent.core.plan.plan import plan
+from agent.core.plan.target import advise
+from agent.report.plan_json import advice_object, plan_object
 from agent.report.status_json import status_object
 from tests.cases.test_every_case import NAMES, case
+from tests.report.test_plan_screens import REQUESTS
 from tests.support.captured import assessed
 
 GOLDEN: Final = Path(__file__).parent / "golden_json"
@@ -45,10 +50,29 @@ CAPTURES: Final = (
     "pvh-512-1024-xen414/memset-768",
 )
 
+TARGETS: Final = tuple(
+    (name, mib)
+    for name in (
+        "dom0/memset-896",
+        "hvm-512-1024/memset-768",
+        "pv-256-4096-k612/memset-768",
+        "pv-512-1024-k510/memset-768",
+        "pv-512-16384/memset-768",
+        "pvh-512-1024-down/memset-384",
+    )
+    for mib in (100, 400, 2000)
+)
+PLANS: Final = tuple(f"plan {name}" for name in REQUESTS)
+ADVICE: Final = tuple(f"{name} to {mib}" for name, mib in TARGETS)
+
+
+def file_of(name: str) -> Path:
+    return GOLDEN / f"{name.replace('/', '--').replace(' ', '-')}.json"
+
 
 def as_reviewed(name: str, said: dict[str, Any]) -> None:
     text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
-    file = GOLDEN / f"{name.replace('/', '--')}.json"
+    file = file_of(name)
     if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
         file.write_text(text, encoding="utf-8")
     assert text == file.read_text(encoding="utf-8")
@@ -64,6 +88,19 @@ def test_all_that_is_said_of_a_reported_guest_is_as_reviewed(name: str) -> None:
     as_reviewed(name, status_object(case(name).diagnosis.assessment))
 
 
+@pytest.mark.parametrize("name", REQUESTS)
+def test_all_that_is_said_of_a_planned_guest_is_as_reviewed(name: str) -> None:
+    as_reviewed(f"plan {name}", plan_object(plan(REQUESTS[name])))
+
+
+@pytest.mark.parametrize(("name", "mib"), TARGETS)
+def test_all_that_is_said_of_a_new_target_is_as_reviewed(name: str, mib: int) -> None:
+    situation = assessed(name).situation
+    advice = advise(situation, mib * MIB_KIB)
+    assert advice
+    as_reviewed(f"{name} to {mib}", advice_object(advice, situation))
+
+
 def test_nothing_is_kept_of_a_guest_that_is_gone() -> None:
-    names = {name.replace("/", "--") for name in (*CAPTURES, *NAMES)}
-    assert {path.stem for path in GOLDEN.iterdir()} == names
+    names = (*CAPTURES, *NAMES, *PLANS, *ADVICE)
+    assert set(GOLDEN.iterdir()) == {file_of(name) for name in names}

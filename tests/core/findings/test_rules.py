@@ -379,6 +379,14 @@ def test_an_ordinary_guest_has_nothing_wrong(guest: Snapshot) -> None:
     assert assess(guest).verdict == "ok"
 
 
+@pytest.mark.parametrize(("many", "named"), [(1, 1), (3, 3), (4, 3)])
+def test_of_an_odd_map_three_places_are_named_and_all_are_counted(many: int, named: int) -> None:
+    odd = memory_map([*guest_map().in_order_read, *[Region(9, 8, RAM)] * many])
+    finding = findings(a_pv_guest(firmware_map=odd))["map-odd"]
+    assert len(finding.evidence) == named
+    assert f"odd in {many} place" in finding.summary
+
+
 def test_the_way_back_to_the_hosts_target_is_a_command_with_the_kernels_own_number() -> None:
     finding = findings(a_pvh_guest(host={"target_kib": 786432}))["target-overridden"]
     assert finding.fix.startswith(
