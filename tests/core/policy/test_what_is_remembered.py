@@ -19,7 +19,7 @@ from agent.core.policy.history import (
     refused,
     remembered,
 )
-from agent.core.policy.reflex import reflex
+from agent.core.policy.reflex import reacted, reflex
 from agent.core.policy.use import Use, seen_use
 from tests.core.policy.looked_at import HAS, NOW_S, RECORD
 from tests.support.snapshots import (
@@ -169,6 +169,25 @@ def test_a_target_that_was_written_begins_anew_and_is_remembered_by_what_it_was_
     history = TRIED_BEFORE._replace(**before)
     decision = Decision("write-target", "settled", "", target_kib=400, purpose=purpose)
     assert remembered(history, decision, 5.0) == history._replace(**WRITTEN, **changed)
+
+
+@pytest.mark.parametrize(("unread_kib", "then_kib"), [(None, None), (700, 200)])
+def test_after_a_reflex_the_kernel_has_been_told_otherwise_just_now(
+    unread_kib: int | None, then_kib: int | None
+) -> None:
+    history = TRIED_BEFORE._replace(
+        hold_kib=400, current_kib=500, retry_s=0.0, unread_kib=unread_kib, followed=False
+    )
+    decision = reflex(history, 200, 5.0)
+    assert decision is not None
+    told: dict[str, Any] = {
+        "target_since_s": 5.0,
+        "foreign_s": 5.0,
+        "followed": True,
+        "unread_kib": then_kib,
+    }
+    after = history._replace(**WRITTEN, own_kib=400)._replace(**told)
+    assert reacted(history, decision, 5.0) == after
 
 
 @pytest.mark.parametrize(("look_again_s", "due_s"), [(8.0, 8.0), (None, 5.0)])
