@@ -16,6 +16,7 @@ from agent.core.account.driver import driver_of
 from agent.core.account.headroom import headroom, least_kib, limit_kib, needed_kib
 from agent.core.account.situation import understand
 from agent.core.account.target_offset import TargetOffset, counted_beyond_kib, target_offset
+from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.snapshot import (
     BalloonReading,
     BootRecord,
@@ -84,6 +85,17 @@ def test_a_balloon_at_its_target_was_moving_where_memtotal_and_the_zones_differ(
 ) -> None:
     zones = {"managed_pages": (memory_of(a_pv_guest()).total_kib + later_kib) // 4}
     assert seen_moving(a_pv_guest(balloon={"motion": "unknown"}, zones=zones)) is moved
+
+
+@pytest.mark.parametrize(
+    ("kernel", "moved"), [(None, True), (KernelRelease(3, 11), True), (KernelRelease(3, 10), False)]
+)
+def test_a_kernel_that_leaves_the_zones_as_they_were_shows_no_motion_by_them(
+    kernel: KernelRelease | None, moved: bool
+) -> None:
+    zones = {"managed_pages": (memory_of(a_pv_guest()).total_kib + 4) // 4}
+    guest = a_pv_guest(balloon={"motion": "unknown"}, zones=zones, domain={"kernel": kernel})
+    assert seen_moving(guest) is moved
 
 
 @pytest.mark.parametrize(

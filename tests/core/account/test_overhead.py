@@ -71,6 +71,10 @@ def test_without_a_map_all_of_it_is_one_part() -> None:
     assert list(parts(a_pv_guest(firmware_map=None))) == ["kernel"]
 
 
+def test_of_a_domain_of_unknown_kind_all_of_it_is_one_part() -> None:
+    assert list(parts(a_pv_guest(domain={"domain_type": None}))) == ["kernel"]
+
+
 def test_a_kernel_that_tells_no_release_has_parts_too() -> None:
     unnamed = a_pv_guest(domain={"kernel": None, "kernel_text": None})
     assert parts(unnamed)["struct-pages"] == GIB // 64

@@ -84,6 +84,20 @@ def test_a_size_is_shown_with_three_digits_and_its_unit(kib: int, text: str) -> 
     assert format_kib(kib) == text
 
 
+@pytest.mark.parametrize(
+    ("hundredths_mib", "text"),
+    [
+        (997, "9.97 MiB"),
+        (1004, "10 MiB"),
+        (9944, "99.4 MiB"),
+        (9990, "99.9 MiB"),
+        (9996, "100 MiB"),
+    ],
+)
+def test_three_digits_matter_and_no_more(hundredths_mib: int, text: str) -> None:
+    assert format_kib(hundredths_mib * 1024 // 100) == text
+
+
 @given(st.integers(-(1 << 39), 1 << 39))
 def test_a_shown_size_is_within_half_a_percent_of_the_size(kib: int) -> None:
     number, unit = format_kib(kib).split(" ")

@@ -555,6 +555,17 @@ def test_the_known_crash_of_old_kernels_is_one_of_before_linux_4_0(
     assert cause.startswith("A defect of old kernels") is known
 
 
+def test_of_the_kernels_options_those_that_reserve_memory_are_shown_beside_what_is_gone() -> None:
+    reserving = ("crashkernel=256M", "swiotlb=65536", "hugepages=64", "cma=64M")
+    numbers = {"current_kib": 204800, "target_kib": 204800}
+    guest = a_pv_guest(
+        balloon=numbers, memory={"total_kib": 104800}, kernel_options=("quiet", *reserving, "ro")
+    )
+    found = diagnose(examined(guest)).findings
+    evidence = next(f.evidence for f in found if f.code == "less-than-configured")
+    assert evidence["options"] == " ".join(reserving)
+
+
 @pytest.mark.parametrize(("lost_kib", "told"), [(32768, False), (32764, True)])
 def test_a_smaller_maximum_is_offered_where_page_structures_are_most_of_what_is_gone(
     lost_kib: int, told: bool

@@ -578,6 +578,12 @@ def test_nobody_is_sent_below_what_the_guest_uses(below_kib: int) -> None:
     assert again.endswith(f"/memory/target {size_kib if fits else 524288}")
 
 
+def test_where_nobody_can_tell_what_is_in_use_the_guest_keeps_what_it_has() -> None:
+    guest = a_pv_guest(memory=None, balloon={"target_kib": 30000}, host={"target_kib": 20000})
+    fix = findings(guest)["target-overridden"].fixes[0]
+    assert fix.commands == ("xl mem-set 5 524288k",)
+
+
 @pytest.mark.parametrize(
     ("digits", "severity"), [(24 * MIB - 1, "critical"), (24 * MIB, "warning")]
 )
