@@ -87,6 +87,11 @@ def test_a_balloon_at_its_target_was_moving_where_memtotal_and_the_zones_differ(
     assert seen_moving(a_pv_guest(balloon={"motion": "unknown"}, zones=zones)) is moved
 
 
+@pytest.mark.parametrize("missing", ["memory", "zones"])
+def test_with_one_of_the_two_nothing_is_seen_to_move(missing: str) -> None:
+    assert not seen_moving(a_pv_guest(balloon={"motion": "unknown"}, **{missing: None}))
+
+
 @pytest.mark.parametrize(
     ("kernel", "moved"), [(None, True), (KernelRelease(3, 11), True), (KernelRelease(3, 10), False)]
 )

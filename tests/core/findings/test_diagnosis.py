@@ -555,6 +555,12 @@ def test_the_known_crash_of_old_kernels_is_one_of_before_linux_4_0(
     assert cause.startswith("A defect of old kernels") is known
 
 
+def test_only_xapi_takes_a_guest_down_for_a_migration() -> None:
+    for toolstack, told in (("xapi", True), ("libxl", False), (None, False)):
+        guest = changed(made_smaller({}), domain={"toolstack": toolstack})
+        assert ("memory-stalls" in codes_of(examined(guest, counters=KILLED))) is told
+
+
 def test_of_the_kernels_options_those_that_reserve_memory_are_shown_beside_what_is_gone() -> None:
     reserving = ("crashkernel=256M", "swiotlb=65536", "hugepages=64", "cma=64M")
     numbers = {"current_kib": 204800, "target_kib": 204800}

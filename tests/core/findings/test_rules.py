@@ -578,6 +578,19 @@ def test_nobody_is_sent_below_what_the_guest_uses(below_kib: int) -> None:
     assert again.endswith(f"/memory/target {size_kib if fits else 524288}")
 
 
+@pytest.mark.parametrize(
+    ("balloon", "words"),
+    [
+        (FULL, "the balloon holds nothing that could help."),
+        ({}, "the 512 MiB in the balloon are beyond what the host allows."),
+        (None, "the balloon holds nothing that could help."),
+    ],
+)
+def test_a_guest_that_is_short_is_told_what_its_balloon_holds(balloon: Any, words: str) -> None:
+    guest = short(13 * MIB, balloon=balloon, host={"static_max_kib": 512 * MIB})
+    assert findings(guest)["memory-short"].cause.endswith(words)
+
+
 def test_where_nobody_can_tell_what_is_in_use_the_guest_keeps_what_it_has() -> None:
     guest = a_pv_guest(memory=None, balloon={"target_kib": 30000}, host={"target_kib": 20000})
     fix = findings(guest)["target-overridden"].fixes[0]

@@ -30,6 +30,18 @@ def guest(domid: int = 1, name: str | None = "db", **claims: Any) -> Guest:
 
 
 @pytest.mark.parametrize(
+    ("says_mib", "has_mib", "shown_mib"), [(100, 512, 100), (600, 512, 512), (600, None, 600)]
+)
+def test_what_a_guest_says_is_available_is_believed_up_to_what_it_has(
+    says_mib: int, has_mib: int | None, shown_mib: int
+) -> None:
+    has_kib = None if has_mib is None else has_mib * MIB_KIB
+    seen = guest(available_kib=says_mib * MIB_KIB)._replace(has_kib=has_kib)
+    assert seen.available_kib == shown_mib * MIB_KIB
+    assert guest().available_kib is None
+
+
+@pytest.mark.parametrize(
     ("guests", "said"),
     [
         ((), "There are no guests."),

@@ -49,6 +49,22 @@ def test_how_much_of_maxmem_the_map_keeps_depends_on_the_kernel(
     assert "maxmem-unreachable" in codes(made)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "domain_type", "holder"),
+    [
+        ((5, 17), "pv", "unpopulated-alloc"),
+        ((5, 18), "pv", "balloon"),
+        ((6, 1), "pv", "balloon"),
+        ((6, 12), "pv", "unpopulated-alloc"),
+        ((6, 12), "pvh", "balloon"),
+    ],
+)
+def test_who_gets_the_memory_beyond_depends_on_the_kernel(
+    kernel: tuple[int, ...], domain_type: Any, holder: str
+) -> None:
+    assert a_plan(512, 1024, domain_type, KernelRelease(*kernel)).holder == holder
+
+
 @pytest.mark.parametrize("kernel", [(2, 6, 32), (3, 1), (6, 12)])
 def test_what_a_cut_map_advises_fixes_it(kernel: tuple[int, ...]) -> None:
     release = KernelRelease(*kernel)

@@ -91,6 +91,25 @@ def test_a_driver_domain_that_may_not_be_changed_is_left_in_peace_once_it_has_le
 
 
 @pytest.mark.parametrize(
+    ("balloon", "rests"),
+    [
+        ({}, True),
+        ({"target_kib": 768 * MIB, "motion": "moved"}, False),
+        ({"target_kib": 768 * MIB, "motion": "still", "retry_count": 3}, False),
+        ({"target_kib": 768 * MIB, "motion": "still", "max_retry_count": 0}, False),
+    ],
+)
+def test_a_dom0_that_may_not_be_changed_is_followed_while_it_moves_or_might(
+    balloon: dict[str, Any], rests: bool
+) -> None:
+    history = EMPTY._replace(host_kib=HAS, host_since_s=0.0, target_kib=HAS, current_kib=HAS)
+    guest = a_pv_guest(balloon=balloon)
+    decision, _ = decide(understand(guest), history, PolicySettings(driver_domain=True), NOW_S)
+    assert decision.reason == "dom0"
+    assert (decision.look_again_s is None) is rests
+
+
+@pytest.mark.parametrize(
     ("host_kib", "reason"),
     [
         (FLOOR, "target-ignored"),
@@ -105,6 +124,20 @@ def test_the_floor_and_the_maximum_themselves_may_be_written(host_kib: int, reas
     )
     situation = understand(a_pv_guest(host={"target_kib": host_kib}))
     assert decide(situation, history, FOLLOW, NOW_S)[0].reason == reason
+
+
+@pytest.mark.parametrize(("before_s", "after_s"), [(6.0, 5.0), (20.0, 10.0)])
+def test_a_target_below_the_floor_is_looked_at_again_after_5_s_or_half_its_age(
+    before_s: float, after_s: float
+) -> None:
+    since_s, asked_kib = NOW_S - before_s, FLOOR - 4
+    history = EMPTY._replace(
+        host_kib=asked_kib, host_since_s=since_s, target_kib=HAS, target_since_s=since_s,
+        current_kib=HAS,
+    )  # fmt: skip
+    situation = understand(a_pv_guest(host={"target_kib": asked_kib}))
+    decision, _ = decide(situation, history, FOLLOW, NOW_S)
+    assert (decision.reason, decision.look_again_s) == ("below-floor", NOW_S + after_s)
 
 
 @pytest.mark.parametrize(

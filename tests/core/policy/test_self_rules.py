@@ -35,6 +35,12 @@ def of_own_mind(available_kib: int = 380268, use: Use = NOTHING_SEEN, **more: An
 GOAL: Final = HAS - 380268 + RESERVE
 
 
+@pytest.mark.parametrize(("allowed_mib", "reserve_mib"), [(200, 64), (256, 64), (260, 65)])
+def test_the_reserve_is_a_quarter_and_64_mib_at_least(allowed_mib: int, reserve_mib: int) -> None:
+    small = looked(SELF, host={"target_kib": allowed_mib * MIB})
+    assert self_balloon.reserve_kib(small) == reserve_mib * MIB
+
+
 def test_where_the_host_does_not_tell_what_it_allows_the_reserve_is_a_share_of_what_there_is() -> (
     None
 ):

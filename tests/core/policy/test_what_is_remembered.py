@@ -202,6 +202,23 @@ def test_a_target_that_wakes_the_driver_is_known_with_what_it_is_to_be_moved_bac
     assert remembered(history, decision, 5.0) == history._replace(**woken)
 
 
+@pytest.mark.parametrize(("target_kib", "waking"), [(HAS - 4, True), (HAS - 8, False)])
+def test_a_wake_up_is_over_when_somebody_else_has_set_the_target(
+    target_kib: int, waking: bool
+) -> None:
+    nudge = Nudge(HAS - 4, HAS, NOW_S)
+    known: dict[str, Any] = {
+        "target_kib": HAS,
+        "current_kib": HAS,
+        "host_kib": HAS,
+        "wrote_kib": HAS - 4,
+    }
+    history = EMPTY._replace(nudge=nudge, **known)
+    situation = understand(a_pv_guest(balloon={"target_kib": target_kib}))
+    seen = noticed(history, situation, NOW_S, asked=False)
+    assert seen.nudge == (nudge if waking else None)
+
+
 def test_blocks_that_were_tried_are_added_to_those_before_and_nothing_else_is_another() -> None:
     first = remembered(TRIED_BEFORE, Decision("online-block", "settled", "", blocks=(8,)), 5.0)
     assert first == TRIED_BEFORE._replace(tried_blocks=frozenset({8}), tried_since_s=5.0)
