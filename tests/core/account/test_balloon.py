@@ -87,6 +87,11 @@ def test_a_balloon_at_its_target_was_moving_where_memtotal_and_the_zones_differ(
     assert seen_moving(a_pv_guest(balloon={"motion": "unknown"}, zones=zones)) is moved
 
 
+def test_a_guest_has_what_current_kb_says_where_no_hole_is_counted() -> None:
+    assert understand(a_pv_guest()).populated_kib == 524288
+    assert understand(a_pv_guest(balloon=None)).populated_kib is None
+
+
 @pytest.mark.parametrize("missing", ["memory", "zones"])
 def test_with_one_of_the_two_nothing_is_seen_to_move(missing: str) -> None:
     assert not seen_moving(a_pv_guest(balloon={"motion": "unknown"}, **{missing: None}))

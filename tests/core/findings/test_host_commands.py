@@ -19,7 +19,7 @@ from agent.core.findings.host_commands import (
     set_memory,
     set_range,
 )
-from tests.support.snapshots import GIB, MIB, a_dom0, a_pv_guest, an_hvm_guest
+from tests.support.snapshots import GIB, MIB, a_dom0, a_pv_guest, an_hvm_guest, changed
 
 UUID = "d4352faf-853e-4c60-b096-a16c102e04f0"
 RANGE = {"dynamic_min_kib": 262144, "dynamic_max_kib": 786432}
@@ -41,6 +41,14 @@ def test_each_toolstack_is_spoken_to_in_its_own_words() -> None:
     assert fix.commands == (f"xe vm-memory-dynamic-range-set uuid={UUID} min=256MiB max=768MiB",)
     fix = configure(guest_under("qubes"), "memory= nearer to maxmem=", qubes="maxmem 0")
     assert (fix.commands, fix.effect) == (("qvm-prefs work maxmem 0",), "next-boot")
+
+
+def test_a_vm_that_can_take_no_more_is_not_given_another_dynamic_range() -> None:
+    for held_kib, words in ((0, "can take no more than 512 MiB until its next start"),
+                            (262144, "or change the VM's dynamic range")):  # fmt: skip
+        balloon = {"target_kib": 786432, "low_kib": held_kib, "retry_count": 3, "motion": "still"}
+        guest = changed(guest_under("xapi"), balloon=balloon, hotplug_unpopulated=None)
+        assert words in hold_at(understand(guest), 524288).note
 
 
 @pytest.mark.parametrize("toolstack", ["xapi", "qubes", None])

@@ -591,6 +591,25 @@ def test_a_guest_that_is_short_is_told_what_its_balloon_holds(balloon: Any, word
     assert findings(guest)["memory-short"].cause.endswith(words)
 
 
+@pytest.mark.parametrize(
+    ("hotplug_unpopulated", "for_good"), [(None, True), (False, True), (True, False)]
+)
+def test_what_lies_with_unpopulated_alloc_is_there_for_good_unless_it_may_be_added(
+    hotplug_unpopulated: bool | None, for_good: bool
+) -> None:
+    guest = changed(
+        an_unpopulated_guest(),
+        host={"static_max_kib": 2 * GIB},
+        hotplug_unpopulated=hotplug_unpopulated,
+    )
+    assert findings(guest)["maxmem-unreachable"].cause.endswith("for good.") is for_good
+
+
+def test_the_first_of_two_cures_is_the_one_in_a_line() -> None:
+    fixes = (Fix("guest", ("true",)), Fix("host", ("false",)))
+    assert Finding("info", "", {}, "", fixes).fix == "true"
+
+
 def test_where_nobody_can_tell_what_is_in_use_the_guest_keeps_what_it_has() -> None:
     guest = a_pv_guest(memory=None, balloon={"target_kib": 30000}, host={"target_kib": 20000})
     fix = findings(guest)["target-overridden"].fixes[0]
