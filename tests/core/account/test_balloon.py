@@ -92,6 +92,13 @@ def test_a_guest_has_what_current_kb_says_where_no_hole_is_counted() -> None:
     assert understand(a_pv_guest(balloon=None)).populated_kib is None
 
 
+@pytest.mark.parametrize(("target_kib", "expected"), [(524288, "settled"), (600000, "unclear")])
+def test_off_its_target_a_balloon_of_unknown_size_is_unclear(
+    target_kib: int, expected: str
+) -> None:
+    assert state(a_pv_guest(balloon={"target_kib": target_kib, "low_kib": None})) == expected
+
+
 @pytest.mark.parametrize("missing", ["memory", "zones"])
 def test_with_one_of_the_two_nothing_is_seen_to_move(missing: str) -> None:
     assert not seen_moving(a_pv_guest(balloon={"motion": "unknown"}, **{missing: None}))

@@ -163,3 +163,9 @@ def test_whatever_is_read_the_sums_are_exact(
             )
         )
     )
+
+
+def test_what_lies_between_the_limit_and_the_guest_is_a_conclusion_where_there_is_no_map() -> None:
+    levels = of(a_pv_guest(firmware_map=None, iomem=None)).levels
+    missing = [step for level in levels for step in level.steps if step.name == "not-populated"]
+    assert [(step.kib, step.inferred) for step in missing] == [(-524288, True)]

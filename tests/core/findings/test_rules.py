@@ -605,6 +605,20 @@ def test_what_lies_with_unpopulated_alloc_is_there_for_good_unless_it_may_be_add
     assert findings(guest)["maxmem-unreachable"].cause.endswith("for good.") is for_good
 
 
+def test_only_pv_kernels_of_four_releases_count_pages_that_are_not_there() -> None:
+    lacks = {"current_kib": 523900, "target_kib": 524288, "low_kib": 0}
+    for guest, told in ((a_pv_guest, True), (a_pvh_guest, False)):
+        for release, counts in (
+            ((6, 14), False),
+            ((6, 15), True),
+            ((6, 18), True),
+            ((6, 19), False),
+        ):
+            kernel = {"kernel": KernelRelease(*release)}
+            found = findings(guest(domain=kernel, balloon=lacks, host={"target_kib": 524288}))
+            assert ("phantom-credit" in found) is (told and counts), (release, found)
+
+
 def test_the_first_of_two_cures_is_the_one_in_a_line() -> None:
     fixes = (Fix("guest", ("true",)), Fix("host", ("false",)))
     assert Finding("info", "", {}, "", fixes).fix == "true"

@@ -16,6 +16,7 @@ import pytest
 from agent.core.findings.assessment import assess
 from agent.core.findings.diagnosis import CODES, diagnose
 from agent.core.findings.finding import Finding
+from agent.core.findings.registry import CHECKS
 from tests.core.findings import test_diagnosis, test_rules
 
 SAID: Final = Path(__file__).parent / "said"
@@ -31,6 +32,18 @@ def found(code: str) -> Iterator[Finding]:
             yield from (one for one in diagnose(examined.found_in).findings if one.code == code)
 
 
+def of_the_check(code: str) -> Iterator[str]:
+    """What stands beside its rule."""
+    check = CHECKS[code]
+    yield f"{code} ({check.severity}): {check.do}"
+    yield f"needs {', '.join(check.needs) or 'nothing'}"
+    if check.unless:
+        yield f"unless {', '.join(check.unless)}"
+    if check.because:
+        yield f"because {', '.join(check.because)}"
+    yield ""
+
+
 def lines(finding: Finding) -> Iterator[str]:
     yield f"{finding.severity}: {finding.summary}"
     yield f"  because {finding.cause}"
@@ -43,7 +56,8 @@ def lines(finding: Finding) -> Iterator[str]:
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_what_a_check_says_is_as_reviewed(code: str) -> None:
-    said = "\n".join(line for one in found(code) for line in (*lines(one), ""))
+    cases = (line for one in found(code) for line in (*lines(one), ""))
+    said = "\n".join((*of_the_check(code), *cases))
     file = SAID / f"{code}.txt"
     if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
         file.write_text(said, encoding="utf-8")

@@ -374,6 +374,17 @@ def test_a_mib_is_not_nearer(came_kib: int, nearer: bool) -> None:
     assert way.since_s == (9.0 if nearer else 0.0)
 
 
+def test_a_guest_that_moves_has_not_followed_yet_though_it_is_near() -> None:
+    assert isinstance(_after(0.0, 480 * MIB_KIB, state="moving"), Wait)
+
+
+def test_a_floor_above_what_is_asked_ends_no_way_up() -> None:
+    guest = Pretended(state="settled", floor_kib=800 * MIB_KIB)
+    guest.asked = 768
+    way = UNDER_WAY._replace(asked_mib=768, nearest_kib=0)
+    assert isinstance(move(guest.seen(), way, Request(768, timeout_s=30.0), 1.0)[0], Wait)
+
+
 def test_what_is_stuck_gets_6_s_and_what_moves_the_time_that_was_given() -> None:
     has_kib = 512 * MIB_KIB
     assert isinstance(_after(5.9, has_kib, state="retrying"), Wait)
