@@ -10,6 +10,8 @@ import pytest
 from agent.core.account.boot_facts import (
     JUST_BOOTED_S,
     LARGEST_USUAL_KIB,
+    BootFacts,
+    NrPages,
     boot_facts,
     uncounted_kib,
 )
@@ -269,3 +271,12 @@ def test_what_xapi_says_tells_nr_pages_only_where_it_can_be_true(
     assert (nr_pages.pages * 4 if nr_pages else None) == (
         initial_kib - offset_kib if known else None
     )
+
+
+def test_what_lies_beyond_is_certain_where_map_and_nr_pages_are() -> None:
+    exact, assumed = NrPages(1, "boot-record", True), NrPages(1, "boot-record", False)
+    assert BootFacts(exact, 8, True, 4).certain
+    assert not BootFacts(exact, 8, True, None).certain
+    assert not BootFacts(exact, 8, False, 4).certain
+    assert not BootFacts(assumed, 8, True, 4).certain
+    assert not BootFacts(None, 8, True, 4).certain

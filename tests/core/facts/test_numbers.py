@@ -158,3 +158,8 @@ def test_no_more_digits_are_read_than_a_number_of_64_bits_has() -> None:
     for text in ("0x" + "0" * 17, "0x", "", "\n", "g"):
         with pytest.raises(MalformedError, match="is not a hexadecimal number"):
             parse_hex(text)
+
+
+@pytest.mark.parametrize(("letters", "shows"), [(40, "a" * 40), (41, "a" * 40 + "...")])
+def test_of_a_text_40_letters_are_shown(letters: int, shows: str) -> None:
+    assert shown("a" * letters) == repr(shows)

@@ -85,6 +85,11 @@ def test_a_size_that_leaves_it_enough_is_reached_in_steps() -> None:
     assert asked == sorted(asked, reverse=True)
 
 
+def test_a_guest_that_lacks_memory_may_be_given_more() -> None:
+    end, asked = play(Pretended(pressure="full"), Request(768))
+    assert (end.how, asked) == ("reached", [768])
+
+
 def test_upwards_it_is_one_step() -> None:
     assert play(Pretended(), Request(1024)) == (End("reached", "db has 1 GiB."), [1024])
 
