@@ -368,6 +368,11 @@ def test_of_a_plain_map_video_memory_counts_where_there_is_any(videoram_kib: int
     assert offset(guest) == (kib, "plain-map")
 
 
+def test_an_hvm_guest_of_libxl_has_an_offset_of_its_own() -> None:
+    guest = changed(_raised_and_set_by_hand(*UP_TO_1_GIB), domain={"domain_type": "hvm"})
+    assert offset(guest) == (396, "plain-map")
+
+
 def test_a_map_of_more_than_three_ranges_of_ram_is_not_of_libxl() -> None:
     beyond = (0x100000000, 0x107FFFFFF)
     assert offset(_raised_and_set_by_hand(*UP_TO_1_GIB, beyond)) == (512, "settled-target")
