@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.facts.units import format_kib, kib_to_pages, pages_to_kib, parse_size_kib
+from agent.core.facts.units import (
+    format_apart,
+    format_kib,
+    kib_to_pages,
+    pages_to_kib,
+    parse_size_kib,
+)
 
 
 @given(st.integers(0, 1 << 52))
@@ -104,3 +110,9 @@ def test_a_shown_size_is_within_half_a_percent_of_the_size(kib: int) -> None:
     scale = {"KiB": 1, "MiB": 1 << 10, "GiB": 1 << 20, "TiB": 1 << 30}[unit]
     assert abs(float(number) * scale - kib) <= abs(kib) * 0.00501
     assert abs(float(number)) < 1024
+
+
+def test_two_sizes_that_read_alike_are_shown_to_the_kib_and_the_same_size_is_not() -> None:
+    assert format_apart(523900, 524288) == "523900 KiB"
+    assert format_apart(524288, 524288) == "512 MiB"
+    assert format_apart(524288, 1048576) == "512 MiB"

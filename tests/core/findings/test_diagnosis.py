@@ -499,6 +499,28 @@ def test_who_moves_a_target_up_and_down_is_looked_for_where_that_toolstack_tells
     assert note in next(f.fix for f in found if f.code == "target-oscillation")
 
 
+def test_looks_without_a_target_are_no_change_of_mind() -> None:
+    told = [512, 600, None, 512, None, 600, 512]
+    changes = [{"host_target_kib": mib and mib * MIB} for mib in told]
+    found = codes_of(examined(watch=watch_of(*changes)))
+    assert "target-oscillation" not in found
+
+
+@pytest.mark.parametrize(
+    ("toolstack", "words"),
+    [
+        ("libxl", "dom0_mem=SIZE,max:SIZE on Xen's command line"),
+        ("qubes", "or dom0-mem-boost in /etc/qubes/qmemman.conf"),
+    ],
+)
+def test_kills_in_dom0_are_prevented_where_its_size_is_set(toolstack: str, words: str) -> None:
+    dom0 = a_dom0(
+        domain={"toolstack": toolstack}, balloon={"current_kib": 900000, "target_kib": 900000}
+    )
+    found = diagnose(examined(dom0, counters=KILLED)).findings
+    assert next(f.remark for f in found if f.code == "memory-stalls").endswith(words)
+
+
 def test_what_dom0_was_started_with_is_told() -> None:
     found = diagnose(examined(a_whole_dom0(1500000, 900000))).findings
     summary = next(f.summary for f in found if f.code == "dom0-autoballoon")

@@ -14,6 +14,7 @@ from agent.core.host.guests import (
     Host,
     Hypervisor,
     bounded,
+    label,
     selected,
     sentence,
     verdict,
@@ -27,6 +28,12 @@ FINE: dict[str, Any] = {"state": "settled", "pressure": "none", "spare_kib": 64 
 
 def guest(domid: int = 1, name: str | None = "db", **claims: Any) -> Guest:
     return Guest(domid, name, has_kib=512 * MIB_KIB, claims=Claims(**claims))
+
+
+def test_a_guest_without_a_name_goes_by_its_number() -> None:
+    assert (label(guest(7, "db")), label(guest(7, None)), label(guest(7, ""))) == (
+        "db", "domain 7", "domain 7",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

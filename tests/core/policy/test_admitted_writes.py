@@ -12,12 +12,14 @@ from agent.core.policy.decide import decide
 from agent.core.policy.history import EMPTY, History
 from agent.core.policy.reflex import next_peek_s
 from agent.core.policy.settings import PolicySettings
+from agent.core.policy.view import view
 from tests.core.policy.looked_at import FLOOR, FOLLOW, GUARD, HAS, NOW_S
 from tests.support.snapshots import (
     GIB,
     MIB,
     a_dom0,
     a_pv_guest,
+    a_pvh_guest,
 )
 
 
@@ -171,3 +173,16 @@ def test_dom0_is_looked_at_until_the_kernel_should_have_followed() -> None:
         decision, _ = decide(situation, history, FOLLOW, NOW_S)
         assert decision.reason == "dom0"
         assert (decision.look_again_s is not None) is looks
+
+
+@pytest.mark.parametrize(("offset_kib", "most_kib"), [(None, None), (388, GIB - 388)])
+def test_the_hosts_limit_counts_once_the_kernels_scale_is_known(
+    offset_kib: int | None, most_kib: int | None
+) -> None:
+    """Of a PVH guest; a PV guest's kernel counts as the host does."""
+    known = EMPTY._replace(offset_kib=offset_kib)
+    pvh = view(understand(a_pvh_guest(host={"static_max_kib": GIB})), known, FOLLOW, NOW_S)
+    pv = view(understand(a_pv_guest()), known, FOLLOW, NOW_S)
+    assert pvh is not None
+    assert pv is not None
+    assert (pvh.most_kib, pv.most_kib) == (most_kib, GIB)
