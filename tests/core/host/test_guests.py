@@ -30,6 +30,23 @@ def guest(domid: int = 1, name: str | None = "db", **claims: Any) -> Guest:
     return Guest(domid, name, has_kib=512 * MIB_KIB, claims=Claims(**claims))
 
 
+@pytest.mark.parametrize(
+    ("guests", "missing", "said"),
+    [
+        ((), ("web",), "web is not there."),
+        ((), ("web", "x"), "web and x are not there."),
+        ((guest(**FINE),), ("web",), "without hurting; web is not there."),
+        ((guest(**FINE),), ("web", "x"), "without hurting; web and x are not there."),
+    ],
+)
+def test_who_was_named_and_is_not_there_is_told(
+    guests: tuple[Guest, ...], missing: tuple[str, ...], said: str
+) -> None:
+    host = Host(Hypervisor(), guests, missing=missing)
+    assert sentence(host).endswith(said)
+    assert verdict(host) == "warning"
+
+
 def test_a_guest_without_a_name_goes_by_its_number() -> None:
     assert (label(guest(7, "db")), label(guest(7, None)), label(guest(7, ""))) == (
         "db", "domain 7", "domain 7",
