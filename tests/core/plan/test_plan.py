@@ -50,6 +50,25 @@ def test_how_much_of_maxmem_the_map_keeps_depends_on_the_kernel(
 
 
 @pytest.mark.parametrize(
+    ("kernel", "domain_type", "bits", "most_gib"),
+    [
+        ((4, 2), "pv", 64, 500),
+        ((4, 2), "dom0-pv", 64, 500),
+        ((4, 3), "pv", 64, 512),
+        ((4, 3), "pvh", 64, 1 << 20),
+        ((4, 3), "dom0-pv", 64, 1 << 20),
+        ((4, 2), "pv", 32, 64),
+        ((6, 1), "pvh", 32, 64),
+    ],
+)
+def test_a_kernel_maps_no_more_than_it_was_built_for(
+    kernel: tuple[int, ...], domain_type: Any, bits: int, most_gib: int
+) -> None:
+    request = PlanRequest(domain_type, 1024 * MIB, 1024 * MIB, KernelRelease(*kernel), bits)
+    assert request.most_kib == most_gib * 1024 * MIB
+
+
+@pytest.mark.parametrize(
     ("kernel", "domain_type", "holder"),
     [
         ((5, 17), "pv", "unpopulated-alloc"),
