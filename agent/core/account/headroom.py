@@ -13,10 +13,9 @@ from agent.core.account.target_offset import TargetOffset
 from agent.core.facts.snapshot import BalloonReading, HostMemoryKeys, MemoryReading, Snapshot
 from agent.core.facts.units import MIB_KIB
 
-# What Hyper-V's driver never gives away, by the guest's size: (size up to MiB, base MiB, share);
-# drivers/hv/hv_balloon.c, compute_balloon_floor.
-_FLOOR_STEPS: Final = ((128, 8, 2), (512, 40, 4), (2048, 104, 8), (8192, 232, 16))
-_FLOOR_BEYOND: Final = (488, 32)
+# What Hyper-V's driver never gives away is the least of these: a base in MiB, and a share of the
+# guest's size; drivers/hv/hv_balloon.c, compute_balloon_floor.
+_FLOORS: Final = ((8, 2), (40, 4), (104, 8), (232, 16), (488, 32))
 
 # Kept free above what is in use now, so that a guest at its floor can still breathe.
 _SPARE_SHARE: Final = 20  # one twentieth of MemTotal
@@ -55,7 +54,7 @@ def headroom(snapshot: Snapshot, offset: TargetOffset | None) -> Headroom:
     up_kib = _up_kib(snapshot, balloon, offset)
     return Headroom(
         up_kib,
-        None if floor_kib is None else max(0, balloon.current_kib - floor_kib),
+        None if floor_kib is None else balloon.current_kib - floor_kib,
         floor_kib,
         _reach_kib(snapshot, balloon, up_kib),
     )
@@ -83,11 +82,7 @@ def air_kib(memory: MemoryReading) -> int:
 def least_kib(current_kib: int) -> int:
     """The size below which a guest of that size should never be squeezed, whatever it uses."""
     size_mib = current_kib // MIB_KIB
-    for limit_mib, base_mib, share in _FLOOR_STEPS:
-        if size_mib < limit_mib:
-            return (base_mib + size_mib // share) * MIB_KIB
-    base_mib, share = _FLOOR_BEYOND
-    return (base_mib + size_mib // share) * MIB_KIB
+    return min(base_mib + size_mib // share for base_mib, share in _FLOORS) * MIB_KIB
 
 
 def _up_kib(snapshot: Snapshot, balloon: BalloonReading, offset: TargetOffset | None) -> int | None:

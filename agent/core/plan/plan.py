@@ -22,7 +22,7 @@ from agent.core.boot.cost import (
 )
 from agent.core.boot.map import build_map, reachable_pages
 from agent.core.boot.verdict import MEM_TOTAL_RISKY_KIB, Boots, boot_verdict
-from agent.core.facts.kernel_regimes import regime_of
+from agent.core.facts.kernel_regimes import REGIMES, regime_of
 from agent.core.facts.memory_map import MemoryMap, memory_map
 from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from agent.core.plan.request import PlanRequest, check_request
@@ -182,13 +182,18 @@ def _counts(request: PlanRequest, firmware: MemoryMap) -> tuple[int, int, int]:
 
 
 def _holder(request: PlanRequest) -> tuple[Holder, bool]:
-    """Who gets the RAM beyond memory, and whether that is certain for this release."""
-    expected = regime_of(request.kernel).extra_memory
-    if not request.is_pv or expected == "balloon":
+    """Who gets the RAM beyond memory, and whether that is certain for this release.
+
+    Where not every stable release has the change, it is as it was before.
+    """
+    if not request.is_pv:
         return "balloon", True
-    if expected == "unpopulated-alloc":
-        return "unpopulated-alloc", True
-    return ("unpopulated-alloc" if request.kernel < (5, 18) else "balloon"), False
+    regime = regime_of(request.kernel)
+    certain = regime.extra_memory != "either"
+    known = regime if certain else REGIMES[REGIMES.index(regime) - 1]
+    return (
+        "unpopulated-alloc" if known.extra_memory == "unpopulated-alloc" else "balloon"
+    ), certain
 
 
 def _targets(made: Plan) -> tuple[PlannedTarget, ...]:

@@ -432,6 +432,10 @@ def test_a_guest_with_nothing_to_spare_has_no_room_down() -> None:
     assert room(a_pv_guest(memory={"available_kib": 0}))[1] == 0
 
 
+def test_nothing_can_be_taken_of_a_guest_that_needs_all_it_has() -> None:
+    assert room(a_pv_guest(memory={"available_kib": 4})) == (524288, 0)
+
+
 def test_without_meminfo_only_the_way_up_is_known() -> None:
     assert room(a_pv_guest(memory=None)) == (524288, None)
     assert room(a_pv_guest(balloon=None)) == (None, None)
@@ -439,7 +443,18 @@ def test_without_meminfo_only_the_way_up_is_known() -> None:
 
 @pytest.mark.parametrize(
     ("size_mib", "floor_mib"),
-    [(64, 40), (127, 71), (128, 72), (512, 168), (2048, 360), (8192, 744), (65536, 2536)],
+    [
+        (64, 40),
+        (127, 71),
+        (128, 72),
+        (300, 115),
+        (512, 168),
+        (1000, 229),
+        (2048, 360),
+        (5000, 544),
+        (8192, 744),
+        (65536, 2536),
+    ],
 )
 def test_no_guest_is_squeezed_below_a_floor_that_grows_with_it(
     size_mib: int, floor_mib: int
