@@ -231,7 +231,7 @@ def test_a_second_interrupt_ends_it_at_once_and_lets_xl_finish_the_step(
 ) -> None:
     settled(host, capsys)
     host.run("mem-set", "db", "512")
-    with host.slow_xl(2.0), commanded(host, "mem-set", "db", "400") as command:
+    with host.slow_xl(4.0), commanded(host, "mem-set", "db", "400") as command:
         until(lambda: xl_runs(host))
         began_s = time.monotonic()
         command.send_signal(signal.SIGINT)
@@ -241,7 +241,7 @@ def test_a_second_interrupt_ends_it_at_once_and_lets_xl_finish_the_step(
         took_s = time.monotonic() - began_s
         until(lambda: target_mib(host, 1) == 480)
     assert (command.returncode, out, err) == (130, "", "\n")
-    assert took_s < 1.8
+    assert took_s < 3.8
 
 
 def xl_runs(host: APublishedHost) -> bool:

@@ -50,7 +50,7 @@ def test_a_silent_xenstored_ends_a_read_within_its_time(store: StoreClient) -> N
 def test_a_xenstored_that_is_always_late_counts_as_lost_when_patience_is_over(
     peer: ScriptedPeer,
 ) -> None:
-    store = StoreClient(peer.path, timeout_s=0.05, patience_s=0.04)
+    store = StoreClient(peer.path, timeout_s=0.5, patience_s=0.4)
     with contextlib.closing(store):
         store.connect()
         peer.accept()
@@ -58,9 +58,9 @@ def test_a_xenstored_that_is_always_late_counts_as_lost_when_patience_is_over(
             store.read("name")
         began_s = time.monotonic()
         for ask in (store.read, store.list, store.permissions):
-            with pytest.raises(XenstoreLost, match=r"too slowly: 0\.04 s"):
+            with pytest.raises(XenstoreLost, match=r"too slowly: 0\.4 s"):
                 ask("name")
-        assert time.monotonic() - began_s < 0.05
+        assert time.monotonic() - began_s < 0.5
 
 
 def test_a_xenstored_that_dies_ends_a_read_and_can_be_connected_to_again(
