@@ -115,7 +115,7 @@ class _File:
 
     def _of_statement(self, node: ast.AST) -> Iterator[Break]:
         if isinstance(node, ast.Return) and node.value is not None:
-            if not (isinstance(node.value, ast.Constant) and node.value.value is None):
+            if not (isinstance(node.value, ast.Constant) and node.value.value in (None, False)):
                 truth = isinstance(node.value, (ast.Compare, ast.BoolOp))
                 becomes = f"not ({self._text(node.value)})" if truth else "None"
                 yield self._instead("result", node.value, becomes)

@@ -47,6 +47,19 @@ def test_who_was_named_and_is_not_there_is_told(
     assert verdict(host) == "warning"
 
 
+@pytest.mark.parametrize(
+    ("state", "stuck"),
+    [
+        ("settled", False), ("moving", False), ("unclear", False), (None, False),
+        ("retrying", True), ("cancelled", True), ("unreachable", True),
+    ],
+)  # fmt: skip
+def test_a_guest_is_stuck_whose_balloon_gets_no_further(state: str | None, stuck: bool) -> None:
+    seen = guest(state=state)
+    assert seen.is_stuck is stuck
+    assert ("db is stuck" in sentence(Host(Hypervisor(), (seen,)))) is stuck
+
+
 def test_a_guest_without_a_name_goes_by_its_number() -> None:
     assert (label(guest(7, "db")), label(guest(7, None)), label(guest(7, ""))) == (
         "db", "domain 7", "domain 7",
