@@ -83,6 +83,12 @@ def test_the_dynamic_range_is_the_administrators() -> None:
     assert (fix.commands, "dynamic-min" in fix.note) == ((), True)
 
 
+def test_a_qube_that_needs_more_gets_it_of_other_qubes() -> None:
+    fix = give_at_least(understand(guest_under("qubes")), 786432)
+    assert (fix.where, fix.effect, fix.commands) == ("host", "now", ())
+    assert fix.note == "close other qubes: qmemman divides what there is"
+
+
 def test_dom0_of_qubes_is_no_qube() -> None:
     situation = understand(a_dom0(domain={"toolstack": "qubes"}))
     fix = give_at_least(situation, 2097152)
