@@ -7,9 +7,10 @@ from typing import Final
 
 from agent.core.account.driver import Driver
 from agent.core.account.shortage import shortage
+from agent.core.facts.snapshot import MemoryReading, Pressure
 from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding, Fix, known
+from agent.core.findings.finding import Evidence, Finding, Fix, known
 from agent.core.findings.guest_commands import aim_at
 from agent.core.findings.host_commands import give_at_least, make_larger
 from agent.core.findings.registry import DRIVER, check
@@ -28,14 +29,14 @@ WORTH_KIB: Final = 8 * MIB_KIB
 def pressure_after_deflate(seen: Examination) -> Finding | None:
     """The guest is short of memory while the host could give."""
     up_kib, driver = seen.situation.headroom.reach_kib or 0, seen.driver
-    if up_kib < WORTH_KIB or driver is None or _shortage(seen) == "none":
+    memory = seen.snapshot.memory
+    if up_kib < WORTH_KIB or driver is None or memory is None or _shortage(seen) == "none":
         return None
-    available_kib = seen.snapshot.memory.available_kib if seen.snapshot.memory else 0
     return Finding(
         severity="critical" if _shortage(seen) == "stalled" else "warning",
-        summary=f"The guest is short of memory ({format_kib(available_kib)} available) while the "
-        f"host could still give {format_kib(up_kib)}.",
-        evidence=_shortness(seen),
+        summary=f"The guest is short of memory ({format_kib(memory.available_kib)} available) "
+        f"while the host could still give {format_kib(up_kib)}.",
+        evidence=_shortness(memory, seen.snapshot.pressure),
         cause="The target is below what the guest uses; the Xen balloon gives nothing back by "
         "itself when memory runs short.",
         fixes=(give_more(seen, driver, up_kib),),
@@ -62,14 +63,15 @@ def give_more(seen: Examination, driver: Driver, up_kib: int) -> Fix:
 )
 def memory_short(seen: Examination) -> Finding | None:
     """The guest is short of memory and has all that the host lets it have."""
-    if _shortage(seen) == "none" or seen.snapshot.memory is None:
+    memory = seen.snapshot.memory
+    if memory is None or _shortage(seen) == "none":
         return None
     held_kib = seen.driver.ballooned_kib if seen.driver else 0
     return Finding(
         severity="critical" if _shortage(seen) == "stalled" else "warning",
-        summary=f"The guest is short of memory ({format_kib(seen.snapshot.memory.available_kib)} "
+        summary=f"The guest is short of memory ({format_kib(memory.available_kib)} "
         "available), and has all that the host lets it have.",
-        evidence=_shortness(seen),
+        evidence=_shortness(memory, seen.snapshot.pressure),
         cause="Its programs need more than the guest was made for"
         + (
             "; the balloon holds nothing that could help."
@@ -84,10 +86,7 @@ def _shortage(seen: Examination) -> str:
     return shortage(seen.snapshot.memory, seen.snapshot.pressure)
 
 
-def _shortness(seen: Examination) -> dict[str, int | float | str]:
-    memory, pressure = seen.snapshot.memory, seen.snapshot.pressure
-    if memory is None:
-        return {}
+def _shortness(memory: MemoryReading, pressure: Pressure | None) -> Evidence:
     return {
         "available_kib": memory.available_kib,
         "available_percent": round(memory.available_kib * 100 / max(1, memory.total_kib), 1),

@@ -19,7 +19,15 @@ from agent.core.findings.host_commands import (
     set_memory,
     set_range,
 )
-from tests.support.snapshots import GIB, MIB, a_dom0, a_pv_guest, an_hvm_guest, changed
+from tests.support.snapshots import (
+    GIB,
+    MIB,
+    a_dom0,
+    a_pv_guest,
+    a_pvh_guest,
+    an_hvm_guest,
+    changed,
+)
 
 UUID = "d4352faf-853e-4c60-b096-a16c102e04f0"
 RANGE = {"dynamic_min_kib": 262144, "dynamic_max_kib": 786432}
@@ -81,6 +89,21 @@ def test_what_xl_cfg_calls_things_is_said_only_where_there_is_one() -> None:
 def test_the_dynamic_range_is_the_administrators() -> None:
     fix = give_at_least(understand(guest_under("xapi", **RANGE)), 524288)
     assert (fix.commands, "dynamic-min" in fix.note) == ((), True)
+
+
+@pytest.mark.parametrize(("most_kib", "kib"), [(None, 600388), (700000, 600388), (600100, 600100)])
+def test_where_the_offset_is_not_known_it_is_how_far_the_kernel_aims_below_the_host(
+    most_kib: int | None, kib: int
+) -> None:
+    """Up to the domain's maximum."""
+    guest = a_pvh_guest(
+        balloon={"target_kib": 786432 - 388, "motion": "still"},
+        host={"target_kib": 786432, "static_max_kib": most_kib},
+        firmware_map=None,
+    )
+    situation = understand(guest)
+    assert situation.offset is None
+    assert on_host_scale_kib(situation, 600000) == kib
 
 
 def test_a_qube_that_needs_more_gets_it_of_other_qubes() -> None:
