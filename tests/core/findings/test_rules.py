@@ -169,6 +169,11 @@ EDGES: Final = (
     ),
     Case(
         "pod-gap", "critical",
+        an_hvm_guest(balloon=None, host={"target_kib": GIB - 10 * MIB - 4, "videoram_kib": 8 * MIB}),
+        an_hvm_guest(balloon=None, host={"target_kib": GIB - 10 * MIB, "videoram_kib": 8 * MIB}),
+    ),
+    Case(
+        "pod-gap", "critical",
         a_pvh_guest(balloon=None, memory={"total_kib": GIB, "free_kib": 524288}),
         a_pvh_guest(balloon=None, memory={"total_kib": GIB, "free_kib": 524284}),
     ),
