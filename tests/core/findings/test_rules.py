@@ -125,6 +125,7 @@ A_PAGE_OFF: Final = {"memory_offset_kib": 480, "uncooperative": True}
 FULL: Final = {"current_kib": 1048576, "target_kib": 1048576, "low_kib": 0}
 
 OF_5_PERCENT: Final = {"current_kib": 327680, "target_kib": 327680}  # 16 MiB of structs
+WITH_VIDEO: Final = {"videoram_kib": 8 * MIB}
 BOTH_ALIKE: Final = {"low_kib": 0, "target_kib": 524288}
 
 # At the figure from which a rule speaks, and next to it.
@@ -169,8 +170,8 @@ EDGES: Final = (
     ),
     Case(
         "pod-gap", "critical",
-        an_hvm_guest(balloon=None, host={"target_kib": GIB - 10 * MIB - 4, "videoram_kib": 8 * MIB}),
-        an_hvm_guest(balloon=None, host={"target_kib": GIB - 10 * MIB, "videoram_kib": 8 * MIB}),
+        an_hvm_guest(balloon=None, host={"target_kib": GIB - 10 * MIB - 4} | WITH_VIDEO),
+        an_hvm_guest(balloon=None, host={"target_kib": GIB - 10 * MIB} | WITH_VIDEO),
     ),
     Case(
         "pod-gap", "critical",
