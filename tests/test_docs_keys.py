@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from agent.daemon.key_table import KEYS as KEYS_WRITTEN
 from agent.daemon.key_table import Key
 from agent.sources import guest_keys
 from tests.support.documents import TOP, text_of
+from tests.support.golden import check_reviewed
 
 TABLE_HEAD: Final = (
     "| key | profile | holds | who reads it on the host, and what it means there | first written "
@@ -94,9 +94,7 @@ def test_the_table_of_written_keys_is_that_of_the_code() -> None:
     assert head, "docs/xenstore.md has lost the head of its table"
     _, blank, after = rest.partition("\n\n")
     wanted = before + head + "".join(f"\n{row_of(key)}" for key in KEYS_WRITTEN) + blank + after
-    if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
-        path.write_text(wanted, encoding="utf-8")
-    assert text_of(path) == wanted
+    check_reviewed(path, wanted)
 
 
 def test_every_key_that_the_publishing_names_is_in_the_table() -> None:

@@ -6,7 +6,6 @@ Each test looks at all captures and names those that are wrong.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from agent.core.findings.finding import RANK
 from tests import captures
 from tests.captures.table import HEAD, TABLE, rows_of
 from tests.support.captured import assessed, load
+from tests.support.golden import check_reviewed
 
 NAMES = captures.names()
 MIB = 1024
@@ -203,6 +203,4 @@ def test_unpopulated_alloc_holds_half_of_a_pv_guest_where_it_was_noted() -> None
 
 def test_the_table_of_all_captures_is_as_reviewed() -> None:
     found = HEAD + "".join(rows_of(name, assessed(name)) for name in NAMES)
-    if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
-        TABLE.write_text(found, encoding="utf-8")
-    assert found == TABLE.read_text(encoding="utf-8")
+    check_reviewed(TABLE, found)

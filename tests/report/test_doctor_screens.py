@@ -6,7 +6,6 @@ BALLOON_AGENT_UPDATE_GOLDEN=1 with these tests writes them anew; look at the dif
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +23,7 @@ from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.key_store import CapturedKeys
 from tests import captures
 from tests.support.captured import assessed
+from tests.support.golden import check_reviewed
 from tests.support.snapshots import a_pv_guest
 
 GOLDEN: Final = Path(__file__).parent / "golden_doctor"
@@ -47,19 +47,12 @@ def diagnosed(name: str, directory: Path) -> Diagnosis:
     return diagnose(examine(snapshot, root, CapturedKeys(root), None))
 
 
-def check_against(file: Path, shown: str) -> None:
-    if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(shown, encoding="utf-8")
-    assert shown == file.read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("terminal", TERMINALS)
 @pytest.mark.parametrize("name", GUESTS)
 def test_the_doctors_screen_is_as_reviewed(name: str, terminal: str, tmp_path: Path) -> None:
     width, ascii_only = TERMINALS[terminal]
     shown = plain(doctor_lines(diagnosed(name, tmp_path), width), ascii_only=ascii_only)
-    check_against(GOLDEN / f"doctor-{name}-{terminal}.txt", shown)
+    check_reviewed(GOLDEN / f"doctor-{name}-{terminal}.txt", shown)
 
 
 @pytest.mark.parametrize("terminal", TERMINALS)
@@ -69,7 +62,7 @@ def test_a_frame_of_the_live_view_is_as_reviewed(terminal: str) -> None:
     last = sample_of(assessment, 60.0)
     trends = trend_lines([*_a_minute_before(last), last], width)
     shown = plain(frame_lines(assessment, width, trends), ascii_only=ascii_only)
-    check_against(GOLDEN / f"frame-{terminal}.txt", shown)
+    check_reviewed(GOLDEN / f"frame-{terminal}.txt", shown)
 
 
 def _a_minute_before(last: Sample) -> list[Sample]:

@@ -6,7 +6,6 @@ BALLOON_AGENT_UPDATE_GOLDEN=1 with these tests writes them anew; look at the dif
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from sim_backend.stories import catalogue
 from sim_backend.stories.agents import agent
 from sim_backend.stories.report_text import answer, report_rows
 from tests.support.captured import assessed
+from tests.support.golden import check_reviewed
 
 GOLDEN: Final = Path(__file__).parent / "golden_other"
 TERMINALS: Final = {
@@ -102,11 +102,7 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_screen_is_as_reviewed(screen: str, terminal: str) -> None:
     width, ascii_only = TERMINALS[terminal]
     shown = plain(SCREENS[screen](width), ascii_only=ascii_only)
-    file = GOLDEN / f"{screen}-{terminal}.txt"
-    if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(shown, encoding="utf-8")
-    assert shown == file.read_text(encoding="utf-8")
+    check_reviewed(GOLDEN / f"{screen}-{terminal}.txt", shown)
     assert shown.isascii() or not ascii_only
 
 

@@ -7,7 +7,6 @@ BALLOON_AGENT_UPDATE_GOLDEN=1 with these tests writes them anew; look at the dif
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ from agent.report.plan_json import advice_object, plan_object
 from agent.report.plan_text import advice_lines, plan_lines
 from agent.report.styled import Line, plain
 from tests.support.captured import assessed
+from tests.support.golden import check_reviewed
 
 GOLDEN: Final = Path(__file__).parent / "golden_plan"
 MIB: Final = 1024
@@ -75,10 +75,7 @@ def test_a_plan_looks_as_reviewed(screen: str, terminal: str) -> None:
     width, ascii_only = TERMINALS[terminal]
     make, name = SCREENS[screen]
     shown = plain(make(name)(width), ascii_only=ascii_only)
-    file = GOLDEN / f"{screen}-{terminal}.txt"
-    if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
-        file.write_text(shown, encoding="utf-8")
-    assert shown == file.read_text(encoding="utf-8")
+    check_reviewed(GOLDEN / f"{screen}-{terminal}.txt", shown)
 
 
 @pytest.mark.parametrize("width", [40, 53, 72, 100])

@@ -6,7 +6,6 @@ BALLOON_AGENT_UPDATE_GOLDEN=1 with these tests writes them anew; look at the dif
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from agent.report.styled import Line, plain
 from sim_backend.stories import catalogue
 from tests import captures
 from tests.support.captured import assessed
+from tests.support.golden import check_reviewed
 from tests.support.snapshots import a_pv_guest, a_pvh_guest
 
 GOLDEN: Final = Path(__file__).parent / "golden"
@@ -62,10 +62,7 @@ def guest(name: str) -> Assessment:
 def test_a_screen_is_as_reviewed(name: str, screen: str, terminal: str) -> None:
     width, ascii_only = TERMINALS[terminal]
     shown = plain(SCREENS[screen](guest(name), width), ascii_only=ascii_only)
-    file = GOLDEN / f"{screen}-{name}-{terminal}.txt"
-    if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
-        file.write_text(shown, encoding="utf-8")
-    assert shown == file.read_text(encoding="utf-8")
+    check_reviewed(GOLDEN / f"{screen}-{name}-{terminal}.txt", shown)
 
 
 def test_there_is_no_screen_that_nothing_shows() -> None:

@@ -7,7 +7,6 @@ BALLOON_AGENT_UPDATE_GOLDEN=1 with these tests writes them anew; look at the dif
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from agent.report.status_json import status_object
 from tests.cases.test_every_case import NAMES, case
 from tests.report.test_plan_screens import REQUESTS
 from tests.support.captured import assessed
+from tests.support.golden import check_reviewed
 
 GOLDEN: Final = Path(__file__).parent / "golden_json"
 CAPTURES: Final = (
@@ -72,10 +72,7 @@ def file_of(name: str) -> Path:
 
 def as_reviewed(name: str, said: dict[str, Any]) -> None:
     text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
-    file = file_of(name)
-    if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
-        file.write_text(text, encoding="utf-8")
-    assert text == file.read_text(encoding="utf-8")
+    check_reviewed(file_of(name), text)
 
 
 @pytest.mark.parametrize("name", CAPTURES)

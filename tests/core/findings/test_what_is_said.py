@@ -6,7 +6,6 @@ BALLOON_AGENT_UPDATE_GOLDEN=1 with these tests writes them anew; look at the dif
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from agent.core.findings.diagnosis import CODES, diagnose
 from agent.core.findings.finding import Finding
 from agent.core.findings.registry import CHECKS
 from tests.core.findings import test_diagnosis, test_rules
+from tests.support.golden import check_reviewed
 
 SAID: Final = Path(__file__).parent / "said"
 
@@ -58,10 +58,7 @@ def lines(finding: Finding) -> Iterator[str]:
 def test_what_a_check_says_is_as_reviewed(code: str) -> None:
     cases = (line for one in found(code) for line in (*lines(one), ""))
     said = "\n".join((*of_the_check(code), *cases))
-    file = SAID / f"{code}.txt"
-    if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
-        file.write_text(said, encoding="utf-8")
-    assert said == file.read_text(encoding="utf-8")
+    check_reviewed(SAID / f"{code}.txt", said)
 
 
 def test_nothing_is_kept_of_a_check_that_is_gone() -> None:

@@ -6,7 +6,6 @@ BALLOON_AGENT_UPDATE_GOLDEN=1 with these tests writes it anew; look at the diffe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from sim_backend.stories.catalogue import load, scenario_names
 from sim_backend.stories.policy_agent import PolicyAgent
 from sim_backend.stories.scenario import Scenario
 from sim_backend.stories.schedules import FAMILIES, variation
+from tests.support.golden import check_reviewed
 
 DECIDED: Final = Path(__file__).parent / "decided"
 
@@ -63,10 +63,7 @@ def rounded(value: object) -> object:
 
 def as_reviewed(name: str, stories: Iterable[Scenario], mode: Mode) -> None:
     decided = "\n".join(line for story in stories for line in told(story, mode))
-    file = DECIDED / f"{name}.txt"
-    if os.environ.get("BALLOON_AGENT_UPDATE_GOLDEN"):
-        file.write_text(decided, encoding="utf-8")
-    assert decided == file.read_text(encoding="utf-8")
+    check_reviewed(DECIDED / f"{name}.txt", decided)
 
 
 @pytest.mark.parametrize("mode", MODES)
