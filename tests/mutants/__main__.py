@@ -3,7 +3,8 @@
 
     python3 -m tests.mutants [COUNT] [--seed N] [--from N]
 
-In a copy of the tree; this one stays as it is.  Each kind of break has its turn.  What no test
+In a copy of the tree, in which every test passes before; this one stays as it is.  Each kind of
+break has its turn.  What no test
 notices either wants one, or changes nothing that could be seen: then the code can be simpler.
 """
 
@@ -11,17 +12,15 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.mutants.breaks import KINDS, Break, breaks_of, is_another_program
-from tests.reverts.__main__ import COPIED, TOP
+from tests.support.copied_tree import TOP, copied_tree
 
 CORE: Final = "agent/core"
 PATIENCE_S: Final = 600.0
@@ -107,11 +106,11 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first", help="leave out so many")
     given = parser.parse_args()
     breaks, unnoticed = drawn(given.seed, given.count)[given.first :], 0
-    with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
-        tree = Path(directory)
-        for name in COPIED:
-            copy = shutil.copytree if (TOP / name).is_dir() else shutil.copy
-            copy(TOP / name, tree / name)
+    with copied_tree() as tree:
+        for tests in {tests: None for broken in breaks for tests in stages(broken.file)}:
+            failed = _first_failure(tests, tree)
+            if failed is not None:
+                raise SystemExit(f"nothing is broken yet, and {failed}")
         for broken in breaks:
             found = noticed_by(broken, tree)
             unnoticed += found is None

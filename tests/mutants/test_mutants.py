@@ -10,7 +10,7 @@ import pytest
 
 from tests.mutants.__main__ import drawn, stages
 from tests.mutants.breaks import KINDS, breaks_of, is_another_program
-from tests.reverts.__main__ import TOP
+from tests.support.copied_tree import TOP
 
 
 def becomes(source: str) -> Iterable[str]:

@@ -8,17 +8,14 @@ In a copy of the tree; this one stays as it is.  A WORD chooses the faults that 
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from tests.reverts.table import FIXES, Reverted
+from tests.support.copied_tree import copied_tree
 
-TOP: Final = Path(__file__).parents[2]
-COPIED: Final = ("agent", "sim_backend", "tests", "systemd", "docs", "packaging", "pyproject.toml")
 PATIENCE_S: Final = 240.0
 
 
@@ -53,12 +50,7 @@ def passes(test: str, tree: Path) -> bool:
 def main() -> int:
     """Tell of each; 1 when one came back unnoticed."""
     words, count = sys.argv[1:], 0
-    with tempfile.TemporaryDirectory(prefix="reverts-") as directory:
-        tree = Path(directory)
-        for name in COPIED:
-            copy = shutil.copytree if (TOP / name).is_dir() else shutil.copy
-            copy(TOP / name, tree / name)
-        (tree / ".cache").symlink_to(TOP / ".cache")  # Debian's xenstored, where it was fetched
+    with copied_tree() as tree:
         for fix in FIXES:
             if words and not any(word in fix.fault for word in words):
                 continue

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.reverts.__main__ import TOP
 from tests.reverts.table import FIXES, Reverted
+from tests.support.copied_tree import TOP
 from tests.support.named_tests import is_there
 
 
