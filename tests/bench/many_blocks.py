@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from sim_backend.host.libxl import simple_guest
 from tests.bench.daemon_under_test import HOME
 from tests.bench.reaction import react
 from tests.bench.rows import Row, number, tell
+from tests.bench.status_speed import seconds
 from tests.support.daemon_process import START, DaemonProcess, kernel_files
 from tests.support.xenstored.daemon import Xenstored
 from tests.support.xenstored.libxl_tree import GuestConfig, write_guest
@@ -68,13 +68,6 @@ def offline(root: Path) -> list[Path]:
     return [state for state in states if state.read_text().strip() == "offline"]
 
 
-def took_s(command: tuple[str, ...]) -> float:
-    """Of a command that warns: the blocks are worth it."""
-    began_s = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
-    return time.perf_counter() - began_s
-
-
 def rows(blocks: int = BLOCKS) -> list[Row]:
     """`status`, READY, and what is heard while the blocks go online."""
     with tempfile.TemporaryDirectory() as directory, Xenstored() as xenstored:
@@ -82,7 +75,7 @@ def rows(blocks: int = BLOCKS) -> list[Row]:
         guest = xenstored.introduce(5)
         most_kib = SIZE_KIB + blocks * (BLOCK_BYTES >> 10)
         status = (sys.executable, "-m", "agent", "--root", os.fspath(root), "status", "--json")
-        status_s = min(took_s(status) for _ in range(3))
+        status_s = min(seconds(status, warns=True) for _ in range(3))
         with xenstored.connect() as dom0:
             write_guest(dom0, GuestConfig(5, target_kib=most_kib, static_max_kib=most_kib))
             dom0.watch(f"{HOME}/data/balloon/seq", "seq")

@@ -36,7 +36,7 @@ def rival_agents(seen: Examination) -> Finding | None:
     if processes is None:
         return None
     running = sorted(processes.agents)
-    clash = _clash(running, toolstack)
+    clash = _clash(seen, running)
     if clash is None:
         return None
     return Finding(
@@ -44,21 +44,16 @@ def rival_agents(seen: Examination) -> Finding | None:
         summary=f"{clash.what}.",
         evidence={"running": ", ".join(running), "toolstack": known(toolstack)},
         cause=clash.why,
-        fixes=(
-            _service(seen, "disable --now", clash.name, clash.note)
-            if clash.note
-            else Fix("guest", note=f"end one of the two processes called {clash.name}"),
-        ),
+        fixes=(clash.fix,),
     )
 
 
 class _Clash(NamedTuple):
-    """The one to stop first, in what they clash, why, and what to say of stopping it."""
+    """In what they clash, why, and which one to stop first."""
 
-    name: str
     what: str
     why: str
-    note: str = ""
+    fix: Fix
 
 
 _LAST_WINS: Final = (
@@ -66,21 +61,25 @@ _LAST_WINS: Final = (
 )
 
 
-def _clash(running: list[str], toolstack: str | None) -> _Clash | None:
-    if len(running) != len(set(running)):
-        name = next(name for name in running if running.count(name) > 1)
-        return _Clash(name, f"{name} runs twice", _LAST_WINS)
+def _clash(seen: Examination, running: list[str]) -> _Clash | None:
+    def stop(name: str, note: str) -> Fix:
+        return _service(seen, "disable --now", name, note)
+
+    twice = next((name for name in running if running.count(name) > 1), None)
+    if twice is not None:
+        end = Fix("guest", note=f"end one of the two processes called {twice}")
+        return _Clash(f"{twice} runs twice", _LAST_WINS, end)
     if len(_WRITES_XAPI_KEYS & set(running)) > 1:
         what = f"Two agents publish the same keys for XAPI: {', '.join(running)}"
-        return _Clash("xe-daemon", what, _LAST_WINS, "keep one of them")
+        return _Clash(what, _LAST_WINS, stop("xe-daemon", "keep one of them"))
     if "xenballoond" in running:
         what = "xenballoond moves the balloon by itself, against the host"
         why = "It sets the target by what the guest uses, again and again, whatever the host wants."
-        return _Clash("xenballoond", what, why, "the host sets the target")
-    if "meminfo-writer" in running and toolstack != "qubes":
+        return _Clash(what, why, stop("xenballoond", "the host sets the target"))
+    if "meminfo-writer" in running and seen.snapshot.domain.toolstack != "qubes":
         what = "Qubes' meminfo-writer runs, but the toolstack is another"
         why = "It tells qmemman what the guest uses, and there is no qmemman here."
-        return _Clash("meminfo-writer", what, why, "nobody reads what it writes")
+        return _Clash(what, why, stop("meminfo-writer", "nobody reads what it writes"))
     return None
 
 
