@@ -170,6 +170,13 @@ def test_a_guest_that_lacks_memory_after_a_step_gets_that_step_back() -> None:
     assert end.sentence == "stopped at 512 MiB: the guest lacks memory below that."
 
 
+def test_a_guest_that_lacks_memory_after_a_second_step_gets_the_first_one() -> None:
+    way = Way(began_mib=512, asked_mib=448, before_mib=480)
+    guest = Pretended(has=448, needs=100, pressure="full")
+    end, _ = move(guest.seen(), way, Request(200), 5.0)
+    assert end == End("stopped", "stopped at 480 MiB: the guest lacks memory below that.", 480)
+
+
 def test_a_guest_that_lacks_memory_before_the_first_step_is_left_at_what_it_has() -> None:
     request, guest = Request(200), Pretended(needs=100)
     way = begin(guest.seen(), request)
