@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Final
 
 TOP: Final = Path(__file__).parents[2]
-_COPIED: Final = ("agent", "sim_backend", "tests", "systemd", "docs", "packaging", "pyproject.toml")
+_NOT_COPIED: Final = {".cache", ".git", ".venv", "build", "dist"}
 
 
 @contextmanager
 def copied_tree() -> Iterator[Path]:
-    """What the tests read, with Debian's xenstored where it was fetched; removed in the end."""
+    """All of it but what is made; Debian's xenstored is the one that was fetched here."""
     with tempfile.TemporaryDirectory(prefix="copied-tree-") as directory:
         tree = Path(directory)
-        for name in _COPIED:
-            copy = shutil.copytree if (TOP / name).is_dir() else shutil.copy
-            copy(TOP / name, tree / name)
+        for path in TOP.iterdir():
+            if path.name not in _NOT_COPIED:
+                copy = shutil.copytree if path.is_dir() else shutil.copy
+                copy(path, tree / path.name)
         (tree / ".cache").symlink_to(TOP / ".cache")
         yield tree

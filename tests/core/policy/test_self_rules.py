@@ -41,6 +41,15 @@ def test_the_reserve_is_a_quarter_and_64_mib_at_least(allowed_mib: int, reserve_
     assert self_balloon.reserve_kib(small) == reserve_mib * MIB
 
 
+def test_without_a_target_of_the_hosts_there_is_no_goal() -> None:
+    assert self_balloon.goal_kib(looked(SELF, host={"target_kib": None})) is None
+
+
+def test_a_floor_that_is_configured_above_what_the_guest_has_is_part_of_the_goal() -> None:
+    settings = SELF._replace(floor_kib=600 * MIB)
+    assert self_balloon.goal_kib(looked(settings, host={"target_kib": GIB})) == 600 * MIB
+
+
 def test_where_the_host_does_not_tell_what_it_allows_the_reserve_is_a_share_of_what_there_is() -> (
     None
 ):
