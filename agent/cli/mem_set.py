@@ -67,7 +67,7 @@ targets, 72 no xl, 77 not root.
     "--timeout",
     metavar="SECONDS",
     type=Seconds(1, 86400),
-    default=60.0,
+    default=steps.TIMEOUT_S,
     show_default=True,
     help="Stop when the guest has come no nearer for so long.",
 )

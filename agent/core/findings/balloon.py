@@ -131,13 +131,12 @@ def target_retrying(seen: Examination) -> Finding | None:
     if counted_beyond_kib(seen.snapshot) is not None:
         return None  # harmless; hvm-aims-beyond or hotplug-refused says so
     who = "dom0" if seen.snapshot.domain.is_dom0 else "The guest"
-    summary = {
+    refusals: dict[str | None, str] = {
         "hypervisor": "The hypervisor refused more memory; the kernel keeps trying.",
         "guest-memory": f"{who} has no free memory to give back; the kernel keeps trying.",
-    }.get(
-        situation.refused_by or "",
-        "The balloon is empty, and the kernel finds no memory to add; it keeps trying.",
-    )
+    }
+    empty = "The balloon is empty, and the kernel finds no memory to add; it keeps trying."
+    summary = refusals.get(situation.refused_by, empty)
     return Finding(
         severity="warning",
         summary=summary,

@@ -25,6 +25,7 @@ NEAR_KIB: Final = MIB_KIB  # how far from what was asked counts as there
 MUTE_NEAR_KIB: Final = 8 * MIB_KIB
 REST_S: Final = 2.0  # what a balloon at rest gets to begin to move
 STAY_S: Final = 4.0  # at each size downwards, for the guest to say how it is (looks.WATCHED_S)
+TIMEOUT_S: Final = 60.0  # what a guest that comes no nearer gets, unless told otherwise
 STUCK_S: Final = 6.0  # what a guest that says it is stuck gets to come loose
 
 How = Literal["reached", "stopped", "refused"]
@@ -61,7 +62,7 @@ class Request(NamedTuple):
 
     wanted_mib: int
     force: bool = False
-    timeout_s: float = 60.0
+    timeout_s: float = TIMEOUT_S
 
 
 class Way(NamedTuple):

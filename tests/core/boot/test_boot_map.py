@@ -35,6 +35,16 @@ def test_no_range_is_empty_or_lies_in_another(
     assert not memory_map(regions).oddities
 
 
+@pytest.mark.parametrize("released_pages", [1, 1000])
+def test_a_hole_that_swallowed_boot_pages_moves_as_much_ram_behind_it(released_pages: int) -> None:
+    shape = GuestShape("pv", 512 * MIB, GIB, released_pages=released_pages)
+    mapped = memory_map(build_map(shape, "extra-10x"))
+    whole = memory_map(build_map(shape._replace(released_pages=0), "extra-10x"))
+    assert mapped.ram_pages == whole.ram_pages
+    assert mapped.top == whole.top + released_pages * 4096
+    assert not mapped.oddities
+
+
 @pytest.mark.parametrize("size_kib", SIZES_KIB)
 @pytest.mark.parametrize("domain_type", ["pvh", "hvm"])
 def test_what_lies_above_4_gib_is_what_the_hole_took_below(
