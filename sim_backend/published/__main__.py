@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.speed > 0:
         parser.error("the speed must be above 0")
     ended = ending_signals()
-    stage = scenario.build(options.seed, scenario.name)
+    stage = scenario.build(options.seed)
     try:
         published = PublishedDomain(stage.domain, options.directory, options.speed)
     except OSError as error:

@@ -37,7 +37,7 @@ class Simulation:
 
     def play(self) -> None:
         """From now on the story runs, from its beginning and as fast as real time."""
-        self.domain = self._scenario.build(0, self._scenario.name).domain
+        self.domain = self._scenario.build(0).domain
         self._playing_since_s = time.monotonic()
         self._story_began_s = self.domain.now_s()
 

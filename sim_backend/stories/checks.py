@@ -3,20 +3,27 @@
 
 from __future__ import annotations
 
-from sim_backend.stories.scenario import Check, Stage
+from agent.core.facts.units import PAGE_KIB
+from sim_backend.guest.config import MIB
+from sim_backend.stories.scenario import Check, Judge, Stage
 
 
-def settles_at(stage: Stage, current_kib: int, within_s: float) -> Check:
-    """Current memory ends at that value, and was there in time."""
-    reached = [s.when_s for s in stage.samples if s.current_kib == current_kib]
-    ended = stage.samples[-1].current_kib
-    passed = ended == current_kib and bool(reached) and reached[0] <= within_s
-    when = f"first at {reached[0]:.1f} s" if reached else "never"
-    return Check(
-        f"current memory settles at {current_kib} KiB within {within_s:g} s",
-        passed,
-        f"ends at {ended} KiB, {when}",
-    )
+def settles_at(target_mib: int, within_s: float) -> Judge:
+    """Current memory ends at that size, less the kernel's constant, and was there in time."""
+
+    def judge(stage: Stage) -> Check:
+        wanted_kib = target_mib * MIB - stage.domain.driver.target_offset_pages * PAGE_KIB
+        reached = [s.when_s for s in stage.samples if s.current_kib == wanted_kib]
+        ended = stage.samples[-1].current_kib
+        passed = ended == wanted_kib and reached[0] <= within_s
+        when = f"first at {reached[0]:.1f} s" if reached else "never"
+        return Check(
+            f"current memory settles at {wanted_kib} KiB within {within_s:g} s",
+            passed,
+            f"ends at {ended} KiB, {when}",
+        )
+
+    return judge
 
 
 def no_oom(stage: Stage) -> Check:
@@ -31,21 +38,33 @@ def alive(stage: Stage) -> Check:
     return Check("the guest lives", stage.domain.alive, "alive" if stage.domain.alive else "killed")
 
 
-def writes_at_most(stage: Stage, most: int) -> Check:
+def writes_at_most(most: int) -> Judge:
     """The agent keeps its hands still."""
-    writes = len(stage.domain.target_writes) + stage.domain.refused_writes
-    return Check(f"target_kb is written at most {most} times", writes <= most, f"{writes} times")
+
+    def judge(stage: Stage) -> Check:
+        writes = len(stage.domain.target_writes) + stage.domain.refused_writes
+        return Check(
+            f"target_kb is written at most {most} times", writes <= most, f"{writes} times"
+        )
+
+    return judge
 
 
-def available_stays_above(stage: Stage, least_kib: int, *, after_s: float = 0.0) -> Check:
+def available_stays_above(least_mib: int) -> Judge:
     """The guest always had something left."""
-    lowest = min(s.available_kib for s in stage.samples if s.when_s >= after_s)
-    return Check(
-        f"available memory stays above {least_kib} KiB", lowest >= least_kib, f"lowest {lowest} KiB"
-    )
+
+    def judge(stage: Stage) -> Check:
+        least_kib, lowest = least_mib * MIB, min(s.available_kib for s in stage.samples)
+        return Check(
+            f"available memory stays above {least_kib} KiB",
+            lowest >= least_kib,
+            f"lowest {lowest} KiB",
+        )
+
+    return judge
 
 
-def pressure_ends_below(stage: Stage, most: float) -> Check:
-    """No lasting stall."""
+def no_lasting_stall(stage: Stage) -> Check:
+    """Programs do not wait for memory any more when the story ends."""
     ended = stage.samples[-1].pressure
-    return Check(f"memory pressure ends below {most:g} %", ended < most, f"ends at {ended:.1f} %")
+    return Check("memory pressure ends below 10 %", ended < 10.0, f"ends at {ended:.1f} %")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from agent.core.facts.memory_map import SYSTEM_RAM, Region
@@ -11,205 +10,76 @@ from agent.core.facts.units import PAGE_KIB
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.kernel_images import DEBIAN_12, image_of
 from sim_backend.host.other_toolstacks import Xend
-from sim_backend.stories import checks
+from sim_backend.stories.acts import dom0_is_set, host_is_full, mem_set
+from sim_backend.stories.checks import alive, no_oom, settles_at, writes_at_most
 from sim_backend.stories.scenario import Check, Scenario, Stage
-from sim_backend.stories.stages import stage_for
+
+# A udev rule put blocks online in its time.
+_LINUX_3_7: Final = image_of("3.7.6-2.pvops", auto_online="online")
+_OVERLAPPING: Final = (
+    Region(0xF0000, 0xFFFFF, "Reserved"),
+    Region(0x1FF00000, 0x1FF0FFFF, SYSTEM_RAM),
+)
 
 
-def _released(seed: int, name: str) -> Stage:
-    image = image_of("2.6.32-5-xen-amd64")
-    stage = stage_for(seed, name, GuestConfig(image=image, released_pages=1000))
-    stage.mem_set(5.0, 768)
-    return stage
+def _backend_opens(stage: Stage) -> None:
+    stage.domain.map_foreign(1024)
 
 
-def _released_judged(stage: Stage) -> Sequence[Check]:
-    domain = stage.domain
-    overstated_kib = domain.current_kib - domain.reservation.pages * PAGE_KIB
-    return (
-        checks.settles_at(stage, 768 * MIB, within_s=15.0),
-        checks.writes_at_most(stage, 0),
-        Check(
-            "current overstates by the pages released at boot",
-            overstated_kib == 4000,
-            f"by {overstated_kib} KiB",
-        ),
+def _xenstored_goes(stage: Stage) -> None:
+    stage.domain.store.silent = True
+    stage.domain.tell("xenstored", "xenstored stops answering")
+
+
+def _xenstored_comes(stage: Stage) -> None:
+    stage.domain.store.silent = False
+    stage.domain.tell("xenstored", "xenstored is back, every watch fires")
+    stage.domain.store.fire_all()
+
+
+def _overstates(stage: Stage) -> Check:
+    overstated_kib = stage.domain.current_kib - stage.domain.reservation.pages * PAGE_KIB
+    return Check(
+        "current overstates by the pages released at boot",
+        overstated_kib == 4000,
+        f"by {overstated_kib} KiB",
     )
 
 
-def _pci_hole(seed: int, name: str) -> Stage:
-    stage = stage_for(seed, name, GuestConfig(e820_host=True))
-    stage.mem_set(5.0, 1024)
-    return stage
-
-
-def _pci_hole_judged(stage: Stage) -> Sequence[Check]:
+def _has_a_hole(stage: Stage) -> Check:
     holes = len(stage.domain.blocks.firmware.holes())
-    return (
-        checks.settles_at(stage, 1024 * MIB, within_s=15.0),
-        checks.writes_at_most(stage, 0),
-        Check("the map has a hole below 4 GiB", holes == 2, f"{holes} holes"),
+    return Check("the map has a hole below 4 GiB", holes == 2, f"{holes} holes")
+
+
+def _rests_without_a_target(stage: Stage) -> Check:
+    seen = {s.current_kib for s in stage.samples if s.when_s < 20.0}
+    return Check(
+        "without a host target nothing moves",
+        seen == {1024 * MIB},
+        f"{len(seen)} values before the toolstack wrote",
     )
 
 
-def _dom0(seed: int, name: str) -> Stage:
-    stage = stage_for(seed, name, GuestConfig("dom0-pv", 1024 * MIB, 1536 * MIB))
-
-    def autoballoon() -> None:
-        stage.toolstack.fill_dom0_keys(stage.domain)
-        stage.toolstack.mem_set(stage.domain, 800 * MIB)
-
-    stage.at(20.0, autoballoon)
-    return stage
-
-
-def _dom0_judged(stage: Stage) -> Sequence[Check]:
-    before = [s.current_kib for s in stage.samples if s.when_s < 20.0]
-    return (
-        Check(
-            "without a host target nothing moves",
-            set(before) == {1024 * MIB},
-            f"{len(set(before))} values before the toolstack wrote",
-        ),
-        checks.settles_at(stage, 800 * MIB, within_s=30.0),
-        checks.writes_at_most(stage, 8),
+def _rests_meanwhile(stage: Stage) -> Check:
+    seen = {s.current_kib for s in stage.samples if s.when_s < 45.0}
+    return Check(
+        "nothing moves while xenstored is silent", seen == {512 * MIB}, f"{len(seen)} values"
     )
 
 
-def _dom0_grants(seed: int, name: str) -> Stage:
-    """A backend that opens more and more."""
-    image = image_of("5.8.0", hotplug=False)
-    stage = stage_for(seed, name, GuestConfig("dom0-pv", 1024 * MIB, 1024 * MIB, image=image))
-    stage.at(2.0, lambda: stage.toolstack.fill_dom0_keys(stage.domain))
-
-    def opens() -> None:
-        stage.domain.map_foreign(1024)
-
-    for second in range(5, 15):
-        stage.at(second, opens)
-    return stage
-
-
-def _dom0_grants_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, (1024 - 40) * MIB, within_s=20.0),
-        checks.writes_at_most(stage, 0),
-    )
-
-
-def _dom0_refused(seed: int, name: str) -> Stage:
-    stage = stage_for(seed, name, GuestConfig("dom0-pv", 1024 * MIB, 1536 * MIB))
-    host = stage.domain.host
-    taken = host.take_for_another(host.free_kib - 100 * MIB)
-
-    def asked_up() -> None:
-        stage.toolstack.fill_dom0_keys(stage.domain)
-        stage.toolstack.mem_set(stage.domain, 1280 * MIB)
-
-    stage.at(5.0, asked_up)
-    stage.at(60.0, lambda: host.return_from_another(taken))
-    return stage
-
-
-def _dom0_refused_judged(stage: Stage) -> Sequence[Check]:
-    return (checks.settles_at(stage, 1280 * MIB, within_s=150.0), checks.writes_at_most(stage, 16))
-
-
-def _narrow(seed: int, name: str) -> Stage:
-    image = image_of("3.6.0-1-686-pae")
-    stage = stage_for(seed, name, GuestConfig("pv", 512 * MIB, 4096 * MIB, bits=32, image=image))
-    stage.mem_set(5.0, 1024)
-    return stage
-
-
-def _narrow_judged(stage: Stage) -> Sequence[Check]:
+def _is_high(stage: Stage) -> Check:
     high_kib = stage.domain.driver.high_pages * PAGE_KIB
-    return (
-        checks.settles_at(stage, 1024 * MIB, within_s=15.0),
-        checks.writes_at_most(stage, 0),
-        Check("the balloon lies in high memory", high_kib == 3072 * MIB, f"high_kb {high_kib}"),
-    )
+    return Check("the balloon lies in high memory", high_kib == 3072 * MIB, f"high_kb {high_kib}")
 
 
-def _no_driver(seed: int, name: str) -> Stage:
-    image = DEBIAN_12._replace(balloon=False)
-    stage = stage_for(seed, name, GuestConfig(image=image))
-    stage.mem_set(5.0, 384)
-    return stage
-
-
-def _no_driver_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, 512 * MIB, within_s=1.0),
-        checks.writes_at_most(stage, 0),
-        checks.no_oom(stage),
-    )
-
-
-def _past_4_gib(seed: int, name: str) -> Stage:
-    image = image_of("3.7.6-2.pvops", auto_online="online")  # a udev rule did that in its time
-    config = GuestConfig("pv", 256 * MIB, 8192 * MIB, image=image)
-    stage = stage_for(seed, name, config, Xend)
-    stage.mem_set(5.0, 5120)
-    return stage
-
-
-def _past_4_gib_judged(stage: Stage) -> Sequence[Check]:
+def _log_tells(stage: Stage) -> Check:
     said = [text for _, text in stage.domain.kernel_said]
-    return (
-        checks.settles_at(stage, 2816 * MIB, within_s=30.0),
-        checks.writes_at_most(stage, 6),
-        Check("the kernel's log tells of the crash", len(said) == 1, "; ".join(said) or "silent"),
-        checks.alive(stage),
-    )
+    return Check("the kernel's log tells of the crash", len(said) == 1, "; ".join(said) or "silent")
 
 
-def _overlapping(seed: int, name: str) -> Stage:
-    passed_on = (Region(0xF0000, 0xFFFFF, "Reserved"), Region(0x1FF00000, 0x1FF0FFFF, SYSTEM_RAM))
-    stage = stage_for(seed, name, GuestConfig(e820_host=True, odd_regions=passed_on))
-    stage.mem_set(5.0, 768)
-    return stage
-
-
-def _overlapping_judged(stage: Stage) -> Sequence[Check]:
+def _is_odd(stage: Stage) -> Check:
     oddities = stage.domain.blocks.firmware.oddities
-    return (
-        checks.settles_at(stage, 768 * MIB, within_s=15.0),
-        checks.writes_at_most(stage, 0),
-        Check("the map is odd in two places", len(oddities) == 2, "; ".join(oddities)),
-    )
-
-
-def _restart(seed: int, name: str) -> Stage:
-    stage = stage_for(seed, name)
-    store = stage.domain.store
-
-    def goes() -> None:
-        store.silent = True
-        stage.domain.tell("xenstored", "xenstored stops answering")
-
-    def comes() -> None:
-        store.silent = False
-        stage.domain.tell("xenstored", "xenstored is back, every watch fires")
-        store.fire_all()
-
-    stage.at(10.0, goes)
-    stage.at(30.0, comes)
-    stage.mem_set(45.0, 640)
-    return stage
-
-
-def _restart_judged(stage: Stage) -> Sequence[Check]:
-    meanwhile = {s.current_kib for s in stage.samples if s.when_s < 45.0}
-    return (
-        Check(
-            "nothing moves while xenstored is silent",
-            meanwhile == {512 * MIB},
-            f"{len(meanwhile)} values",
-        ),
-        checks.settles_at(stage, 640 * MIB, within_s=55.0),
-        checks.writes_at_most(stage, 0),
-    )
+    return Check("the map is odd in two places", len(oddities) == 2, "; ".join(oddities))
 
 
 SCENARIOS: Final = (
@@ -219,8 +89,9 @@ SCENARIOS: Final = (
         good_agent="explains the difference and leaves the target alone",
         duration_s=30.0,
         show_at_s=2.0,
-        build=_released,
-        judge=_released_judged,
+        guest=GuestConfig(image=image_of("2.6.32-5-xen-amd64"), released_pages=1000),
+        acts=((5.0, mem_set(768)),),
+        checks=(settles_at(768, within_s=15.0), writes_at_most(0), _overstates),
     ),
     Scenario(
         name="pci-hole",
@@ -228,8 +99,9 @@ SCENARIOS: Final = (
         good_agent="counts RAM, not addresses",
         duration_s=30.0,
         show_at_s=20.0,
-        build=_pci_hole,
-        judge=_pci_hole_judged,
+        guest=GuestConfig(e820_host=True),
+        acts=((5.0, mem_set(1024)),),
+        checks=(settles_at(1024, within_s=15.0), writes_at_most(0), _has_a_hole),
     ),
     Scenario(
         name="dom0",
@@ -237,8 +109,9 @@ SCENARIOS: Final = (
         good_agent="takes the absence for normal, and follows once there is a target",
         duration_s=60.0,
         show_at_s=10.0,
-        build=_dom0,
-        judge=_dom0_judged,
+        guest=GuestConfig("dom0-pv", 1024 * MIB, 1536 * MIB),
+        acts=((20.0, dom0_is_set(800)),),
+        checks=(_rests_without_a_target, settles_at(800, within_s=30.0), writes_at_most(8)),
     ),
     Scenario(
         name="dom0-grants",
@@ -246,8 +119,14 @@ SCENARIOS: Final = (
         good_agent="knows lent from refused, and leaves the target alone",
         duration_s=120.0,
         show_at_s=60.0,
-        build=_dom0_grants,
-        judge=_dom0_grants_judged,
+        guest=GuestConfig(
+            "dom0-pv", 1024 * MIB, 1024 * MIB, image=image_of("5.8.0", hotplug=False)
+        ),
+        acts=(
+            (2.0, lambda stage: stage.toolstack.fill_dom0_keys(stage.domain)),
+            *((float(second), _backend_opens) for second in range(5, 15)),
+        ),
+        checks=(settles_at(1024 - 40, within_s=20.0), writes_at_most(0)),
     ),
     Scenario(
         name="dom0-refused",
@@ -255,8 +134,9 @@ SCENARIOS: Final = (
         good_agent="sees that the balloon still holds the pages, and wakes the driver",
         duration_s=180.0,
         show_at_s=40.0,
-        build=_dom0_refused,
-        judge=_dom0_refused_judged,
+        guest=GuestConfig("dom0-pv", 1024 * MIB, 1536 * MIB),
+        acts=((0.0, host_is_full(until_s=60.0)), (5.0, dom0_is_set(1280))),
+        checks=(settles_at(1280, within_s=150.0), writes_at_most(16)),
     ),
     Scenario(
         name="32-bit",
@@ -264,8 +144,9 @@ SCENARIOS: Final = (
         good_agent="adds low_kb and high_kb",
         duration_s=30.0,
         show_at_s=2.0,
-        build=_narrow,
-        judge=_narrow_judged,
+        guest=GuestConfig("pv", 512 * MIB, 4096 * MIB, bits=32, image=image_of("3.6.0-1-686-pae")),
+        acts=((5.0, mem_set(1024)),),
+        checks=(settles_at(1024, within_s=15.0), writes_at_most(0), _is_high),
     ),
     Scenario(
         name="no-driver",
@@ -273,8 +154,9 @@ SCENARIOS: Final = (
         good_agent="says that there is no driver, and tries nothing",
         duration_s=30.0,
         show_at_s=20.0,
-        build=_no_driver,
-        judge=_no_driver_judged,
+        guest=GuestConfig(image=DEBIAN_12._replace(balloon=False)),
+        acts=((5.0, mem_set(384)),),
+        checks=(settles_at(512, within_s=1.0), writes_at_most(0), no_oom),
     ),
     Scenario(
         name="past-4-gib",
@@ -282,8 +164,10 @@ SCENARIOS: Final = (
         good_agent="says so and leaves the target alone: only another kernel helps",
         duration_s=60.0,
         show_at_s=40.0,
-        build=_past_4_gib,
-        judge=_past_4_gib_judged,
+        guest=GuestConfig("pv", 256 * MIB, 8192 * MIB, image=_LINUX_3_7),
+        toolstack=Xend,
+        acts=((5.0, mem_set(5120)),),
+        checks=(settles_at(2816, within_s=30.0), writes_at_most(6), _log_tells, alive),
     ),
     Scenario(
         name="overlapping-map",
@@ -291,8 +175,9 @@ SCENARIOS: Final = (
         good_agent="counts each address once and says what is odd",
         duration_s=30.0,
         show_at_s=20.0,
-        build=_overlapping,
-        judge=_overlapping_judged,
+        guest=GuestConfig(e820_host=True, odd_regions=_OVERLAPPING),
+        acts=((5.0, mem_set(768)),),
+        checks=(settles_at(768, within_s=15.0), writes_at_most(0), _is_odd),
     ),
     Scenario(
         name="xenstored-restart",
@@ -300,7 +185,7 @@ SCENARIOS: Final = (
         good_agent="goes on with what it knows, and reads again when the watches fire",
         duration_s=80.0,
         show_at_s=20.0,
-        build=_restart,
-        judge=_restart_judged,
+        acts=((10.0, _xenstored_goes), (30.0, _xenstored_comes), (45.0, mem_set(640))),
+        checks=(_rests_meanwhile, settles_at(640, within_s=55.0), writes_at_most(0)),
     ),
 )

@@ -3,172 +3,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-from agent.core.facts.units import KIB, PAGE_KIB
+from agent.core.facts.units import KIB
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13
 from sim_backend.host.other_toolstacks import IgnoresMaxmem
 from sim_backend.host.qubes import Qubes
 from sim_backend.host.xapi import Xapi
-from sim_backend.stories import checks
+from sim_backend.stories.acts import busy, host_is_full, mem_max, mem_set, script_writes
+from sim_backend.stories.checks import available_stays_above, no_oom, settles_at, writes_at_most
 from sim_backend.stories.scenario import Check, Scenario, Stage
-from sim_backend.stories.stages import busy, script_writes, stage_for
+
+_BEYOND_THE_LIMIT: Final = script_writes(
+    str(700 * MIB), "memory/target becomes 700 MiB, the limit stays 513"
+)
 
 
-def _exhausted(seed: int, name: str) -> Stage:
-    stage = stage_for(seed, name)
-    host = stage.domain.host
-    taken = host.take_for_another(host.free_kib - 100 * MIB)
-    stage.mem_set(5.0, 1024)
-    stage.at(60.0, lambda: host.return_from_another(taken))
-    return stage
+class _HotplugQubes(Qubes):
+    hotplug_max_kib = 4000 * MIB
 
 
-def _exhausted_judged(stage: Stage) -> Sequence[Check]:
-    return (checks.settles_at(stage, 1024 * MIB, within_s=150.0), checks.writes_at_most(stage, 16))
+def _asks_for_more_than_it_allows(stage: Stage) -> None:
+    stage.toolstack.mem_set(stage.domain, 768 * MIB)
+    stage.domain.reservation.max_pages -= 512
 
 
-def _cancelled(seed: int, name: str) -> Stage:
-    """The limit is raised later, without a word to the guest."""
-    stage = stage_for(seed, name)
-
-    def beyond() -> None:
-        stage.domain.tell("host-target", "memory/target becomes 700 MiB, the limit stays 513")
-        stage.domain.store.write("memory/target", str(700 * MIB))
-
-    stage.at(5.0, beyond)
-    stage.at(60.0, lambda: stage.toolstack.mem_max(stage.domain, 1024 * MIB))
-    return stage
-
-
-def _cancelled_judged(stage: Stage) -> Sequence[Check]:
-    return (checks.settles_at(stage, 700 * MIB, within_s=120.0), checks.writes_at_most(stage, 12))
-
-
-def _stuck(seed: int, name: str) -> Stage:
-    """A toolstack whose limit is 1 MiB below what it asks for."""
-    stage = stage_for(seed, name)
-
-    def ask() -> None:
-        stage.toolstack.mem_set(stage.domain, 768 * MIB)
-        stage.domain.reservation.max_pages -= 512
-
-    stage.at(5.0, ask)
-    return stage
-
-
-def _stuck_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, 767 * MIB, within_s=30.0),
-        checks.writes_at_most(stage, 32),
-        checks.no_oom(stage),
-    )
-
-
-def _uncooperative(seed: int, name: str) -> Stage:
-    stage = stage_for(seed, name, toolstack=Xapi)
-    xapi = stage.toolstack
-    assert isinstance(xapi, Xapi)
+def _limit_is_short(stage: Stage) -> None:
+    assert isinstance(stage.toolstack, Xapi)
     stage.domain.store.guest_write("control/feature-balloon", "1")
-    xapi.squeezed.limit_error_kib = MIB
-    stage.mem_set(5.0, 768)
-
-    def repair() -> None:
-        xapi.squeezed.limit_error_kib = 0
-        xapi.squeezed.apply_limit(stage.domain)
-        stage.domain.tell("host-limit", "the administrator corrects the limit")
-
-    stage.at(60.0, repair)
-    return stage
+    stage.toolstack.squeezed.limit_error_kib = MIB
 
 
-def _uncooperative_judged(stage: Stage) -> Sequence[Check]:
+def _limit_is_corrected(stage: Stage) -> None:
+    assert isinstance(stage.toolstack, Xapi)
+    stage.toolstack.squeezed.limit_error_kib = 0
+    stage.toolstack.squeezed.apply_limit(stage.domain)
+    stage.domain.tell("host-limit", "the administrator corrects the limit")
+
+
+def _is_cooperative_again(stage: Stage) -> Check:
     marked = stage.domain.store.read("memory/uncooperative") is not None
-    return (
-        checks.settles_at(stage, 768 * MIB, within_s=110.0),
-        Check("squeezed takes its mark back", not marked, "marked" if marked else "not marked"),
-        checks.writes_at_most(stage, 12),
-    )
-
-
-def _qubes(seed: int, name: str) -> Stage:
-    class HotplugQubes(Qubes):
-        hotplug_max_kib = 4000 * MIB
-
-    config = GuestConfig("pvh", 400 * MIB, 400 * MIB, image=DEBIAN_13, workload=busy(120))
-    stage = stage_for(seed, name, config, HotplugQubes)
-    stage.mem_set(5.0, 800)
-    stage.mem_set(40.0, 600)
-    return stage
-
-
-def _qubes_judged(stage: Stage) -> Sequence[Check]:
-    offset_kib = stage.domain.driver.target_offset_pages * PAGE_KIB
-    return (
-        checks.settles_at(stage, (600 - 16) * MIB - offset_kib, within_s=60.0),
-        checks.writes_at_most(stage, 6),
-        checks.no_oom(stage),
-    )
-
-
-def _offline(seed: int, name: str) -> Stage:
-    stage = stage_for(seed, name, GuestConfig(image=DEBIAN_11))
-    stage.mem_set(5.0, 768)
-    return stage
-
-
-def _offline_judged(stage: Stage) -> Sequence[Check]:
-    return (checks.settles_at(stage, 768 * MIB, within_s=20.0), checks.writes_at_most(stage, 2))
-
-
-def _many_times(seed: int, name: str) -> Stage:
-    stage = stage_for(seed, name, GuestConfig("pv", 256 * MIB, 4096 * MIB))
-    stage.mem_set(5.0, 4096)
-    return stage
-
-
-def _many_times_judged(stage: Stage) -> Sequence[Check]:
-    return (checks.settles_at(stage, 4096 * MIB, within_s=40.0), checks.writes_at_most(stage, 2))
-
-
-def _ignored(seed: int, name: str) -> Stage:
-    image = DEBIAN_12._replace(hotplug=False)
-    stage = stage_for(seed, name, GuestConfig(image=image), IgnoresMaxmem)
-    stage.mem_set(5.0, 1024)
-    return stage
-
-
-def _ignored_judged(stage: Stage) -> Sequence[Check]:
-    return (checks.settles_at(stage, 512 * MIB, within_s=1.0), checks.writes_at_most(stage, 5))
-
-
-def _in_mib(seed: int, name: str) -> Stage:
-    stage = stage_for(seed, name, GuestConfig(workload=busy(150)))
-    stage.at(5.0, lambda: script_writes(stage, "768"))
-    stage.mem_set(60.0, 768)
-    return stage
-
-
-def _in_mib_judged(stage: Stage) -> Sequence[Check]:
-    return (
-        checks.settles_at(stage, 768 * MIB, within_s=90.0),
-        checks.available_stays_above(stage, 16 * MIB),
-        checks.no_oom(stage),
-        checks.writes_at_most(stage, 24),
-    )
-
-
-def _in_bytes(seed: int, name: str) -> Stage:
-    stage = stage_for(seed, name)
-    stage.at(5.0, lambda: script_writes(stage, str(768 * MIB * KIB)))
-    stage.mem_set(60.0, 768)
-    return stage
-
-
-def _in_bytes_judged(stage: Stage) -> Sequence[Check]:
-    return (checks.settles_at(stage, 768 * MIB, within_s=90.0), checks.writes_at_most(stage, 12))
+    return Check("squeezed takes its mark back", not marked, "marked" if marked else "not marked")
 
 
 SCENARIOS: Final = (
@@ -178,8 +54,8 @@ SCENARIOS: Final = (
         good_agent="waits, and wakes the driver that gave up once there is memory again",
         duration_s=180.0,
         show_at_s=40.0,
-        build=_exhausted,
-        judge=_exhausted_judged,
+        acts=((0.0, host_is_full(until_s=60.0)), (5.0, mem_set(1024))),
+        checks=(settles_at(1024, within_s=150.0), writes_at_most(16)),
     ),
     Scenario(
         name="cancelled-driver",
@@ -187,8 +63,8 @@ SCENARIOS: Final = (
         good_agent="sees the sleeping driver and wakes it by aiming a page aside for a moment",
         duration_s=150.0,
         show_at_s=40.0,
-        build=_cancelled,
-        judge=_cancelled_judged,
+        acts=((5.0, _BEYOND_THE_LIMIT), (60.0, mem_max(1024))),
+        checks=(settles_at(700, within_s=120.0), writes_at_most(12)),
     ),
     Scenario(
         name="stuck",
@@ -196,8 +72,8 @@ SCENARIOS: Final = (
         good_agent="reports the cause and tries now and then; it does not hammer",
         duration_s=300.0,
         show_at_s=60.0,
-        build=_stuck,
-        judge=_stuck_judged,
+        acts=((5.0, _asks_for_more_than_it_allows),),
+        checks=(settles_at(767, within_s=30.0), writes_at_most(32), no_oom),
     ),
     Scenario(
         name="target-in-mib",
@@ -205,8 +81,14 @@ SCENARIOS: Final = (
         good_agent="names the unit that was meant, and keeps what the guest needs",
         duration_s=120.0,
         show_at_s=40.0,
-        build=_in_mib,
-        judge=_in_mib_judged,
+        guest=GuestConfig(workload=busy(150)),
+        acts=((5.0, script_writes("768")), (60.0, mem_set(768))),
+        checks=(
+            settles_at(768, within_s=90.0),
+            available_stays_above(16),
+            no_oom,
+            writes_at_most(24),
+        ),
         mode="guard",
     ),
     Scenario(
@@ -215,8 +97,8 @@ SCENARIOS: Final = (
         good_agent="names the unit that was meant, and does not hammer",
         duration_s=120.0,
         show_at_s=40.0,
-        build=_in_bytes,
-        judge=_in_bytes_judged,
+        acts=((5.0, script_writes(str(768 * MIB * KIB))), (60.0, mem_set(768))),
+        checks=(settles_at(768, within_s=90.0), writes_at_most(12)),
     ),
     Scenario(
         name="hotplug-offline",
@@ -224,8 +106,9 @@ SCENARIOS: Final = (
         good_agent="puts the blocks online",
         duration_s=60.0,
         show_at_s=20.0,
-        build=_offline,
-        judge=_offline_judged,
+        guest=GuestConfig(image=DEBIAN_11),
+        acts=((5.0, mem_set(768)),),
+        checks=(settles_at(768, within_s=20.0), writes_at_most(2)),
     ),
     Scenario(
         name="maxmem-many-times-memory",
@@ -233,8 +116,9 @@ SCENARIOS: Final = (
         good_agent="puts the hot-added rest online",
         duration_s=90.0,
         show_at_s=40.0,
-        build=_many_times,
-        judge=_many_times_judged,
+        guest=GuestConfig("pv", 256 * MIB, 4096 * MIB),
+        acts=((5.0, mem_set(4096)),),
+        checks=(settles_at(4096, within_s=40.0), writes_at_most(2)),
     ),
     Scenario(
         name="maxmem-ignored",
@@ -242,8 +126,10 @@ SCENARIOS: Final = (
         good_agent="sees the target snap back, says why, and does not fight",
         duration_s=60.0,
         show_at_s=20.0,
-        build=_ignored,
-        judge=_ignored_judged,
+        guest=GuestConfig(image=DEBIAN_12._replace(hotplug=False)),
+        toolstack=IgnoresMaxmem,
+        acts=((5.0, mem_set(1024)),),
+        checks=(settles_at(512, within_s=1.0), writes_at_most(5)),
     ),
     Scenario(
         name="xapi-uncooperative",
@@ -251,8 +137,9 @@ SCENARIOS: Final = (
         good_agent="reports it, and wakes the driver once the limit is right",
         duration_s=150.0,
         show_at_s=45.0,
-        build=_uncooperative,
-        judge=_uncooperative_judged,
+        toolstack=Xapi,
+        acts=((0.0, _limit_is_short), (5.0, mem_set(768)), (60.0, _limit_is_corrected)),
+        checks=(settles_at(768, within_s=110.0), _is_cooperative_again, writes_at_most(12)),
     ),
     Scenario(
         name="qubes-static-max-moves",
@@ -260,7 +147,9 @@ SCENARIOS: Final = (
         good_agent="keeps the constant it learned at boot and leaves the kernel alone",
         duration_s=80.0,
         show_at_s=30.0,
-        build=_qubes,
-        judge=_qubes_judged,
+        guest=GuestConfig("pvh", 400 * MIB, 400 * MIB, image=DEBIAN_13, workload=busy(120)),
+        toolstack=_HotplugQubes,
+        acts=((5.0, mem_set(800)), (40.0, mem_set(600))),
+        checks=(settles_at(600 - 16, within_s=60.0), writes_at_most(6), no_oom),
     ),
 )

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from agent.core.facts.units import MIB_KIB
 from agent.core.policy.settings import Mode
 from sim_backend.clock import Clock
+from sim_backend.guest.config import GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.machine import Happening
 from sim_backend.host.libxl import Libxl
+from sim_backend.hypervisor import Host
 from sim_backend.stories.agents import Agent
 from sim_backend.stories.attendance import Attendance
 
@@ -57,69 +57,52 @@ class Report(NamedTuple):
         return all(check.passed for check in self.checks)
 
 
-@dataclass
 class Stage:
     """The scene when the curtain rises: a settled guest, and whoever may touch it."""
 
-    clock: Clock
-    toolstack: Libxl
-    domain: SimulatedDomain
-    start_s: float = 0.0
-    samples: list[Sample] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self, toolstack: Libxl, domain: SimulatedDomain) -> None:
+        self.toolstack = toolstack
+        self.domain = domain
+        self.clock = domain.clock
         self.start_s = self.clock.now_s
+        self.samples: list[Sample] = []
 
-    def at(self, when_s: float, action: Callable[[], None]) -> None:
+    def at(self, when_s: float, act: Act) -> None:
         """Let something happen `when_s` after the beginning."""
-        self.clock.at(self.start_s + when_s, action)
-
-    def mem_set(self, when_s: float, memory_mib: int) -> None:
-        self.at(when_s, lambda: self.toolstack.mem_set(self.domain, memory_mib * MIB_KIB))
-
-    def workload(self, when_s: float, **amounts_kib: int) -> None:
-        words = ", ".join(
-            f"{name.removesuffix('_kib').replace('_', ' ')} {kib // MIB_KIB} MiB"
-            for name, kib in amounts_kib.items()
-        )
-
-        def change() -> None:
-            self.domain.tell("workload", f"the workload becomes {words}")
-            self.domain.change_workload(**amounts_kib)
-
-        self.at(when_s, change)
+        self.clock.at(self.start_s + when_s, lambda: act(self))
 
     def take_sample(self) -> None:
         """Keep the state for the report."""
-        self.samples.append(self.sample())
-
-    def sample(self) -> Sample:
         domain = self.domain
-        host_target = domain.store.read("memory/target")
-        sound = host_target is not None and host_target.isdigit()
-        return Sample(
-            when_s=round(self.clock.now_s - self.start_s, 3),
-            host_target_kib=int(host_target) if host_target is not None and sound else None,
-            target_kib=domain.target_kib,
-            current_kib=domain.current_kib,
-            total_kib=domain.memory.managed_kib,
-            available_kib=domain.memory.available_kib,
-            swapped_kib=domain.memory.swapped_kib,
-            pressure=domain.memory.pressure().some_avg10,
+        host_target = domain.store.read("memory/target") or ""
+        self.samples.append(
+            Sample(
+                when_s=round(self.clock.now_s - self.start_s, 3),
+                host_target_kib=int(host_target) if host_target.isdecimal() else None,
+                target_kib=domain.target_kib,
+                current_kib=domain.current_kib,
+                total_kib=domain.memory.managed_kib,
+                available_kib=domain.memory.available_kib,
+                swapped_kib=domain.memory.swapped_kib,
+                pressure=domain.memory.pressure().some_avg10,
+            )
         )
 
 
-Build = Callable[[int, str], Stage]
-Judge = Callable[[Stage], Sequence[Check]]
+Act = Callable[[Stage], None]
+"""Something happens on a stage."""
+
+Acts = Sequence[tuple[float, Act]]
+"""What happens, each so many seconds after the beginning; up to 0, it has happened by then."""
+
+Judge = Callable[[Stage], Check]
 
 
-@dataclass(frozen=True)
-class Scenario:
+class Scenario(NamedTuple):
     """A named story.
 
-    build: makes the stage and plans the story on its clock.  judge: looks at the stage when the
-    story is over.  show_at_s: the moment at which the domain is worth a look.  mode: that of the
-    daemon which the story is about.
+    guest: settled when the story begins.  checks: look at the stage when it is over.  show_at_s:
+    the moment at which the domain is worth a look.  mode: that of the daemon which it is about.
     """
 
     name: str
@@ -127,19 +110,32 @@ class Scenario:
     good_agent: str
     duration_s: float
     show_at_s: float
-    build: Build
-    judge: Judge
+    acts: Acts
+    checks: Sequence[Judge]
+    guest: GuestConfig = GuestConfig()
+    toolstack: type[Libxl] = Libxl
     mode: Mode = "follow"
+
+    def build(self, seed: int) -> Stage:
+        """The stage, about to begin."""
+        toolstack = self.toolstack(Clock(seed), Host())
+        stage = Stage(toolstack, toolstack.create(self.guest, scenario=self.name))
+        for when_s, act in self.acts:
+            if when_s <= 0:
+                act(stage)
+            else:
+                stage.at(when_s, act)
+        return stage
 
     def domain(self, seed: int = 0) -> SimulatedDomain:
         """The guest at its telling moment, without an agent; its clock can go on."""
-        stage = self.build(seed, self.name)
+        stage = self.build(seed)
         stage.clock.run_until(stage.start_s + self.show_at_s)
         return stage.domain
 
     def run(self, seed: int, agent: Agent) -> Report:
         """The whole story with `agent` at work."""
-        stage = self.build(seed, self.name)
+        stage = self.build(seed)
         first_event = len(stage.domain.happenings)
         Attendance(stage.domain, agent)
         end_s = stage.start_s + self.duration_s
@@ -160,5 +156,5 @@ class Scenario:
                 for event in happenings
             ),
             samples=tuple(stage.samples),
-            checks=tuple(self.judge(stage)),
+            checks=tuple(check(stage) for check in self.checks),
         )

@@ -10,7 +10,7 @@ many of these stories as one likes, over guests of all sizes; a few stand in the
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from random import Random
@@ -23,17 +23,14 @@ from sim_backend.guest.kernel_images import DEBIAN_13
 from sim_backend.guest.machine import HEARS_LATE_S, HEARS_S
 from sim_backend.host.libxl import Libxl, ToolstackError
 from sim_backend.host.qubes import Qubes
-from sim_backend.stories import checks
-from sim_backend.stories.scenario import Check, Scenario, Stage
-from sim_backend.stories.stages import busy, script_writes, stage_for
+from sim_backend.stories.acts import busy, mem_max, mem_set, script_writes
+from sim_backend.stories.checks import alive, no_lasting_stall, no_oom
+from sim_backend.stories.scenario import Act, Acts, Check, Judge, Scenario, Stage
 
 GIVES_SHARE: Final = 8  # a guard that keeps more than that of a guest keeps too much,
 COSTS_KIB: Final = 4 * MIB  # and two batches for each ask
 AFTERWARDS_S: Final = 60.0
 MOST_DIGITS: Final = 9
-
-Ask = Callable[[Stage], None]
-Asks = Sequence[tuple[float, Ask]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Guest:
         """So much of its memory, in whole MiB."""
         return int(self.memory_mib * share)
 
-    def stage(self, seed: int, name: str, toolstack: type[Libxl] = Libxl) -> Stage:
+    def config(self, toolstack: type[Libxl]) -> GuestConfig:
         config = GuestConfig(
             self.domain_type,
             self.memory_mib * MIB,
@@ -61,9 +58,11 @@ class Guest:
         )
         if toolstack is not Libxl:
             config = replace(config, image=DEBIAN_13, maxmem_kib=self.memory_mib * MIB)
-        stage = stage_for(seed, name, config, toolstack)
+        return config
+
+    def hears(self, stage: Stage) -> None:
+        """From the beginning it hears of a target as soon, or as late, as it does."""
         stage.domain.hears_s = HEARS_LATE_S if self.hears_late else HEARS_S
-        return stage
 
 
 KINDS: Final[tuple[DomainType, ...]] = ("pv", "pvh")
@@ -78,72 +77,51 @@ class _HotplugQubes(Qubes):
 
 
 def schedule(
-    name: str, summary: str, asks: Asks, guest: Guest | None = None, toolstack: type[Libxl] = Libxl
+    name: str, summary: str, asks: Acts, guest: Guest, toolstack: type[Libxl] = Libxl
 ) -> Scenario:
-    """The story of a guard whose host asks so."""
-    who = guest or Guest()
-    last_s = max((when_s for when_s, _ in asks), default=0.0)
+    """The story of a guard whose host asks so.
 
-    def judge(stage: Stage) -> Sequence[Check]:
-        return _judged(stage, len(asks))
-
-    def build(seed: int, called: str) -> Stage:
-        stage = who.stage(seed, called, toolstack)
-        for when_s, ask in asks:
-            if when_s <= 0:
-                ask(stage)
-            else:
-                stage.at(when_s, lambda ask=ask: ask(stage))  # type: ignore[misc]
-        return stage
-
+    Nothing is killed, nothing waits, and yet the host gets what can be spared.
+    """
+    last_s = max(when_s for when_s, _ in asks)
     return Scenario(
         name=name,
         summary=summary,
         good_agent="stops the kernel each time, before the guest is short",
         duration_s=last_s + AFTERWARDS_S,
         show_at_s=last_s + 1.0,
-        build=build,
-        judge=judge,
+        guest=guest.config(toolstack),
+        toolstack=toolstack,
+        acts=((0.0, guest.hears), *asks),
+        checks=(no_oom, alive, no_lasting_stall, _never_short, _gives_what_it_can(len(asks))),
         mode="guard",
     )
 
 
-def _judged(stage: Stage, asks: int) -> Sequence[Check]:
-    """Nothing is killed, nothing waits, and yet the host gets what can be spared.
-
-    What an ask may cost before the kernel is stopped may be kept for the next ones.
-    """
-    domain, first = stage.domain, stage.samples[0]
-    need_kib = first.current_kib - first.available_kib + first.total_kib // 20
+def _never_short(stage: Stage) -> Check:
     lowest_kib = min(sample.available_kib for sample in stage.samples)
-    asked_kib = stage.samples[-1].host_target_kib or first.current_kib
-    kept_kib = domain.current_kib - max(need_kib, asked_kib)
-    may_keep_kib = first.current_kib // GIVES_SHARE + asks * COSTS_KIB
-    return (
-        checks.no_oom(stage),
-        checks.alive(stage),
-        checks.pressure_ends_below(stage, 10.0),
-        Check(
-            "the guest is never short of memory",
-            lowest_kib > domain.memory.reserve_kib,
-            f"at least {format_kib(lowest_kib)} were available",
-        ),
-        Check(
-            "the host gets what the guest can spare",
-            kept_kib <= may_keep_kib,
-            f"the guest keeps {format_kib(max(0, kept_kib))} that it could spare",
-        ),
+    return Check(
+        "the guest is never short of memory",
+        lowest_kib > stage.domain.memory.reserve_kib,
+        f"at least {format_kib(lowest_kib)} were available",
     )
 
 
-def mem_set(memory_mib: int) -> Ask:
-    """`xl mem-set`, or what another toolstack has for it."""
-    return lambda stage: stage.toolstack.mem_set(stage.domain, memory_mib * MIB)
+def _gives_what_it_can(asks: int) -> Judge:
+    """What an ask may cost before the kernel is stopped may be kept for the next ones."""
 
+    def judge(stage: Stage) -> Check:
+        first = stage.samples[0]
+        need_kib = first.current_kib - first.available_kib + first.total_kib // 20
+        asked_kib = stage.samples[-1].host_target_kib or first.current_kib
+        kept_kib = stage.domain.current_kib - max(need_kib, asked_kib)
+        return Check(
+            "the host gets what the guest can spare",
+            kept_kib <= first.current_kib // GIVES_SHARE + asks * COSTS_KIB,
+            f"the guest keeps {format_kib(max(0, kept_kib))} that it could spare",
+        )
 
-def mem_max(memory_mib: int) -> Ask:
-    """`xl mem-max`."""
-    return lambda stage: stage.toolstack.mem_max(stage.domain, memory_mib * MIB)
+    return judge
 
 
 def again(stage: Stage) -> None:
@@ -151,31 +129,26 @@ def again(stage: Stage) -> None:
     stage.domain.store.write("memory/target", stage.domain.store.read("memory/target") or "0")
 
 
-def raw(text: str) -> Ask:
-    """A script writes the key itself."""
-    return lambda stage: script_writes(stage, text)
-
-
-def writes_fail(for_s: float, number: int = errno.EIO) -> Ask:
+def writes_fail(for_s: float) -> Act:
     """For a while the kernel refuses whatever is written to target_kb."""
 
-    def fail(stage: Stage) -> None:
-        def recover() -> None:
-            stage.domain.write_refusal = None
+    def recover(stage: Stage) -> None:
+        stage.domain.write_refusal = None
 
-        stage.domain.write_refusal = number
-        stage.domain.tell("fault", f"writing target_kb fails ({errno.errorcode[number]})")
-        stage.clock.after(for_s, recover)
+    def fail(stage: Stage) -> None:
+        stage.domain.write_refusal = errno.EIO
+        stage.domain.tell("fault", "writing target_kb fails (EIO)")
+        stage.clock.after(for_s, lambda: recover(stage))
 
     return fail
 
 
 # -- the families: each gives (what the host does, the asks) for a guest, from when on -------------
 
-Plan = Callable[[Guest, float], Iterator[tuple[str, Asks]]]
+Plan = Callable[[Guest, float], Iterator[tuple[str, Acts]]]
 
 
-def _second_values(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
+def _second_values(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
     low_mib = guest.part_mib(0.4)
     for gap_s, off_mib in product((0.05, 0.1, 0.3, 0.5, 0.9, 1.3, 1.7, 3.0), (-1, 1, 20)):
         yield (
@@ -190,25 +163,25 @@ _AGAIN: Final = (
 )
 
 
-def _same_values(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
+def _same_values(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
     low_mib = guest.part_mib(0.4)
     for gap_s, times in _AGAIN:
         later = tuple((from_s + gap_s * number, again) for number in range(1, times))
         yield f"mem-set {low_mib}, again each {gap_s:g} s", ((from_s, mem_set(low_mib)), *later)
 
 
-def _steps(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
+def _steps(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
     for gap_s, part in product((0.1, 0.5, 1.0, 2.0, 5.0, 10.0), (10, 25, 50, 100)):
         step_mib = part * (guest.memory_mib // 512)
         yield f"{step_mib} MiB less each {gap_s:g} s", _downwards(guest, from_s, gap_s, step_mib)
 
 
-def _downwards(guest: Guest, from_s: float, gap_s: float, step_mib: int) -> Asks:
+def _downwards(guest: Guest, from_s: float, gap_s: float, step_mib: int) -> Acts:
     sizes = range(guest.memory_mib - step_mib, guest.part_mib(0.4), -step_mib)
     return tuple((from_s + gap_s * number, mem_set(size)) for number, size in enumerate(sizes))
 
 
-def _lowered_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
+def _lowered_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
     first_mib, low_mib = guest.part_mib(0.78), guest.part_mib(0.4)
     for gap_s in (0.05, 0.5, 1.0, 3.0, 10.0):
         yield (
@@ -222,7 +195,7 @@ def _lowered_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
         )
 
 
-def _moving_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
+def _moving_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
     """For Qubes, where static-max goes with the target."""
     for gap_s, part in ((0.1, 20), (0.5, 40), (1.0, 100), (3.0, 40)):
         step_mib = part * (guest.memory_mib // 512)
@@ -230,16 +203,16 @@ def _moving_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
         yield f"qmemman takes {step_mib} MiB each {gap_s:g} s", asks
 
 
-def _bad_at_start(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
+def _bad_at_start(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
     low_mib = guest.part_mib(0.4)
     for text in ("0x80000", "0", "1", str(low_mib), str(low_mib * MIB)):
         yield (
             f"memory/target is {text} when the daemon starts",
-            ((-1.0, raw(text)), (from_s, again)),
+            ((-1.0, script_writes(text)), (from_s, again)),
         )
 
 
-def _failing_writes(guest: Guest, from_s: float) -> Iterator[tuple[str, Asks]]:
+def _failing_writes(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
     low_mib = guest.part_mib(0.4)
     for for_s in (0.005, 0.02, 0.05):
         yield (
@@ -292,14 +265,14 @@ def random_story(number: int) -> Scenario:
     guest = chance.choice(GUESTS)
     now_s = chance.choice((0.5, 5.0, 20.0, 40.0))
     gap_s = chance.choice((0.02, 0.1, 0.3, 1.0, 3.0, 10.0))
-    asks: list[tuple[float, Ask]] = []
+    asks: list[tuple[float, Act]] = []
     for _ in range(chance.randint(1, 25)):
         asks.append((now_s, _some_ask(chance, guest)))
         now_s += gap_s * chance.uniform(0.3, 2.0)
     return schedule(f"random-{number}", f"{guest.name}: {len(asks)} asks", asks, guest)
 
 
-def _some_ask(chance: Random, guest: Guest) -> Ask:
+def _some_ask(chance: Random, guest: Guest) -> Act:
     size_mib = guest.part_mib(chance.uniform(0.2, 1.0))
     odd = chance.choice(("0x80000", "0", "-1", "abc", str(size_mib), str(1 << 55)))
     return chance.choice(
@@ -307,13 +280,13 @@ def _some_ask(chance: Random, guest: Guest) -> Ask:
             *(4 * (_if_xl_lets(mem_set(size_mib)),)),
             *(2 * (again,)),
             _if_xl_lets(mem_max(size_mib)),
-            raw(odd),
+            script_writes(odd),
             writes_fail(chance.choice((0.002, 0.01, 0.03))),
         )
     )
 
 
-def _if_xl_lets(ask: Ask) -> Ask:
+def _if_xl_lets(ask: Act) -> Act:
     """Xl refuses some: a target above the maximum, a maximum below the target, a broken key."""
 
     def try_it(stage: Stage) -> None:

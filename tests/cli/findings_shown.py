@@ -19,6 +19,7 @@ from agent.gather import gather
 from agent.sources.outcome import OK, Outcome
 from agent.sources.system_root import SMALL_LIMIT_BYTES, SystemRoot
 from agent.sources.xenstore.key_store import CapturedKeys
+from sim_backend.clock import Clock
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.kernel_images import DEBIAN_12, image_of
@@ -29,8 +30,8 @@ from sim_backend.host.xapi import Xapi
 from sim_backend.hypervisor import Host
 from sim_backend.published.in_process import SimulatedKeys, SimulatedRoot, Simulation
 from sim_backend.stories import catalogue
+from sim_backend.stories.acts import programs_use
 from sim_backend.stories.scenario import Stage
-from sim_backend.stories.stages import stage_for
 from tests import captures
 
 DRIVER: Final = "sys/devices/system/xen_memory/xen_memory0"
@@ -69,7 +70,7 @@ def scenario(name: str, seconds: float = A_MOMENT_S) -> Guest:
 def _shown(name: str) -> Stage:
     """The stage of a scenario at the moment it is told for."""
     story = catalogue.load(name)
-    stage = story.build(0, name)
+    stage = story.build(0)
     stage.clock.run_until(stage.start_s + story.show_at_s)
     return stage
 
@@ -86,7 +87,8 @@ def simulated(
     """A simulated guest after a story of its own; `files` are there beside the kernel's."""
 
     def living() -> Living:
-        stage = stage_for(0, "test", config, toolstack)
+        manager = toolstack(Clock(), Host())
+        stage = Stage(manager, manager.create(config or GuestConfig()))
         story(stage)
         return Living(stage, dict(files or {}))
 
@@ -210,7 +212,7 @@ def _allowed_more(stage: Stage) -> None:
 
 
 def _needs_too_much(stage: Stage) -> None:
-    stage.workload(1.0, anon_kib=415 * MIB)
+    stage.at(1.0, programs_use(415))
 
 
 def _feature(stage: Stage) -> None:
@@ -243,8 +245,7 @@ def _crashes(stage: Stage) -> None:
 def _starves(stage: Stage) -> None:
     """The use of memory grows until next to nothing is available, and the host does nothing."""
     for second in range(1, 60):
-        used_kib = min(40 * MIB + second * 6 * MIB, 390 * MIB)
-        stage.workload(float(second), anon_kib=used_kib)
+        stage.at(float(second), programs_use(min(40 + second * 6, 390)))
 
 
 def _grows_past_4_gib(stage: Stage) -> None:

@@ -69,7 +69,7 @@ def test_what_the_agent_writes_moves_the_balloon(publish: Callable[..., Publishe
 
 @pytest.mark.parametrize("name", ["migration", "xenstored-restart", "dom0", "hotplug-offline"])
 def test_a_story_with_more_than_a_target_can_be_published(name: str) -> None:
-    stage = catalogue.load(name).build(0, name)
+    stage = catalogue.load(name).build(0)
     end_s = stage.start_s + catalogue.load(name).duration_s
     with tempfile.TemporaryDirectory(prefix="published-") as directory:
         published = PublishedDomain(stage.domain, directory, speed=500.0)

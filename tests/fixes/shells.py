@@ -129,7 +129,7 @@ def _qvm_prefs(words: list[str], stage: Stage) -> Stage:
     most_kib = int(value) * 1024 or config.memory_kib
     stage.toolstack.destroy(stage.domain)
     domain = stage.toolstack.create(replace(config, maxmem_kib=most_kib))
-    return Stage(stage.clock, stage.toolstack, domain)
+    return Stage(stage.toolstack, domain)
 
 
 def _xenstore_write(words: list[str], stage: Stage) -> Stage:

@@ -59,7 +59,7 @@ def test_the_sums_of_every_captured_guest_are_exact(name: str) -> None:
 @pytest.mark.parametrize("name", scenario_names())
 def test_the_sums_of_every_scenario_are_exact_all_along_its_story(name: str) -> None:
     scenario = load(name)
-    stage = scenario.build(0, name)
+    stage = scenario.build(0)
     for step in range(21):
         stage.clock.run_until(stage.start_s + scenario.duration_s * step / 20)
         if not stage.domain.alive:

@@ -49,7 +49,7 @@ def test_after_each_turn_of_any_story_all_that_is_remembered_comes_back(
 
     monkeypatch.setattr(Daemon, "serve", and_look)
     scenario = load(name)
-    stage = scenario.build(0, name)
+    stage = scenario.build(0)
     virtual = VirtualDaemon(stage.domain, PolicySettings(mode=mode))
     virtual.start()
     virtual.run(stage.start_s + scenario.duration_s)

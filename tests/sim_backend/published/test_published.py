@@ -345,7 +345,7 @@ def test_what_it_sleeps_by_itself_passes_for_the_domain_as_well(stage: Stage) ->
 
 
 def test_the_kernel_takes_a_target_within_milliseconds_of_its_own_time() -> None:
-    domain = catalogue.load("balloon-up").build(0, "balloon-up").domain
+    domain = catalogue.load("balloon-up").build(0).domain
     with tempfile.TemporaryDirectory(prefix="published-") as directory:
         published = PublishedDomain(domain, directory)
         with RawClient(published.dom0_path) as dom0, ThreadPoolExecutor(1) as beside:

@@ -11,7 +11,7 @@ import pytest
 
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.stories.agents import agent
-from sim_backend.stories.catalogue import DEFAULT, load, scenario_names
+from sim_backend.stories.catalogue import load, scenario_names
 from sim_backend.stories.plot import plot_svg
 from sim_backend.stories.policy_agent import Cause
 from sim_backend.stories.report_text import answer, report_object, report_rows
@@ -46,7 +46,7 @@ class Meddler:
 
 def test_every_story_that_was_asked_for_is_there() -> None:
     assert set(scenario_names()) >= ASKED_FOR
-    assert scenario_names()[0] == DEFAULT
+    assert scenario_names()[0] == "balloon-up"
 
 
 def test_an_unknown_name_is_a_key_error() -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import pytest
 
+from sim_backend.stories.acts import mem_set, script_writes
 from sim_backend.stories.agents import agent
 from sim_backend.stories.catalogue import load
 from sim_backend.stories.schedules import (
     FAMILIES,
     GUESTS,
     Guest,
-    mem_set,
     random_story,
-    raw,
     schedule,
     stories,
 )
@@ -45,7 +44,7 @@ def test_small_steps_five_seconds_apart_are_held_well_above_the_floor() -> None:
 def test_a_target_the_kernel_reads_as_nothing_is_held_whatever_was_asked_before() -> None:
     """The last number asked for more than there is; the kernel takes "0x80000" for 0, and late."""
     guest = Guest(1024, hears_late=True)
-    asks = ((20.0, mem_set(837)), (40.0, raw("0x80000")))
+    asks = ((20.0, mem_set(837)), (40.0, script_writes("0x80000")))
     report = schedule("garbled", "", asks, guest).run(0, agent("guard"))
     assert not [check for check in report.checks if not check.passed]
     assert min(sample.current_kib for sample in report.samples) > 780 * 1024
