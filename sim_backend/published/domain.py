@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from sim_backend.guest.store import DomainStore
-from sim_backend.published.files import PublishedFiles, ignore_lease_signals
+from sim_backend.published.files import PublishedFiles
 from sim_backend.published.store import StoreMirror
 from sim_backend.xenstore.server import Server
 from sim_backend.xenstore.store import Store
@@ -68,15 +68,12 @@ class PublishedDomain:
         self, domain: Publishable, directory: str, speed: float = 1.0, server: Server | None = None
     ) -> None:
         self.root = os.path.join(directory, "root")
-        self.refused_writes: list[tuple[str, str, OSError]] = []
         self._domain = domain
         self._speed = speed
         self._began_s = self._served_s = time.monotonic()
         self._breath_s = min(_FAST_BREATH_S, _BREATH_S * max(1.0, speed))
         self._domain_began_s = domain.now_s()
-        self._is_stale = False
         self.is_held = False  # nothing happens in the domain, and no time passes for it
-        self._published_s = self._began_s
         # Below the root, for a reader may ask where what he opened lies (proc/self/fd).
         staging = os.path.join(self.root, ".staging")
         self._claim(directory, staging)
@@ -89,7 +86,7 @@ class PublishedDomain:
         self._files = PublishedFiles(self.root, staging, self._written)
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup_before = signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
-        ignore_lease_signals()
+        signal.signal(signal.SIGIO, lambda _number, _frame: None)  # a broken lease wakes the loop
         self._selector = selectors.DefaultSelector()
         for readable in (self.server, self._files, self._wake_r):
             self._selector.register(readable, selectors.EVENT_READ)
@@ -213,5 +210,4 @@ class PublishedDomain:
         try:
             self._domain.write_file(path, line + "\n")
         except OSError as error:  # a kernel says it to the writer; here he is gone
-            self.refused_writes.append((path, line, error))
             print(f"{path}: {line!r} refused: {error.strerror}", file=sys.stderr)  # noqa: T201

@@ -22,21 +22,19 @@ import ctypes
 import fcntl
 import os
 import re
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from sim_backend.guest.files import BALLOON, BLOCKS
 from sim_backend.inotify import Inotify
 
-_BALLOON = "sys/devices/system/xen_memory/xen_memory0"
-_MEMORY = "sys/devices/system/memory"
 _WRITABLE = re.compile(
-    rf"{_BALLOON}/(?:target|target_kb|max_retry_count|max_schedule_delay|scrub_pages)"
-    rf"|{_MEMORY}/auto_online_blocks"
+    rf"{BALLOON}/(?:target|target_kb|max_retry_count|max_schedule_delay|scrub_pages)"
+    rf"|{BLOCKS}/auto_online_blocks"
 )
-_BLOCK_STATE = re.compile(rf"{_MEMORY}/memory[0-9]+/state")
+_BLOCK_STATE = re.compile(rf"{BLOCKS}/memory[0-9]+/state")
 _GRACE_S: Final = 1.0  # for a writer that was about to open a version as it was replaced
 _READERS_S: Final = 0.001  # for readers that had opened it: kernel files are read at once
 _LIMIT_BYTES: Final = 4096
@@ -46,8 +44,6 @@ _PUBLISHED_NS: Final = 1_000_000_000
 _renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)  # glibc 2.28
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
-
-Written = Callable[[str, str], None]
 
 
 class _Version:
@@ -93,7 +89,7 @@ class PublishedFiles:
     `staging` is a directory of the same file system where nobody looks.
     """
 
-    def __init__(self, root: str, staging: str, on_write: Written) -> None:
+    def __init__(self, root: str, staging: str, on_write: Callable[[str, str], None]) -> None:
         self._root = root
         self._staging = staging
         self._on_write = on_write
@@ -211,14 +207,6 @@ class PublishedFiles:
             self._replace(version.path, version.text)
         self._forget(version)
         self._on_write(version.path, line)
-
-
-def ignore_lease_signals() -> None:
-    """Have a broken lease wake the loop instead of ending the process.
-
-    For the main thread, which has set a wakeup descriptor.
-    """
-    signal.signal(signal.SIGIO, lambda _number, _frame: None)
 
 
 def _may_be_written(path: str, text: str) -> bool:

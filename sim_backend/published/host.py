@@ -26,12 +26,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+from agent.core.facts.snapshot import DomainType
 from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from sim_backend.clock import Clock
 from sim_backend.guest.config import GuestConfig
-from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.memory import Workload
 from sim_backend.host.libxl import Libxl, ToolstackError
 from sim_backend.hypervisor import Host
@@ -47,17 +47,12 @@ XEN_KIB: Final = 128 * MIB_KIB
 _AGENTS_START_STEPS: Final = 1000  # some 30 s
 
 
-class Planned(NamedTuple):
-    """A guest to be, and whether the daemon runs in it."""
-
-    config: GuestConfig
-    mode: str | None
-
-
-def _guest(number: int, name: str, kind: str, sizes_mib: tuple[int, int, int]) -> GuestConfig:
+def _guest(
+    number: int, name: str, kind: DomainType, sizes_mib: tuple[int, int, int]
+) -> GuestConfig:
     memory_mib, maxmem_mib, anon_mib = sizes_mib
     return GuestConfig(
-        kind,  # type: ignore[arg-type]
+        kind,
         memory_mib * MIB_KIB,
         maxmem_mib * MIB_KIB,
         name=name,
@@ -66,36 +61,30 @@ def _guest(number: int, name: str, kind: str, sizes_mib: tuple[int, int, int]) -
     )
 
 
-PLAN: Final = (
-    Planned(_guest(1, "db", "pv", (512, 1024, 300)), "follow"),
-    Planned(_guest(2, "web", "pvh", (384, 768, 60)), "guard"),
-    Planned(_guest(3, "old", "pv", (256, 512, 40)), None),
+GUESTS: Final = (
+    _guest(1, "db", "pv", (512, 1024, 300)),
+    _guest(2, "web", "pvh", (384, 768, 60)),
+    _guest(3, "old", "pv", (256, 512, 40)),
 )
+MODES: Final = {"db": "follow", "web": "guard"}  # of the daemons; none runs in the others
 
 
 class PublishedHost:
     """The host below `directory`.  For the main thread alone, as `PublishedDomain` is."""
 
-    def __init__(
-        self, directory: str, speed: float = 1.0, plan: Sequence[Planned] = PLAN, seed: int = 0
-    ) -> None:
-        self.toolstack = Libxl(Clock(seed), Host(HOST_KIB, XEN_KIB))
+    def __init__(self, directory: str, speed: float) -> None:
+        self.toolstack = Libxl(Clock(), Host(HOST_KIB, XEN_KIB))
         self.toolstack.host.create(0, DOM0_KIB // PAGE_KIB, DOM0_KIB // PAGE_KIB)
         os.makedirs(directory, exist_ok=True)
         self.server = Server(Store())
         self.dom0_path = self.server.listen(os.path.join(directory, "dom0.sock"), 0)
         self.root = os.path.join(directory, "dom0")
         self._make_dom0()
-        self.guests: dict[str, SimulatedDomain] = {}
-        self._published: dict[str, PublishedDomain] = {}
-        self._plan = {planned.config.name: planned for planned in plan}
-        for planned in plan:
-            domain = self.toolstack.create(planned.config)
-            self.guests[planned.config.name] = domain
-        for name, domain in self.guests.items():
-            path = os.path.join(directory, name)
-            os.makedirs(path, exist_ok=True)
-            self._published[name] = PublishedDomain(domain, path, speed, self.server)
+        self.guests = {config.name: self.toolstack.create(config) for config in GUESTS}
+        self._published = {
+            name: PublishedDomain(domain, os.path.join(directory, name), speed, self.server)
+            for name, domain in self.guests.items()
+        }
         program, path = os.path.join(self.root, "usr/sbin/xl"), os.path.join(directory, "xl.sock")
         self._xl = PublishedXl(self.toolstack, self.guests, program, path)
 
@@ -110,17 +99,16 @@ class PublishedHost:
     def start_agents(self) -> list[subprocess.Popen[bytes]]:
         """The real daemon in each guest that is to have one."""
         started = []
-        for name, planned in self._plan.items():
-            if planned.mode is not None:
-                one = self._published[name]
-                words = ["--root", one.root, "--xenstore", one.guest_path, "run"]
-                started.append(
-                    subprocess.Popen(  # noqa: S603 - our own program
-                        [sys.executable, "-m", "agent", *words, "--mode", planned.mode],
-                        stdin=subprocess.DEVNULL,
-                        stderr=subprocess.DEVNULL,
-                    )
+        for name, mode in MODES.items():
+            one = self._published[name]
+            words = ["--root", one.root, "--xenstore", one.guest_path, "run", "--mode", mode]
+            started.append(
+                subprocess.Popen(  # noqa: S603 - our own program
+                    [sys.executable, "-m", "agent", *words],
+                    stdin=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
                 )
+            )
         return started
 
     def step(self) -> None:
@@ -132,9 +120,7 @@ class PublishedHost:
     def agents_speak(self) -> bool:
         """Whether every agent has said something to its host."""
         return all(
-            self.guests[name].store.read("data/balloon/spare_kb") is not None
-            for name, planned in self._plan.items()
-            if planned.mode is not None
+            self.guests[name].store.read("data/balloon/spare_kb") is not None for name in MODES
         )
 
     def close(self) -> None:

@@ -168,9 +168,12 @@ def test_opening_without_writing_is_no_write(stage: Stage) -> None:
     assert stage.domain.written == [(TARGET, "7\n")]
 
 
-def test_what_the_kernel_refuses_changes_nothing(stage: Stage) -> None:
+def test_what_the_kernel_refuses_changes_nothing(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     stage.do(lambda: stage.path(TARGET).write_text("no\n"))
-    stage.until(lambda: stage.published.refused_writes != [])
+    stage.until(lambda: stage.domain.written != [])
+    assert capsys.readouterr().err == f"{TARGET}: 'no' refused: Invalid argument\n"
     assert stage.read(TARGET) == "1048576\n"
 
 
