@@ -7,12 +7,11 @@ the figures of the nearest measured one.  What they cost is in agent/core/boot/c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Final, NamedTuple
 
 from agent.core.facts.kernel_release import KernelRelease, parse_kernel_release
-from sim_backend.guest.regimes import Regime, regime_named, regime_of
+from sim_backend.guest.regimes import Regime, regime_of
 
 
 class Segment(NamedTuple):
@@ -84,7 +83,7 @@ def _segments(
 DEBIAN_12: Final = KernelImage(
     release_text="6.1.0-56-amd64",
     version_text="#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-16)",
-    regime=regime_named("5.18-6.8"),
+    regime=regime_of(KernelRelease(6, 1)),
     sizes="14343K kernel code, 2338K rwdata, 9132K rodata, 2824K init, 17344K bss",
     freed=(
         ("SMP alternatives", 36),
@@ -101,7 +100,7 @@ DEBIAN_12: Final = KernelImage(
 DEBIAN_11: Final = DEBIAN_12._replace(
     release_text="5.10.0-32-amd64",
     version_text="#1 SMP Debian 5.10.223-1 (2024-08-10)",
-    regime=regime_named("5.15-5.17"),  # the thread and max_retry_count came with 5.10.70
+    regime=regime_of(KernelRelease(5, 15)),  # the thread and max_retry_count came with 5.10.70
     sizes="12295K kernel code, 2538K rwdata, 7632K rodata, 2676K init, 17700K bss",
     freed=(
         ("SMP alternatives", 32),
@@ -118,7 +117,7 @@ DEBIAN_11: Final = DEBIAN_12._replace(
 DEBIAN_13: Final = DEBIAN_12._replace(
     release_text="6.12.107+deb13-amd64",
     version_text="#1 SMP PREEMPT_DYNAMIC Debian 6.12.107-1 (2026-08-29)",
-    regime=regime_named("6.9-6.14"),
+    regime=regime_of(KernelRelease(6, 12)),
     sizes="16384K kernel code, 2499K rwdata, 11828K rodata, 4172K init, 4896K bss",
     freed=(
         ("initrd", 5992),
@@ -135,7 +134,7 @@ DEBIAN_13: Final = DEBIAN_12._replace(
 DEBIAN_14: Final = DEBIAN_13._replace(
     release_text="7.2.13+deb14-amd64",
     version_text="#1 SMP PREEMPT_DYNAMIC Debian 7.2.13-1 (2026-10-20)",
-    regime=regime_named("7.0"),
+    regime=regime_of(KernelRelease(7, 2)),
 )
 
 
@@ -160,11 +159,3 @@ def image_of(release_text: str, **changes: object) -> KernelImage:
         pressure=release >= KernelRelease(4, 20),
     )
     return image._replace(**changes)  # type: ignore[arg-type]
-
-
-IMAGES: Final[Mapping[str, KernelImage]] = {
-    "5.10": DEBIAN_11,
-    "6.1": DEBIAN_12,
-    "6.12": DEBIAN_13,
-    "7.2": DEBIAN_14,
-}

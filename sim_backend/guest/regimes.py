@@ -15,8 +15,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from agent.core.facts.kernel_release import KernelRelease
-
-GIB: Final = 1 << 30
+from agent.core.facts.memory_map import FOUR_GIB
 
 
 class Regime(NamedTuple):
@@ -102,7 +101,7 @@ _V3_2: Final = _V3_1._replace(
     first=KernelRelease(3, 2),
     pv_current="less-released",
     map_limit="ten-besides",
-    p2m_end=4 * GIB,
+    p2m_end=FOUR_GIB,
     source="3.2 arch/x86/xen/setup.c:170-273, drivers/xen/balloon.c:593-596; the crash in p2m.c "
     "as reported of 3.2, 3.4.18 and 3.7.6 (qubes-issues 733)",
 )
@@ -149,7 +148,7 @@ _V6_9: Final = _V5_18._replace(
     name="6.9-6.14",
     first=KernelRelease(6, 9),
     pv_extra="unpopulated",
-    first_hot_add=4 * GIB,
+    first_hot_add=FOUR_GIB,
     pvh_dom0_extra="counted",
     source="arch_xen_unpopulated_init; seen on 6.12.107; xen_reserve_extra_memory for PVH dom0",
 )
@@ -196,15 +195,3 @@ def regime_of(release: KernelRelease) -> Regime:
     """The regime of a mainline kernel of that release."""
     fitting = [regime for regime in REGIMES if regime.first <= release]
     return fitting[-1] if fitting else REGIMES[0]
-
-
-def regime_named(name: str) -> Regime:
-    """The regime called `name`.
-
-    Raises:
-        KeyError: there is none.
-    """
-    for regime in REGIMES:
-        if regime.name == name:
-            return regime
-    raise KeyError(name)

@@ -37,3 +37,5 @@ LAB: Final = {
 }
 
 assert LAB["pv-512-1024"].image is DEBIAN_12
+
+MEASURED: Final = {"5.10": DEBIAN_11, "6.1": DEBIAN_12, "6.12": DEBIAN_13, "7.2": DEBIAN_14}

@@ -17,9 +17,10 @@ from agent.core.facts.units import PAGE_KIB
 from agent.core.findings.assessment import assess
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
-from sim_backend.guest.kernel_images import IMAGES, KernelImage, image_of
-from sim_backend.guest.regimes import REGIMES, regime_named, regime_of
+from sim_backend.guest.kernel_images import KernelImage, image_of
+from sim_backend.guest.regimes import REGIMES, Regime, regime_of
 from sim_backend.host.libxl import simple_guest
+from tests.sim_backend.guests import MEASURED
 
 RELEASES = sorted(
     {regime.first for regime in REGIMES}
@@ -41,7 +42,7 @@ GAVE_UP_EARLIER = (KernelRelease(5, 10), KernelRelease(5, 15))  # with stable fi
 
 KINDS: tuple[DomainType, ...] = ("pv", "pvh", "hvm", "dom0-pv", "dom0-pvh")
 BY_REGIME = {regime.name: image_of(str(regime.first)) for regime in REGIMES}
-ALL_IMAGES: dict[str, KernelImage] = {**IMAGES, **BY_REGIME}
+ALL_IMAGES: dict[str, KernelImage] = {**MEASURED, **BY_REGIME}
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=str)
@@ -85,13 +86,6 @@ def test_nothing_is_left_unexplained(kind: DomainType, image: str) -> None:
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=lambda regime: regime.name)
-def test_a_regime_is_found_by_its_first_release_and_by_its_name(regime: object) -> None:
-    found = regime_named(regime.name)  # type: ignore[attr-defined]
-    assert found is regime
-    assert regime_of(found.first) is regime
-    assert found.source
-
-
-def test_an_unknown_regime_is_a_key_error() -> None:
-    with pytest.raises(KeyError):
-        regime_named("1.0")
+def test_a_regime_is_found_by_its_first_release(regime: Regime) -> None:
+    assert regime_of(regime.first) is regime
+    assert regime.source

@@ -21,10 +21,10 @@ from sim_backend.clock import Clock
 from sim_backend.guest.blocks import SCRATCH
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
-from sim_backend.guest.kernel_images import IMAGES
 from sim_backend.host.libxl import Libxl
 from sim_backend.hypervisor import Host
 from tests import captures
+from tests.sim_backend.guests import MEASURED
 from tests.support.captured import as_xen_417_has_it, load, snapshot_of
 
 MOVING = re.compile(r"moving-(\d+)-to-(\d+)|memset-(\d+)-still-moving")
@@ -75,7 +75,7 @@ def config_of(capture: Seen) -> GuestConfig:
         domain_type=meta["domain_type"],
         memory_kib=int(meta.get("memory_mib", 1024)) * MIB,
         maxmem_kib=int(meta.get("maxmem_mib", 1536)) * MIB,
-        image=IMAGES[f"{release.major}.{release.minor}"],
+        image=MEASURED[f"{release.major}.{release.minor}"],
         videoram_kib=max(0, capture.snapshot.host.videoram_kib or 0),
         e820_host="e820host" in capture.guest,
     )

@@ -12,20 +12,20 @@ from agent.core.plan.plan import plan
 from agent.core.plan.request import PlanRequest
 from sim_backend.guest.boot import boot
 from sim_backend.guest.config import MIB, GuestConfig
-from sim_backend.guest.kernel_images import IMAGES
 from sim_backend.host.libxl import simple_guest
+from tests.sim_backend.guests import MEASURED
 
 TYPES = st.sampled_from(["pv", "pvh", "hvm", "dom0-pv"])
 SIZES = st.integers(160, 40000)
 
 
-@given(TYPES, SIZES, SIZES, st.sampled_from(sorted(IMAGES)), st.booleans())
+@given(TYPES, SIZES, SIZES, st.sampled_from(sorted(MEASURED)), st.booleans())
 @settings(max_examples=60)
 def test_map_cost_and_verdict_are_the_same(
     domain_type: DomainType, one: int, other: int, series: str, e820_host: bool
 ) -> None:
     memory_kib, maxmem_kib = min(one, other) * MIB, max(one, other) * MIB
-    image = IMAGES[series]
+    image = MEASURED[series]
     e820_host = e820_host and domain_type == "pv"
     guest = boot(GuestConfig(domain_type, memory_kib, maxmem_kib, image=image, e820_host=e820_host))
     made = plan(
@@ -49,7 +49,7 @@ def test_a_settled_guest_has_what_was_planned_and_can_be_raised_as_far(
     videoram_kib = videoram_mib * MIB if domain_type == "hvm" else 0
     made = plan(
         PlanRequest(
-            domain_type, 512 * MIB, 1024 * MIB, IMAGES["6.1"].release, videoram_kib=videoram_kib
+            domain_type, 512 * MIB, 1024 * MIB, MEASURED["6.1"].release, videoram_kib=videoram_kib
         )
     )
     toolstack, domain = simple_guest(

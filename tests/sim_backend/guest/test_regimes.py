@@ -15,7 +15,7 @@ from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.files import BALLOON
 from sim_backend.guest.kernel_images import image_of
-from sim_backend.guest.regimes import REGIMES, Regime, regime_named
+from sim_backend.guest.regimes import REGIMES, Regime
 from sim_backend.host.libxl import simple_guest
 
 N, M = 262144, 524288
@@ -61,11 +61,12 @@ STARTS: dict[str, dict[DomainType, Start]] = {
 }  # fmt: skip
 STARTS["5.15-5.17"] = STARTS["5.9-5.14"]
 STARTS["7.0"] = STARTS["6.19"]
+FIRST_RELEASE = {regime.name: regime.first for regime in REGIMES}
 CASES = [(name, kind) for name, starts in STARTS.items() for kind in starts]
 
 
 def guest(name: str, kind: DomainType) -> SimulatedDomain:
-    image = image_of(str(regime_named(name).first))
+    image = image_of(str(FIRST_RELEASE[name]))
     return simple_guest(GuestConfig(kind, 1024 * MIB, 2048 * MIB, image=image))[1]
 
 

@@ -29,7 +29,7 @@ from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.driver import Pace
 from sim_backend.guest.files import BALLOON, BLOCKS
-from sim_backend.guest.kernel_images import IMAGES, image_of
+from sim_backend.guest.kernel_images import image_of
 from sim_backend.guest.memory import Workload
 from sim_backend.guest.regimes import REGIMES
 from sim_backend.host.libxl import Libxl, ToolstackError
@@ -39,11 +39,12 @@ from sim_backend.host.xapi import Xapi
 from sim_backend.hypervisor import Host
 from sim_backend.stories.agents import AGENTS, Agent, agent
 from tests.sim_backend.guest.test_model_never_breaks import Books, odd_text
+from tests.sim_backend.guests import MEASURED
 from tests.sim_backend.random_guests import guest_configs
 
 KINDS: tuple[DomainType, ...] = ("pv", "pvh", "hvm")
 BUILDS = (
-    *IMAGES.values(),
+    *MEASURED.values(),
     *(image_of(str(regime.first)) for regime in REGIMES),
     image_of("2.6.32", hotplug=False),
     image_of("6.1.0", hotplug=False),
