@@ -32,13 +32,11 @@ class Event:
         """Forget it; harmless when it has already happened."""
         self._action = None
 
-    def fire(self) -> bool:
-        """Let it happen once; False when it was cancelled."""
+    def fire(self) -> None:
+        """Let it happen once, unless it was cancelled."""
         action, self._action = self._action, None
-        if action is None:
-            return False
-        action()
-        return True
+        if action is not None:
+            action()
 
 
 class Clock:
@@ -84,8 +82,7 @@ class Clock:
         """Go to the next event and let it happen; False when nothing is planned."""
         if self.next_event_s() is None:
             return False
-        when_s, _, event = heapq.heappop(self._queue)
-        self._now_s = when_s
+        self._now_s, _, event = heapq.heappop(self._queue)
         self.events_run += 1
         event.fire()
         return True

@@ -80,8 +80,7 @@ class BalloonDriver:
         memory: GuestMemory,
         add_sections: Callable[[int], bool] | None,
         pace: Pace,
-        max_retry_count: int | None = None,
-        tell: Callable[[str, str], None] = lambda _kind, _text: None,
+        tell: Callable[[str, str], None],
     ) -> None:
         self._clock = clock
         self._regime = regime
@@ -95,7 +94,7 @@ class BalloonDriver:
         self._event: Event | None = None
         self._wake: Event | None = None
         self._busy_until_s = clock.now_s  # the batch in hand is done then
-        self._state: State = "done"
+        self.state: State = "done"  # how the worker's last round ended
         self._slept_on_credit = 0
         self._slept_since_s = 0.0
         self._watch_fired = False
@@ -109,20 +108,11 @@ class BalloonDriver:
         self.retry_count = 1
         self.schedule_delay_s = 1
         self.max_schedule_delay_s = 32
-        self.max_retry_count = (
-            regime.max_retry_count if max_retry_count is None else max_retry_count
-        )
-        self.refusals = 0
-        self.cancellations = 0
+        self.max_retry_count = regime.max_retry_count
 
     @property
     def ballooned_pages(self) -> int:
         return self.low_pages + self.high_pages
-
-    @property
-    def state(self) -> State:
-        """How the worker's last round ended."""
-        return self._state
 
     @property
     def credit(self) -> int:
@@ -136,9 +126,9 @@ class BalloonDriver:
     @property
     def at_rest(self) -> bool:
         """Nothing will happen for the time being: settled, waiting for blocks, or given up."""
-        if self._state == "wait":
+        if self.state == "wait":
             return not (self.credit > 0 and self.ballooned_pages)
-        return self._state == "cancelled" or (self._state == "done" and not self.credit)
+        return self.state == "cancelled" or (self.state == "done" and not self.credit)
 
     def set_target_pages(self, pages: int) -> None:
         """balloon_set_new_target: any number is taken, modulo 2**64, and cut to whole units."""
@@ -149,7 +139,7 @@ class BalloonDriver:
         self._wake_up()
 
     def host_wrote_target(
-        self, target: str | None, static_max: str | None, xend_static_max: str | None = None
+        self, target: str | None, static_max: str | None, xend_static_max: str | None
     ) -> None:
         """The watch on memory/target fired; the arguments are the keys' texts, None if absent."""
         target_kib = scan_u64(target) if target is not None else None
@@ -175,7 +165,7 @@ class BalloonDriver:
         self._append(pages)
         if self._regime.engine != "thread":
             self._plan(0.0)
-        elif self._state == "wait":
+        elif self.state == "wait":
             slept_s = self._clock.now_s - self._slept_since_s
             self._plan(WAIT_POLL_S - slept_s % WAIT_POLL_S)
 
@@ -228,8 +218,8 @@ class BalloonDriver:
             self._wake = self._clock.after(WAKE_S, self._woken)
 
     def _woken(self) -> None:
-        asleep_on = 0 if self._state == "done" else self._slept_on_credit
-        between_batches = self._state == "done" and self._event is not None and self._event.pending
+        asleep_on = 0 if self.state == "done" else self._slept_on_credit
+        between_batches = self.state == "done" and self._event is not None and self._event.pending
         if self.credit != asleep_on and not between_batches:
             self._plan(0.0)
 
@@ -244,7 +234,7 @@ class BalloonDriver:
     def _work(self) -> None:
         """One round of the worker: a batch, which takes its time, or what it does instead."""
         credit, took_s = self.credit, 0.0
-        state: State = self._state if self._regime.engine == "thread" else "done"
+        state: State = self.state if self._regime.engine == "thread" else "done"
         if credit > 0:
             took_s = self.pace.populate_s
             state = self._populate(credit) if self.ballooned_pages else self._hot_add()
@@ -252,23 +242,23 @@ class BalloonDriver:
             took_s = self.pace.release_s
             state = self._inflate(-credit)
         self._busy_until_s = self._clock.now_s + took_s
-        self._state = self._schedule(state)
+        self.state = self._schedule(state)
         self._sleep()
 
     def _sleep(self) -> None:
         self._slept_on_credit = self.credit
         self._slept_since_s = self._clock.now_s
-        if self._state == "done":
+        if self.state == "done":
             if self.credit:
                 self._plan(0.0)
         elif self._regime.engine == "timer":
             self._plan(TIMER_RETRY_S)
-        elif self._state == "again":
+        elif self.state == "again":
             self._plan(max(float(self.schedule_delay_s), LEAST_DELAY_S))
-        elif self._state == "wait":
+        elif self.state == "wait":
             if self.credit > 0 and self.ballooned_pages:  # blocks that come online by themselves
                 self._plan(WAIT_POLL_S)
-        elif self._state == "cancelled" and self._regime.engine == "thread" and self.credit:
+        elif self.state == "cancelled" and self._regime.engine == "thread" and self.credit:
             self._plan(CANCELLED_SLEEP_S)
 
     def _schedule(self, state: State) -> State:
@@ -281,7 +271,6 @@ class BalloonDriver:
         self.retry_count += 1
         if self.max_retry_count and self.retry_count > self.max_retry_count:
             self.schedule_delay_s = self.retry_count = 1
-            self.cancellations += 1
             away_kib = abs(self.credit) * PAGE_KIB
             self._tell("gave-up", f"the driver gives up {away_kib} KiB from its target")
             return "cancelled"
@@ -293,7 +282,6 @@ class BalloonDriver:
         wanted = min(credit, BATCH_PAGES * unit, self.ballooned_pages)
         granted = self._xen.populate(wanted, unit)
         if granted <= 0:
-            self.refusals += 1
             return "again"
         self._retrieve(granted)
         self.current_pages += granted
@@ -312,7 +300,6 @@ class BalloonDriver:
         self._append(taken)
         reserve_pages = self._memory.reserve_kib // PAGE_KIB
         if taken < batch or (allowed != wanted and allowed < reserve_pages):
-            self.refusals += 1
             return "again"
         return "done"
 

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 from agent.core.facts.bounds import unwrapped
 from agent.core.facts.kernel_release import KernelRelease
-from agent.core.facts.memory_map import Region
 from agent.core.facts.snapshot import Origin, Toolstack
 from agent.core.facts.units import PAGE_KIB
 from sim_backend.clock import Clock
@@ -60,7 +59,6 @@ class Machine:
         domid: int,
         toolstack: Toolstack = "libxl",
         scenario: str = "unnamed",
-        settle_watch: bool = True,
     ) -> None:
         self.clock = clock
         self.host = host
@@ -87,10 +85,10 @@ class Machine:
             domid, self.boot.xen_pages, self.boot.max_pages, self.boot.on_demand_pages
         )
         self._build_kernel()
-        self._unwatch = store.watch("memory", self._store_changed)
+        store.watch("memory", self._store_changed)
         if not self.alive:
             self.tell("boot-failed", self.boot.reason)
-        elif settle_watch:
+        else:
             self._store_changed("memory/target")
 
     @property
@@ -113,13 +111,10 @@ class Machine:
         if self.on_happening is not None:
             self.on_happening(happening)
 
-    def settle(self, limit_s: float = SETTLE_LIMIT_S) -> None:
+    def settle(self) -> None:
         """Let time pass until the driver rests and every watch has been delivered."""
-        until_s = self.clock.now_s + limit_s
-        while self.clock.now_s < until_s:
-            pending = self.clock.now_s < self._next_watch_s
-            if not pending and self.driver.at_rest:
-                return
+        until_s = self.clock.now_s + SETTLE_LIMIT_S
+        while self.clock.now_s < self._next_watch_s or not self.driver.at_rest:
             due_s = self.clock.next_event_s()
             if due_s is None or due_s > until_s:
                 return
@@ -243,7 +238,7 @@ class Machine:
             self.tell("crash", "the balloon's worker crashed in arch/x86/xen/p2m.c")
 
     def _hot_add(self, pages: int) -> bool:
-        region: Region | None = self.blocks.add(pages)
+        region = self.blocks.add(pages)
         if region is None:
             self.tell("hot-add", "no room for hot-added memory")
             return False
