@@ -8,6 +8,8 @@ blocks offline or brings them online, as `auto_online_blocks` says.
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Final
 
 from agent.core.boot.cost import SECTION_PAGES
@@ -92,8 +94,10 @@ class BlockTable:
         """Put a block online; the pages that came with it, 0 when it was online already.
 
         Raises:
-            KeyError: there is no such block.
+            OSError: there is no such block.
         """
+        if block not in self._online:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), f"memory{block}")
         if self._online[block]:
             return 0
         self._online[block] = True

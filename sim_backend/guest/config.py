@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent.core.facts.memory_map import Region
@@ -70,7 +70,3 @@ class GuestConfig:
     def hypervisor_uuid(self) -> str:
         """The uuid as the guest sees it; dom0 has none."""
         return "00000000-0000-0000-0000-000000000000" if self.is_dom0 else self.uuid
-
-    def with_workload(self) -> Workload:
-        """A workload of the guest's own, free to change."""
-        return replace(self.workload)

@@ -40,20 +40,7 @@ class SimulatedDomain(Machine):
         if refusal is not None:
             self.refused_writes += 1
             raise OSError(refusal, os.strerror(refusal), "target_kb")
-        self.target_writes.append((self.clock.now_s, target_kib))
-        self.tell("guest-target", f"target_kb set to {target_kib} KiB in the guest")
-        self.driver.set_target_pages(target_kib // PAGE_KIB)
-
-    def online_block(self, block: int) -> None:
-        """Put an offline block online.
-
-        Raises:
-            OSError: there is no such block.
-        """
-        try:
-            self.bring_online(block)
-        except KeyError:
-            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), f"memory{block}") from None
+        self.set_target_pages(target_kib // PAGE_KIB)
 
     def now_s(self) -> float:
         return self.clock.now_s

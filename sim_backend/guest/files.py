@@ -78,9 +78,9 @@ def write(domain: Machine, path: str, text: str) -> None:
     try:
         if name == "target_kb":
             value, _ = kernel_text.simple_strtoull(text)
-            _set_target(domain, (value * KIB & kernel_text.ULONG_MASK) // PAGE_BYTES)
+            domain.set_target_pages((value * KIB & kernel_text.ULONG_MASK) // PAGE_BYTES)
         elif name == "target":
-            _set_target(domain, kernel_text.memparse(text) // PAGE_BYTES)
+            domain.set_target_pages(kernel_text.memparse(text) // PAGE_BYTES)
         elif name == "max_retry_count":
             driver.max_retry_count = kernel_text.kstrtoul(text)
         elif name == "max_schedule_delay":
@@ -95,12 +95,6 @@ def write(domain: Machine, path: str, text: str) -> None:
         raise OSError(errno.ERANGE, os.strerror(errno.ERANGE), path) from error
 
 
-def _set_target(domain: Machine, pages: int) -> None:
-    domain.target_writes.append((domain.clock.now_s, pages_as_kib(pages)))
-    domain.tell("guest-target", f"target_kb set to {pages_as_kib(pages)} KiB in the guest")
-    domain.driver.set_target_pages(pages)
-
-
 def _write_block(domain: Machine, path: str, text: str) -> None:
     """memoryN/state and auto_online_blocks; all else is read-only."""
     word = text.strip()
@@ -113,7 +107,7 @@ def _write_block(domain: Machine, path: str, text: str) -> None:
     if leaf != "state" or not block.isdigit():
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
     if word.startswith("online"):
-        domain.bring_online(int(block))
+        domain.online_block(int(block))
     elif word == "offline":
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
     else:

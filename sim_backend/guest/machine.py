@@ -120,11 +120,18 @@ class Machine:
                 return
             self.clock.step()
 
-    def bring_online(self, block: int) -> None:
+    def set_target_pages(self, pages: int) -> None:
+        """Somebody in the guest has written a target."""
+        target_kib = pages_as_kib(pages)
+        self.target_writes.append((self.clock.now_s, target_kib))
+        self.tell("guest-target", f"target_kb set to {target_kib} KiB in the guest")
+        self.driver.set_target_pages(pages)
+
+    def online_block(self, block: int) -> None:
         """Put a block online; nothing if it is.
 
         Raises:
-            KeyError: there is no such block.
+            OSError: there is no such block.
         """
         pages = self.blocks.online(block)
         if not pages:
@@ -207,7 +214,7 @@ class Machine:
         self.memory = GuestMemory(
             self.clock,
             self.boot.mem_total_kib,
-            self.config.with_workload(),
+            replace(self.config.workload),
             self.config.swap_kib,
             self.tell,
         )
@@ -245,7 +252,7 @@ class Machine:
         self.tell("hot-add", f"{pages * PAGE_KIB} KiB added at {region.start:#x}")
         if self.blocks.auto_online.startswith("online"):
             for block in self.blocks.reading().offline:
-                self.bring_online(block)
+                self.online_block(block)
         return True
 
     def _store_changed(self, path: str) -> None:

@@ -53,20 +53,20 @@ class GuestMemory:
         self,
         clock: Clock,
         managed_kib: int,
-        workload: Workload | None = None,
+        workload: Workload,
         swap_kib: int = 0,
         on_event: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
         self._clock = clock
         self._on_event = on_event
-        self._gauge = PressureGauge(clock.now_s)
+        self.gauge = PressureGauge(clock.now_s)
         self._oom_event: Event | None = None
         self._oom_after_s = 0.0
         self._trigger: Event | None = None
         self._triggered_s = float("-inf")
         self.on_stall: Callable[[], None] | None = None
         self.managed_kib = managed_kib
-        self.workload = workload or Workload()
+        self.workload = workload
         self.swap_kib = swap_kib
         self.swapped_kib = 0
         self.unmet_kib = 0
@@ -110,11 +110,6 @@ class GuestMemory:
         """What the balloon can still take: free pages above the reserve, and cold cache."""
         return max(0, self.free_kib - self.min_watermark_kib) + self.cold_kept_kib
 
-    @property
-    def stall_share(self) -> float:
-        """The part of the time that is lost for want of memory now."""
-        return self._gauge.share
-
     def change_workload(self, **amounts_kib: int) -> None:
         """The programs want something else; names are those of `Workload`."""
         for name, amount_kib in amounts_kib.items():
@@ -150,7 +145,7 @@ class GuestMemory:
 
     def pressure(self) -> Pressure:
         """What /proc/pressure/memory shows."""
-        return self._gauge.reading(self._clock.now_s)
+        return self.gauge.reading(self._clock.now_s)
 
     @property
     def _anon_wanted_kib(self) -> int:
@@ -179,14 +174,12 @@ class GuestMemory:
         load = self.workload
         thrash = 1.0 - self._hot_kept_kib / load.hot_file_kib if load.hot_file_kib else 0.0
         swapping = self.swapped_kib / max(self._anon_wanted_kib, 1)
-        reclaiming = 0.0
         comfort_kib = self.reserve_kib
-        spare_kib = self.free_kib - self.min_watermark_kib + self.cold_kept_kib
-        if spare_kib < comfort_kib:
-            reclaiming = 0.6 * (1.0 - max(spare_kib, 0) / comfort_kib)
+        spare_kib = max(0, self.free_kib - self.min_watermark_kib + self.cold_kept_kib)
+        reclaiming = 0.6 * (1.0 - spare_kib / comfort_kib) if spare_kib < comfort_kib else 0.0
         share = 0.95 if self.unmet_kib else max(0.9 * thrash, min(0.9, swapping), reclaiming)
-        if share != self._gauge.share:
-            self._gauge.set_share(share, self._clock.now_s)
+        if share != self.gauge.share:
+            self.gauge.set_share(share, self._clock.now_s)
             self._set_trigger(share)
         self._check_killer(share)
 
@@ -202,7 +195,7 @@ class GuestMemory:
 
     def _stalled(self) -> None:
         self._triggered_s = self._clock.now_s
-        self._set_trigger(self._gauge.share)
+        self._set_trigger(self.gauge.share)
         if self.on_stall is not None:
             self.on_stall()
 
@@ -214,11 +207,10 @@ class GuestMemory:
             after_s = STARVED_UNTIL_OOM_S
         else:
             after_s = 0.0
-        planned = self._oom_event
-        if planned is not None and planned.pending and after_s == self._oom_after_s:
-            return
-        if planned is not None:
-            planned.cancel()
+        if self._oom_event is not None:
+            if after_s == self._oom_after_s:
+                return
+            self._oom_event.cancel()
         self._oom_after_s = after_s
         self._oom_event = self._clock.after(after_s, self._kill) if after_s else None
 

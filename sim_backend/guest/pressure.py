@@ -14,35 +14,30 @@ from agent.core.facts.snapshot import Pressure
 
 WINDOWS_S: Final = (10.0, 60.0, 300.0)
 FULL_TO_SOME: Final = 0.54  # seen while a guest starved: some 63 %, full 34 %
-_STILL = Pressure(0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0, 0)
 
 
 class PressureGauge:
-    """Averages of a stall share that changes now and then."""
+    """Averages of a stall share that changes now and then.
 
-    __slots__ = ("_averages", "_share", "_since_s", "_total_us")
+    share: the part of the time that some task stalls now, 0 to 1.
+    """
+
+    __slots__ = ("_averages", "_since_s", "_total_us", "share")
 
     def __init__(self, now_s: float = 0.0) -> None:
-        self._share = 0.0
+        self.share = 0.0
         self._since_s = now_s
         self._averages = [0.0, 0.0, 0.0]
         self._total_us = 0.0
 
-    @property
-    def share(self) -> float:
-        """The part of the time that some task stalls now, 0 to 1."""
-        return self._share
-
     def set_share(self, share: float, now_s: float) -> None:
         """From now on that part of the time is lost."""
         self._advance(now_s)
-        self._share = min(max(share, 0.0), 1.0)
+        self.share = share
 
     def reading(self, now_s: float) -> Pressure:
         """What /proc/pressure/memory shows now."""
         self._advance(now_s)
-        if not self._total_us:
-            return _STILL
         short, middle, long = (round(average * 100, 2) for average in self._averages)
         total_us = int(self._total_us)
         return Pressure(
@@ -61,9 +56,9 @@ class PressureGauge:
         if elapsed_s <= 0.0:
             return
         self._since_s = now_s
-        if not self._share and not self._total_us:
+        if not self.share and not self._total_us:
             return
         for index, window_s in enumerate(WINDOWS_S):
             fade = exp(-elapsed_s / window_s)
-            self._averages[index] = self._averages[index] * fade + self._share * (1.0 - fade)
-        self._total_us += self._share * elapsed_s * 1e6
+            self._averages[index] = self._averages[index] * fade + self.share * (1.0 - fade)
+        self._total_us += self.share * elapsed_s * 1e6

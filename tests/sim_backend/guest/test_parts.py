@@ -93,7 +93,7 @@ def test_the_guests_sums_always_add_up(
         used = memory.used_kib + memory.cached_kib + memory.free_kib
         assert used >= memory.managed_kib or memory.free_kib == 0
         assert 0 <= memory.available_kib <= memory.managed_kib
-        assert 0.0 <= memory.stall_share <= 1.0
+        assert 0.0 <= memory.gauge.share <= 1.0
 
 
 def test_swap_takes_the_blow_before_the_killer_comes() -> None:
@@ -102,7 +102,7 @@ def test_swap_takes_the_blow_before_the_killer_comes() -> None:
     clock.run_until(120)
     assert memory.oom_kills == 0
     assert memory.swapped_kib > 0
-    assert memory.stall_share > 0
+    assert memory.gauge.share > 0
 
 
 def test_a_demand_that_cannot_be_met_ends_with_a_kill() -> None:
@@ -112,7 +112,7 @@ def test_a_demand_that_cannot_be_met_ends_with_a_kill() -> None:
     assert memory.oom_kills == 0
     clock.run_until(2.1)
     assert memory.oom_kills == 1
-    assert memory.stall_share == 0
+    assert memory.gauge.share == 0
 
 
 @pytest.mark.parametrize("agent", ["none", "follow"])
