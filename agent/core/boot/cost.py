@@ -21,10 +21,10 @@ from agent.core.facts.snapshot import DomainType, is_pv
 from agent.core.facts.units import GIB_KIB, KIB, MIB_KIB, PAGE_BYTES, PAGE_KIB
 
 SECTION_PAGES: Final = 32768  # 128 MiB, SECTION_SIZE_BITS 27: struct pages come by the section
-STRUCT_PAGE_BYTES: Final = 64  # include/linux/mm_types.h; 64 bits, usual configuration
-STRUCT_PAGE_BYTES_32BIT: Final = 40  # with memory cgroups, as distributions have them
-P2M_BYTES: Final = 8  # arch/x86/xen/p2m.c: a PV guest's own table of machine frames
-P2M_BYTES_32BIT: Final = 4
+# By the kernel's bits.  include/linux/mm_types.h: usual configuration; of 32 bits with memory
+# cgroups, as distributions have them.
+STRUCT_PAGE_BYTES: Final = {64: 64, 32: 40}
+P2M_BYTES: Final = {64: 8, 32: 4}  # arch/x86/xen/p2m.c: a PV guest's own table of machine frames
 PTE_BYTES: Final = 8  # 64 bits, and 32 bits with PAE
 TABLE_ENTRIES: Final = 512
 
@@ -34,8 +34,7 @@ _SWIOTLB_SLOT_BYTES: Final = 24
 _SWIOTLB_OLD_SLOT_BYTES: Final = 12  # before struct io_tlb_slot
 _SWIOTLB_SLOT_SINCE: Final = KernelRelease(5, 13)
 
-_DENTRY_BYTES: Final = 8
-_DENTRY_BYTES_32BIT: Final = 4
+_DENTRY_BYTES: Final = {64: 8, 32: 4}
 _HASH_ROUND_PAGES: Final = MIB_KIB // PAGE_KIB  # mm/mm_init.c, alloc_large_system_hash
 _HASH_ADAPT_PAGES: Final = 64 * GIB_KIB // PAGE_KIB  # ADAPT_SCALE_BASE
 _HASH_BY_FREE_SINCE: Final = KernelRelease(6, 10)  # calc_nr_kernel_pages; seen on 6.12 and 7.2
@@ -50,8 +49,7 @@ class Kernel(NamedTuple):
 
     `per_cpu_kib` is added for each further one ("percpu: Embedded N pages/cpu" in its log).
     `measured`: the release was, on a guest with Debian's kernel of its very series; otherwise the
-    figures are borrowed from the nearest one.  `bits_32_kib` is the same of a 32-bit kernel, of any
-    way to boot.
+    figures are borrowed from the nearest one.
     """
 
     release: KernelRelease
@@ -59,12 +57,11 @@ class Kernel(NamedTuple):
     hvm_kib: int
     per_cpu_kib: int
     measured: bool = False
-    bits_32_kib: int = LINUX_6_1_686_KIB
 
     def base_kib(self, domain_type: DomainType, *, bits: int = 64) -> int:
         """Code, data, per-CPU areas and fixed reservations."""
         if bits == 32:
-            return self.bits_32_kib
+            return LINUX_6_1_686_KIB
         return self.pv_kib if is_pv(domain_type) else self.hvm_kib
 
 
@@ -113,16 +110,22 @@ class BootShape(NamedTuple):
 
 def boot_cost(shape: BootShape) -> tuple[CostPart, ...]:
     """All parts, those that are there; their sum is current_kb less MemTotal."""
-    kernel, parts = shape.kernel, _page_parts(shape)
+    kernel, bits = shape.kernel, shape.bits
+    why = f"{STRUCT_PAGE_BYTES[bits]} bytes for each page of the map, ballooned or not"
+    parts = [CostPart("struct-pages", struct_pages_kib(shape.firmware, bits=bits), why)]
+    if is_pv(shape.domain_type):
+        why = f"{P2M_BYTES[bits]} bytes for each page of a PV guest's map"
+        parts.append(CostPart("p2m", _table_kib(shape.firmware.ram_pages, P2M_BYTES[bits]), why))
+    parts.append(CostPart("page-tables", page_tables_kib(shape), "the kernel's map of memory"))
     if _has_swiotlb(shape):
         why = "bounce buffers for devices that reach 4 GiB only"
         parts.append(CostPart("swiotlb", _swiotlb_kib(kernel.release), why))
     why = "static per-CPU areas of the CPUs beside the first"
     parts.append(CostPart("per-cpu", (shape.cpus - 1) * kernel.per_cpu_kib, why))
     why = "code and data, per-CPU areas and what else does not depend on the size"
-    base = CostPart("kernel", kernel.base_kib(shape.domain_type, bits=shape.bits), why)
+    base = CostPart("kernel", kernel.base_kib(shape.domain_type, bits=bits), why)
     early_kib = shape.populated_kib - sum(part.kib for part in (*parts, base))
-    tables_kib = hash_tables_kib(_hashed_pages(shape, early_kib), bits=shape.bits)
+    tables_kib = hash_tables_kib(_hashed_pages(shape, early_kib), bits=bits)
     why = "dentry and inode hash tables, sized by the memory there is"
     parts += [CostPart("hash-tables", tables_kib, why), base]
     return tuple(part for part in parts if part.kib)
@@ -136,7 +139,7 @@ def total_kib(parts: Iterable[CostPart]) -> int:
 
 def struct_pages_kib(firmware: MemoryMap, *, bits: int = 64) -> int:
     """A struct page for each page of every section the map touches, ballooned or not."""
-    return section_pages(firmware.ram_spans()) * _struct_page_bytes(bits) // KIB
+    return section_pages(firmware.ram_spans()) * STRUCT_PAGE_BYTES[bits] // KIB
 
 
 def section_pages(spans: Iterable[Span]) -> int:
@@ -144,11 +147,6 @@ def section_pages(spans: Iterable[Span]) -> int:
     size = SECTION_PAGES * PAGE_BYTES
     touched = merge_spans(Span(span.start // size, -(-span.stop // size)) for span in spans)
     return sum(sections.stop - sections.start for sections in touched) * SECTION_PAGES
-
-
-def p2m_kib(pages: int, *, bits: int = 64) -> int:
-    """A PV guest's table of machine frames, with the level above it."""
-    return _table_kib(pages, _p2m_bytes(bits))
 
 
 def page_tables_kib(shape: BootShape) -> int:
@@ -159,9 +157,7 @@ def page_tables_kib(shape: BootShape) -> int:
     pages = _mapped_pages(shape)
     if not is_pv(shape.domain_type):
         return -(-pages // TABLE_ENTRIES**2) * PAGE_KIB
-    struct_pages = 0
-    if shape.bits == 64:
-        struct_pages = struct_pages_kib(shape.firmware) // PAGE_KIB
+    struct_pages = struct_pages_kib(shape.firmware) // PAGE_KIB if shape.bits == 64 else 0
     return _table_kib(pages + struct_pages, PTE_BYTES)
 
 
@@ -176,27 +172,7 @@ def hash_tables_kib(pages: int, *, bits: int = 64) -> int:
     while adapt < rounded:
         share, adapt = share * 2, adapt * 4
     entries = 1 << max(rounded // share - 1, 1).bit_length()
-    slot = _DENTRY_BYTES if bits == 64 else _DENTRY_BYTES_32BIT
-    return entries * slot * 3 // 2 // KIB
-
-
-def _page_parts(shape: BootShape) -> list[CostPart]:
-    bits, pages = shape.bits, shape.firmware.ram_pages
-    structs_kib = struct_pages_kib(shape.firmware, bits=bits)
-    why = f"{_struct_page_bytes(bits)} bytes for each page of the map, ballooned or not"
-    parts = [CostPart("struct-pages", structs_kib, why)]
-    if is_pv(shape.domain_type):
-        why = f"{_p2m_bytes(bits)} bytes for each page of a PV guest's map"
-        parts.append(CostPart("p2m", p2m_kib(pages, bits=bits), why))
-    return [*parts, CostPart("page-tables", page_tables_kib(shape), "the kernel's map of memory")]
-
-
-def _struct_page_bytes(bits: int) -> int:
-    return STRUCT_PAGE_BYTES if bits == 64 else STRUCT_PAGE_BYTES_32BIT
-
-
-def _p2m_bytes(bits: int) -> int:
-    return P2M_BYTES if bits == 64 else P2M_BYTES_32BIT
+    return entries * _DENTRY_BYTES[bits] * 3 // 2 // KIB
 
 
 def _hashed_pages(shape: BootShape, early_kib: int) -> int:

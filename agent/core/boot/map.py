@@ -35,6 +35,10 @@ _HOST_TAIL: Final = (
     Region(0xFEE00000, 0xFEEFFFFF, RESERVED),
     Region(0xFFFC0000, 0xFFFFFFFF, RESERVED),
 )
+_LOW_AND_ISA: Final = (
+    Region(0, ISA_START - 1, SYSTEM_RAM),
+    Region(ISA_START, ISA_END - 1, RESERVED),
+)
 _HYPERTRANSPORT: Final = Region(0xFD00000000, 0xFFFFFFFFFF, RESERVED)
 
 
@@ -89,41 +93,34 @@ def build_map(shape: GuestShape, clamp: Clamp) -> tuple[Region, ...]:
     return _dom0(shape, size)
 
 
-def _ram(start: int, stop: int) -> tuple[Region, ...]:
-    return (Region(start, stop - 1, SYSTEM_RAM),) if stop > start else ()
-
-
-def _low_and_isa() -> tuple[Region, ...]:
-    return (Region(0, ISA_START - 1, SYSTEM_RAM), Region(ISA_START, ISA_END - 1, RESERVED))
+def _range(start: int, stop: int, kind: str = SYSTEM_RAM) -> tuple[Region, ...]:
+    return (Region(start, stop - 1, kind),) if stop > start else ()
 
 
 def _pv(shape: GuestShape, size: int) -> tuple[Region, ...]:
     """One entry; a hole that swallowed boot pages moves as much RAM to the end."""
     if not shape.released_pages:
-        return (*_low_and_isa(), *_ram(ISA_END, size))
+        return (*_LOW_AND_ISA, *_range(ISA_END, size))
     hole = shape.released_pages * PAGE_BYTES
     hole_start = shape.memory_kib * KIB // 2
     return (
-        *_low_and_isa(),
-        *_ram(ISA_END, hole_start),
+        *_LOW_AND_ISA,
+        *_range(ISA_END, hole_start),
         Region(hole_start, hole_start + hole - 1, RESERVED),
-        *_ram(hole_start + hole, size + hole),
+        *_range(hole_start + hole, size + hole),
     )
 
 
 def _pv_on_host_map(shape: GuestShape, size: int) -> tuple[Region, ...]:
     """e820_host=1: boot memory below the host's hole, the rest from 4 GiB up."""
     low_end = min(shape.memory_kib * KIB, shape.host_ram_end)
-    unusable: tuple[Region, ...] = ()
-    if low_end < shape.host_ram_end:
-        unusable = (Region(low_end, shape.host_ram_end - 1, UNUSABLE),)
     return (
-        *_low_and_isa(),
-        *_ram(ISA_END, low_end),
-        *unusable,
+        *_LOW_AND_ISA,
+        *_range(ISA_END, low_end),
+        *_range(low_end, shape.host_ram_end, UNUSABLE),
         Region(shape.host_ram_end, 0xBFFFFFFF, RESERVED),
         *_HOST_TAIL,
-        *_ram(FOUR_GIB, FOUR_GIB + size - low_end),
+        *_range(FOUR_GIB, FOUR_GIB + size - low_end),
         _HYPERTRANSPORT,
     )
 
@@ -131,11 +128,11 @@ def _pv_on_host_map(shape: GuestShape, size: int) -> tuple[Region, ...]:
 def _pvh(size: int) -> tuple[Region, ...]:
     low_end = min(size, PVH_HOLE_START)
     return (
-        *_low_and_isa(),
-        *_ram(ISA_END, low_end),
+        *_LOW_AND_ISA,
+        *_range(ISA_END, low_end),
         Region(PVH_HOLE_START, PVH_HOLE_START + 0x803F, "ACPI Tables"),
         Region(0xFEFF8000, 0xFEFFFFFF, RESERVED),
-        *_ram(FOUR_GIB, FOUR_GIB + size - low_end),
+        *_range(FOUR_GIB, FOUR_GIB + size - low_end),
     )
 
 
@@ -145,11 +142,11 @@ def _hvm(shape: GuestShape, size: int) -> tuple[Region, ...]:
         Region(0, EBDA_START - 1, SYSTEM_RAM),
         Region(EBDA_START, ISA_START - 1, RESERVED),
         Region(0xF0000, ISA_END - 1, RESERVED),
-        *_ram(ISA_END, low_end - PAGE_BYTES),
+        *_range(ISA_END, low_end - PAGE_BYTES),
         Region(low_end - PAGE_BYTES, low_end - 1, RESERVED),
         Region(0xFC000000, 0xFC00AFFF, "ACPI Non-volatile Storage"),
         Region(0xFC00B000, 0xFFFFFFFF, RESERVED),
-        *_ram(FOUR_GIB, FOUR_GIB + size - low_end),
+        *_range(FOUR_GIB, FOUR_GIB + size - low_end),
     )
 
 
@@ -159,9 +156,9 @@ def _dom0(shape: GuestShape, size: int) -> tuple[Region, ...]:
     return (
         Region(0, DOM0_LOW_END - 1, SYSTEM_RAM),
         Region(EBDA_START, ISA_END - 1, RESERVED),
-        *_ram(ISA_END, low_end),
+        *_range(ISA_END, low_end),
         Region(shape.host_ram_end, 0xBFFFFFFF, RESERVED),
         *_HOST_TAIL,
-        *_ram(FOUR_GIB, FOUR_GIB + size - low_end),
+        *_range(FOUR_GIB, FOUR_GIB + size - low_end),
         _HYPERTRANSPORT,
     )
