@@ -36,7 +36,7 @@ def plan_object(made: Plan) -> dict[str, Any]:
         "host_reachable_max_kib": made.host_reachable_max_kib,
         "hot_add_max_kib": made.hot_add_max_kib,
         "target_offset_kib": made.target_offset_kib,
-        "map_kib": made.map_kib,
+        "map_kib": made.firmware.ram_kib,
         "map": regions_object(made.firmware),
         "current_at_boot_kib": made.current_kib,
         "mem_total_at_boot_kib": made.mem_total_kib,

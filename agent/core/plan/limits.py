@@ -99,11 +99,9 @@ def _what_ends_the_map(made: Plan) -> tuple[str, str]:
         )
     why, times = {
         "map-10x": ("Linux keeps at most ten times memory in its map", 10),
-        "max-reservation": (
-            "Linux 3.1 cuts the map at the hypervisor's limit of the boot", 1,
-        ),
+        "max-reservation": ("Linux 3.1 cuts the map at the hypervisor's limit of the boot", 1),
         "extra-10x": ("Linux keeps at most eleven times memory in its map", 11),
-    }[regime_of(request.kernel).clamp]  # fmt: skip
+    }[regime_of(request.kernel).clamp]
     return why, f"raise memory to {-(-request.maxmem_kib // (times * MIB_KIB))}M, or {lower}"
 
 

@@ -78,15 +78,10 @@ class Plan(NamedTuple):
     holder: Holder
     holder_certain: bool
     costs: tuple[CostPart, ...]
-    targets: tuple[PlannedTarget, ...]
     boots: Boots
     obstacle: str | None
     reason: str
     measured: bool
-
-    @property
-    def map_kib(self) -> int:
-        return self.firmware.ram_kib
 
     @property
     def overhead_kib(self) -> int:
@@ -100,6 +95,35 @@ class Plan(NamedTuple):
     def grows_by_hot_add(self) -> bool:
         """Whether every growth needs new sections, since the balloon is empty at boot."""
         return self.holder == "unpopulated-alloc" and self.beyond_kib > 0
+
+    @property
+    def targets(self) -> tuple[PlannedTarget, ...]:
+        """The targets that somebody will want to know about, the smallest first."""
+        offset_kib = self.target_offset_kib
+        lowest_kib = self.overhead_kib + MEM_TOTAL_RISKY_KIB + offset_kib
+        host_lowest_kib = -(-lowest_kib // MIB_KIB) * MIB_KIB  # and the video memory, whole MiB too
+        wanted: list[tuple[TargetName, int]] = []
+        if host_lowest_kib - offset_kib < self.current_kib:
+            wanted.append(("lowest", host_lowest_kib - offset_kib))
+        wanted.append(("boot", self.current_kib))
+        if self.reachable_max_kib > self.current_kib and not self.grows_by_hot_add:
+            wanted.append(("map", self.reachable_max_kib))
+        most_kib = self.hot_add_max_kib
+        if most_kib is not None and most_kib > wanted[-1][1]:
+            wanted.append(("maxmem", most_kib))
+        return tuple(self._target(name, current_kib) for name, current_kib in wanted)
+
+    def _target(self, name: TargetName, current_kib: int) -> PlannedTarget:
+        request = self.request
+        host_target_kib = current_kib + self.target_offset_kib + request.videoram_kib
+        have_kib = self.current_kib if self.grows_by_hot_add else self.reachable_max_kib
+        return PlannedTarget(
+            name,
+            request.memory_kib if name == "boot" else host_target_kib,
+            current_kib,
+            current_kib - self.overhead_kib,
+            -(-max(0, current_kib - have_kib) // SECTION_KIB) * SECTION_KIB,
+        )
 
 
 def plan(request: PlanRequest) -> Plan:
@@ -138,7 +162,7 @@ def plan(request: PlanRequest) -> Plan:
     if request.kernel >= HOTPLUG_SINCE:
         most_kib = min(request.maxmem_kib, request.most_kib)
         hot_add_max_kib = most_kib - offset_kib - request.videoram_kib
-    made = Plan(
+    return Plan(
         request=request,
         firmware=firmware,
         reachable_max_kib=reach_kib,
@@ -151,13 +175,11 @@ def plan(request: PlanRequest) -> Plan:
         holder=holder,
         holder_certain=certain,
         costs=costs,
-        targets=(),
         boots=verdict.boots,
         obstacle=verdict.code,
         reason=verdict.reason,
         measured=kernel.measured,
     )
-    return made._replace(targets=_targets(made))
 
 
 def _counts(request: PlanRequest, firmware: MemoryMap) -> tuple[int, int, int]:
@@ -194,41 +216,3 @@ def _holder(request: PlanRequest) -> tuple[Holder, bool]:
     return (
         "unpopulated-alloc" if known.extra_memory == "unpopulated-alloc" else "balloon"
     ), certain
-
-
-def _targets(made: Plan) -> tuple[PlannedTarget, ...]:
-    """The targets that somebody will want to know about, the smallest first."""
-    offset_kib, overhead_kib = made.target_offset_kib, made.overhead_kib
-    lowest_kib = overhead_kib + MEM_TOTAL_RISKY_KIB + offset_kib
-    host_lowest_kib = -(-lowest_kib // MIB_KIB) * MIB_KIB  # and the video memory, whole MiB too
-    wanted: list[tuple[TargetName, int]] = [("lowest", host_lowest_kib - offset_kib)]
-    if wanted[0][1] >= made.current_kib:
-        wanted = []
-    wanted.append(("boot", made.current_kib))
-    if made.reachable_max_kib > made.current_kib and not made.grows_by_hot_add:
-        wanted.append(("map", made.reachable_max_kib))
-    most_kib = made.hot_add_max_kib
-    if most_kib is not None and most_kib > wanted[-1][1]:
-        wanted.append(("maxmem", most_kib))
-    return tuple(
-        PlannedTarget(
-            name,
-            _host_target_kib(made, name, current_kib),
-            current_kib,
-            current_kib - overhead_kib,
-            _hot_added_kib(made, current_kib),
-        )
-        for name, current_kib in wanted
-    )
-
-
-def _host_target_kib(made: Plan, name: TargetName, current_kib: int) -> int:
-    if name == "boot":
-        return made.request.memory_kib
-    return current_kib + made.target_offset_kib + made.request.videoram_kib
-
-
-def _hot_added_kib(made: Plan, current_kib: int) -> int:
-    """What must be added to the map beyond what balloon and guest have, in whole sections."""
-    have_kib = made.current_kib if made.grows_by_hot_add else made.reachable_max_kib
-    return -(-max(0, current_kib - have_kib) // SECTION_KIB) * SECTION_KIB

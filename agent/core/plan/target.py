@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.driver import may_hot_add
-from agent.core.account.headroom import limit_kib
+from agent.core.account.headroom import limit_kib, needed_kib
 from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import MemoryReading, Snapshot
@@ -25,7 +25,7 @@ _NO_HOST_WORD: Final = "Whether the host has the memory cannot be seen from insi
 
 
 class Advice(NamedTuple):
-    """The answer; KiB, targets as `xl mem-set` counts them, None where it cannot be told.
+    """The answer; KiB, targets as `xl mem-set` counts them.
 
     Attributes:
         answer: "yes": it will not hurt; "risky"; "no": it hurts or cannot be reached.
@@ -39,10 +39,10 @@ class Advice(NamedTuple):
     answer: Answer
     target_kib: int
     kernel_target_kib: int
-    mem_total_kib: int | None
-    available_kib: int | None
-    safe_from_kib: int | None
-    safe_to_kib: int | None
+    mem_total_kib: int
+    available_kib: int
+    safe_from_kib: int
+    safe_to_kib: int
     reasons: tuple[str, ...]
 
 
@@ -57,49 +57,42 @@ def advise(situation: Situation, target_kib: int) -> Advice | None:
     balloon, memory = snapshot.balloon, snapshot.memory
     if balloon is None or balloon.current_kib is None or memory is None:
         return None
-    below_kib = _below_host_kib(situation)
+    below_kib = on_host_scale_kib(situation, 0)  # target_kb, below what `xl mem-set` is told
     kernel_kib = snapshot.domain.whole_pages_kib(target_kib) - below_kib
-    change_kib = kernel_kib - balloon.current_kib
+    change_kib, held_kib = kernel_kib - balloon.current_kib, balloon.ballooned_kib or 0
+    floor_kib = needed_kib(balloon.current_kib, memory)
     if change_kib < 0:
-        found = _shrink(situation, memory, balloon.current_kib, kernel_kib)
+        in_use_kib = balloon.current_kib - memory.available_kib
+        found = _shrink(snapshot, memory, in_use_kib, floor_kib, kernel_kib)
     else:
-        found = _grow(situation, target_kib, change_kib)
+        found = _grow(snapshot, target_kib, change_kib, held_kib)
     found += _state(situation)
-    answer = max((verdict.answer for verdict in found), key=_RANK.__getitem__)
     found.sort(key=lambda verdict: -_RANK[verdict.answer])
-    floor_kib = situation.headroom.floor_kib
     return Advice(
-        answer,
+        found[0].answer,
         target_kib,
         kernel_kib,
         max(0, memory.total_kib + change_kib),
         max(0, memory.available_kib + change_kib),
-        None if floor_kib is None else -(-(floor_kib + below_kib) // MIB_KIB) * MIB_KIB,
-        _safe_to_kib(situation, balloon.current_kib, below_kib),
+        -(-(floor_kib + below_kib) // MIB_KIB) * MIB_KIB,
+        _safe_to_kib(snapshot, balloon.current_kib + held_kib + below_kib),
         tuple(verdict.reason for verdict in found),
     )
 
 
-def _below_host_kib(situation: Situation) -> int:
-    """By how much target_kb stays below the size that `xl mem-set` is told."""
-    return on_host_scale_kib(situation, 0)
-
-
 def _shrink(
-    situation: Situation, memory: MemoryReading, current_kib: int, kernel_kib: int
+    snapshot: Snapshot, memory: MemoryReading, in_use_kib: int, floor_kib: int, kernel_kib: int
 ) -> list[_Verdict]:
     """Taking memory away: what is in use decides."""
-    in_use_kib = current_kib - memory.available_kib
-    floor_kib = situation.headroom.floor_kib or in_use_kib
     left = f"{format_kib(max(0, kernel_kib - in_use_kib))} would stay available"
     found = [_Verdict("yes", f"{left}, and the floor keeps {format_kib(floor_kib - in_use_kib)}.")]
     if kernel_kib < in_use_kib:
-        found = [_to_swap(situation.snapshot, memory, in_use_kib - kernel_kib)]
+        found = [_to_swap(snapshot, memory, in_use_kib - kernel_kib)]
     elif kernel_kib < floor_kib:
         found = [
             _Verdict("risky", f"Only {left}, less than the floor of {format_kib(floor_kib)} keeps.")
         ]
-    if shortage(memory, situation.snapshot.pressure) != "none":
+    if shortage(memory, snapshot.pressure) != "none":
         found.append(_Verdict("risky", "The guest is short of memory already."))
     return found
 
@@ -129,11 +122,11 @@ def _to_swap(snapshot: Snapshot, memory: MemoryReading, short_kib: int) -> _Verd
     )
 
 
-def _grow(situation: Situation, target_kib: int, change_kib: int) -> list[_Verdict]:
+def _grow(snapshot: Snapshot, target_kib: int, change_kib: int, held_kib: int) -> list[_Verdict]:
     """Giving memory: the limit, the balloon, and hot-adding decide."""
     if change_kib == 0:
         return [_Verdict("yes", "The guest has that much now.")]
-    most_kib = _most_asked_kib(situation.snapshot)
+    most_kib = _most_asked_kib(snapshot)
     if most_kib is not None and target_kib > most_kib:
         return [
             _Verdict(
@@ -142,14 +135,12 @@ def _grow(situation: Situation, target_kib: int, change_kib: int) -> list[_Verdi
                 "xl mem-max first.",
             )
         ]
-    balloon = situation.snapshot.balloon
-    held_kib = (balloon.ballooned_kib if balloon else None) or 0
     if change_kib <= held_kib:
         return [
             _Verdict("yes", f"The balloon holds {format_kib(held_kib)} to grow from."),
             _Verdict("yes", f"{_NO_HOST_WORD}."),
         ]
-    return [_hot_add(situation, change_kib - held_kib), _Verdict("yes", f"{_NO_HOST_WORD}.")]
+    return [_hot_add(snapshot, change_kib - held_kib), _Verdict("yes", f"{_NO_HOST_WORD}.")]
 
 
 def _most_asked_kib(snapshot: Snapshot) -> int | None:
@@ -164,8 +155,7 @@ def _most_asked_kib(snapshot: Snapshot) -> int | None:
     return most_kib + snapshot.host.video_kib
 
 
-def _hot_add(situation: Situation, missing_kib: int) -> _Verdict:
-    snapshot = situation.snapshot
+def _hot_add(snapshot: Snapshot, missing_kib: int) -> _Verdict:
     beyond = f"{format_kib(missing_kib)} more than the balloon holds"
     if not may_hot_add(snapshot):
         return _Verdict("no", f"That is {beyond}, and this kernel cannot hot-add memory.")
@@ -189,23 +179,17 @@ def _state(situation: Situation) -> list[_Verdict]:
     if situation.state == "moving":
         return [_Verdict("risky", "The balloon is moving now: what is in use may change.")]
     if situation.state in ("retrying", "cancelled", "unreachable"):
-        return [
-            _Verdict(
-                "risky",
-                f"The balloon does not reach its present target ({situation.state}): see status.",
-            )
-        ]
+        why = f"The balloon does not reach its present target ({situation.state}): see status."
+        return [_Verdict("risky", why)]
     return []
 
 
-def _safe_to_kib(situation: Situation, current_kib: int, below_kib: int) -> int | None:
+def _safe_to_kib(snapshot: Snapshot, held_to_kib: int) -> int:
     """How far up without harm: what the balloon holds, or the limit where memory comes online."""
-    snapshot = situation.snapshot
-    held_kib = (snapshot.balloon.ballooned_kib if snapshot.balloon else None) or 0
     most_kib = _most_asked_kib(snapshot)
     online = snapshot.blocks is not None and (snapshot.blocks.auto_online or "").startswith(
         "online"
     )
     if online and snapshot.hotplug_unpopulated is not None and most_kib is not None:
         return most_kib
-    return current_kib + held_kib + below_kib
+    return held_to_kib

@@ -17,7 +17,8 @@ def planned_waterfall(made: Plan) -> Waterfall:
         Step("not-for-linux", -offset_kib, "counted by the host only"),
         Step("not-in-the-map", -cut_kib, "the kernel cuts the map before maxmem"),
     ]
-    held = Step(_held_by(made), -made.beyond_kib, "in the map, without memory")
+    held_by = "unpopulated-alloc" if made.grows_by_hot_add else "ballooned"
+    held = Step(held_by, -made.beyond_kib, "in the map, without memory")
     return Waterfall(
         (
             Level("maxmem", request.maxmem_kib, ()),
@@ -26,10 +27,6 @@ def planned_waterfall(made: Plan) -> Waterfall:
             Level("total", made.mem_total_kib, _kept(made)),
         )
     )
-
-
-def _held_by(made: Plan) -> str:
-    return "unpopulated-alloc" if made.grows_by_hot_add else "ballooned"
 
 
 def _kept(made: Plan) -> tuple[Step, ...]:
