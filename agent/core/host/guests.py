@@ -7,7 +7,7 @@ by what its host has given it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final, Literal, NamedTuple
 
@@ -199,20 +199,16 @@ class Host(NamedTuple):
 def bounded(claims: Claims, static_max_kib: int | None) -> Claims:
     """Claims without the figures that cannot be: nobody has more than his host gives him."""
     most_kib = min(LARGEST_KIB, (static_max_kib or LARGEST_KIB) + _SLACK_KIB)
-    odd = list(claims.odd)
-    kept: dict[str, int | None] = {}
     for name in ("host_target_kib", "target_kib", "actual_kib", "floor_kib", "spare_kib",
                  "available_kib"):  # fmt: skip
         value: int | None = getattr(claims, name)
         limit_kib, of = most_kib, "its maximum"
-        actual_kib = kept.get("actual_kib")
-        if name in ("spare_kib", "available_kib") and actual_kib is not None:
-            limit_kib, of = actual_kib, "it has"
+        if name in ("spare_kib", "available_kib") and claims.actual_kib is not None:
+            limit_kib, of = claims.actual_kib, "it has"
         if value is not None and value > limit_kib:
-            odd.append(f"{name.replace('_kib', '_kb')} is more than {of}")
-            value = None
-        kept[name] = value
-    return claims._replace(odd=tuple(odd), **kept)  # type: ignore[arg-type]
+            odd = f"{name.replace('_kib', '_kb')} is more than {of}"
+            claims = claims._replace(odd=(*claims.odd, odd), **{name: None})
+    return claims
 
 
 def selected(
@@ -242,6 +238,16 @@ def _of_word(guests: Iterable[Guest], word: str, *, patterns: bool) -> list[Gues
     return [guest for guest in guests if guest.name and fnmatchcase(guest.name, word)]
 
 
+_TROUBLES: Final[tuple[tuple[Callable[[Guest], bool], str, str], ...]] = (
+    (lambda guest: guest.is_short, "lacks memory", "lack memory"),
+    (lambda guest: guest.is_stuck, "is stuck", "are stuck"),
+    (lambda guest: guest.is_silent, "does not answer", "do not answer"),
+    (lambda guest: bool(guest.doubts), "says what cannot be", "say what cannot be"),
+    (lambda guest: guest.kind == "unreadable", "cannot be read", "cannot be read"),
+)
+"""What somebody should look at, in the words for one guest and for several."""
+
+
 def sentence(host: Host) -> str:
     """What all have, what they could give without hurting, and who lacks what."""
     guests = host.guests
@@ -249,18 +255,11 @@ def sentence(host: Host) -> str:
     if not guests:
         return f"{missing}." if host.missing else "There are no guests."
     count = "The guest has" if len(guests) == 1 else f"The {len(guests)} guests have"
-    parts = [f"{count} {format_kib(host.has_kib)}"]
+    text = f"{count} {format_kib(host.has_kib)}"
     if any(guest.spare_kib is not None for guest in guests):
-        parts.append(f"and could give {format_kib(host.spare_kib)} without hurting")
-    text = " ".join(parts)
-    for fits, one, many in (
-        (_is_short, "lacks memory", "lack memory"),
-        (_is_stuck, "is stuck", "are stuck"),
-        (_is_silent, "does not answer", "do not answer"),
-        (_is_doubted, "says what cannot be", "say what cannot be"),
-        (_is_unreadable, "cannot be read", "cannot be read"),
-    ):
-        names = [label(guest) for guest in guests if fits(guest)]
+        text += f" and could give {format_kib(host.spare_kib)} without hurting"
+    for is_so, one, many in _TROUBLES:
+        names = [label(guest) for guest in guests if is_so(guest)]
         if names:
             text += f"; {listing(names)} {one if len(names) == 1 else many}"
     mute = sum(guest.kind in ("no agent", "stopped agent") for guest in guests)
@@ -273,42 +272,18 @@ def sentence(host: Host) -> str:
 
 def verdict(host: Host) -> str:
     """ok; warning where somebody should look at a guest."""
-    if host.missing or any(is_in_trouble(guest) for guest in host.guests):
-        return "warning"
-    return "ok"
+    trouble = host.missing or any(is_in_trouble(guest) for guest in host.guests)
+    return "warning" if trouble else "ok"
 
 
 def is_in_trouble(guest: Guest) -> bool:
     """Whether somebody should look at it."""
-    return any(is_so(guest) for is_so in _TROUBLES)
+    return any(is_so(guest) for is_so, _, _ in _TROUBLES)
 
 
 def label(guest: Guest) -> str:
     """Its name, or its number where it has none."""
     return guest.name or f"domain {guest.domid}"
-
-
-def _is_short(guest: Guest) -> bool:
-    return guest.is_short
-
-
-def _is_stuck(guest: Guest) -> bool:
-    return guest.is_stuck
-
-
-def _is_silent(guest: Guest) -> bool:
-    return guest.is_silent
-
-
-def _is_doubted(guest: Guest) -> bool:
-    return bool(guest.doubts)
-
-
-def _is_unreadable(guest: Guest) -> bool:
-    return guest.kind == "unreadable"
-
-
-_TROUBLES: Final = (_is_short, _is_stuck, _is_silent, _is_doubted, _is_unreadable)
 
 
 def listing(names: Sequence[str], most: int = 4) -> str:

@@ -174,9 +174,11 @@ def _heard(guest: Guest, way: Way, now_s: float) -> Way:
 def _is_over(guest: Guest, way: Way, request: Request, *, down: bool) -> End | None:
     """Whether something has happened that ends it at once."""
     name = label(guest)
-    if guest.life not in ("running", "paused") or guest.asked_kib is None:
+    lives = guest.life in ("running", "paused")
+    if not lives or guest.asked_kib is None:
+        now = "going" if lives else f"{guest.life} now"
         last = f"; it was last asked for {_size(way.asked_mib)}" if way.asked_mib else ""
-        return End("stopped", f"{name} is {_now(guest)}{last}.")
+        return End("stopped", f"{name} is {now}{last}.")
     if way.asked_mib is not None and _mib(guest.asked_kib) != way.asked_mib:
         there = format_kib(guest.asked_kib)
         return End("stopped", f"stopped: somebody else asked {name} for {there} meanwhile.")
@@ -185,10 +187,6 @@ def _is_over(guest: Guest, way: Way, request: Request, *, down: bool) -> End | N
         at_mib = way.began_mib if back_mib is None else back_mib
         return End("stopped", f"{_stopped(at_mib)}: the guest lacks memory below that.", back_mib)
     return None
-
-
-def _now(guest: Guest) -> str:
-    return "going" if guest.life in ("running", "paused") else f"{guest.life} now"
 
 
 def planned_mib(guest: Guest, request: Request) -> list[int]:
@@ -200,14 +198,14 @@ def planned_mib(guest: Guest, request: Request) -> list[int]:
         return []
     if request.wanted_mib >= started.began_mib:
         return [request.wanted_mib]
-    steps, now_mib, spare_kib = [], started.began_mib, guest.spare_kib or 0
-    way = started
+    steps, now_mib = [], started.began_mib
+    way = started._replace(spare_kib=guest.spare_kib or 0)
     while now_mib > request.wanted_mib:
-        step_mib = _next_mib(way._replace(spare_kib=spare_kib), now_mib, request)
+        step_mib = _next_mib(way, now_mib, request)
         if step_mib is None:
             break
-        spare_kib = max(0, spare_kib - (now_mib - step_mib) * MIB_KIB)
-        way = way._replace(asked_mib=step_mib)
+        left_kib = way.spare_kib - (now_mib - step_mib) * MIB_KIB
+        way = way._replace(asked_mib=step_mib, spare_kib=max(0, left_kib))
         steps.append(step_mib)
         now_mib = step_mib
     return steps
@@ -252,7 +250,7 @@ def _while_it_moves(
     if not stuck:
         why = f"in {request.timeout_s:g} s it came no nearer to {_size(asked_mib)}; {why}"
     again = f", asked for {_size(before_mib)} again" if down else ""
-    sentence = f"{_stopped(_mib(has_kib))}{again}: {_as_sentence(why)}"
+    sentence = f"{_stopped(_mib(has_kib))}{again}: {why}{'' if why.endswith('?') else '.'}"
     return End("stopped", sentence, before_mib if down else None), way
 
 
@@ -264,10 +262,6 @@ def _why_stuck(guest: Guest) -> str:
     if finding is not None:
         why += f" ({finding}); `balloon-agent doctor` there has the cure"
     return why
-
-
-def _as_sentence(text: str) -> str:
-    return text if text.endswith("?") else f"{text}."
 
 
 def _has_followed(guest: Guest, way: Way, now_s: float) -> bool:
