@@ -8,7 +8,7 @@ import os
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError, cannot_write
+from agent.cli.command_error import CommandError, writing
 from agent.cli.which_domain import WhichDomain
 from agent.report.whole_file import is_device
 
@@ -43,9 +43,7 @@ def capture(which: WhichDomain, *, file: str, force: bool) -> int:
     if os.path.exists(file) and not force:
         raise CommandError(f"{file} exists; add --force to overwrite it.", exit_codes.CANNOT_CREATE)
     files = captured_files(which.system_root(), which.keys())
-    try:
+    with writing(file):
         archive(files, file)
-    except OSError as error:
-        raise cannot_write(file, error) from error
     click.echo(f"Wrote {len(files)} files to {file}.")
     return exit_codes.OK

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from agent import exit_codes
 
 
@@ -15,7 +18,17 @@ class CommandError(Exception):
         self.status = status
 
 
-def cannot_write(path: str, error: OSError) -> CommandError:
-    """Of a file that the user has named."""
-    reason = error.strerror or "input/output error"
-    return CommandError(f"{path} could not be written: {reason}.", exit_codes.CANNOT_CREATE)
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """While what is at a path that the user has named is written.
+
+    Raises:
+        CommandError: it could not be.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or "input/output error"
+        raise CommandError(
+            f"{path} could not be written: {reason}.", exit_codes.CANNOT_CREATE
+        ) from error

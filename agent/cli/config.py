@@ -8,8 +8,9 @@ import sys
 import click
 
 from agent import exit_codes
-from agent.cli.endings import as_sentence, complain
-from agent.daemon.config.effective import ConfigError
+from agent.cli.command_error import CommandError
+from agent.cli.endings import as_sentence
+from agent.daemon.config.effective import Config, ConfigError
 from agent.daemon.config.load import DIRECTORY, load_config
 
 _FILE = click.option(
@@ -37,11 +38,7 @@ def config(ctx: click.Context) -> None:
 @_FILE
 def check(named: str | None) -> int:
     """Say whether the configuration can be used; exit status 78 when not."""
-    try:
-        found = load_config(named)
-    except ConfigError as error:
-        complain(as_sentence(str(error)))
-        return exit_codes.CONFIGURATION
+    found = _loaded(named)
     files = ", ".join(found.files) or "no file, all defaults"
     sys.stdout.write(f"The configuration is good ({files}).\n")
     return exit_codes.OK
@@ -56,10 +53,13 @@ def show(named: str | None, *, default: bool) -> int:
 
     if default:
         sys.stdout.write(default_text())
-        return exit_codes.OK
-    try:
-        sys.stdout.write(effective_text(load_config(named)))
-    except ConfigError as error:
-        complain(as_sentence(str(error)))
-        return exit_codes.CONFIGURATION
+    else:
+        sys.stdout.write(effective_text(_loaded(named)))
     return exit_codes.OK
+
+
+def _loaded(named: str | None) -> Config:
+    try:
+        return load_config(named)
+    except ConfigError as error:
+        raise CommandError(as_sentence(str(error)), exit_codes.CONFIGURATION) from error

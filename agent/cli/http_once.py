@@ -25,7 +25,6 @@ _REASONS: Final = {
     431: "Request Header Fields Too Large",
     503: "Service Unavailable",
 }
-_PLAIN: Final = "text/plain; charset=utf-8"
 
 
 class Answer(NamedTuple):
@@ -33,7 +32,7 @@ class Answer(NamedTuple):
 
     status: int
     body: str
-    content_type: str = _PLAIN
+    content_type: str = "text/plain; charset=utf-8"
     with_body: bool = True
 
     def encoded(self) -> bytes:
@@ -48,8 +47,8 @@ class Answer(NamedTuple):
         return head.encode("ascii") + (body if self.with_body else b"")
 
 
-def answer_to(request: bytes, metrics: Callable[[], tuple[int, str, str]]) -> Answer:
-    """The answer to a request's head; `metrics` gives status, text and content type."""
+def answer_to(request: bytes, metrics: Callable[[], Answer]) -> Answer:
+    """The answer to a request's head."""
     words = request.partition(b"\r\n")[0].split(b" ")
     if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
         return Answer(400, "This is not HTTP/1.\n")
@@ -61,11 +60,10 @@ def answer_to(request: bytes, metrics: Callable[[], tuple[int, str, str]]) -> An
         return Answer(200, "balloon-agent: see /metrics\n", with_body=with_body)
     if path != b"/metrics":
         return Answer(404, "There is only /metrics.\n", with_body=with_body)
-    status, text, content_type = metrics()
-    return Answer(status, text, content_type, with_body)
+    return metrics()._replace(with_body=with_body)
 
 
-def serve_once(metrics: Callable[[], tuple[int, str, str]]) -> None:
+def serve_once(metrics: Callable[[], Answer]) -> None:
     """Read the request from standard input and write the answer to standard output."""
     request = _read_head(sys.stdin.fileno())
     if request is None:

@@ -10,7 +10,7 @@ from types import ModuleType
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError, cannot_write
+from agent.cli.command_error import CommandError, writing
 from agent.cli.which_domain import WhichDomain
 from agent.report.whole_file import write_whole
 
@@ -58,7 +58,8 @@ def metrics(which: WhichDomain, *, output: str | None, http: bool, guests: bool)
     if output is None:
         sys.stdout.write(text)
     else:
-        _replace(output, text)
+        with writing(output):
+            write_whole(output, text, 0o644)  # node_exporter runs as somebody else
     return exit_codes.OK
 
 
@@ -85,28 +86,16 @@ def _imported(report: str) -> ModuleType:
 
 def _serve(which: WhichDomain, *, guests: bool) -> int:
     """One request, one answer; a domain that cannot be read is 503 with the sentence."""
-    from agent.cli.http_once import serve_once  # noqa: PLC0415 - only behind a socket
+    from agent.cli.http_once import Answer, serve_once  # noqa: PLC0415 - only behind a socket
 
-    def collected() -> tuple[int, str, str]:
+    def collected() -> Answer:
         try:
             text = _text(which, guests=guests)
         except CommandError as error:
-            return 503, f"{error.sentence}\n", "text/plain; charset=utf-8"
+            return Answer(503, f"{error.sentence}\n")
         from agent.report.exposition import CONTENT_TYPE  # noqa: PLC0415 - as above
 
-        return 200, text, CONTENT_TYPE
+        return Answer(200, text, CONTENT_TYPE)
 
     serve_once(collected)
     return exit_codes.OK
-
-
-def _replace(path: str, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new, never half of it.
-
-    Raises:
-        CommandError: it could not be written.
-    """
-    try:
-        write_whole(path, text, 0o644)  # node_exporter runs as somebody else
-    except OSError as error:
-        raise cannot_write(path, error) from error

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import cannot_write
+from agent.cli.command_error import writing
 from agent.cli.completion import scenarios_beginning_with
 from agent.cli.options import Output, with_output
 from agent.report.styled import Line, Span, labelled, line, wrapped
@@ -119,7 +119,8 @@ def _run(
     if plot is not None:
         from sim_backend.stories.plot import plot_svg  # noqa: PLC0415
 
-        _write(plot, plot_svg(report))
+        with writing(plot):
+            write_whole(plot, plot_svg(report))
 
     def lines(width: int) -> list[Line]:
         rows = [*report_text.report_rows(scenario, report, width)]
@@ -150,13 +151,16 @@ def _demonstrate(directory: str, seed: int) -> int:
     from sim_backend.stories import demonstration  # noqa: PLC0415 - not needed on a real guest
 
     click.echo("\n".join(demonstration.NOTICE))
-    _make_directory(directory)
+    with writing(directory):
+        os.makedirs(directory, exist_ok=True)
     written = []
     for number, told in enumerate(demonstration.play(seed), 1):
         click.echo("\n" + "\n".join(demonstration.story_lines(told, number)))
         for name, svg in told.plots().items():
-            written.append(os.path.join(directory, name))
-            _write(written[-1], svg)
+            path = os.path.join(directory, name)
+            with writing(path):
+                write_whole(path, svg)
+            written.append(path)
     click.echo("\nPlots (simulated as well):")
     click.echo("\n".join(f"  {path}" for path in written))
     return exit_codes.OK
@@ -176,17 +180,3 @@ def _unknown(name: str, known: tuple[str, ...]) -> click.UsageError:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(known)}."
     return click.UsageError(f"There is no scenario '{name}'. {hint}")
-
-
-def _make_directory(path: str) -> None:
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        raise cannot_write(path, error) from error

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cli import http_once
-from agent.cli.http_once import answer_to
+from agent.cli.http_once import Answer, answer_to
 from agent.cli.main import main
 
 pytest.importorskip(
@@ -36,8 +36,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return run_command
 
 
-def figures() -> tuple[int, str, str]:
-    return 200, "xen_balloon_current_bytes 1.0\n", "text/plain; version=0.0.4"
+def figures() -> Answer:
+    return Answer(200, "xen_balloon_current_bytes 1.0\n", "text/plain; version=0.0.4")
 
 
 def test_they_go_to_standard_output(run: Run) -> None:

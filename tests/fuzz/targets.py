@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from agent.cli.http_once import answer_to
+from agent.cli.http_once import Answer, answer_to
 from agent.core.facts.numbers import MalformedError, key_decimal
 from agent.core.findings.assessment import assess
 from agent.daemon.config.effective import ConfigError
@@ -62,7 +62,7 @@ def _parser(parse: Callable[[bytes], object]) -> Target:
 
 def http_request(raw: bytes) -> None:
     """The head of a request, answered as the metrics' port does."""
-    answer = answer_to(raw, lambda: (200, "up 1\n", "text/plain")).encoded()
+    answer = answer_to(raw, lambda: Answer(200, "up 1\n")).encoded()
     head, _, _ = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 ")
 
