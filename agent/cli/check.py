@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from agent import exit_codes
+from agent.cli.values import Parsed
 from agent.cli.which_domain import WhichDomain
 from agent.report.check_line import Threshold, Thresholds, check, parse_threshold
 
-
-def _threshold(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Threshold | None:
-    """As `parse_threshold`, with its complaint as click's."""
-    try:
-        return None if text is None else parse_threshold(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+_LIMIT: Final = Parsed("size|percent", parse_threshold)
 
 
 @click.command(
@@ -36,14 +33,10 @@ It judges what status and doctor find, and names it. Thresholds add to that:
 Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for wrong usage).
 """,
 )
-@click.option("-w", "--warning", metavar="SIZE|PERCENT", callback=_threshold, default=None,
-              help="Available memory below this is a warning.")  # fmt: skip
-@click.option("-c", "--critical", metavar="SIZE|PERCENT", callback=_threshold, default=None,
-              help="Available memory below this is critical.")  # fmt: skip
-@click.option("-d", "--distance-warning", metavar="SIZE|PERCENT", callback=_threshold,
-              default=None, help="Stuck so far from the target.")  # fmt: skip
-@click.option("-D", "--distance-critical", metavar="SIZE|PERCENT", callback=_threshold,
-              default=None, help="Stuck so far from the target.")  # fmt: skip
+@click.option("-w", "--warning", type=_LIMIT, help="Available memory below this is a warning.")
+@click.option("-c", "--critical", type=_LIMIT, help="Available memory below this is critical.")
+@click.option("-d", "--distance-warning", type=_LIMIT, help="Stuck so far from the target.")
+@click.option("-D", "--distance-critical", type=_LIMIT, help="Stuck so far from the target.")
 @click.pass_obj
 def check_command(
     which: WhichDomain,
@@ -71,6 +64,6 @@ def _is_less(threshold: Threshold | None, other: Threshold | None) -> bool:
     """Whether it is, where that does not depend on how large the guest is."""
     if threshold is None or other is None:
         return False
-    if threshold.percent is not None and other.percent is not None:
-        return threshold.percent < other.percent
-    return threshold.percent is None and other.percent is None and threshold.kib < other.kib
+    if threshold.percent is None or other.percent is None:
+        return threshold.percent == other.percent and threshold.kib < other.kib
+    return threshold.percent < other.percent

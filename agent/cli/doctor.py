@@ -9,7 +9,7 @@ import click
 
 from agent import exit_codes
 from agent.cli.options import Output, with_output
-from agent.cli.seconds import Seconds
+from agent.cli.values import Seconds
 from agent.cli.which_domain import WhichDomain
 from agent.core.findings.diagnosis import Diagnosis, diagnose
 from agent.examine import examine, watched

@@ -9,7 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import click
 
@@ -18,7 +18,7 @@ from agent.cli.command_error import CommandError
 from agent.cli.completion import guests_beginning_with
 from agent.cli.host import ThisHost
 from agent.cli.interrupts import Interrupts
-from agent.cli.seconds import Seconds
+from agent.cli.values import Parsed, Seconds
 from agent.cli.which_domain import WhichDomain
 from agent.core.facts.units import MIB_KIB, format_kib, parse_size_kib
 from agent.core.host import mem_set as steps
@@ -33,17 +33,14 @@ _STATUS: Final = {
 }
 
 
-def _size(_ctx: click.Context, _param: click.Parameter, text: str) -> int:
+def _size_mib(text: str) -> int:
     """A size in MiB; a bare number is one, and units may be small, as for `xl mem-set`."""
     small = re.fullmatch(r"([0-9.]+)([kmgt])", text)
     if re.fullmatch(r"[0-9]*\.[0-9]*", text):
-        raise click.BadParameter(f"{text!r} would be in MiB; write for example {text}G.")
-    try:
-        kib = parse_size_kib(small[1] + small[2].upper() if small else text, bare_unit="M")
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from error
+        raise ValueError(f"{text!r} would be in MiB; write for example {text}G.")
+    kib = parse_size_kib(small[1] + small[2].upper() if small else text, bare_unit="M")
     if kib < MIB_KIB:
-        raise click.BadParameter(f"{text!r} is less than 1 MiB.")
+        raise ValueError(f"{text!r} is less than 1 MiB.")
     return -(-kib // MIB_KIB)
 
 
@@ -62,7 +59,7 @@ targets, 72 no xl, 77 not root.
 """,
 )
 @click.argument("guest", shell_complete=guests_beginning_with)
-@click.argument("size", callback=_size)
+@click.argument("size", type=Parsed("size", _size_mib))
 @click.option(
     "--timeout",
     metavar="SECONDS",
@@ -99,9 +96,9 @@ def mem_set(
         _must_be_ours(host, found, size)
         if dry_run:
             return _show_plan(found, request, as_json=as_json)
-        ended = _carry_out(host, found, request, quiet=as_json)
-    _tell(ended, found, as_json=as_json)
-    return exit_codes.INTERRUPTED if ended.end is None else _STATUS[ended.end.how]
+        end, asked_mib = _carry_out(host, found, request, quiet=as_json)
+    _tell(end, asked_mib, found, as_json=as_json)
+    return exit_codes.INTERRUPTED if end is None else _STATUS[end.how]
 
 
 def _the_guest(host: ThisHost, name: str) -> Guest:
@@ -136,24 +133,16 @@ def _must_be_ours(host: ThisHost, guest: Guest, size_mib: int) -> None:
         raise CommandError("xl is not on this host; mem-set needs it.", exit_codes.MISSING_PART)
 
 
-class Ended(NamedTuple):
-    """What became of it: None for `end` is an interrupt."""
+def _carry_out(
+    host: ThisHost, guest: Guest, request: steps.Request, *, quiet: bool
+) -> tuple[steps.End | None, list[int]]:
+    """Step by step, each whole; where xenstore is lost on the way the guest is left at one, too.
 
-    end: steps.End | None
-    at_mib: int
-    asked: list[int]
-
-    @property
-    def outcome(self) -> str:
-        """In a word, for programs."""
-        return "interrupted" if self.end is None else self.end.how
-
-
-def _carry_out(host: ThisHost, guest: Guest, request: steps.Request, *, quiet: bool) -> Ended:
-    """Step by step, each whole; where xenstore is lost on the way the guest is left at one, too."""
+    How it ended, None after an interrupt; and the sizes that were asked for, in MiB.
+    """
     way = steps.begin(guest, request)
     if isinstance(way, steps.End):
-        return Ended(way, (guest.asked_kib or 0) // MIB_KIB, [])
+        return way, []
     asked: list[int] = []
 
     def ask(mib: int) -> None:
@@ -182,7 +171,7 @@ def _carry_out(host: ThisHost, guest: Guest, request: steps.Request, *, quiet: b
             raise
         sentence = f"{error.sentence.rstrip('.')}; {_last_asked(guest, asked[-1])}."
         raise CommandError(sentence, error.status) from error
-    return Ended(end, asked[-1] if asked else way.began_mib, asked)
+    return end, asked
 
 
 def _step_by_step(
@@ -243,15 +232,15 @@ def _with_the_hosts_reason(
     return end._replace(sentence=f"{text} And {also}")
 
 
-def _tell(ended: Ended, guest: Guest, *, as_json: bool) -> None:
-    end, at_mib, asked = ended
+def _tell(end: steps.End | None, asked_mib: list[int], guest: Guest, *, as_json: bool) -> None:
     if end is None:
-        at = _last_asked(guest, at_mib) if asked else f"nothing was asked of {label(guest)}"
-        sentence = f"interrupted: {at}."
+        nothing = f"nothing was asked of {label(guest)}"
+        at = _last_asked(guest, asked_mib[-1]) if asked_mib else nothing
+        outcome, sentence = "interrupted", f"interrupted: {at}."
     else:
-        sentence = end.sentence
+        outcome, sentence = end.how, end.sentence
     if as_json:
-        _write_json(guest, ended.outcome, sentence, asked)
+        _write_json(guest, outcome, sentence, asked_mib)
     else:
         click.echo(sentence)
 
@@ -272,7 +261,7 @@ def _show_plan(guest: Guest, request: steps.Request, *, as_json: bool) -> int:
     """What would be asked for, if the guest went on as it says it does."""
     started = steps.begin(guest, request)
     if isinstance(started, steps.End):
-        _tell(Ended(started, 0, []), guest, as_json=as_json)
+        _tell(started, [], guest, as_json=as_json)
         return _STATUS[started.how]
     planned = steps.planned_mib(guest, request)
     last_mib = planned[-1] if planned else started.began_mib

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from agent.cli.seconds import Seconds
+from agent.cli.values import Seconds
 
 if TYPE_CHECKING:
     from agent.report.styled import Line

@@ -9,6 +9,7 @@ import click
 
 from agent import exit_codes
 from agent.cli.options import Output, with_output
+from agent.cli.values import SIZE, Parsed
 from agent.cli.which_domain import WhichDomain
 from agent.core.account.situation import understand
 from agent.core.boot.map import HVM_HOLE_KIB
@@ -20,7 +21,6 @@ from agent.core.facts.kernel_release import (
     parse_kernel_release,
 )
 from agent.core.facts.snapshot import DomainType
-from agent.core.facts.units import parse_size_kib
 from agent.core.plan.plan import plan as make_plan
 from agent.core.plan.request import DEFAULT_KERNEL, DEFAULT_VIDEORAM_KIB, PlanError, PlanRequest
 from agent.core.plan.target import advise
@@ -36,16 +36,6 @@ _STATUS: Final[dict[Boots, int]] = {
 }
 
 
-def _size(_ctx: click.Context, _option: click.Parameter, text: str | None) -> int | None:
-    """A size in KiB; a bare number is MiB, as in xl.cfg and for `xl mem-set`."""
-    if text is None:
-        return None
-    try:
-        return parse_size_kib(text, bare_unit="M")
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from error
-
-
 class _Kernel(NamedTuple):
     """What `uname -r` tells: the release, whether not Debian built it, and of how many bits."""
 
@@ -54,13 +44,11 @@ class _Kernel(NamedTuple):
     bits: int
 
 
-def _kernel(_ctx: click.Context, _option: click.Parameter, text: str) -> _Kernel:
+def _kernel(text: str) -> _Kernel:
     """The release number in `6.1`, or in what `uname -r` says."""
     release = parse_kernel_release(text)
     if release is None:
-        raise click.BadParameter(
-            f"{text!r} is no Linux release; write for example 6.1 or 6.1.0-56-amd64."
-        )
+        raise ValueError(f"{text!r} is no Linux release; write for example 6.1 or 6.1.0-56-amd64.")
     return _Kernel(release, is_own_build(text), bits_of(text))
 
 
@@ -76,15 +64,8 @@ Examples:
 Exit status: 0 yes   1 risky   2 no   4 cannot be told
 """
 )
-@click.option(
-    "--memory",
-    metavar="SIZE",
-    callback=_size,
-    help="What the guest starts with (bare numbers are MiB).",
-)
-@click.option(
-    "--maxmem", metavar="SIZE", callback=_size, help="What it may grow to; as --memory if left out."
-)
+@click.option("--memory", type=SIZE, help="What the guest starts with (bare numbers are MiB).")
+@click.option("--maxmem", type=SIZE, help="What it may grow to; as --memory if left out.")
 @click.option(
     "--type",
     "kind",
@@ -95,8 +76,7 @@ Exit status: 0 yes   1 risky   2 no   4 cannot be told
 )
 @click.option(
     "--kernel",
-    metavar="RELEASE",
-    callback=_kernel,
+    type=Parsed("release", _kernel),
     default=f"{DEFAULT_KERNEL.major}.{DEFAULT_KERNEL.minor}",
     show_default=True,
     help="The guest's Linux, as `uname -r` says it or shorter.",
@@ -109,25 +89,13 @@ Exit status: 0 yes   1 risky   2 no   4 cannot be told
 @click.option(
     "--vcpus", type=click.IntRange(1, 4096), default=1, show_default=True, help="Virtual CPUs."
 )
+@click.option("--videoram", type=SIZE, help="Video memory; 8M for an HVM guest if left out.")
 @click.option(
-    "--videoram",
-    metavar="SIZE",
-    callback=_size,
-    help="Video memory; 8M for an HVM guest if left out.",
-)
-@click.option(
-    "--mmio-hole",
-    metavar="SIZE",
-    callback=_size,
-    help="An HVM guest's hole for devices below 4 GiB; 256M if left out.",
+    "--mmio-hole", type=SIZE, help="An HVM guest's hole for devices below 4 GiB; 256M if left out."
 )
 @click.option("--e820-host", is_flag=True, help="PV with e820_host=1: the host's map.")
-@click.option(
-    "--host-memory", metavar="SIZE", callback=_size, help="With --type dom0: what the host has."
-)
-@click.option(
-    "--target", metavar="SIZE", callback=_size, help="Ask about this size for the guest that runs."
-)
+@click.option("--host-memory", type=SIZE, help="With --type dom0: what the host has.")
+@click.option("--target", type=SIZE, help="Ask about this size for the guest that runs.")
 @with_output("Draw")
 @click.pass_obj
 def plan(
