@@ -21,7 +21,6 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from agent.core.facts.bounds import LARGEST_KIB
@@ -34,6 +33,9 @@ _MOST_BYTES: Final = 1 << 20
 _ASK_S: Final = 5.0
 _CHANGE_S: Final = 20.0
 _FLAGS: Final = re.compile(r"[A-Za-z?-]{6}", re.ASCII)
+_LIVES: Final[tuple[tuple[str, Life], ...]] = (
+    ("d", "dying"), ("c", "crashed"), ("w", "crashed"), ("s", "shut down"), ("p", "paused"),
+)  # fmt: skip
 _WHY: Final = re.compile(r"libxl: error: (?:[\w.]+:[0-9]+:\w+: (?:Domain [0-9]+:)?)?(.+)", re.ASCII)
 _INFO: Final = re.compile(r"^(total|free)_memory +: ([0-9]{1,12})$", re.ASCII | re.MULTILINE)
 
@@ -65,7 +67,7 @@ class Xl:
         Raises:
             XlError: it could not be asked.
         """
-        found = listed_in(self._run("list"))
+        found = listed_in(self._run(_ASK_S, "list"))
         if not found:  # not even dom0
             raise XlError("xl list says nothing that can be read")
         return found
@@ -76,7 +78,7 @@ class Xl:
         Raises:
             XlError: it could not be asked.
         """
-        return hypervisor_in(self._run("info"))
+        return hypervisor_in(self._run(_ASK_S, "info"))
 
     def mem_set(self, domid: int, mib: int) -> None:
         """Ask a guest to have so much; does not wait for it.
@@ -86,15 +88,14 @@ class Xl:
         """
         if not (domid > 0 and 0 < mib <= LARGEST_KIB // MIB_KIB):
             raise XlError(f"domain {domid} cannot be given {mib} MiB")
-        self._run("mem-set", str(domid), f"{mib}m", timeout_s=_CHANGE_S)
+        self._run(_CHANGE_S, "mem-set", str(domid), f"{mib}m")
 
-    def _run(self, *arguments: str, timeout_s: float | None = None) -> str:
+    def _run(self, timeout_s: float, *arguments: str) -> str:
         """Its output.
 
         It runs in a session of its own, and goes on where an interrupt ends this: none leaves a
         guest half way.
         """
-        timeout_s = _ASK_S if timeout_s is None else timeout_s
         try:
             process = subprocess.Popen(  # noqa: S603 - no shell, and only arguments made here
                 [self.path, *arguments],
@@ -140,7 +141,7 @@ def listed_in(text: str) -> dict[int, Listed]:
 
 def hypervisor_in(text: str) -> Hypervisor:
     """What `xl info` says of memory; None where it does not."""
-    mib: Mapping[str, str] = dict(_INFO.findall(text))
+    mib: dict[str, str] = dict(_INFO.findall(text))
     return Hypervisor(_kib(mib.get("total")), _kib(mib.get("free")))
 
 
@@ -154,16 +155,7 @@ def _life(flags: str) -> Life:
 
     The reason is one of `-rscwS?`; `c` has crashed, `w` was ended by its watchdog.
     """
-    for letter, life in (
-        ("d", "dying"),
-        ("c", "crashed"),
-        ("w", "crashed"),
-        ("s", "shut down"),
-        ("p", "paused"),
-    ):
-        if letter in flags:
-            return life  # type: ignore[return-value]
-    return "running"
+    return next((life for letter, life in _LIVES if letter in flags), "running")
 
 
 def _said(stderr: bytes) -> str:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from agent import exit_codes
@@ -45,10 +46,8 @@ class ThisHost:
             )
         self.xl: Xl | None = find_xl(self.root.path)
         self._store = StoreClient(which.xenstore or self._path(), timeout_s=timeout_s)
-        try:
+        with _asking_xenstore():
             self._store.connect()
-        except XenstoreError as error:
-            self._fail(error)
 
     def __enter__(self) -> ThisHost:
         return self
@@ -62,10 +61,8 @@ class ThisHost:
         Raises:
             CommandError: xenstore does not answer.
         """
-        try:
+        with _asking_xenstore():
             return read_names(self._store)
-        except XenstoreError as error:
-            self._fail(error)
 
     def look(
         self, words: tuple[str, ...] = (), *, patterns: bool = False, may_be_missing: bool = False
@@ -80,18 +77,15 @@ class ThisHost:
         Raises:
             CommandError: there is none of a name, or xenstore does not answer.
         """
-        try:
+        with _asking_xenstore():
             guests = read_guests(self._store)
-        except XenstoreError as error:
-            self._fail(error)
         hypervisor, problem = Hypervisor(), None
         try:
             listed = self.xl_there().domains()
             guests = with_listed(guests, listed)
             dom0 = listed.get(0)
             hypervisor = Hypervisor(dom0_kib=dom0.has_kib if dom0 else None)
-            total_kib, free_kib, _ = self.xl_there().hypervisor()
-            hypervisor = hypervisor._replace(total_kib=total_kib, free_kib=free_kib)
+            hypervisor = self.xl_there().hypervisor()._replace(dom0_kib=hypervisor.dom0_kib)
         except XlError as error:  # what xenstore says stands without it
             problem = str(error)
         found, unknown = selected(guests, words, patterns=patterns)
@@ -105,10 +99,8 @@ class ThisHost:
         Raises:
             CommandError: xenstore does not answer.
         """
-        try:
+        with _asking_xenstore():
             guest = read_guest(self._store, domid)
-        except XenstoreError as error:
-            self._fail(error)
         if guest is None or self.xl is None:
             return guest
         try:
@@ -141,12 +133,18 @@ class ThisHost:
             )
         return found[0]
 
-    def _fail(self, error: XenstoreError) -> NoReturn:
-        if isinstance(error, DeviceDenied):
-            raise CommandError(
-                f"{error.path} may not be opened by this user; run this as root.",
-                exit_codes.NO_PERMISSION,
-            ) from error
+
+@contextlib.contextmanager
+def _asking_xenstore() -> Iterator[None]:
+    """Raises CommandError where it does not answer."""
+    try:
+        yield
+    except DeviceDenied as error:
+        raise CommandError(
+            f"{error.path} may not be opened by this user; run this as root.",
+            exit_codes.NO_PERMISSION,
+        ) from error
+    except XenstoreError as error:
         raise CommandError(f"xenstore cannot be asked: {error}.", exit_codes.NOT_XEN) from error
 
 
