@@ -15,6 +15,7 @@ from agent.cli.completion import VARIABLE, answer_every_tab_in_zsh, scenarios_be
 from agent.cli.endings import (
     as_sentence,
     complain,
+    did_you_mean,
     ended,
     explained,
     explained_as,
@@ -83,10 +84,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with a hint when a word is close to a command."""
         if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
-            import difflib  # noqa: PLC0415 - only to help after a typing error
-
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
+            hint = did_you_mean(args[0], COMMANDS)
             ctx.fail(f"There is no command '{args[0]}'.{hint} See balloon-agent --help.")
         return super().resolve_command(ctx, args)
 
@@ -178,8 +176,7 @@ def _explain(error: BaseException) -> int:
 
 def _told(error: click.ClickException) -> str:
     """What click says, as a sentence that ends in what to do."""
-    context = error.ctx if isinstance(error, click.UsageError) else None
     sentence = as_sentence(error.format_message())
     if not isinstance(error, click.UsageError) or "balloon-agent" in sentence:
         return sentence
-    return f"{sentence} See {context.command_path if context else 'balloon-agent'} --help."
+    return f"{sentence} See {error.ctx.command_path if error.ctx else 'balloon-agent'} --help."

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from agent import exit_codes
@@ -72,3 +72,11 @@ def as_sentence(text: str) -> str:
 def complain(sentence: str) -> None:
     """One line on standard error."""
     sys.stderr.write(f"balloon-agent: {sentence}\n")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint, behind a space, where a word is close to one that there is; else nothing."""
+    import difflib  # noqa: PLC0415 - only to help after a typing error
+
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""

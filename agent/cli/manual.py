@@ -16,6 +16,7 @@ import click
 from agent.cli.application import COMMANDS, application
 
 FILE: Final = "docs/balloon-agent.1"
+_ROFF: Final = str.maketrans({"\\": "\\e", "-": "\\-", "~": "\\(ti", "^": "\\(ha", "'": "\\(aq"})
 _VERBATIM: Final = "\b"  # click's mark for a paragraph that is not to be filled
 
 _BEYOND: Final = """\
@@ -143,7 +144,7 @@ def _value_of(option: click.Option) -> str:
         return option.metavar
     if isinstance(option.type, click.Choice):
         return "|".join(str(choice) for choice in option.type.choices)
-    return "N" if isinstance(option.type, click.types.IntParamType) else "VALUE"
+    return "N" if isinstance(option.type, click.types.IntParamType) else option.type.name.upper()
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -166,8 +167,8 @@ def _epilog(text: str, heading: str) -> list[str]:
             lines += [".PP", *_verbatim(rows)]
             continue
         shown = title.upper() if heading.startswith(".SH") else title
-        lines += [*f"{heading}{_escaped(shown)}".split("\n")]
-        lines += [".PP", *(_filled([rest, *rows[1:]]) if rest.strip() else _verbatim(rows[1:]))]
+        lines += [f"{heading}{_escaped(shown)}", ".PP"]
+        lines += _filled([rest, *rows[1:]]) if rest.strip() else _verbatim(rows[1:])
     return lines
 
 
@@ -190,14 +191,7 @@ def _first_sentence(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """Plain text for roff: nothing in it is a request or an escape."""
-    for plain, roff in (
-        ("\\", "\\e"),
-        ("-", "\\-"),
-        ("~", "\\(ti"),
-        ("^", "\\(ha"),
-        ("'", "\\(aq"),
-    ):
-        text = text.replace(plain, roff)
+    text = text.translate(_ROFF)
     return f"\\&{text}" if text.startswith(".") else text
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ import click
 from agent import exit_codes
 from agent.cli.command_error import writing
 from agent.cli.completion import scenarios_beginning_with
+from agent.cli.endings import did_you_mean
 from agent.cli.options import Output, with_output
 from agent.report.styled import Line, Span, labelled, line, wrapped
 from agent.report.top import judged_lines, simulation_banner
@@ -106,11 +106,12 @@ def _run(
     try:
         scenario = catalogue.load(name)
     except KeyError:
-        raise _unknown(name, catalogue.scenario_names()) from None
+        known = catalogue.scenario_names()
+        hint = did_you_mean(name, known) or f" There are: {', '.join(known)}."
+        raise click.UsageError(f"There is no scenario '{name}'.{hint}") from None
     acts = agent_name or scenario.mode
     if acts not in AGENTS:
-        close = difflib.get_close_matches(acts, AGENTS, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
+        hint = did_you_mean(acts, AGENTS)
         raise click.UsageError(f"There is no agent '{acts}'.{hint} There are: {', '.join(AGENTS)}.")
     who = agent(acts, keeps_record=explain)
     if explain and not isinstance(who, PolicyAgent):
@@ -174,9 +175,3 @@ def _must_be_svg(path: str) -> None:
             f"--plot draws SVG, not {suffix[1:].upper()}: name the file {stem}.svg "
             "(every browser shows it; rsvg-convert makes other formats of it)."
         )
-
-
-def _unknown(name: str, known: tuple[str, ...]) -> click.UsageError:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(known)}."
-    return click.UsageError(f"There is no scenario '{name}'. {hint}")
