@@ -22,7 +22,7 @@ from sim_backend.xenstore.permissions import (
     format_permissions,
     parse_permissions,
 )
-from sim_backend.xenstore.store import Direct, Store
+from sim_backend.xenstore.store import Store
 from sim_backend.xenstore.transaction import Transaction
 from sim_backend.xenstore.views import View, remove_subtree
 from sim_backend.xenstore.watches import Deliver, Watch
@@ -46,7 +46,6 @@ class Session:
         self.on_close: Callable[[], None] | None = None
         self.deliver: Deliver = deliver if deliver is not None else self._keep
         self._store = store
-        self._direct = Direct(store)
         self._domain = store.domains[domid]
         self._base = domain_path(domid)
         self._watches: list[Watch] = []
@@ -140,7 +139,7 @@ class Session:
 
     def _view(self, tx: int) -> View:
         if tx == 0:
-            return self._direct
+            return self._store
         transaction = self._transactions.get(tx)
         if transaction is None:
             raise XenstoreError("ENOENT")

@@ -83,17 +83,17 @@ class Store:
     def _put_initial_nodes(self) -> None:
         initial = (("/", ("tool",)), ("/tool", ("xenstored",)), ("/tool/xenstored", ()))
         for path, children in initial:
-            self.put(path, Node(children=children))
-            self.domains[0].nodes += 1
+            self.write(path, Node(children=children))
+            self.count(0, 1)
 
-    # Nodes, as every view of the store reaches them.
+    # Nodes: the store itself is a request's view of it, as a transaction is.
 
     def next_generation(self) -> int:
         """A number that no node and no transaction has had."""
         self.generation += 1
         return self.generation
 
-    def get(self, path: str) -> Node | None:
+    def read(self, path: str) -> Node | None:
         """A node as it counts now; entries for a domain younger than it, or gone, are ignored."""
         node = self.nodes.get(path)
         if node is None or len(node.permissions) == 1:
@@ -101,14 +101,22 @@ class Store:
         permissions = self._current(node.permissions, node.generation)
         return node if permissions == node.permissions else node._replace(permissions=permissions)
 
-    def put(self, path: str, node: Node) -> Node:
+    def write(self, path: str, node: Node) -> None:
         """Set a node, stamped with a generation of its own."""
         generation = self.next_generation()
-        stamped = node._replace(
+        self.nodes[path] = node._replace(
             permissions=self._current(node.permissions, generation), generation=generation
         )
-        self.nodes[path] = stamped
-        return stamped
+
+    def delete(self, path: str) -> None:
+        del self.nodes[path]
+
+    def may_create(self, domid: int, nodes: int) -> bool:
+        """Each new node is compared before it is counted."""
+        return self.domains[domid].nodes + nodes - 1 < self.quotas.nodes
+
+    def fail(self) -> None:
+        """Nothing was changed yet: a request checks first."""
 
     def _current(self, permissions: Permissions, generation: int) -> Permissions:
         if len(permissions) == 1:
@@ -184,11 +192,11 @@ class Store:
             path = places.pop()
             node = self.nodes[path]
             if node.owner == domid:
-                remove_subtree(Direct(self), path)
+                remove_subtree(self, path)
             else:
                 places += [child_of(path, name) for name in reversed(node.children)]
 
-    def count_nodes(self, domid: int, change: int) -> None:
+    def count(self, domid: int, change: int) -> None:
         if domid in self.domains:
             self.domains[domid].nodes += change
 
@@ -211,7 +219,7 @@ class Store:
 
     # Watches.
 
-    def fire(
+    def changed(
         self,
         path: str,
         node: Node | None,
@@ -235,8 +243,8 @@ class Store:
             return node is not None or old is not None or path in self.nodes
         if old is not None and self.access(watch.domid, old) & READ:
             return True
-        node = node or self.get(path)
-        above = self.get(parent_of(path))
+        node = node or self.read(path)
+        above = self.read(parent_of(path))
         return node is not None and any(
             self.access(watch.domid, place.permissions) & READ
             for place in (node, above)
@@ -295,29 +303,6 @@ class Store:
         assert sum(len(node.children) for node in self.nodes.values()) == len(self.nodes) - 1
         for domid, domain in self.domains.items():
             assert domain.nodes == owned.get(domid, 0), domid
-
-
-class Direct:
-    """The store itself, as a request's view of it."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.read = store.get
-        self.count = store.count_nodes
-        self.changed = store.fire
-
-    def write(self, path: str, node: Node) -> None:
-        self._store.put(path, node)
-
-    def delete(self, path: str) -> None:
-        del self._store.nodes[path]
-
-    def may_create(self, domid: int, nodes: int) -> bool:
-        """Each new node is compared before it is counted."""
-        return self._store.domains[domid].nodes + nodes - 1 < self._store.quotas.nodes
-
-    def fail(self) -> None:
-        """Nothing was changed yet: a request checks first."""
 
 
 def _without_domain(permissions: Permissions, domid: int) -> Permissions:

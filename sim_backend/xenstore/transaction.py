@@ -46,7 +46,7 @@ class Transaction:
             if not self._privileged and len(self._accessed) >= quota:
                 self._failed = True
                 raise XenstoreError("ENOSPC")
-            access = self._accessed[path] = _Access(self._store.get(path))
+            access = self._accessed[path] = _Access(self._store.read(path))
         return access
 
     def read(self, path: str) -> Node | None:
@@ -105,7 +105,7 @@ class Transaction:
             if access.modified:
                 self._apply(path, access)
         for domid, change in self._counts.items():
-            self._store.count_nodes(domid, change)
+            self._store.count(domid, change)
 
     def _check_quota(self) -> None:
         if self._privileged or not self._created:
@@ -119,8 +119,10 @@ class Transaction:
 
     def _apply(self, path: str, access: _Access) -> None:
         if access.node is not None:
-            self._store.put(path, access.node)
+            self._store.write(path, access.node)
         elif access.generation is not None:
-            del self._store.nodes[path]
+            self._store.delete(path)
         if access.tell:
-            self._store.fire(path, None, exact=access.exact, old_permissions=access.old_permissions)
+            self._store.changed(
+                path, None, exact=access.exact, old_permissions=access.old_permissions
+            )
