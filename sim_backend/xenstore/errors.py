@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The errors of xenstore: errno names, as they go over the wire (xs_wire.h, `xsd_errors`)."""
+"""What the store refuses with: errno names, as they go over the wire (xs_wire.h, `xsd_errors`)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ ErrorName = Literal[
     "EINVAL",
     "EACCES",
     "EEXIST",
-    "EISDIR",
     "ENOENT",
     "ENOMEM",
     "ENOSPC",
     "EIO",
-    "ENOTEMPTY",
     "ENOSYS",
-    "EROFS",
     "EBUSY",
     "EAGAIN",
-    "EISCONN",
     "E2BIG",
     "EPERM",
 ]

@@ -37,10 +37,3 @@ class Node(NamedTuple):
             + len(self.value)
             + sum(len(name) + 1 for name in self.children)
         )
-
-    def with_child(self, name: str) -> Node:
-        """The same directory with one more name at its end."""
-        return self._replace(children=(*self.children, name))
-
-    def without_child(self, name: str) -> Node:
-        return self._replace(children=tuple(child for child in self.children if child != name))

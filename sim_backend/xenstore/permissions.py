@@ -8,7 +8,7 @@ may do who has no entry of his own (docs/misc/xenstore.txt, SET_PERMS).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sim_backend.xenstore.errors import XenstoreError
@@ -58,16 +58,6 @@ def parse_permission(text: str) -> Permission:
     else:
         number = int(octal, 8) if octal is not None else int(decimal)
     return Permission(_ACCESS[letter], (-number if sign == "-" else number) & _UNSIGNED)
-
-
-def parse_permissions(texts: Iterable[str]) -> Permissions:
-    """Entries in order; XenstoreError EINVAL when one of them is none."""
-    return tuple(parse_permission(text) for text in texts)
-
-
-def format_permissions(permissions: Iterable[Permission]) -> list[str]:
-    """Entries as they are written."""
-    return [str(permission) for permission in permissions]
 
 
 def access_of(permissions: Sequence[Permission], domids: Sequence[int]) -> int:

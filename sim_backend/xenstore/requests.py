@@ -64,17 +64,17 @@ def _number(text: str) -> int:
 
 
 def _directory(_store: Store, session: Session, packet: Packet) -> bytes:
-    return join_strings(session.directory(_only_argument(packet), packet.transaction))
+    return join_strings(session.read(_only_argument(packet), packet.transaction).children)
 
 
 def _directory_part(_store: Store, session: Session, packet: Packet) -> bytes:
     strings = split_strings(packet.payload)
     if len(strings) != 2:
         raise XenstoreError("EINVAL")
-    names, generation = session.directory_generation(strings[0], packet.transaction)
+    directory = session.read(strings[0], packet.transaction)
     offset = _number(strings[1])
-    head = f"{generation}\0".encode()
-    rest = join_strings(names)[offset:] if offset >= 0 else b""
+    head = f"{directory.generation}\0".encode()
+    rest = join_strings(directory.children)[offset:] if offset >= 0 else b""
     room = PAYLOAD_MAX - len(head) - 1
     if len(rest) <= room:
         return head + rest + b"\0"
@@ -82,12 +82,12 @@ def _directory_part(_store: Store, session: Session, packet: Packet) -> bytes:
 
 
 def _read(_store: Store, session: Session, packet: Packet) -> bytes:
-    return session.read(_only_argument(packet), packet.transaction)
+    return session.read(_only_argument(packet), packet.transaction).value
 
 
 def _get_perms(_store: Store, session: Session, packet: Packet) -> bytes:
-    entries = session.get_perms(_only_argument(packet), packet.transaction)
-    return join_strings(entries)
+    node = session.read(_only_argument(packet), packet.transaction)
+    return join_strings([str(entry) for entry in node.permissions])
 
 
 def _set_perms(_store: Store, session: Session, packet: Packet) -> bytes:

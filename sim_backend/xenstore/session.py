@@ -14,14 +14,7 @@ from typing import Final
 from sim_backend.xenstore.errors import XenstoreError
 from sim_backend.xenstore.names import REL_PATH_MAX, base_of, domain_path, is_valid_path, parent_of
 from sim_backend.xenstore.node import Node
-from sim_backend.xenstore.permissions import (
-    OWNER,
-    READ,
-    WRITE,
-    Permissions,
-    format_permissions,
-    parse_permissions,
-)
+from sim_backend.xenstore.permissions import OWNER, READ, WRITE, Permissions, parse_permission
 from sim_backend.xenstore.store import Store
 from sim_backend.xenstore.transaction import Transaction
 from sim_backend.xenstore.views import View, remove_subtree
@@ -31,12 +24,11 @@ from sim_backend.xenstore.watches import Deliver, Watch
 class Session:
     """A connection's state in the store.
 
-    Watch events go to `deliver(path, token)`; without one they wait in the session, each
-    distinct event once, until `take_events` fetches them.  Making one raises XenstoreError, ENOENT,
-    where the store has no such domain.
+    Watch events go to `deliver(path, token)`.  Making one raises XenstoreError, ENOENT, where the
+    store has no such domain.
     """
 
-    def __init__(self, store: Store, domid: int = 0, deliver: Deliver | None = None) -> None:
+    def __init__(self, store: Store, domid: int, deliver: Deliver) -> None:
         if domid not in store.domains:
             raise XenstoreError("ENOENT")
         self.domid: Final = domid
@@ -44,29 +36,20 @@ class Session:
         self.privileged: Final = domid == 0
         self.is_closed = False
         self.on_close: Callable[[], None] | None = None
-        self.deliver: Deliver = deliver if deliver is not None else self._keep
+        self.deliver: Final = deliver
         self._store = store
         self._domain = store.domains[domid]
         self._base = domain_path(domid)
         self._watches: list[Watch] = []
         self._transactions: dict[int, Transaction] = {}
         self._next_transaction = 1
-        self._kept: dict[tuple[str, str], None] = {}
         store.attach(self)
 
     # Nodes.
 
-    def read(self, path: str, tx: int = 0) -> bytes:
-        return self._get(self._view(tx), self._absolute(path), READ).value
-
-    def directory(self, path: str, tx: int = 0) -> tuple[str, ...]:
-        """The names in a directory, in the order they were made."""
-        return self._get(self._view(tx), self._absolute(path), READ).children
-
-    def directory_generation(self, path: str, tx: int = 0) -> tuple[tuple[str, ...], int]:
-        """As `directory`, with a number that changes when the directory does."""
-        node = self._get(self._view(tx), self._absolute(path), READ)
-        return node.children, node.generation
+    def read(self, path: str, tx: int = 0) -> Node:
+        """A node that this session may read; its children in the order they were made."""
+        return self._get(self._view(tx), self._absolute(path), READ)
 
     def write(self, path: str, value: bytes, tx: int = 0) -> None:
         """Set a value; makes the node, and directories above it, where they are missing."""
@@ -99,19 +82,14 @@ class Session:
             raise XenstoreError("EINVAL")
         remove_subtree(view, place)
 
-    def get_perms(self, path: str, tx: int = 0) -> list[str]:
-        """The entries of a node, `n0` `r5`."""
-        node = self._get(self._view(tx), self._absolute(path), READ)
-        return format_permissions(node.permissions)
-
     def set_perms(self, path: str, entries: Sequence[str], tx: int = 0) -> None:
-        """Replace the entries of a node; only its owner and dom0 may."""
+        """Replace the entries of a node, such as `n0` `r5`; only its owner and dom0 may."""
         view = self._view(tx)
         if not entries:
             raise XenstoreError("EINVAL")
         if not self.privileged and len(entries) > self._store.quotas.permissions:
             raise XenstoreError("ENOSPC")
-        permissions = self._known(parse_permissions(entries))
+        permissions = self._known(tuple(map(parse_permission, entries)))
         if path.startswith("@"):
             self._store.set_special_permissions(self.domid, path, permissions)
             return
@@ -193,7 +171,7 @@ class Session:
         made = {path: Node(value, permissions)}
         for name, place in zip(missing, missing[1:]):
             made[place] = Node(b"", permissions, (base_of(name),))
-        grown = directory.with_child(base_of(missing[-1]))
+        grown = directory._replace(children=(*directory.children, base_of(missing[-1])))
         self._check_size(view, *made.values(), grown)
         for place, node in made.items():
             view.write(place, node)
@@ -238,15 +216,6 @@ class Session:
                 return
         raise XenstoreError("ENOENT")
 
-    def take_events(self) -> list[tuple[str, str]]:
-        """The (path, token) events that wait, oldest first; they wait no longer."""
-        taken = list(self._kept)
-        self._kept.clear()
-        return taken
-
-    def _keep(self, path: str, token: str) -> None:
-        self._kept.setdefault((path, token))
-
     def _drop_watch(self, watch: Watch) -> None:
         self._watches.remove(watch)
         self._store.watches.remove(watch)
@@ -285,7 +254,6 @@ class Session:
             self._drop_watch(watch)
         self._domain.transactions -= len(self._transactions)
         self._transactions.clear()
-        self._kept.clear()
 
     def close(self) -> None:
         """Leave the store; `on_close` hears of it the first time."""

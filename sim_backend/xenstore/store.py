@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from sim_backend.xenstore.errors import XenstoreError
-from sim_backend.xenstore.names import ancestry, child_of, domain_path, parent_of
+from sim_backend.xenstore.names import ancestry, child_of, parent_of
 from sim_backend.xenstore.node import Node
 from sim_backend.xenstore.permissions import EVERYTHING, READ, Permission, Permissions, access_of
 from sim_backend.xenstore.views import remove_subtree
@@ -274,23 +274,6 @@ class Store:
         """A value regardless of permissions; None when there is no such node."""
         node = self.nodes.get(path)
         return None if node is None else node.value
-
-    def below(self, path: str) -> dict[str, bytes]:
-        """Every node below `path` with its value, by the path relative to it."""
-        found: dict[str, bytes] = {}
-        prefix_chars = len(child_of(path, ""))
-        places = [path] if path in self.nodes else []
-        while places:
-            place = places.pop()
-            node = self.nodes[place]
-            if place != path:
-                found[place[prefix_chars:]] = node.value
-            places += [child_of(place, name) for name in reversed(node.children)]
-        return found
-
-    def below_domain(self, domid: int) -> dict[str, bytes]:
-        """Every node of a domain's own directory with its value, by relative path."""
-        return self.below(domain_path(domid))
 
     def check(self) -> None:
         """Raise AssertionError unless tree and accounts fit together."""

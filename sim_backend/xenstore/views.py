@@ -64,7 +64,8 @@ def remove_subtree(view: View, path: str) -> None:
     directory = view.read(above)
     if directory is None or name not in directory.children:
         raise XenstoreError("EIO")
-    view.write(above, directory.without_child(name))
+    others = tuple(child for child in directory.children if child != name)
+    view.write(above, directory._replace(children=others))
 
 
 def _children_first(view: View, path: str) -> Iterator[tuple[str, Node]]:

@@ -20,9 +20,8 @@ from contextlib import ExitStack
 from statistics import median
 
 from sim_backend.xenstore.server import Server
-from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
-from tests.support.simulated_xenstore import libxl_guest
+from tests.support.simulated_xenstore import KeptSession, libxl_guest
 from tests.support.xenstored import libxl_tree
 from tests.support.xenstored.daemon import Xenstored, XenstoredMissing
 from tests.support.xenstored.raw_client import RawClient
@@ -73,7 +72,7 @@ def in_process(requests: int) -> dict[str, float]:
     """Operations per second of the store alone."""
     store = Store()
     libxl_guest(store)
-    dom0, guest = Session(store), Session(store, 5)
+    dom0, guest = KeptSession(store), KeptSession(store, 5)
     guest.watch("memory/target", "t")
 
     def watched() -> None:

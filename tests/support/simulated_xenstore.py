@@ -18,6 +18,7 @@ from sim_backend.host.libxl import Libxl
 from sim_backend.hypervisor import Host
 from sim_backend.published.store import StoreMirror
 from sim_backend.xenstore.server import Server
+from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
 from tests.support.xenstored.raw_client import RawClient
 
@@ -28,6 +29,23 @@ def libxl_guest(store: Store, domid: int = 5, name: str = "guest") -> None:
     """A guest of 512 MiB, of 1024 at most, as `xl create` makes it, introduced to that store."""
     domain = Libxl(Clock(), Host()).create(GuestConfig(name=name), domid=domid)
     StoreMirror(store, domid, domain.store)
+
+
+class KeptSession(Session):
+    """A client in process whose events wait, each distinct one once, until it asks for them."""
+
+    def __init__(self, store: Store, domid: int = 0) -> None:
+        super().__init__(store, domid, self._keep)
+        self._kept: dict[tuple[str, str], None] = {}
+
+    def take_events(self) -> list[tuple[str, str]]:
+        """The (path, token) events that wait, oldest first; they wait no longer."""
+        taken = list(self._kept)
+        self._kept.clear()
+        return taken
+
+    def _keep(self, path: str, token: str) -> None:
+        self._kept.setdefault((path, token))
 
 
 class ServerThread:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
-from tests.support.simulated_xenstore import SimulatedXenstored
+from tests.support.simulated_xenstore import KeptSession, SimulatedXenstored
 from tests.support.xenstored import raw_client
 from tests.support.xenstored.libxl_tree import GuestConfig, write_guest
 from tests.support.xenstored.raw_client import HEADER, RawClient, RawPacket
@@ -46,7 +45,7 @@ def test_a_stalled_server_answers_once_it_goes_on(simulated: SimulatedXenstored)
         guest.next_event()
         simulated.thread.call(server.stall)
         guest._socket.sendall(RawPacket(raw_client.READ, 9, 0, b"memory/target\0").encode())
-        simulated.thread.call(lambda: Session(server.store).write(TARGET, b"1"))
+        simulated.thread.call(lambda: KeptSession(server.store).write(TARGET, b"1"))
         assert not select.select([guest._socket], [], [], 0)[0]
         simulated.thread.call(server.resume)
         assert guest.next_event() == ("memory/target", "t")

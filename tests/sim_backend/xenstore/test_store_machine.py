@@ -15,9 +15,9 @@ from hypothesis.stateful import (
 )
 
 from sim_backend.xenstore.names import ancestry
-from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
 from tests.sim_backend.xenstore.refusals import refusal
+from tests.support.simulated_xenstore import KeptSession
 
 PATHS = ("a", "a/b", "a/b/c", "a/d", "e", "e/f")
 VALUES = (b"", b"1", b"2")
@@ -59,10 +59,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = Store()
         self.store.create_domain(5)
         self.store.introduce(5)
-        self.dom0 = Session(self.store)
+        self.dom0 = KeptSession(self.store)
         self.dom0.write(BASE, b"")
         self.dom0.set_perms(BASE, ["n5"])
-        self.guest = Session(self.store, 5)
+        self.guest = KeptSession(self.store, 5)
         self.guest.watch("data", "all")
         self.guest.take_events()
         self.model = Model()
@@ -108,7 +108,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.guest.write(absolute(path), value, tx)
         inside.write(path, value)
         if began == self.changes:
-            assert self.guest.read(absolute(path), tx) == value
+            assert self.guest.read(absolute(path), tx).value == value
 
     @rule(tx=transactions, path=st.sampled_from(PATHS))
     def read_inside(self, tx: int, path: str) -> None:
@@ -116,7 +116,7 @@ class StoreMachine(RuleBasedStateMachine):
         if began != self.changes:
             return
         if path in inside.values:
-            assert self.guest.read(absolute(path), tx) == inside.values[path]
+            assert self.guest.read(absolute(path), tx).value == inside.values[path]
         else:
             assert refusal(lambda: self.guest.read(absolute(path), tx)) == "ENOENT"
 
@@ -137,7 +137,9 @@ class StoreMachine(RuleBasedStateMachine):
             self._changed()
 
     def _values(self) -> dict[str, bytes]:
-        return self.store.below(BASE)
+        below = f"{BASE}/"
+        nodes = self.store.nodes.items()
+        return {path[len(below) :]: node.value for path, node in nodes if path.startswith(below)}
 
     @invariant()
     def the_store_holds_what_the_model_holds(self) -> None:

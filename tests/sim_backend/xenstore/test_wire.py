@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from sim_backend.xenstore import packets
 from sim_backend.xenstore.packets import Packet, PacketReader
-from sim_backend.xenstore.session import Session
 from sim_backend.xenstore.store import Store
 from sim_backend.xenstore.wire import Connection
-from tests.support.simulated_xenstore import libxl_guest
+from tests.support.simulated_xenstore import KeptSession, libxl_guest
 
 TARGET = "/local/domain/5/memory/target"
 
@@ -53,7 +52,7 @@ def test_the_event_of_ones_own_write_comes_before_the_answer() -> None:
 
 def test_an_event_that_waits_already_is_not_queued_again() -> None:
     store = guest_store()
-    guest, dom0 = Connection(store, 5), Session(store)
+    guest, dom0 = Connection(store, 5), KeptSession(store)
     guest.receive(request(packets.WATCH, "memory/target", "t"))
     for _ in range(100):
         dom0.write(TARGET, b"1")
@@ -64,7 +63,7 @@ def test_an_event_that_waits_already_is_not_queued_again() -> None:
 
 def test_an_event_half_sent_still_counts_as_waiting() -> None:
     store = guest_store()
-    guest, dom0 = Connection(store, 5), Session(store)
+    guest, dom0 = Connection(store, 5), KeptSession(store)
     guest.receive(request(packets.WATCH, "memory/target", "t"))
     sent(guest)
     dom0.write(TARGET, b"1")
@@ -113,7 +112,7 @@ def test_closing_gives_up_watches_and_transactions() -> None:
     connection.receive(request(packets.TRANSACTION_START, ""))
     connection.close()
     assert (store.domains[5].watches, store.domains[5].transactions) == (0, 0)
-    Session(store, 5).write("data/x", b"")
+    KeptSession(store, 5).write("data/x", b"")
     assert not connection.has_output
 
 
