@@ -51,9 +51,7 @@ class Packet(NamedTuple):
     payload: bytes
 
     def encode(self) -> bytes:
-        return (
-            HEADER.pack(self.kind, self.request, self.transaction, len(self.payload)) + self.payload
-        )
+        return HEADER.pack(*self[:3], len(self.payload)) + self.payload
 
 
 class PacketReader:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sim_backend.inotify import Inotify
-from sim_backend.xenstore.endpoints import Endpoint, PtyEndpoint, SocketEndpoint
+from sim_backend.xenstore.endpoints import Endpoint, PtyEndpoint
 from sim_backend.xenstore.store import Store
 from sim_backend.xenstore.wire import Connection
 
@@ -32,28 +32,23 @@ _READ_BYTES: Final = 65536
 
 
 class _Listener:
+    """A path that is listened at while the server runs."""
+
+    socket: socket.socket
+
     def __init__(self, path: str, domid: int) -> None:
         self.path = path
         self.domid = domid
-        self.socket: socket.socket | None = None
 
-    def open(self) -> socket.socket:
+    def open(self) -> None:
         """Bind the path anew; only its owner may connect."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(self.path)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(self.path)
         os.chmod(self.path, 0o600)
-        listening.listen(_BACKLOG)
-        listening.setblocking(False)
-        self.socket = listening
-        return listening
-
-    def close(self) -> None:
-        """Refuse connections; the path stays, as that of a daemon that died."""
-        if self.socket is not None:
-            self.socket.close()
-            self.socket = None
+        self.socket.listen(_BACKLOG)
+        self.socket.setblocking(False)
 
 
 class Server:
@@ -68,7 +63,7 @@ class Server:
         self._clients: dict[Connection, Endpoint] = {}
         self._ready: dict[Connection, None] = {}
         self._running = True
-        self._stalled = False
+        self.is_stalled = False  # while it is, `fileno` may be readable for nothing
         self._posted: deque[Callable[[], None]] = deque()
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake_r, selectors.EVENT_READ)
@@ -112,18 +107,17 @@ class Server:
 
     def step(self, timeout_s: float | None = 0) -> None:
         """Serve what is ready, waiting up to `timeout_s` seconds (None: as long as it takes)."""
-        if self._stalled:
+        if self.is_stalled:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._wake_r, selectors.EVENT_READ)
                 selector.select(timeout_s)
-            self._run_posted()
-            return
-        ready = self._selector.select(timeout_s)
-        self._renew_ptys()
-        for key, _mask in ready:
-            self._serve(key.data)
+        else:
+            ready = self._selector.select(timeout_s)
+            self._renew_ptys()
+            for key, _mask in ready:
+                self._serve(key.data)
         self._run_posted()
-        self._flush()
+        self.flush()
 
     def post(self, action: Callable[[], None]) -> None:
         """Have `action` done by the thread that calls `step`; may be called from any other."""
@@ -154,21 +148,16 @@ class Server:
 
     def flush(self) -> None:
         """Send what changes of the store from outside of `step` have caused."""
-        if not self._stalled:
-            self._flush()
-
-    def _flush(self) -> None:
-        while self._ready:
+        while self._ready and not self.is_stalled:
             connection = next(iter(self._ready))
             del self._ready[connection]
             connection.go_on()
             self._send(connection)
 
     def _accept(self, listener: _Listener) -> None:
-        assert listener.socket is not None
         with contextlib.suppress(BlockingIOError):
             client, _address = listener.socket.accept()
-            self._attach(SocketEndpoint(client, listener.domid))
+            self._attach(Endpoint(client.detach(), listener.domid))
 
     def _attach(self, endpoint: Endpoint) -> None:
         if endpoint.domid not in self.store.domains:
@@ -240,17 +229,12 @@ class Server:
 
     # Faults.
 
-    @property
-    def is_stalled(self) -> bool:
-        """Whether `stall` holds; `fileno` may then be readable for nothing."""
-        return self._stalled
-
     def stall(self) -> None:
         """Answer nobody and accept nobody, as a stopped process does, until `resume`."""
-        self._stalled = True
+        self.is_stalled = True
 
     def resume(self) -> None:
-        self._stalled = False
+        self.is_stalled = False
 
     def drop_connections(self, domid: int | None = None) -> None:
         for connection in tuple(self._clients):
@@ -258,17 +242,18 @@ class Server:
                 self._drop(connection)
 
     def stop(self) -> None:
-        """Die: connections close, nobody listens; ptys stay and answer no more."""
+        """Die: connections close, nobody listens though the paths stay; ptys answer no more."""
+        for listener in self._listeners if self._running else ():
+            self._selector.unregister(listener.socket)
+            listener.socket.close()
         self._running = False
-        for listener in self._listeners:
-            self._shut(listener)
         self.drop_connections()
 
     def start(self, store: Store | None = None) -> None:
         """Come back after `stop`, with the same store or an empty one."""
         if self._running:
             return
-        self.store = store if store is not None else self.store
+        self.store = store or self.store
         self._running = True
         for listener in self._listeners:
             self._open(listener)
@@ -289,9 +274,5 @@ class Server:
         os.close(self._wake_w)
 
     def _open(self, listener: _Listener) -> None:
-        self._selector.register(listener.open(), selectors.EVENT_READ, listener)
-
-    def _shut(self, listener: _Listener) -> None:
-        if listener.socket is not None:
-            self._selector.unregister(listener.socket)
-            listener.close()
+        listener.open()
+        self._selector.register(listener.socket, selectors.EVENT_READ, listener)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from sim_backend.xenstore import packets, requests
 from sim_backend.xenstore.errors import XenstoreError
@@ -35,17 +35,10 @@ class _Cause:
             self.connection.notify(self.connection)
 
 
-class _Outgoing:
-    __slots__ = ("cause", "data", "is_event")
-
-    def __init__(self, data: bytes, cause: _Cause | None, *, is_event: bool) -> None:
-        self.data = data
-        self.cause = cause
-        self.is_event = is_event
-
-
-def _ignore(_connection: Connection) -> None:
-    """Nobody wants to know."""
+class _Outgoing(NamedTuple):
+    data: bytes
+    cause: _Cause | None
+    is_event: bool
 
 
 class Connection:
@@ -56,9 +49,7 @@ class Connection:
     `session.is_closed` that its domain has ended: close the connection then.
     """
 
-    def __init__(
-        self, store: Store, domid: int, notify: Callable[[Connection], None] = _ignore
-    ) -> None:
+    def __init__(self, store: Store, domid: int, notify: Callable[[Connection], None]) -> None:
         self.notify: Final = notify
         self.session: Final = Session(store, domid, self._event)
         self.session.on_close = lambda: self.notify(self)

@@ -23,6 +23,11 @@ def request(kind: int, *strings: str, number: int = 1, tail: bytes = b"") -> byt
     return Packet(kind, number, 0, packets.join_strings(list(strings)) + tail).encode()
 
 
+def connected(store: Store, domid: int) -> Connection:
+    """One whose news nobody waits for."""
+    return Connection(store, domid, lambda _connection: None)
+
+
 def sent(connection: Connection) -> list[Packet]:
     """Everything the connection has to say, taken as a client that reads all of it."""
     reader = PacketReader()
@@ -37,13 +42,13 @@ def sent(connection: Connection) -> list[Packet]:
 
 
 def test_a_watch_is_acknowledged_before_its_first_event() -> None:
-    connection = Connection(guest_store(), 5)
+    connection = connected(guest_store(), 5)
     connection.receive(request(packets.WATCH, "memory/target", "t"))
     assert [packet.kind for packet in sent(connection)] == [packets.WATCH, packets.WATCH_EVENT]
 
 
 def test_the_event_of_ones_own_write_comes_before_the_answer() -> None:
-    connection = Connection(guest_store(), 5)
+    connection = connected(guest_store(), 5)
     connection.receive(request(packets.WATCH, "data", "t"))
     sent(connection)
     connection.receive(request(packets.WRITE, "data/x", tail=b"1"))
@@ -52,7 +57,7 @@ def test_the_event_of_ones_own_write_comes_before_the_answer() -> None:
 
 def test_an_event_that_waits_already_is_not_queued_again() -> None:
     store = guest_store()
-    guest, dom0 = Connection(store, 5), KeptSession(store)
+    guest, dom0 = connected(store, 5), KeptSession(store)
     guest.receive(request(packets.WATCH, "memory/target", "t"))
     for _ in range(100):
         dom0.write(TARGET, b"1")
@@ -63,7 +68,7 @@ def test_an_event_that_waits_already_is_not_queued_again() -> None:
 
 def test_an_event_half_sent_still_counts_as_waiting() -> None:
     store = guest_store()
-    guest, dom0 = Connection(store, 5), KeptSession(store)
+    guest, dom0 = connected(store, 5), KeptSession(store)
     guest.receive(request(packets.WATCH, "memory/target", "t"))
     sent(guest)
     dom0.write(TARGET, b"1")
@@ -74,7 +79,7 @@ def test_an_event_half_sent_still_counts_as_waiting() -> None:
 
 
 def test_a_guest_that_does_not_read_its_answers_is_not_served_any_more() -> None:
-    connection = Connection(guest_store(), 5)
+    connection = connected(guest_store(), 5)
     connection.receive(request(packets.READ, "memory/target") * 30)
     assert not connection.wants_input
     reader = PacketReader()
@@ -88,7 +93,7 @@ def test_a_guest_that_does_not_read_its_answers_is_not_served_any_more() -> None
 
 def test_a_guest_waits_for_those_who_do_not_read_of_its_changes() -> None:
     store = guest_store()
-    dom0, guest = Connection(store, 0), Connection(store, 5)
+    dom0, guest = connected(store, 0), connected(store, 5)
     dom0.receive(request(packets.WATCH, "/local/domain/5/data", "t"))
     for number in range(20):
         guest.receive(request(packets.WRITE, f"data/{number}", tail=b""))
@@ -99,7 +104,7 @@ def test_a_guest_waits_for_those_who_do_not_read_of_its_changes() -> None:
 
 
 def test_dom0_may_leave_as_much_lying_as_it_likes() -> None:
-    connection = Connection(guest_store(), 0)
+    connection = connected(guest_store(), 0)
     connection.receive(request(packets.READ, TARGET) * 300)
     assert connection.wants_input
     assert len(sent(connection)) == 300
@@ -107,7 +112,7 @@ def test_dom0_may_leave_as_much_lying_as_it_likes() -> None:
 
 def test_closing_gives_up_watches_and_transactions() -> None:
     store = guest_store()
-    connection = Connection(store, 5)
+    connection = connected(store, 5)
     connection.receive(request(packets.WATCH, "data", "t"))
     connection.receive(request(packets.TRANSACTION_START, ""))
     connection.close()
@@ -118,7 +123,7 @@ def test_closing_gives_up_watches_and_transactions() -> None:
 
 def test_a_domain_that_is_gone_gets_no_answers() -> None:
     store = guest_store()
-    connection = Connection(store, 5)
+    connection = connected(store, 5)
     store.remove_domain(5)
     connection.receive(request(packets.WATCH, "data", "t"))
     assert not connection.wants_input
@@ -127,7 +132,7 @@ def test_a_domain_that_is_gone_gets_no_answers() -> None:
 
 
 def test_a_payload_beyond_4096_bytes_breaks_the_connection() -> None:
-    connection = Connection(guest_store(), 5)
+    connection = connected(guest_store(), 5)
     connection.receive(packets.HEADER.pack(packets.READ, 1, 0, 4097))
     assert connection.broken
     assert not connection.has_output
@@ -137,7 +142,7 @@ def test_a_payload_beyond_4096_bytes_breaks_the_connection() -> None:
 @given(st.lists(st.binary(max_size=200), max_size=10), st.lists(st.integers(0, 23), max_size=10))
 def test_no_bytes_break_the_store(noise: list[bytes], kinds: list[int]) -> None:
     store = guest_store()
-    connection = Connection(store, 5)
+    connection = connected(store, 5)
     for kind, payload in zip(kinds, noise):
         connection.receive(Packet(kind, 1, len(payload) % 3, payload).encode())
     for data in noise:
