@@ -12,14 +12,14 @@ from sim_backend.xenstore.permissions import Permission, Permissions
 _HEADER_BYTES: Final = 24
 _PERMISSION_BYTES: Final = 8
 
-_DOM0_ONLY: Final[Permissions] = (Permission(0, 0),)
+DOM0_ONLY: Final[Permissions] = (Permission(0, 0),)
 
 
 class Node(NamedTuple):
     """`generation` grows with every change of any node and tells changed nodes apart."""
 
     value: bytes = b""
-    permissions: Permissions = _DOM0_ONLY
+    permissions: Permissions = DOM0_ONLY
     children: tuple[str, ...] = ()
     generation: int = 0
 

@@ -32,7 +32,7 @@ class Session:
         if domid not in store.domains:
             raise XenstoreError("ENOENT")
         self.domid: Final = domid
-        self.serial: Final = store.next_serial()
+        self.serial: Final = next(store.serials)
         self.privileged: Final = domid == 0
         self.is_closed = False
         self.on_close: Callable[[], None] | None = None
@@ -43,7 +43,7 @@ class Session:
         self._watches: list[Watch] = []
         self._transactions: dict[int, Transaction] = {}
         self._next_transaction = 1
-        store.attach(self)
+        store.clients.append(self)
 
     # Nodes.
 
@@ -187,17 +187,15 @@ class Session:
 
     def add_watch(self, path: str, token: str) -> Watch:
         """Enter a watch, without the event that comes first."""
-        relative = not path.startswith(("/", "@"))
         place = self._absolute(path)
-        if not _may_be_watched(place):
+        if not (is_valid_path(place) or (place.startswith("@") and len(place) <= REL_PATH_MAX)):
             raise XenstoreError("EINVAL")
         if any(watch.path == place and watch.token == token for watch in self._watches):
             raise XenstoreError("EEXIST")
         if not self.privileged and self._domain.watches > self._store.quotas.watches:
             raise XenstoreError("E2BIG")
-        prefix_chars = len(self._base) + 1 if relative else 0
-        age = (self.serial, self._store.next_serial())
-        watch = Watch(age, self.domid, self.deliver, place, token, prefix_chars)
+        age = (self.serial, next(self._store.serials))
+        watch = Watch(age, self.domid, self.deliver, place, token, len(place) - len(path))
         self._watches.append(watch)
         self._store.watches.add(watch)
         self._domain.watches += 1
@@ -257,13 +255,10 @@ class Session:
 
     def close(self) -> None:
         """Leave the store; `on_close` hears of it the first time."""
+        if self.is_closed:
+            return
         self.reset()
-        self._store.detach(self)
-        if not self.is_closed:
-            self.is_closed = True
-            if self.on_close is not None:
-                self.on_close()
-
-
-def _may_be_watched(place: str) -> bool:
-    return len(place) <= REL_PATH_MAX if place.startswith("@") else is_valid_path(place)
+        self._store.clients.remove(self)
+        self.is_closed = True
+        if self.on_close is not None:
+            self.on_close()

@@ -8,16 +8,15 @@ xenstored of Xen 4.17.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple, Protocol
 
 from sim_backend.xenstore.errors import XenstoreError
 from sim_backend.xenstore.names import ancestry, child_of, parent_of
-from sim_backend.xenstore.node import Node
-from sim_backend.xenstore.permissions import EVERYTHING, READ, Permission, Permissions, access_of
+from sim_backend.xenstore.node import DOM0_ONLY, Node
+from sim_backend.xenstore.permissions import EVERYTHING, READ, Permissions, access_of
 from sim_backend.xenstore.views import remove_subtree
 from sim_backend.xenstore.watches import Watch, WatchTable
-
-SPECIAL_PATHS = ("@introduceDomain", "@releaseDomain")
 
 
 class Quotas(NamedTuple):
@@ -65,24 +64,19 @@ class Client(Protocol):
 class Store:
     """One xenstore.  `cause` is for the wire: the request being served, if any."""
 
-    def __init__(self, quotas: Quotas = Quotas()) -> None:  # noqa: B008 - immutable
-        self.quotas = quotas
+    def __init__(self) -> None:
+        self.quotas = Quotas()
         self.generation = 0
         self.nodes: dict[str, Node] = {}
         self.domains: dict[int, DomainRecord] = {0: DomainRecord(0, 0)}
         self.watches = WatchTable()
         self.cause: Any = None
-        self._clients: list[Client] = []
-        self._serial = 0
-        self._special: dict[str, Permissions] = {
-            path: (Permission(0, 0),) for path in SPECIAL_PATHS
-        }
+        self.clients: list[Client] = []
+        self.serials = itertools.count(1)  # the age of clients and watches
+        self._special = {"@introduceDomain": DOM0_ONLY, "@releaseDomain": DOM0_ONLY}
         self.domains[0].introduced = True
-        self._put_initial_nodes()
-
-    def _put_initial_nodes(self) -> None:
-        initial = (("/", ("tool",)), ("/tool", ("xenstored",)), ("/tool/xenstored", ()))
-        for path, children in initial:
+        initial = {"/": ("tool",), "/tool": ("xenstored",), "/tool/xenstored": ()}
+        for path, children in initial.items():
             self.write(path, Node(children=children))
             self.count(0, 1)
 
@@ -119,8 +113,6 @@ class Store:
         """Nothing was changed yet: a request checks first."""
 
     def _current(self, permissions: Permissions, generation: int) -> Permissions:
-        if len(permissions) == 1:
-            return permissions
         return (
             permissions[0],
             *(
@@ -147,8 +139,7 @@ class Store:
 
     def create_domain(self, domid: int) -> None:
         """Let the hypervisor have a domain; the store serves it once it is introduced."""
-        if domid not in self.domains:
-            self.domains[domid] = DomainRecord(domid, self.generation)
+        self.domains.setdefault(domid, DomainRecord(domid, self.generation))
 
     def introduce(self, domid: int) -> None:
         """Serve a domain; again: start its connection afresh.
@@ -200,22 +191,8 @@ class Store:
         if domid in self.domains:
             self.domains[domid].nodes += change
 
-    # Clients.
-
-    def attach(self, client: Client) -> None:
-        self._clients.append(client)
-
-    def detach(self, client: Client) -> None:
-        if client in self._clients:
-            self._clients.remove(client)
-
     def _clients_of(self, domid: int) -> list[Client]:
-        return [client for client in self._clients if client.domid == domid]
-
-    def next_serial(self) -> int:
-        """A number that grows, for the age of clients and watches."""
-        self._serial += 1
-        return self._serial
+        return [client for client in self.clients if client.domid == domid]
 
     # Watches.
 
