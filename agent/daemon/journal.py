@@ -40,7 +40,7 @@ class Journal:
 
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor = descriptor
-        self._prefixed = not os.isatty(descriptor) if _is_open(descriptor) else True
+        self._prefixed = not os.isatty(descriptor)
         self._said: dict[str, _Kind] = {}
         self._dropped = 0
 
@@ -79,11 +79,3 @@ class Journal:
         except OSError:
             taken = False
         self._dropped = 0 if taken else self._dropped + 1
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True

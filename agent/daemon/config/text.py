@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import groupby
+from textwrap import wrap
 
 from agent.core.facts.units import MIB_KIB
 from agent.daemon.config.effective import Config, Value
@@ -15,10 +16,12 @@ _WIDTH = 96
 def effective_text(config: Config) -> str:
     """Every key with its value and where that comes from; itself a valid configuration."""
     lines = [f"# read: {', '.join(config.files) or 'no file, all defaults'}"]
-    for key in KEYS:
-        origin = config.came_from.get(key.name, "default")
-        lines.append(f"{_line(key, config.values[key.name])}  # {origin}")
-    return "\n".join(_with_tables(lines)) + "\n"
+    for table, keys in groupby(KEYS, _table_of):
+        lines += ["", f"[{table}]"] if table else []
+        for key in keys:
+            origin = config.came_from.get(key.name, "default")
+            lines.append(f"{_word_of(key)} = {_as_toml(key, config.values[key.name])}  # {origin}")
+    return "\n".join(lines) + "\n"
 
 
 def default_text() -> str:
@@ -28,33 +31,19 @@ def default_text() -> str:
         "# Files config.d/*.toml beside this one are read after it.",
         "# Check it with `balloon-agent config check`; have it read again with `systemctl reload`.",
     ]
-    table = ""
-    for key in KEYS:
-        owner = key.name.rpartition(".")[0]
-        lines.append("")
-        if owner != table:
-            table = owner
-            lines += [f"[{table}]", ""]
-        lines += _wrapped(key.meaning)
-        lines.append(f"#{key.name.rpartition('.')[2]} = {key.default}")
+    for table, keys in groupby(KEYS, _table_of):
+        lines += ["", f"[{table}]"] if table else []
+        for key in keys:
+            lines += ["", *_comment(key.meaning), f"#{_word_of(key)} = {key.default}"]
     return "\n".join(lines) + "\n"
 
 
-def _with_tables(lines: list[str]) -> Iterator[str]:
-    """Put `[table]` in front of its first key."""
-    table = ""
-    yield lines[0]
-    for key, line in zip(KEYS, lines[1:]):
-        owner = key.name.rpartition(".")[0]
-        if owner != table:
-            table = owner
-            yield ""
-            yield f"[{table}]"
-        yield line
+def _table_of(key: Key) -> str:
+    return key.name.rpartition(".")[0]
 
 
-def _line(key: Key, value: Value) -> str:
-    return f"{key.name.rpartition('.')[2]} = {_as_toml(key, value)}"
+def _word_of(key: Key) -> str:
+    return key.name.rpartition(".")[2]
 
 
 def _as_toml(key: Key, value: Value) -> str:
@@ -70,11 +59,5 @@ def _as_toml(key: Key, value: Value) -> str:
     return f'"{value}"' if key.kind == "choice" else f"{value:g}"
 
 
-def _wrapped(text: str) -> Iterator[str]:
-    line = "#"
-    for word in text.split():
-        if len(line) + 1 + len(word) > _WIDTH:
-            yield line
-            line = "#"
-        line += f" {word}"
-    yield line
+def _comment(text: str) -> list[str]:
+    return wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)

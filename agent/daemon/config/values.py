@@ -93,7 +93,5 @@ def nearest(word: str, words: tuple[str, ...]) -> str | None:
     """The known word that was probably meant."""
     if len(word) > 64:
         return None
-    near = min(words, key=lambda known: distance(word, known), default=None)
-    if near is None or distance(word, near) > max(2, len(near) // 3):
-        return None
-    return near
+    near = min(words, key=lambda known: distance(word, known))
+    return near if distance(word, near) <= max(2, len(near) // 3) else None
