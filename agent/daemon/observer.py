@@ -9,7 +9,7 @@ no look has to wait.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 from agent.core.facts.snapshot import BalloonReading, BootRecord, Origin, Snapshot
 from agent.core.facts.toolstack import known_toolstack
@@ -31,9 +31,8 @@ class Observer:
 
     SURVIVES_REST: Final = ("last", "_changed_s")
 
-    def __init__(self, root: SystemRoot, origin: Origin) -> None:
+    def __init__(self, root: SystemRoot) -> None:
         self._root = root
-        self._origin = origin
         self.last: Snapshot | None = None
         self._changed_s = float("-inf")
 
@@ -47,10 +46,10 @@ class Observer:
         if before is None:
             from agent.gather import gather  # noqa: PLC0415 - once, and not after a rest
 
-            before = gather(self._root, NoKeys(), self._origin)
-        snapshot = self._refreshed(before, link, now_s, quickly=quickly)
-        self.last = snapshot
-        return snapshot
+            where = "this machine" if self._root.is_live else self._root.path
+            before = gather(self._root, NoKeys(), Origin("live", where))
+        self.last = self._refreshed(before, link, now_s, quickly=quickly)
+        return self.last
 
     def recorded(self, record: BootRecord) -> None:
         """The boot record has just been made."""
@@ -94,15 +93,11 @@ class Observer:
     ) -> BalloonReading | None:
         if balloon is None:
             return None
-        same = before is not None and (balloon.current_kib, balloon.target_kib) == (
-            before.current_kib,
-            before.target_kib,
-        )
-        if not same:
+        seen = (balloon.current_kib, balloon.target_kib)
+        if before is None or seen != (before.current_kib, before.target_kib):
             self._changed_s = now_s
         still = now_s - self._changed_s >= STILL_AFTER_S
-        motion: Literal["still", "moved"] = "still" if still else "moved"
-        return balloon._replace(motion=motion)
+        return balloon._replace(motion="still" if still else "moved")
 
 
 def _may_have_grown(snapshot: Snapshot, before: Snapshot) -> bool:

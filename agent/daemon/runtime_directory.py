@@ -23,13 +23,16 @@ class AlreadyRunningError(Exception):
 
 
 class RuntimeDirectory:
-    """One directory; `problem` says why nothing can be written, None when all is well."""
+    """One directory; `problem` says why nothing can be written, None when all is well.
+
+    `lock_descriptor` holds the lock; None where the directory cannot be used.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.problem: str | None = None
         self._directory: int | None = None
-        self._lock: int | None = None
+        self.lock_descriptor: int | None = None
         try:
             os.makedirs(path, mode=0o755, exist_ok=True)
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -69,21 +72,12 @@ class RuntimeDirectory:
             os.close(descriptor)
             pid = f" (pid {holder})" if holder.isdigit() else ""
             raise AlreadyRunningError(f"another balloon-agent{pid} runs here already") from None
-        self._lock = descriptor
+        self.lock_descriptor = descriptor
         try:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
         except OSError:
             pass  # the pid is a courtesy, the lock is held
-
-    def adopt_lock(self, descriptor: int) -> None:
-        """Go on with the lock that an earlier program of this process took, and so still holds."""
-        self._lock = descriptor
-
-    @property
-    def lock_descriptor(self) -> int | None:
-        """What holds the lock; None where the directory cannot be used."""
-        return self._lock
 
     def replace(self, name: str, content: bytes) -> bool:
         """Give a file new content in one step; False, and `problem`, when that cannot be."""
@@ -112,10 +106,10 @@ class RuntimeDirectory:
         self.close()
 
     def close(self) -> None:
-        for descriptor in (self._lock, self._directory):
+        for descriptor in (self.lock_descriptor, self._directory):
             if descriptor is not None:
                 os.close(descriptor)
-        self._lock = self._directory = None
+        self.lock_descriptor = self._directory = None
 
     def _remove(self, name: str) -> None:
         """If it can be removed; what matters shows later."""

@@ -14,7 +14,6 @@ from typing import Final
 from agent.act import ActDeniedError, ActRefusedError, online_block, set_target_kib
 from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation, understand
-from agent.core.facts.snapshot import Origin
 from agent.core.policy.decide import EMPTY, PolicySettings, decide
 from agent.core.policy.decision import UNREMARKABLE, Decision
 from agent.core.policy.history import moved, refused, remembered
@@ -43,12 +42,12 @@ class Turn:
     """What the daemon knows of its domain.
 
     `situation` is that of the last look, `decision` what followed from it; `settings` are those in
-    force, `banner` says why their mode is not the configured one.
+    force, `denial` why their mode is not the configured one.
     """
 
     SURVIVES_REST: Final = (
-        "settings", "history", "peek_s", "observer",
-        "_configured", "_denial", "_domid", "_short_s", "_sleep_gap_s",
+        "settings", "history", "peek_s", "observer", "denial",
+        "_configured", "_domid", "_short_s", "_sleep_gap_s",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, settings: PolicySettings, log: DecisionLog) -> None:
@@ -57,12 +56,11 @@ class Turn:
         self.decision: Decision | None = None
         self.history = EMPTY
         self.peek_s: float | None = None
-        origin = Origin("live", "this machine" if parts.root.is_live else parts.root.path)
-        self.observer = Observer(parts.root, origin)
+        self.observer = Observer(parts.root)
+        self.denial = Denial()
         self._parts = parts
         self._log = log
         self._configured = settings
-        self._denial = Denial()
         self._domid: int | None = None
         self._short_s = float("-inf")
         self._sleep_gap_s = _sleep_gap_s()
@@ -75,12 +73,7 @@ class Turn:
     def configured(self, settings: PolicySettings) -> None:
         """Other settings; whatever was denied is tried again."""
         self.settings = self._configured = settings
-        self._denial.lift()
-
-    @property
-    def banner(self) -> str | None:
-        """What has to be said before all else."""
-        return self._denial.banner
+        self.denial.lift()
 
     @property
     def guards(self) -> bool:
@@ -92,7 +85,7 @@ class Turn:
         cause = next((one for one in CAUSES if one in causes), "timer")
         asked = "asked" in causes
         for _ in range(_ACTIONS_PER_TURN):
-            self.settings = self._denial.in_force(self._configured, now_s)
+            self.settings = self.denial.in_force(self._configured, now_s)
             quickly = "host" in causes
             snapshot = self.observer.look(self._parts.link, now_s, quickly=quickly)
             if quickly:
@@ -131,14 +124,13 @@ class Turn:
             return None
         if self.decision.action != "none":
             return now_s  # there is more to do
-        has_trigger = self._parts.wakeups.has_pressure_trigger
         return next_look_s(
             self.decision,
             self.history,
             self.settings,
             now_s,
             stalls=now_s - self._short_s <= _AFTER_SHORT_S,
-            has_trigger=has_trigger,
+            has_trigger=self._parts.wakeups.pressure_descriptor is not None,
         )
 
     def was_resumed(self) -> bool:
@@ -150,15 +142,14 @@ class Turn:
 
     def was_moved(self) -> bool:
         """Whether the domain has another number than in the last turn: another host's."""
-        domid = self._parts.link.facts.domid
-        moved_now = domid is not None and self._domid is not None and domid != self._domid
-        self._domid = domid if domid is not None else self._domid
-        return moved_now
+        before, domid = self._domid, self._parts.link.facts.domid
+        self._domid = before if domid is None else domid
+        return before is not None and self._domid != before
 
     def start_afresh(self) -> None:
         """Forget what is known of the host."""
         self.history = moved(self.history)
-        self._denial.lift()
+        self.denial.lift()
 
     def _carry_out(
         self, cause: str, decision: Decision, now_s: float, *, by_reflex: bool = False
@@ -181,15 +172,15 @@ class Turn:
             for block in decision.blocks:
                 online_block(self._parts.root, block)
         except ActDeniedError as error:
-            if self._denial.met(error, now_s):
-                self._parts.say(j.WARNING, "denied", self._denial.banner or "")
-            self.settings = self._denial.in_force(self._configured, now_s)
+            if self.denial.met(error, now_s):
+                self._parts.say(j.WARNING, "denied", self.denial.banner or "")
+            self.settings = self.denial.in_force(self._configured, now_s)
             self.history = self.history._replace(hold_kib=None)
             return Result("denied", f"denied: {error}")
         except ActRefusedError as error:
             self._parts.say(j.WARNING, "refused", f"the kernel refused: {error}", 3)
             return Result("refused", f"refused: {error}")
-        if self._denial.over():
+        if self.denial.over():
             self._parts.say(j.NOTICE, "permitted", "what was denied is permitted again", 3)
         return Result("done", "done")
 

@@ -31,7 +31,11 @@ class Woken(NamedTuple):
 
 
 class Wakeups:
-    """One poll(2) over everything; the main thread's alone."""
+    """One poll(2) over everything; the main thread's alone.
+
+    `pressure_descriptor` is that of the kernel's trigger; None where it does not say by itself that
+    memory gets short.
+    """
 
     SURVIVES_REST: Final = ("count",)
 
@@ -39,7 +43,7 @@ class Wakeups:
         self.count = 0
         self._poll = select.poll()
         self._link: int | None = None
-        self._pressure: int | None = None
+        self.pressure_descriptor: int | None = None
         self._fired = False
         self._signals: tuple[int, ...] = ()
         self._signal_r, self._signal_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -82,19 +86,10 @@ class Wakeups:
         self.watch_pressure(pressure)
         self._fired = fired
 
-    @property
-    def pressure_descriptor(self) -> int | None:
-        return self._pressure
-
-    @property
-    def has_pressure_trigger(self) -> bool:
-        """Whether the kernel says by itself that memory gets short."""
-        return self._pressure is not None
-
     def watch_pressure(self, trigger: int | None) -> None:
         """The descriptor of the pressure trigger, in place of the one before."""
         self._drop_pressure()
-        self._pressure = trigger
+        self.pressure_descriptor = trigger
         if trigger is not None:
             self._poll.register(trigger, select.POLLPRI)
 
@@ -133,17 +128,17 @@ class Wakeups:
             pass  # none has come
 
     def _pressure_of(self, ready: dict[int, int]) -> bool:
-        if self._pressure is None or self._pressure not in ready:
+        if self.pressure_descriptor is None or self.pressure_descriptor not in ready:
             return False
-        if ready[self._pressure] & select.POLLERR:  # the trigger is gone
+        if ready[self.pressure_descriptor] & select.POLLERR:  # the trigger is gone
             self._drop_pressure()
         return True
 
     def _drop_pressure(self) -> None:
-        if self._pressure is not None:
-            self._poll.unregister(self._pressure)
-            os.close(self._pressure)
-            self._pressure = None
+        if self.pressure_descriptor is not None:
+            self._poll.unregister(self.pressure_descriptor)
+            os.close(self.pressure_descriptor)
+            self.pressure_descriptor = None
 
 
 def _noted(_number: int, _frame: object) -> None:

@@ -95,8 +95,8 @@ def test_what_is_denied_is_tried_every_ten_minutes_and_told_once(stage: Stage) -
     stage.look_until(0.0, 4 * RETRY_S + 60.0)
     assert stage.root.tries == 5
     assert stage.turn.settings.mode == "observe"
-    assert stage.turn.banner is not None
-    assert "Operation not permitted" in stage.turn.banner
+    assert stage.turn.denial.banner is not None
+    assert "Operation not permitted" in stage.turn.denial.banner
     assert [line for line in stage.told() if "Nothing can be changed" in line] != []
     stage.look_until(5 * RETRY_S, 9 * RETRY_S)
     assert not any("Nothing can be changed" in line for line in stage.told())
@@ -130,7 +130,7 @@ def test_once_it_is_permitted_the_next_try_succeeds_and_says_so(stage: Stage) ->
     stage.look_until(RETRY_S, RETRY_S + 120.0)
     assert stage.target.read_text().startswith(f"{ASKED_KIB}\n")
     assert stage.turn.settings.mode == "follow"
-    assert stage.turn.banner is None
+    assert stage.turn.denial.banner is None
     assert sum("permitted again" in line for line in stage.told()) == 1
 
 
@@ -150,4 +150,4 @@ def test_mode_observe_tries_nothing(stage: Stage) -> None:
     stage.turn.configured(PolicySettings(mode="observe"))
     stage.look_until(0.0, 2 * RETRY_S)
     assert stage.root.tries == 0
-    assert stage.turn.banner is None
+    assert stage.turn.denial.banner is None
