@@ -175,13 +175,18 @@ class Link:
         shaken = 0.5 + os.urandom(1)[0] / 510
         self.state = Down(str(error), max(now_s, time.monotonic()) + delay_s * shaken)
 
+    def while_up(self, request: Callable[[], None], now_s: float) -> None:
+        """Make a request where there is a connection; one that turns out to be gone is lost."""
+        if not self.is_up:
+            return
+        try:
+            request()
+        except XenstoreError as error:
+            self.lose(error, now_s)
+
     def ask(self, now_s: float) -> None:
         """Find out whether xenstored lives: the kernel's device does not show when it has died."""
-        self._while_up(self._read_target, now_s)
-
-    def read_again(self, now_s: float) -> None:
-        """As `read_all`; a connection that is gone is lost, and one that was lost stays so."""
-        self._while_up(self.read_all, now_s)
+        self.while_up(self._read_target, now_s)
 
     def read_all(self) -> None:
         """Everything the host says of this domain.
@@ -195,14 +200,6 @@ class Link:
 
     def close(self) -> None:
         self.session.close()
-
-    def _while_up(self, request: Callable[[], None], now_s: float) -> None:
-        if not self.is_up:
-            return
-        try:
-            request()
-        except XenstoreError as error:
-            self.lose(error, now_s)
 
     def _try_again(self, now_s: float) -> None:
         try:

@@ -29,7 +29,6 @@ from agent.daemon.reporter import Basis, Reporter
 from agent.daemon.turn import Turn
 from agent.daemon.wakeups import Woken
 from agent.sources.pressure_trigger import open_trigger
-from agent.sources.xenstore.errors import XenstoreError
 
 _BETWEEN_LOOKS_S: Final = 0.01
 _AFTER_FAILURE_S: Final = 10.0
@@ -45,13 +44,14 @@ class Daemon:
     """One domain's daemon; `run` returns when a signal asks it to."""
 
     SURVIVES_REST: Final = (
-        "_turn", "_reporter", "_look_s", "_looked_s", "_ping_s", "_busy_s",
-        "_turns", "_failed_turns", "_rests",
+        "_turn", "_reporter", "_link", "_wakeups", "_journal",
+        "_look_s", "_looked_s", "_ping_s", "_busy_s", "_turns", "_failed_turns", "_rests",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, config: Config) -> None:
         self.config = config
         self._parts = parts
+        self._link, self._wakeups, self._journal = parts.link, parts.wakeups, parts.journal
         self._reporter = Reporter(parts.runtime, parts.say, parts.root)
         self._turn = Turn(parts, config.policy, self._reporter.log)
         self._stopping = False
@@ -75,7 +75,7 @@ class Daemon:
         """
         self._busy_s = now_s = time.monotonic()
         self._check_pressure()
-        link = self._parts.link
+        link = self._link
         self._turn.observer.look(link, now_s)
         link.connect(now_s)
         if isinstance(link.state, Down):
@@ -107,8 +107,8 @@ class Daemon:
                 timeout_s, rest_s = self.timeout_s(now_s), self.rest_s(now_s)
                 if rest_s is not None:
                     timeout_s = rest_s - now_s
-                self._parts.wakeups.listen_to(self._parts.link.descriptor)
-                woken = self._parts.wakeups.wait(timeout_s)
+                self._wakeups.listen_to(self._link.descriptor)
+                woken = self._wakeups.wait(timeout_s)
                 if rest_s is not None and woken == Woken():
                     return True
                 self.serve(woken)
@@ -125,7 +125,7 @@ class Daemon:
 
     def rest_s(self, now_s: float) -> float | None:
         """When to go to rest, if nothing happens before; None: not while this lasts."""
-        if self.config.quiet_s is None or not self._parts.link.may_rest:
+        if self.config.quiet_s is None or not self._link.may_rest:
             return None
         rest_s = max(now_s, self._busy_s + self.config.quiet_s)
         first_s = self.deadlines.first_s()
@@ -137,7 +137,7 @@ class Daemon:
         return Deadlines(
             peek=self._turn.peek_s,
             look=self._look_s,
-            link=self._parts.link.due_s,
+            link=self._link.due_s,
             ping=self._ping_s,
             publish=self._reporter.publish_at_s,
             status=self._reporter.status_at_s,
@@ -146,7 +146,7 @@ class Daemon:
     def timeout_s(self, now_s: float) -> float | None:
         """How long to sleep at most."""
         # Asking for events may find that the connection is gone, which is news, too.
-        if self._parts.link.has_events(now_s) or self._parts.link.news:
+        if self._link.has_events(now_s) or self._link.news:
             return 0.0
         first_s = self.deadlines.first_s()
         return None if first_s is None else max(0.0, first_s - now_s)
@@ -173,9 +173,10 @@ class Daemon:
         if "reload" in causes:
             self._parts.notifier.ready()
         now_s = time.monotonic()
-        if self._reporter.publish_is_due(now_s):
+        due = self.deadlines.due(now_s)
+        if "publish" in due:
             self._publish(now_s)
-        if self._reporter.status_is_due(now_s):
+        if "status" in due:
             self._write_status(now_s)
         self._tidy()
 
@@ -190,7 +191,7 @@ class Daemon:
             self._look_s = now_s + _AFTER_FAILURE_S
             self._parts.say(j.ERROR, "turn", f"a look at the domain failed: {error!r}")
             return False
-        self._parts.journal.settled("turn")
+        self._journal.settled("turn")
         return True
 
     def _stumbled(self) -> None:
@@ -211,7 +212,7 @@ class Daemon:
         if woken.reloads:
             self._reload()
             causes.add("reload")
-        link = self._parts.link
+        link = self._link
         if link.serve(now_s, shows=woken.xenstore):
             self._busy_s = now_s  # an event that has been read already wakes nobody
         if "ping" in due:
@@ -224,12 +225,12 @@ class Daemon:
 
     def _tell(self, news: Set[str]) -> None:
         """What has become of xenstore."""
-        state = self._parts.link.state
+        state = self._link.state
         if "xenstore-lost" in news and isinstance(state, Down):
             self._parts.say(j.WARNING, "xenstore", f"xenstore is lost: {state.because}", 3)
         if "reconnected" in news:
             self._reporter.forget()
-            self._parts.journal.settled("xenstore")
+            self._journal.settled("xenstore")
             self._parts.say(j.NOTICE, "xenstore-back", "xenstore is back", j.EVENT_BURST)
 
     def _await_kernel(self, now_s: float) -> None:
@@ -252,19 +253,19 @@ class Daemon:
 
     def _meanwhile(self) -> float:
         """While xenstore is waited for: protection does not wait with it, nor does a stop."""
-        if self._parts.wakeups.end_waits() and not self._stopping:
+        if self._wakeups.end_waits() and not self._stopping:
             self._stop()
         if not self._turn.guards:
             return _WAITS_S
         now_s = time.monotonic()
-        if self._parts.link.session.has_news or "peek" in self.deadlines.due(now_s):
+        if self._link.session.has_news or "peek" in self.deadlines.due(now_s):
             self._peek(now_s)
         peek_s = self._turn.peek_s
         return _WAITS_S if peek_s is None else min(_WAITS_S, max(0.0, peek_s - now_s))
 
     def _stop(self) -> None:
         self._stopping = True
-        self._parts.link.session.end_by(time.monotonic() + _LAST_WORDS_S)
+        self._link.session.end_by(time.monotonic() + _LAST_WORDS_S)
 
     def _take_turn(self, causes: Set[str], now_s: float) -> None:
         causes = causes | self._resumed(now_s)
@@ -272,7 +273,7 @@ class Daemon:
         self._looked_s = time.monotonic()
         self._look_s = self._next_look_s(now_s)
         self._reporter.note_rest(situation, self._turn.history, self._turn.settings, now_s)
-        if self._parts.link.is_up:
+        if self._link.is_up:
             record = self._reporter.record_boot(situation)
             if record is not None:
                 self._turn.observer.recorded(record)
@@ -304,59 +305,51 @@ class Daemon:
         self._reporter.moved()
         self._parts.say(j.NOTICE, "resumed", "the domain was resumed or moved; starting afresh", 3)
         if slept and not moved:
-            self._parts.link.read_again(now_s)
+            self._link.while_up(self._link.read_all, now_s)
         return {"asked"}
 
     def _profile(self) -> str:
-        return profile_for(self.config.profile, self._parts.link.facts.toolstack)
+        return profile_for(self.config.profile, self._link.facts.toolstack)
 
     def _publish(self, now_s: float) -> None:
-        situation, link = self._turn.situation, self._parts.link
-        if situation is None or not link.is_up:
+        turn, link = self._turn, self._link
+        if turn.situation is None or not link.is_up:
             self._reporter.publish_at_s = None  # a connection that comes back is told everything
             return
-        turn = self._turn
-        basis = Basis(self._profile(), situation, turn.settings, turn.history, now_s)
-        try:
-            self._reporter.publish(link.session, basis)
-        except XenstoreError as error:
-            link.lose(error, now_s)
+        basis = Basis(self._profile(), turn.situation, turn.settings, turn.history, now_s)
+        link.while_up(lambda: self._reporter.publish(link.session, basis), now_s)
 
     def _part(self, now_s: float) -> None:
         """Tell the host that this daemon stops."""
-        situation = self._turn.situation
-        if situation is None or not self._parts.link.is_up:
+        turn, link = self._turn, self._link
+        if turn.situation is None:
             return
-        settings = self._turn.settings
-        aim_kib = wanted_kib(situation, self._turn.history)
-        keys = parting_keys(self._profile(), situation, settings, aim_kib)
-        try:
-            self._reporter.part(self._parts.link.session, keys)
-        except XenstoreError as error:
-            self._parts.link.lose(error, now_s)
+        aim_kib = wanted_kib(turn.situation, turn.history)
+        keys = parting_keys(self._profile(), turn.situation, turn.settings, aim_kib)
+        link.while_up(lambda: self._reporter.part(link.session, keys), now_s)
 
     def _write_status(self, now_s: float) -> None:
         if self._turn.situation is None:
             return
         assessment = self._reporter.judged(self._turn.situation)
         self._reporter.write_status(assessment, self._condition(now_s), now_s)
-        self._parts.notifier.status(self._turn.banner or assessment.headline)
+        self._parts.notifier.status(self._turn.denial.banner or assessment.headline)
 
     def _condition(self, now_s: float) -> dict[str, Any]:
         """How the daemon is, for status.json."""
-        link = self._parts.link
+        link = self._link
         down = link.state if isinstance(link.state, Down) else None
         return {
             "stopped": self._stopping,
             "mode": self._turn.settings.mode,
             "configured_mode": self.config.policy.mode,
-            "banner": self._turn.banner,
+            "banner": self._turn.denial.banner,
             "config_files": list(self.config.files),
             "xenstore": f"host-silent: {down.because}" if down else "connected",
             "profile": self._profile(),
             "ticks": self._turns,
             "failed_ticks": self._failed_turns,
-            "wakeups": self._parts.wakeups.count,
+            "wakeups": self._wakeups.count,
             "rests": self._rests,
             "connections": link.connections,
             "look_again_in_s": None if self._look_s is None else self._look_s - now_s,
@@ -377,7 +370,7 @@ class Daemon:
     def _check_pressure(self) -> None:
         """Be woken when memory gets short; sooner where there is something to be done about it."""
         soon = self.config.policy.mode in HOLDING_MODES
-        self._parts.wakeups.watch_pressure(open_trigger(self._parts.root, soon=soon))
+        self._wakeups.watch_pressure(open_trigger(self._parts.root, soon=soon))
 
     def _tidy(self) -> None:
         """After each waking.

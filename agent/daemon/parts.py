@@ -42,10 +42,6 @@ class Parts(NamedTuple):
     notifier: Notifier
     reload: Callable[[], Config]
 
-    def that_survive(self) -> dict[str, object]:
-        """Those that remember something over a rest."""
-        return {"link": self.link, "wakeups": self.wakeups, "journal": self.journal}
-
     def close(self) -> None:
         """Give everything back: the process ends."""
         self.wakeups.close(process_ends=True)

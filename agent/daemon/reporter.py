@@ -90,12 +90,6 @@ class Reporter:
         if still_s >= settings.grace_s and situation.is_where_the_host_wants_it:
             self.came_to_rest = True
 
-    def publish_is_due(self, now_s: float) -> bool:
-        return self.publish_at_s is not None and now_s >= self.publish_at_s
-
-    def status_is_due(self, now_s: float) -> bool:
-        return self.status_at_s is not None and now_s >= self.status_at_s
-
     def publish(self, session: XenstoreSession, basis: Basis) -> None:
         """Write the keys that changed: first what was decided, then what is to be thought of it.
 

@@ -211,7 +211,7 @@ FIXES: Final = (
     ),
     Reverted(
         "a slow xenstored holds up a stop",
-        (Undo(_LOOP, "self._parts.link.session.end_by(time.monotonic() + _LAST_WORDS_S)", "pass"),),
+        (Undo(_LOOP, "self._link.session.end_by(time.monotonic() + _LAST_WORDS_S)", "pass"),),
         ("tests/daemon/test_beside_a_slow_xenstored.py::test_it_ends_in_time",),
     ),
     Reverted(

@@ -244,6 +244,10 @@ class Sleep:
     def _stall(self) -> None:
         self._stalled = self.has_pressure_trigger
 
+    @property
+    def pressure_descriptor(self) -> int | None:
+        return 0 if self.has_pressure_trigger else None
+
     def listen_to(self, descriptor: int | None) -> None:
         self._listens = descriptor is not None
 
@@ -360,14 +364,10 @@ class VirtualDaemon:
 
     def _rest(self) -> None:
         """The daemon goes, and comes back with what it handed on."""
-        before = self.daemon
-        survive = {"daemon": before, **before._parts.that_survive()}
-        handed = packed({name: kept(one) for name, one in survive.items()})
+        handed = packed(kept(self.daemon))
         self.daemon = self._made()
-        parts_now = self.daemon._parts
-        parts_now.link.resume(0)
-        for name, one in {"daemon": self.daemon, **parts_now.that_survive()}.items():
-            take_up(one, unpacked(handed)[name])
+        self.daemon._parts.link.resume(0)
+        take_up(self.daemon, unpacked(handed))
         self.daemon.resume()
         self.rests += 1
 

@@ -10,7 +10,7 @@ from agent.daemon.parts import Started
 
 
 class Handed(NamedTuple):
-    """Descriptors, and what survives of each part."""
+    """Descriptors, and what survives of the daemon."""
 
     started: Started
     config: Config

@@ -38,8 +38,16 @@ def rest(daemon: Daemon, parts: Parts, started: Started) -> None:
     handed: dict[int, int] = {}
     try:
         started = started._replace(command=started.command or _command_line())
-        handed = _descriptors(parts)
-        state = packed(_handed(daemon, parts, started))
+        leaves = Handed(
+            started,
+            daemon.config,
+            parts.link.session.fileno(),
+            parts.runtime.lock_descriptor,
+            parts.wakeups.pressure_descriptor,
+            kept(daemon),
+        )
+        handed = _descriptors(leaves)
+        state = packed(leaves)
         opened = [_memory_file("waiter", _compiled()), _memory_file("state", state)]
         os.stat(f"/proc/self/fd/{opened[0]}")
         for descriptor in handed:
@@ -64,27 +72,10 @@ def _command_line() -> tuple[str, ...]:
     return (sys.executable, *words[1:])
 
 
-def _descriptors(parts: Parts) -> dict[int, int]:
+def _descriptors(leaves: Handed) -> dict[int, int]:
     """What is handed on, and which events of each wake the waiter."""
-    lock, pressure = parts.runtime.lock_descriptor, parts.wakeups.pressure_descriptor
-    handed = {parts.link.session.fileno(): select.POLLIN}
-    if pressure is not None:
-        handed[pressure] = select.POLLPRI
-    if lock is not None:
-        handed[lock] = 0
-    return handed
-
-
-def _handed(daemon: Daemon, parts: Parts, started: Started) -> Handed:
-    objects = {"daemon": daemon, **parts.that_survive()}
-    return Handed(
-        started,
-        daemon.config,
-        parts.link.session.fileno(),
-        parts.runtime.lock_descriptor,
-        parts.wakeups.pressure_descriptor,
-        {name: kept(one) for name, one in objects.items()},
-    )
+    events = {leaves.xenstore: select.POLLIN, leaves.pressure: select.POLLPRI, leaves.lock: 0}
+    return {number: wake for number, wake in events.items() if number is not None}
 
 
 def _compiled() -> bytes:

@@ -48,13 +48,11 @@ def _assembled(handed: Handed, ready: Collection[int]) -> Callable[[], int]:
 
     started = handed.started
     parts = parts_for(started)
-    if handed.lock is not None:
-        parts.runtime.adopt_lock(handed.lock)
+    parts.runtime.lock_descriptor = handed.lock  # this process took it, and so still holds it
     parts.link.resume(handed.xenstore)
     parts.wakeups.resume(handed.pressure, fired=handed.pressure in ready)
     daemon = Daemon(parts, handed.config)
-    for name, one in {"daemon": daemon, **parts.that_survive()}.items():
-        take_up(one, handed.kept[name])
+    take_up(daemon, handed.kept)
     daemon.resume()
 
     def go_on() -> int:

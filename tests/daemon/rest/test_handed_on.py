@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from agent.core.account.situation import understand
-from agent.core.facts.snapshot import Origin
 from agent.core.policy.history import EMPTY, noticed
 from agent.core.policy.settings import RESTING_MODES, Mode, PolicySettings
 from agent.daemon.link import Link
@@ -44,8 +43,7 @@ def test_after_each_turn_of_any_story_all_that_is_remembered_comes_back(
         serve(daemon, woken)
         if daemon._turns not in turns:
             turns.add(daemon._turns)
-            for one in (daemon, *daemon._parts.that_survive().values()):
-                comes_back(kept(one))
+            comes_back(kept(daemon))
 
     monkeypatch.setattr(Daemon, "serve", and_look)
     scenario = load(name)
@@ -63,7 +61,7 @@ def test_what_a_real_guest_and_its_host_say_comes_back(name: str) -> None:
     with tempfile.TemporaryDirectory(dir=QUICK) as directory:
         root = SystemRoot(str(captures.load(name).write_to(Path(directory))))
         link.facts, link.statuses = read_host(CapturedKeys(root))
-        observer = Observer(root, Origin("capture", name))
+        observer = Observer(root)
         snapshot = observer.look(link, 0.0)
     comes_back(kept(link))
     comes_back(kept(observer))
