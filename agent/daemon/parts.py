@@ -44,7 +44,7 @@ class Parts(NamedTuple):
 
     def close(self) -> None:
         """Give everything back: the process ends."""
-        self.wakeups.close(process_ends=True)
+        self.wakeups.close()
         self.runtime.close()
         self.link.close()
 

@@ -53,17 +53,13 @@ class Wakeups:
         _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
         _signal.set_wakeup_fd(self._signal_w, warn_on_full_buffer=False)
 
-    def close(self, *, process_ends: bool = False) -> None:
-        """Give everything back; where the process ends, a later signal changes nothing.
+    def close(self) -> None:
+        """Give everything back: the process ends, and a later signal changes nothing.
 
         Blocked, not ignored: Python complains of a signal that came while its handler was taken
         away ("ignored due to race condition").
         """
-        if process_ends:
-            _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)
-        else:
-            for number in _SIGNALS:
-                _signal.signal(number, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)
         _signal.set_wakeup_fd(-1)
         self._drop_pressure()
         os.close(self._signal_r)

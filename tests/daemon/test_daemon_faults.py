@@ -24,6 +24,7 @@ from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.errors import XenstoreLost
 from sim_backend.host.libxl import simple_guest
 from tests.support.daemon_process import DaemonProcess, kernel_files
+from tests.support.wakeups import give_back
 from tests.support.xenstored.guest import Guest
 from tests.support.xenstored.raw_client import RawClient
 
@@ -67,7 +68,7 @@ def daemon_below(root: Path, journal: Journal) -> Iterator[Daemon]:
     try:
         yield Daemon(parts, config)
     finally:
-        wakeups.close()
+        give_back(wakeups)
         runtime.close()
 
 

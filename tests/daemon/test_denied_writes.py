@@ -26,6 +26,7 @@ from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import TARGET_FILE
 from sim_backend.host.libxl import simple_guest
 from tests.support.daemon_process import kernel_files
+from tests.support.wakeups import give_back
 
 ASKED_KIB = 786432
 
@@ -80,7 +81,7 @@ class Stage:
             return []
 
     def close(self) -> None:
-        self.parts.wakeups.close()
+        give_back(self.parts.wakeups)
         self.parts.runtime.close()
 
 

@@ -22,6 +22,7 @@ from agent.sources.system_root import SystemRoot
 from tests.support.daemon_process import DaemonProcess
 from tests.support.host_view import HOME, ask_for
 from tests.support.simulated_xenstore import SimulatedXenstored
+from tests.support.wakeups import give_back
 from tests.support.xenstored.guest import Guest
 from tests.support.xenstored.libxl_tree import GuestConfig, write_guest
 from tests.support.xenstored.raw_client import RawClient
@@ -65,7 +66,7 @@ def test_looks_and_connections_leave_no_descriptor_open(root: Path, config: Path
             assert opened() == before
         finally:
             link.close()
-            parts.wakeups.close()
+            give_back(parts.wakeups)
             parts.runtime.close()
             os.close(journal)
 
