@@ -89,13 +89,11 @@ class Publisher:
 
     def due_s(self, keys: Keys, now_s: float) -> float | None:
         """When there will be something to write; None when everything is said."""
-        wanted = self._changed(keys, float("inf"))
-        if not wanted and not self._gone(keys):
-            return None
         if self._changed(keys, now_s) or self._gone(keys):
             return now_s + (0.0 if self._bucket.has(now_s) else 1.0 / PER_S)
-        # Only what is still wanted counts: a pause of something else may be long over.
-        return min(self._paused_until_s[key] for key in wanted)
+        # What goes along with another key has no pause, or one that is long over.
+        wanted, paused = self._changed(keys, float("inf")), self._paused_until_s.items()
+        return min((at_s for key, at_s in paused if key in wanted and at_s > now_s), default=None)
 
     def part(self, session: XenstoreSession, keys: Keys) -> Published:
         """Write the last words, whatever was written a moment ago.

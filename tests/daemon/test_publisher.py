@@ -144,6 +144,16 @@ def test_a_quota_is_given_a_minute() -> None:
     assert publisher.publish(store.session, keys, 61.0).written == 2
 
 
+def test_beside_a_key_that_pauses_a_figure_may_move_a_little() -> None:
+    """It goes with whatever is written next, and until then is nothing to wait for."""
+    store, publisher = Store(), Publisher()
+    store.refuse[STATE] = QuotaExceeded("EQUOTA", "write")
+    publisher.publish(store.session, {STATE: "settled", SPARE: "100000"}, 0.0)
+    a_little_less = {STATE: "settled", SPARE: "99996"}
+    assert publisher.publish(store.session, a_little_less, 1.0).written == 0
+    assert publisher.due_s(a_little_less, 1.0) == 60.0
+
+
 def test_a_flood_of_changes_is_slowed_down_and_the_last_value_gets_through() -> None:
     store, publisher = Store(), Publisher()
     for number in range(10_000):
