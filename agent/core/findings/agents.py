@@ -40,7 +40,6 @@ def rival_agents(seen: Examination) -> Finding | None:
     if clash is None:
         return None
     return Finding(
-        severity="warning",
         summary=f"{clash.what}.",
         evidence={"running": ", ".join(running), "toolstack": known(toolstack)},
         cause=clash.why,
@@ -101,7 +100,6 @@ def enrolled_but_stuck(seen: Examination) -> Finding | None:
     if state not in ("absent", "cancelled", "retrying", "unreachable"):
         return None
     return Finding(
-        severity="warning",
         summary="memory/meminfo enrols this guest in Qubes' balancing, but its balloon does not "
         "follow; that holds up every other guest.",
         evidence={"memory/meminfo": "present", "balloon_state": state},
@@ -125,7 +123,6 @@ def feature_balloon_missing(seen: Examination) -> Finding | None:
     if low_kib is None or high_kib is None or low_kib >= high_kib:
         return None
     return Finding(
-        severity="warning",
         summary="XAPI does not balloon this guest although it has a dynamic range: no agent has "
         "told it that the guest can.",
         evidence={
@@ -155,7 +152,6 @@ def feature_balloon_denied(seen: Examination) -> Finding | None:
     if keys.feature_balloon or not wanting:
         return None
     return Finding(
-        severity="info",
         summary=f"{wanting[0]} may not write control/feature-balloon here.",
         evidence={"control": "read-only for this guest", "running": ", ".join(wanting)},
         cause="xl keeps control/ to itself; only XAPI hands it to the guest.",
@@ -209,7 +205,6 @@ def migrated(seen: Examination) -> Finding | None:
     if then is None or now is None or then == now:
         return None
     return Finding(
-        severity="info",
         summary=f"This guest was domain {then} and is domain {now} now; the daemon has not noticed "
         "yet.",
         evidence={"published_domid": then, "domid": now},

@@ -43,7 +43,6 @@ def no_driver(seen: Examination) -> Finding | None:
         return None
     claimed = seen.keys is not None and seen.keys.feature_balloon
     return Finding(
-        severity="warning",
         summary="This kernel has no balloon driver, so the host cannot change the guest's memory"
         + (", although control/feature-balloon tells the host that it can." if claimed else "."),
         evidence={
@@ -71,7 +70,6 @@ def target_cancelled(seen: Examination) -> Finding | None:
     if seen.situation.state != "cancelled" or driver is None:
         return None
     return Finding(
-        severity="warning",
         summary="The kernel gave up on its target and will not try again by itself.",
         evidence=driver_numbers(seen),
         cause="The driver drops a target after max_retry_count refused attempts and sleeps (an "
@@ -138,7 +136,6 @@ def target_retrying(seen: Examination) -> Finding | None:
     empty = "The balloon is empty, and the kernel finds no memory to add; it keeps trying."
     summary = refusals.get(situation.refused_by, empty)
     return Finding(
-        severity="warning",
         summary=summary,
         evidence=driver_numbers(seen),
         cause=_why_refused(seen),
@@ -175,7 +172,6 @@ def not_seen_moving(seen: Examination) -> Finding | None:
         "empty-balloon": "Its balloon is empty, so the hypervisor was not asked for the rest.",
     }.get(situation.refused_by or "", "It may be moving, or the kernel has given up.")
     return Finding(
-        severity="warning",
         summary=f"The guest is {format_kib(abs(driver.way_kib))} off its target and was not seen "
         f"to move. {waits}",
         evidence=driver_numbers(seen),
@@ -202,7 +198,6 @@ def target_snapped(seen: Examination) -> Finding | None:
     if driver.ballooned_kib or driver.way_kib or wanted_kib <= driver.current_kib:
         return None
     return Finding(
-        severity="warning",
         summary=f"The host gives {format_kib(wanted_kib)}, but the balloon is empty and this "
         "kernel cannot add memory: target_kb fell back to what the guest has.",
         evidence={
@@ -278,7 +273,6 @@ def target_overridden(seen: Examination) -> Finding | None:
     if 0 < -off_kib <= situation.hole_kib:
         return None  # it has been given back what the driver counts for a hole
     return Finding(
-        severity="warning",
         summary=f"The kernel aims at {format_apart(driver.target_kib, wanted_kib)}, the host's "
         "target means "
         f"{format_apart(max(0, wanted_kib), driver.target_kib)}.",

@@ -65,10 +65,10 @@ class Finding(NamedTuple):
     """`code` never changes its meaning; the registry puts it in.
 
     Attributes:
-        severity: how bad it is.
         summary: what is the case, in a sentence.
         evidence: the values that show it.
         cause: why it is so, as far as it can be told from inside the guest.
+        severity: how bad it is; where that is always the same, the registry puts it in.
         fixes: what can be done, for each actor at most once.
         remark: what to say where there is nothing to fix.
         code: what a script goes by.
@@ -76,10 +76,10 @@ class Finding(NamedTuple):
         after: the code of the finding whose cure comes first; then one has to look again.
     """
 
-    severity: Severity
     summary: str
     evidence: Evidence
     cause: str
+    severity: Severity = "info"
     fixes: tuple[Fix, ...] = ()
     remark: str = "nothing to do"
     code: str = ""

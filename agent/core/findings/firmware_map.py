@@ -41,7 +41,6 @@ def unexplained(seen: Examination) -> Finding | None:
     if not left_kib:
         return None
     return Finding(
-        severity="warning",
         summary=f"{format_kib(left_kib)} ({kib_to_pages(left_kib)} pages) of the map are in no "
         "count.",
         evidence={term.name: term.kib for term in seen.situation.reconciliation.terms},
@@ -151,7 +150,6 @@ def page_struct_overhead(seen: Examination) -> Finding | None:
     if share <= STRUCT_SHARE_TOLD_PERCENT:
         return None
     return Finding(
-        severity="info",
         summary=f"Page structures for the whole map take {format_kib(structs_kib)}, {share:.0f} % "
         "of what the guest has now.",
         evidence={
@@ -176,7 +174,6 @@ def map_odd(seen: Examination) -> Finding | None:
         return None
     count = len(firmware_map.oddities)
     return Finding(
-        severity="info",
         summary=f"The firmware map is odd in {count} {'place' if count == 1 else 'places'}.",
         evidence={
             f"map_{n}": text for n, text in enumerate(firmware_map.oddities[:_TOLD_ODDITIES], 1)
@@ -192,7 +189,6 @@ def iomem_hidden(seen: Examination) -> Finding | None:
     if seen.snapshot.sources.get("iomem") != "hidden":
         return None
     return Finding(
-        severity="info",
         summary="/proc/iomem shows no addresses to this user; "
         + (
             "there is no firmware map either, so the sum cannot be made."

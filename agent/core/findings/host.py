@@ -37,7 +37,6 @@ def target_beyond_static_max(seen: Examination) -> Finding | None:
     if kib_to_pages(target_kib) <= kib_to_pages(most_kib):
         return None
     return Finding(
-        severity="warning",
         summary=f"The host asks for {format_apart(target_kib, most_kib)}, the domain may have at "
         f"most {format_apart(most_kib, target_kib)}.",
         evidence={"memory/target_kib": target_kib, "memory/static-max_kib": most_kib},
@@ -77,7 +76,6 @@ def host_limits_contradict(seen: Examination) -> Finding | None:
     if all(low <= high + _SLACK_KIB for low, high in zip(sizes, sizes[1:])):
         return None
     return Finding(
-        severity="warning",
         summary="The host's limits contradict each other: they should rise from dynamic-min over "
         "dynamic-max to static-max.",
         evidence={f"{name}_kib": kib for name, kib in known},
@@ -160,7 +158,6 @@ def static_max_moved(seen: Examination) -> Finding | None:
     if not by_offset and recorded_kib in (None, now_kib):
         return None
     return Finding(
-        severity="info",
         summary="memory/static-max was changed after boot; the kernel goes by the one it read "
         "first.",
         evidence={"memory/static-max_kib": now_kib},
@@ -175,7 +172,6 @@ def videoram_minus_one(seen: Examination) -> Finding | None:
     if seen.snapshot.host.videoram_kib != -1:
         return None
     return Finding(
-        severity="info",
         summary="The toolstack wrote -1 as video memory, which makes xl mem-set miss by 1 KiB.",
         evidence={"memory/videoram_kib": -1},
         cause="xl writes -1 where the configuration of a PV or PVH guest does not set videoram.",
@@ -192,7 +188,6 @@ def hvm_below_configured(seen: Examination) -> Finding | None:
     if seen.situation.state != "settled":
         return None
     return Finding(
-        severity="info",
         summary=f"The kernel aims {format_kib(offset.kib)} below the host's target. This is by "
         "design.",
         evidence={"offset_kib": offset.kib, "offset_basis": offset.basis},
@@ -222,7 +217,6 @@ def pod_gap(seen: Examination) -> Finding | None:
         return None
     advice = "memory= and maxmem= the same, until the guest's kernel has CONFIG_XEN_BALLOON=y"
     return Finding(
-        severity="critical",
         summary=f"The guest believes it has {format_kib(gap_kib)} more than it was given: Xen "
         "kills it when it uses them."
         if host.initial_target_kib

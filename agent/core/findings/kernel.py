@@ -97,7 +97,6 @@ def p2m_bug(seen: Examination) -> Finding | None:
         return None
     what = "a kernel since 4.0 has another table; until then keep the guest below 4 GiB"
     return Finding(
-        severity="critical",
         summary="The kernel crashed in its table of physical pages; its balloon stands still until "
         "a reboot.",
         evidence={"kernel BUG at": complaints.p2m_bug, "kernel": str(kernel or "unknown")},
@@ -126,7 +125,6 @@ def hotplug_will_stay_offline(seen: Examination) -> Finding | None:
     if blocks.auto_online != "offline" or blocks.offline:
         return None
     return Finding(
-        severity="info",
         summary="A larger target will add memory that stays offline: the balloon is empty, and "
         "this kernel does not put added memory online.",
         evidence={
@@ -154,7 +152,6 @@ def hotplug_not_built(seen: Examination) -> Finding | None:
     if beyond_kib <= MIB_KIB:
         return None
     return Finding(
-        severity="info",
         summary=f"{format_kib(beyond_kib)} of the maximum are out of reach for this kernel.",
         evidence={
             "CONFIG_XEN_BALLOON_MEMORY_HOTPLUG": "not set",
@@ -191,7 +188,6 @@ def less_than_configured(seen: Examination) -> Finding | None:
     structs = any(t.name == "struct-pages" and 2 * t.kib > parts.kib for t in parts.terms)
     smaller = "; a smaller maxmem= makes it less" if structs and driver.ballooned_kib else ""
     return Finding(
-        severity="info",
         summary=f"MemTotal is {format_kib(parts.kib)} ({share:.0f} %) less than the guest was "
         "given.",
         evidence=evidence,

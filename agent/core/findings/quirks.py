@@ -34,7 +34,6 @@ def hvm_aims_beyond(seen: Examination) -> Finding | None:
     if beyond_kib is None or _refusals(seen):
         return None
     return Finding(
-        severity="info",
         summary=f"The kernel aims {format_kib(beyond_kib)} beyond all that it can have. This is "
         "harmless.",
         evidence=driver_numbers(seen),
@@ -62,7 +61,6 @@ def phantom_credit(seen: Examination) -> Finding | None:
     if driver is None or driver.ballooned_kib or not is_phantom(seen, driver.way_kib):
         return None
     return Finding(
-        severity="warning",
         summary=f"The driver lacks {kib_to_pages(driver.way_kib)} pages that never were there.",
         evidence=driver_numbers(seen),
         cause="Linux 6.15 to 6.18 count the pages of a PV guest's ISA window as ballooned; fixed "
@@ -88,7 +86,6 @@ def dom0_grant_gap(seen: Examination) -> Finding | None:
     if not is_lent(seen.snapshot, seen.situation.state):
         return None
     return Finding(
-        severity="info",
         summary="dom0 is below its target because backends borrowed ballooned pages; that is "
         "normal.",
         evidence=driver_numbers(seen),
@@ -111,7 +108,6 @@ def hole_given_away(seen: Examination) -> Finding | None:
     if driver is None or given_kib <= MIB_KIB or driver.way_kib:
         return None
     return Finding(
-        severity="info",
         summary=f"{format_kib(given_kib)} are in the balloon only because the driver counts the "
         "hole of the map as memory.",
         evidence={**driver_numbers(seen), "hole_kib": situation.hole_kib},

@@ -62,7 +62,8 @@ def check(
 ) -> Callable[[Rule], Rule]:
     """Enter a rule into the registry under its code.
 
-    `severity` and `do` are the catalogue's: the usual severity, and what to do about it.
+    `severity` and `do` are the catalogue's: the usual severity, and what to do about it.  Where
+    nothing is said of another one, every finding of the check has that severity.
     """
     if code != CRASH_KERNEL:
         unless = (CRASH_KERNEL, *unless)
@@ -117,7 +118,8 @@ class Search:
         cause = next((code for code in entry.because if self.find(code) is not None), None)
         if cause is not None:
             finding = finding._replace(because=cause, fixes=())
-        return finding._replace(code=entry.code)
+        severity = next((always for always in RANK if always == entry.severity), finding.severity)
+        return finding._replace(code=entry.code, severity=severity)
 
 
 def _without_contradictions(found: list[Finding]) -> tuple[Finding, ...]:

@@ -38,7 +38,6 @@ def memory_offset_spoilt(seen: Examination) -> Finding | None:
         "current_kib": seen.driver.current_kib if seen.driver else None,
     }
     return Finding(
-        severity="warning",
         summary=f"XAPI's memory-offset for this guest is wrong: {effect}.",
         evidence={
             "memory/memory-offset_kib": offset_kib,
@@ -74,7 +73,6 @@ def marked_uncooperative(seen: Examination) -> Finding | None:
         "current_kib": driver.current_kib if driver else None,
     }
     return Finding(
-        severity="warning",
         summary="The host has marked this guest uncooperative: it was off its target for 20 s.",
         evidence={
             "memory/uncooperative": "present",

@@ -48,7 +48,6 @@ def kthread_busy(seen: Examination) -> Finding | None:
     if percent <= _BUSY_PERCENT:
         return None
     return Finding(
-        severity="warning",
         summary=f"The kernel thread [xen-balloon] takes {percent:.0f} % of a CPU while the balloon "
         "stands still.",
         evidence={"cpu_percent": round(percent, 1), "over_s": round(span_s, 1)},
@@ -190,7 +189,6 @@ def target_oscillation(seen: Examination) -> Finding | None:
     if watch is None or turns < _TURNS_OF_AN_OSCILLATION:
         return None
     return Finding(
-        severity="warning",
         summary=f"The host changed its mind {turns} times within {watch.lasted_s:.0f} s.",
         evidence={"turns": turns, "over_s": round(watch.lasted_s, 1)},
         cause="A toolstack or a script that divides memory keeps dividing while another guest does "
@@ -291,7 +289,6 @@ def host_does_not_move(seen: Examination) -> Finding | None:
     balancer = "qubes-qmemman" if toolstack == "qubes" else "squeezed"
     note = f"see in dom0 whether {balancer} runs, and what its journal says"
     return Finding(
-        severity="warning",
         summary="The guest runs low, and the host has not moved memory/target meanwhile.",
         evidence={
             "available_kib": last.available_kib,

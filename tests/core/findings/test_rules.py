@@ -627,7 +627,7 @@ def test_only_pv_kernels_of_four_releases_count_pages_that_are_not_there() -> No
 
 def test_the_first_of_two_cures_is_the_one_in_a_line() -> None:
     fixes = (Fix("guest", ("true",)), Fix("host", ("false",)))
-    assert Finding("info", "", {}, "", fixes).fix == "true"
+    assert Finding("", {}, "", fixes=fixes).fix == "true"
 
 
 def test_where_nobody_can_tell_what_is_in_use_the_guest_keeps_what_it_has() -> None:
