@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.examination import Examination
@@ -12,73 +12,52 @@ from agent.core.findings.guest_commands import service
 from agent.core.findings.host_commands import host_name_of
 from agent.core.findings.registry import check
 
-_UNITS: Final = {
-    "xe-daemon": "xe-linux-distribution",
-    "xen-guest-agent": "xen-guest-agent",
-    "meminfo-writer": "qubes-meminfo-writer",
-    "xenballoond": "xenballoond",
-    "balloon-agent": "balloon-agent",
-}
 _WRITES_XAPI_KEYS: Final = frozenset({"xe-daemon", "xen-guest-agent"})
 # What squeezed and rrdd would be misled by; MemTotal itself moves a little with every hot-add.
 _STALE_KIB: Final = 16 * MIB_KIB
-
-
-def _service(seen: Examination, action: str, name: str, note: str) -> Fix:
-    systemd = seen.processes is not None and seen.processes.systemd
-    return service(action, _UNITS[name], note, systemd=systemd)
-
-
-@check("rival-agents", severity="warning", do="keep one of them", needs=("processes",))
-def rival_agents(seen: Examination) -> Finding | None:
-    """Two programs write the same keys, or move the balloon against the host."""
-    processes, toolstack = seen.processes, seen.snapshot.domain.toolstack
-    if processes is None:
-        return None
-    running = sorted(processes.agents)
-    clash = _clash(seen, running)
-    if clash is None:
-        return None
-    return Finding(
-        summary=f"{clash.what}.",
-        evidence={"running": ", ".join(running), "toolstack": known(toolstack)},
-        cause=clash.why,
-        fixes=(clash.fix,),
-    )
-
-
-class _Clash(NamedTuple):
-    """In what they clash, why, and which one to stop first."""
-
-    what: str
-    why: str
-    fix: Fix
-
-
 _LAST_WINS: Final = (
     "Each writes what it believes right, so the host sees the values of whoever wrote last."
 )
 
 
-def _clash(seen: Examination, running: list[str]) -> _Clash | None:
+@check("rival-agents", severity="warning", do="keep one of them", needs=("processes",))
+def rival_agents(seen: Examination) -> Finding | None:
+    """Two programs write the same keys, or move the balloon against the host."""
+    running = sorted(seen.processes.agents) if seen.processes else []
+    clash = _clash(seen, running)
+    if clash is None:
+        return None
+    what, why, fix = clash
+    toolstack = known(seen.snapshot.domain.toolstack)
+    return Finding(
+        summary=f"{what}.",
+        evidence={"running": ", ".join(running), "toolstack": toolstack},
+        cause=why,
+        fixes=(fix,),
+    )
+
+
+def _clash(seen: Examination, running: list[str]) -> tuple[str, str, Fix] | None:
+    """In what they clash, why, and which one to stop first."""
+
     def stop(name: str, note: str) -> Fix:
-        return _service(seen, "disable --now", name, note)
+        return service(seen, "disable --now", name, note)
 
     twice = next((name for name in running if running.count(name) > 1), None)
     if twice is not None:
         end = Fix("guest", note=f"end one of the two processes called {twice}")
-        return _Clash(f"{twice} runs twice", _LAST_WINS, end)
+        return f"{twice} runs twice", _LAST_WINS, end
     if len(_WRITES_XAPI_KEYS & set(running)) > 1:
         what = f"Two agents publish the same keys for XAPI: {', '.join(running)}"
-        return _Clash(what, _LAST_WINS, stop("xe-daemon", "keep one of them"))
+        return what, _LAST_WINS, stop("xe-daemon", "keep one of them")
     if "xenballoond" in running:
         what = "xenballoond moves the balloon by itself, against the host"
         why = "It sets the target by what the guest uses, again and again, whatever the host wants."
-        return _Clash(what, why, stop("xenballoond", "the host sets the target"))
+        return what, why, stop("xenballoond", "the host sets the target")
     if "meminfo-writer" in running and seen.snapshot.domain.toolstack != "qubes":
         what = "Qubes' meminfo-writer runs, but the toolstack is another"
         why = "It tells qmemman what the guest uses, and there is no qmemman here."
-        return _Clash(what, why, stop("meminfo-writer", "nobody reads what it writes"))
+        return what, why, stop("meminfo-writer", "nobody reads what it writes")
     return None
 
 
@@ -132,7 +111,7 @@ def feature_balloon_missing(seen: Examination) -> Finding | None:
         },
         cause="squeezed tests whether control/feature-balloon exists before it counts on a guest.",
         fixes=(
-            _service(seen, "enable --now", "balloon-agent", "or another agent that writes the key"),
+            service(seen, "enable --now", "balloon-agent", "or another agent that writes the key"),
         ),
     )
 
@@ -186,7 +165,7 @@ def stale_meminfo_total(seen: Examination) -> Finding | None:
         },
         cause="The agent that published it does not look again after the balloon has moved.",
         fixes=(
-            _service(seen, "restart", writers[0], "it writes the key at its start")
+            service(seen, "restart", writers[0], "it writes the key at its start")
             if len(writers) == 1
             else Fix("guest", note="restart the agent that writes data/meminfo_total"),
         ),
@@ -210,5 +189,5 @@ def migrated(seen: Examination) -> Finding | None:
         evidence={"published_domid": then, "domid": now},
         cause="It was migrated, or suspended and resumed; limits may be those of another host. "
         f"On the host it is number {host_name_of(seen.snapshot)}.",
-        fixes=(_service(seen, "restart", "balloon-agent", "reads everything anew"),),
+        fixes=(service(seen, "restart", "balloon-agent", "reads everything anew"),),
     )

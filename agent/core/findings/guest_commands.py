@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.core.findings.examination import Distribution
+from agent.core.findings.examination import Distribution, Examination
 from agent.core.findings.finding import Fix
 
 BALLOON_DIRECTORY: Final = "/sys/devices/system/xen_memory/xen_memory0"
@@ -21,6 +21,9 @@ _OPTIONS: Final = (
     ("arch", "/etc/default/grub, then grub-mkconfig -o /boot/grub/grub.cfg"),
     ("alpine", "default_kernel_opts in /etc/update-extlinux.conf, then update-extlinux"),
 )
+
+# Of the agents that are not called so.
+_UNITS: Final = {"xe-daemon": "xe-linux-distribution", "meminfo-writer": "qubes-meminfo-writer"}
 
 
 def aim_at(kib: int, note: str = "") -> Fix:
@@ -58,9 +61,10 @@ def newer_kernel(distribution: Distribution | None, what: str) -> Fix:
     return Fix("guest", (), "next-boot", f"{what}{hint}")
 
 
-def service(action: str, unit: str, note: str, *, systemd: bool) -> Fix:
+def service(seen: Examination, action: str, agent: str, note: str) -> Fix:
     """An agent is started, stopped or restarted by whatever runs it."""
-    if systemd:
+    unit = _UNITS.get(agent, agent)
+    if seen.processes is not None and seen.processes.systemd:
         return Fix("guest", (f"systemctl {action} {unit}.service",), note=note)
     verb = {"restart": "restart", "disable --now": "stop and disable"}.get(action, "start")
     return Fix("guest", note=f"{verb} {unit}: {note}")
