@@ -8,7 +8,7 @@ from typing import Final
 from agent.core.account.shortage import least_available_kib
 from agent.core.facts.snapshot import DomainFacts
 from agent.core.facts.units import GIB_KIB, MIB_KIB, format_kib, pages_to_kib
-from agent.core.findings.examination import Examination, Look, VmCounters, Watch
+from agent.core.findings.examination import Examination, VmCounters, Watch
 from agent.core.findings.finding import Evidence, Finding, Fix, known
 from agent.core.findings.memory import WORTH_KIB, give_more
 from agent.core.findings.registry import DRIVER, check
@@ -308,12 +308,7 @@ def _stands_still(watch: Watch) -> bool:
 
 def _turns(watch: Watch) -> int:
     """How often the host's target changed direction."""
-    steps = [_step(a, b) for a, b in zip(watch.looks, watch.looks[1:])]
-    moves = [step for step in steps if step]
-    return sum((a > 0) != (b > 0) for a, b in zip(moves, moves[1:]))
-
-
-def _step(earlier: Look, later: Look) -> int:
-    if earlier.host_target_kib is None or later.host_target_kib is None:
-        return 0
-    return later.host_target_kib - earlier.host_target_kib
+    targets = [look.host_target_kib for look in watch.looks]
+    pairs = [(a, b) for a, b in zip(targets, targets[1:]) if a is not None and b is not None]
+    rises = [b > a for a, b in pairs if a != b]
+    return sum(rise != next_rise for rise, next_rise in zip(rises, rises[1:]))
