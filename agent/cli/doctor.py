@@ -48,7 +48,7 @@ def doctor(which: WhichDomain, *, seconds: float, output: Output) -> int:
     """
     diagnosis = _diagnose(which, 0.0 if which.stands_still else seconds)
     output.show(lambda: doctor_object(diagnosis), lambda width: doctor_lines(diagnosis, width))
-    return exit_codes.OF_VERDICT[diagnosis.verdict]
+    return exit_codes.OF_VERDICT[diagnosis.assessment.verdict]
 
 
 def _diagnose(which: WhichDomain, seconds: float) -> Diagnosis:
@@ -65,7 +65,7 @@ def doctor_object(diagnosis: Diagnosis) -> dict[str, Any]:
         "schema": SCHEMA,
         "source": examination.situation.snapshot.origin._asdict(),
         "sources": dict(examination.sources),
-        "verdict": diagnosis.verdict,
+        "verdict": diagnosis.assessment.verdict,
         "watched_s": watch.lasted_s if watch else 0,
         "findings": [finding.as_object() for finding in diagnosis.findings],
         "clear": list(diagnosis.clear),

@@ -50,7 +50,7 @@ def doctor_lines(diagnosis: Diagnosis, width: int) -> list[Line]:
     """The whole screen for a terminal of `width` columns."""
     situation = diagnosis.examination.situation
     lines = [*banner_lines(situation, width)]
-    lines += judged_lines(diagnosis.verdict, _answer(diagnosis), width)
+    lines += judged_lines(diagnosis.assessment.verdict, _answer(diagnosis), width)
     lines += wrapped(headline_of(situation), width, indent="  ", style="dim")
     for finding in diagnosis.findings:
         lines += [(), *_finding_lines(finding, width)]
@@ -71,7 +71,7 @@ def _answer(diagnosis: Diagnosis) -> str:
     to_fix = [finding.code for finding in diagnosis.findings if finding.severity != "info"]
     if to_fix:
         return f"{', '.join(to_fix)}." + (f" And {number}." if remarks else "")
-    if diagnosis.verdict == "unknown":
+    if diagnosis.assessment.verdict == "unknown":
         why = why_unknown(diagnosis.examination.situation)
         because = f": {why}" if why else ""
         return f"The balloon cannot be judged{because}." + (f" And {number}." if remarks else "")

@@ -382,7 +382,7 @@ def test_it_is_told_what_is_right_of_it(name: str) -> None:
     assert not found & set(told.must_not)
     assert [words for words in told.says if words not in text] == []
     assert [words for words in told.must_not_say if words in text] == []
-    assert diagnosis.verdict == told.status
+    assert diagnosis.assessment.verdict == told.status
     assert screens["check"].startswith(f"BALLOON {told.status.upper()} - ")
 
 

@@ -70,11 +70,10 @@ def a_cause_for_each_consequence(findings: tuple[Finding, ...]) -> None:
 
 def one_meaning(diagnosis: Diagnosis) -> None:
     """status, doctor and check end alike."""
-    judged = check(diagnosis.assessment, Thresholds())
-    assert diagnosis.assessment.verdict == diagnosis.verdict
-    assert exit_codes.OF_LEVEL[judged.level] == _STATUS_OF[diagnosis.verdict], judged.line
+    judged, verdict = check(diagnosis.assessment, Thresholds()), diagnosis.assessment.verdict
+    assert exit_codes.OF_LEVEL[judged.level] == _STATUS_OF[verdict], judged.line
     graver = [f for f in diagnosis.findings if f.severity != "info"]
-    assert bool(graver) == (diagnosis.verdict in ("warning", "critical"))
+    assert bool(graver) == (verdict in ("warning", "critical"))
 
 
 def nothing_that_squeezes(diagnosis: Diagnosis) -> None:

@@ -24,7 +24,7 @@ from agent.core.findings import (
     units_trap,
 )
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding, verdict_of
+from agent.core.findings.finding import Finding
 from agent.core.findings.registry import Search, codes_of
 
 OF_A_SNAPSHOT: Final = (
@@ -63,10 +63,10 @@ def judge(situation: Situation) -> Assessment:
 def assessment_of(
     situation: Situation, findings: tuple[Finding, ...], not_made: tuple[str, ...] = ()
 ) -> Assessment:
-    """What follows from the findings of a moment."""
-    verdict: Verdict = verdict_of(findings)
-    if verdict == "ok" and not can_be_judged(situation):
-        verdict = "unknown"
+    """What follows from the findings of a moment, the gravest first: the same for all commands."""
+    verdict: Verdict = "ok" if can_be_judged(situation) else "unknown"
+    if findings and findings[0].severity != "info":
+        verdict = findings[0].severity
     return Assessment(situation, findings, verdict, headline_of(situation), not_made)
 
 
@@ -88,14 +88,13 @@ def why_unknown(situation: Situation) -> str:
 
 def headline_of(situation: Situation) -> str:
     """One sentence for a person: what the guest has, what it may have, what is happening."""
-    snapshot, driver = situation.snapshot, situation.driver
+    snapshot = situation.snapshot
     if snapshot.balloon is None or snapshot.balloon.current_kib is None:
         return "This Xen domain has no balloon driver: the host cannot change its memory."
     who = "dom0" if snapshot.domain.is_dom0 else "The guest"
     if situation.in_crash_kernel:
         who = "A crash kernel"
-    doing = _doing(situation, driver.target_kib if driver else None)
-    return f"{who} has {_has(situation)}; {doing}."
+    return f"{who} has {_has(situation)}; {_doing(situation)}."
 
 
 def _has(situation: Situation) -> str:
@@ -111,10 +110,10 @@ def _has(situation: Situation) -> str:
     return f"{has} of the {most} it may grow to"
 
 
-def _doing(situation: Situation, target_kib: int | None) -> str:
+def _doing(situation: Situation) -> str:
     if counted_beyond_kib(situation.snapshot) is not None:
         return "that is all it can have" + _comfort(situation)
-    target = _target(situation, target_kib)
+    target = _target(situation)
     return {
         "settled": "the balloon is settled" + _comfort(situation),
         "moving": f"the balloon is on its way to {target}",
@@ -127,14 +126,14 @@ def _doing(situation: Situation, target_kib: int | None) -> str:
     }[situation.state]
 
 
-def _target(situation: Situation, target_kib: int | None) -> str:
+def _target(situation: Situation) -> str:
     """A target that reads like what the guest has is told by what lies between."""
     driver = situation.driver
-    if target_kib is None or driver is None:
+    if driver is None:
         return "an unknown target"
-    if target_kib < 0:
+    if driver.target_kib < 0:
         return "a target below nothing"
-    target = format_kib(target_kib)
+    target = format_kib(driver.target_kib)
     if not driver.way_kib or target != format_kib(situation.populated_kib or 0):
         return target
     return f"a target {format_kib(abs(driver.way_kib))} {'above' if driver.grows else 'below'} that"

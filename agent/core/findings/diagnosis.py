@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from agent.core.findings import agents, kernel, watched
-from agent.core.findings.assessment import OF_A_SNAPSHOT, Assessment, Verdict, assessment_of
+from agent.core.findings.assessment import OF_A_SNAPSHOT, Assessment, assessment_of
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding
 from agent.core.findings.registry import CHECKS, Search, codes_of
@@ -27,8 +27,6 @@ _NO_XENSTORE: Final = (
     "see that there is a /dev/xen/xenbus: modprobe xenfs; in a capture, that it has xenstore/"
 )
 _DUMB_XENSTORE: Final = "see that xenstored runs and answers, on the host"
-_WANTS_ROOT: Final = ("denied", "hidden")
-_ROOT: Final = "sudo balloon-agent doctor"
 
 
 class NotMade(NamedTuple):
@@ -47,7 +45,6 @@ class Diagnosis(NamedTuple):
     findings: tuple[Finding, ...]
     clear: tuple[str, ...]
     not_made: tuple[NotMade, ...]
-    verdict: Verdict
 
     @property
     def assessment(self) -> Assessment:
@@ -60,18 +57,14 @@ def diagnose(examination: Examination) -> Diagnosis:
     """Make every check; never raises."""
     search = Search(examination, CODES)
     findings = search.all()
-    clear: list[str] = []
-    not_made: list[NotMade] = []
-    for code in CODES:
-        if search.find(code) is not None or code in search.silenced:
-            continue
-        lacking = _first_lacking(examination, code)
-        if lacking is None:
-            clear.append(code)
-        else:
-            not_made.append(lacking)
-    verdict = assessment_of(examination.situation, findings).verdict
-    return Diagnosis(examination, findings, tuple(clear), tuple(not_made), verdict)
+    lacking = {
+        code: _first_lacking(examination, code)
+        for code in CODES
+        if search.find(code) is None and code not in search.silenced
+    }
+    clear = tuple(code for code, source in lacking.items() if source is None)
+    not_made = tuple(source for source in lacking.values() if source is not None)
+    return Diagnosis(examination, findings, clear, not_made)
 
 
 def _first_lacking(examination: Examination, code: str) -> NotMade | None:
@@ -79,11 +72,7 @@ def _first_lacking(examination: Examination, code: str) -> NotMade | None:
     for source in CHECKS[code].needs:
         status = examination.sources.get(source, "absent")
         if status != "ok":
-            xenstore = examination.sources.get("xenstore", "absent")
-            if xenstore == status and is_of_xenstore(source) and status not in _WANTS_ROOT:
-                remedy = _NO_XENSTORE if status == "absent" else _DUMB_XENSTORE
-                return NotMade(code, source, status, remedy)
-            return NotMade(code, source, status, _remedy(source, status))
+            return NotMade(code, source, status, _remedy(examination, source, status))
     return None
 
 
@@ -92,9 +81,11 @@ def is_of_xenstore(source: str) -> bool:
     return source.startswith("xenstore") or source in ("guest-keys", "control-permissions")
 
 
-def _remedy(source: str, status: str) -> str:
-    if status in _WANTS_ROOT:
-        return _ROOT
+def _remedy(examination: Examination, source: str, status: str) -> str:
+    if status in ("denied", "hidden"):
+        return "sudo balloon-agent doctor"
+    if is_of_xenstore(source) and examination.sources.get("xenstore", "absent") == status:
+        return _NO_XENSTORE if status == "absent" else _DUMB_XENSTORE
     if status.startswith("malformed"):
         return "see what is wrong with it"
     return _REMEDIES.get(source, "nothing: this guest does not have it")

@@ -115,10 +115,3 @@ class Finding(NamedTuple):
             "fixes": [fix._asdict() | {"commands": list(fix.commands)} for fix in self.fixes],
             "because": self.because,
         }
-
-
-def verdict_of(findings: tuple[Finding, ...]) -> Literal["ok", "warning", "critical"]:
-    """What status, doctor and check make of the same findings."""
-    gravest = max((RANK[finding.severity] for finding in findings), default=0)
-    verdicts: tuple[Literal["ok", "warning", "critical"], ...] = ("ok", "warning", "critical")
-    return verdicts[gravest]

@@ -630,7 +630,7 @@ def test_codes_are_never_used_twice() -> None:
 
 def test_an_ordinary_guest_has_nothing_wrong_and_every_check_was_made() -> None:
     diagnosis = diagnose(examined())
-    assert (diagnosis.findings, diagnosis.not_made, diagnosis.verdict) == ((), (), "ok")
+    assert (diagnosis.findings, diagnosis.not_made, diagnosis.assessment.verdict) == ((), (), "ok")
     assert set(diagnosis.clear) == set(CODES)
 
 
@@ -691,7 +691,7 @@ def test_the_gravest_finding_comes_first_and_makes_the_verdict() -> None:
         )
     )
     assert diagnosis.findings[0].code == "pod-gap"
-    assert diagnosis.verdict == "critical"
+    assert diagnosis.assessment.verdict == "critical"
 
 
 def test_a_guest_without_a_driver_lists_what_a_driver_would_have_told() -> None:
