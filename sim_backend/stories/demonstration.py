@@ -9,7 +9,7 @@ Relies on docs/design.md A16.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from agent.core.facts.units import format_kib
@@ -114,40 +114,6 @@ def _floor_kib(decided: Decided, settings: PolicySettings) -> int:
     return floor_kib(decided.situation, settings, balloon.current_kib, use)
 
 
-def story_lines(told: Told, number: int) -> Iterator[str]:
-    """One part as it is printed."""
-    part = told.part
-    yield f"{number}. {part.title}"
-    yield from (f"   {line}" for line in part.setting)
-    yield ""
-    yield _row("", "without the agent", f"with it, mode {part.mode}")
-    for label, of_one, of_other in _figures(told):
-        yield _row(label, of_one, of_other)
-    yield ""
-    for heading, report in (("Without", told.without), ("With", told.with_agent)):
-        yield f"   {heading}:"
-        yield from (f"   {event.when_s:>7.1f} s  {event.text}" for event in report.events)
-    yield ""
-    yield from (f"   {line}" for line in part.moral)
-
-
-def _figures(told: Told) -> Iterator[tuple[str, str, str]]:
-    reports = (told.without, told.with_agent)
-    last = [report.samples[-1] for report in reports]
-    asked = [format_kib(sample.host_target_kib or 0) for sample in last]
-    yield "the host asks for", asked[0], asked[1]
-    ends = [format_kib(sample.current_kib) for sample in last]
-    yield "the guest ends with", ends[0], ends[1]
-    kills = [_killed(report) for report in reports]
-    yield "killed", kills[0], kills[1]
-    worst = [f"{max(sample.pressure for sample in r.samples):.0f} %" for r in reports]
-    yield "stalled, the worst 10 s", worst[0], worst[1]
-    if told.floors_kib:
-        first, final = told.floors_kib[0], told.floors_kib[-1]
-        yield "the host is told its limit", "nothing", f"{format_kib(first)} before it asks"
-        yield "  (data/balloon/floor_kb)", "", f"{format_kib(final)} at the end"
-
-
 def _killed(report: Report) -> str:
     """The programs that the OOM killer took, by their size."""
     kills = [event.text for event in report.events if event.kind == "oom-kill"]
@@ -155,6 +121,35 @@ def _killed(report: Report) -> str:
         return "nothing"
     who, _, size_kib = kills[0].removeprefix("the OOM killer took ").rpartition(", ")
     return f"{who}, {format_kib(int(size_kib.split()[0]))}"
+
+
+_FIGURES: Final[tuple[tuple[str, Callable[[Report], str]], ...]] = (
+    ("the host asks for", lambda report: format_kib(report.samples[-1].host_target_kib or 0)),
+    ("the guest ends with", lambda report: format_kib(report.samples[-1].current_kib)),
+    ("killed", _killed),
+    ("stalled, the worst 10 s", lambda report: f"{max(s.pressure for s in report.samples):.0f} %"),
+)
+
+
+def story_lines(told: Told, number: int) -> Iterator[str]:
+    """One part as it is printed."""
+    part = told.part
+    yield f"{number}. {part.title}"
+    yield from (f"   {line}" for line in part.setting)
+    yield ""
+    yield _row("", "without the agent", f"with it, mode {part.mode}")
+    for label, figure in _FIGURES:
+        yield _row(label, figure(told.without), figure(told.with_agent))
+    if told.floors_kib:
+        first, final = told.floors_kib[0], told.floors_kib[-1]
+        yield _row("the host is told its limit", "nothing", f"{format_kib(first)} before it asks")
+        yield _row("  (data/balloon/floor_kb)", "", f"{format_kib(final)} at the end")
+    yield ""
+    for heading, report in (("Without", told.without), ("With", told.with_agent)):
+        yield f"   {heading}:"
+        yield from (f"   {event.when_s:>7.1f} s  {event.text}" for event in report.events)
+    yield ""
+    yield from (f"   {line}" for line in part.moral)
 
 
 def _row(label: str, of_one: str, of_other: str) -> str:

@@ -41,15 +41,12 @@ def answer(report: Report) -> str:
     return f"the agent in mode {report.agent} passed all {all_checks} checks."
 
 
-def _who(agent: str) -> str:
-    return "nobody acts" if agent == NOBODY else f"the agent acts in mode {agent}"
-
-
 def report_rows(scenario: Scenario, report: Report, width: int) -> Iterator[Row]:
     """What happened, below the answer, for a screen of that width."""
     yield Row("  Scenario      ", f"{scenario.name}: {scenario.summary}")
     yield Row("  A good agent  ", scenario.good_agent)
-    yield Row("  This run      ", f"{_who(report.agent)}, seed {report.seed}")
+    acts = "nobody acts" if report.agent == NOBODY else f"the agent acts in mode {report.agent}"
+    yield Row("  This run      ", f"{acts}, seed {report.seed}")
     yield Row("", "")
     narrow = width < _NARROW
     if narrow:

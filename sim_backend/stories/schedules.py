@@ -232,7 +232,7 @@ FAMILIES: Final[Mapping[str, tuple[Plan, type[Libxl]]]] = {
 }
 
 
-def stories(family: str, guest: Guest, from_s: float = 20.0) -> Iterator[Scenario]:
+def stories(family: str, guest: Guest, from_s: float) -> Iterator[Scenario]:
     """Every schedule of a family for that guest, beginning `from_s` after its daemon started."""
     plan, toolstack = FAMILIES[family]
     for number, (what, asks) in enumerate(plan(guest, from_s)):
@@ -240,7 +240,7 @@ def stories(family: str, guest: Guest, from_s: float = 20.0) -> Iterator[Scenari
         yield schedule(name, what, asks, guest, toolstack)
 
 
-def variation(name: str, from_s: float = 5.0) -> Scenario:
+def variation(name: str) -> Scenario:
     """The story called FAMILY-N, FAMILY-N@GUEST or random-N.
 
     Raises:
@@ -253,7 +253,7 @@ def variation(name: str, from_s: float = 5.0) -> Scenario:
         raise KeyError(name)
     if family == "random" and not who:
         return random_story(int(number))
-    found = list(stories(family, guests[who or Guest().name], from_s))
+    found = list(stories(family, guests[who or Guest().name], 5.0))
     if int(number) >= len(found):
         raise KeyError(name)
     return found[int(number)]
