@@ -227,15 +227,9 @@ def _atoi(text: str | None) -> int:
 
 
 def simple_guest(
-    config: GuestConfig | None = None,
-    *,
-    seed: int = 0,
-    scenario: str = "unnamed",
-    **changes: object,
+    config: GuestConfig | None = None, **changes: object
 ) -> tuple[Libxl, SimulatedDomain]:
     """A settled guest under libxl on a host of its own; `changes` replace config fields."""
-    clock = Clock(seed)
-    toolstack = Libxl(clock, Host())
-    base = config or GuestConfig()
-    guest = replace(base, **changes)  # type: ignore[arg-type]
-    return toolstack, toolstack.create(guest, scenario=scenario)
+    toolstack = Libxl(Clock(), Host())
+    guest = replace(config or GuestConfig(), **changes)  # type: ignore[arg-type]
+    return toolstack, toolstack.create(guest)

@@ -10,7 +10,8 @@ against recordings of it (tests/recordings).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Final
@@ -44,42 +45,50 @@ DONE_AT: Final = 1.1  # a domain that was asked down is done at so many times th
 Answer = Generator[float, None, bool]
 
 
+@dataclass
 class State:
     """What qmemman knows of a domain; sizes in KiB."""
 
-    def __init__(self, last_target_kib: float) -> None:
-        self.used_kib: int | None = None
-        self.last_target_kib = last_target_kib
-        self.current_kib = 0.0
-        self.actual_kib = 0.0
-        self.max_kib = 0.0
-        self.hotplugs = False
-        self.no_progress = False
-        self.slow = False
+    domid: int
+    last_target_kib: float
+    used_kib: int | None = None
+    current_kib: float = 0.0
+    actual_kib: float = 0.0
+    max_kib: float = 0.0
+    hotplugs: bool = False
+    no_progress: bool = False
+    slow: bool = False
 
-    def as_member(self, domid: int) -> Member:
-        """As the arithmetic takes it; it has said what it uses."""
-        used_kib = self.used_kib or 0
-        return Member(domid, used_kib, self.actual_kib, self.max_kib, self.last_target_kib)
+    def as_member(self) -> Member | None:
+        """As the arithmetic takes it; None as long as it has not said what it uses."""
+        if self.used_kib is None:
+            return None
+        return Member(
+            self.domid, self.used_kib, self.actual_kib, self.max_kib, self.last_target_kib
+        )
+
+    @property
+    def preferred_kib(self) -> float | None:
+        """As Member has it; None as long as it has not said what it uses."""
+        member = self.as_member()
+        return None if member is None else member.preferred_kib
 
 
 class Room:
-    """A client's request; `granted` once it is answered."""
+    """A client's request; `granted` once it is answered.
+
+    `has_left`: the client has gone, because the VM has started, or will not.
+    """
 
     def __init__(self, turns: Turns) -> None:
         self.granted: bool | None = None
         self.answered_s = 0.0
+        self.has_left = False
         self._turns = turns
-        self._left = False
-
-    @property
-    def has_left(self) -> bool:
-        """Whether the client has gone: the VM has started, or not."""
-        return self._left
 
     def leave(self) -> None:
         """The client goes; balancing goes on."""
-        self._left = True
+        self.has_left = True
         self._turns.call()
 
 
@@ -90,17 +99,16 @@ class Qmemman:
         self._clock = clock
         self._host = host
         self._domains = domains
-        self._states: dict[int, State] = {}
+        self.states: dict[int, State] = {}
         self._turns = Turns(clock)
-        self._watched: deque[Callable[[Callable[[], None]], None]] = deque()
-        self._watching = False
+        self._watches = Turns(clock)
         self._list_is_old = False
         self._all_kib = whole_bytes(host.total_pages * PAGE_KIB * OVERHEAD_FACTOR)
 
     # -- what happens on the host -------------------------------------------------------------
 
     def domains_changed(self) -> None:
-        self._watch(lambda done: self._turns.begin(self._then(self._new_list(), done)))
+        self._watches.begin(self._handled(self._new_list()))
 
     def balance(self) -> None:
         """A round, in its turn."""
@@ -114,46 +122,37 @@ class Qmemman:
         """These domains are to go down to so much, 0: to what they prefer."""
         return self._serve(self._shrinking(wanted_kib))
 
-    def state_of(self, domid: int) -> State | None:
-        return self._states.get(domid)
-
     # -- the watches: one after the other, each with what is in xenstore when its turn comes ----
-
-    def _watch(self, handle: Callable[[Callable[[], None]], None]) -> None:
-        self._watched.append(handle)
-        if not self._watching:
-            self._watching = True
-            self._next_watch()
-
-    def _next_watch(self) -> None:
-        if self._watched:
-            self._watched.popleft()(self._next_watch)
-        else:
-            self._watching = False
 
     def _reported(self, domid: int, _path: str) -> None:
         """memory/meminfo of a domain was written, or removed."""
+        self._watches.begin(self._report_of(domid))
 
-        def handle(done: Callable[[], None]) -> None:
-            domain = self._domains.get(domid)
-            text = domain.store.read("memory/meminfo") if domain is not None else None
-            if text:
-                self._turns.begin(self._then(self._with_report(domid, text), done))
-            else:
-                done()
+    def _report_of(self, domid: int) -> Job:
+        domain = self._domains.get(domid)
+        text = domain.store.read("memory/meminfo") if domain is not None else None
+        if text:
+            yield from self._handled(self._with_report(domid, text))
 
-        self._watch(handle)
+    def _handled(self, job: Job) -> Job:
+        """The job has its turn; the next watch waits until it is through."""
+        through = False
 
-    @staticmethod
-    def _then(job: Job, done: Callable[[], None]) -> Job:
-        yield from job
-        done()
+        def whole() -> Job:
+            nonlocal through
+            yield from job
+            through = True
+            self._watches.call()
+
+        self._turns.begin(whole())
+        if not through:
+            yield UNTIL_CALLED
 
     def _with_report(self, domid: int, text: str) -> Job:
         if self._list_is_old:
             self._refresh_list()
             self._list_is_old = False
-        state = self._states.get(domid)
+        state = self.states.get(domid)
         if state is not None:
             state.used_kib = int(text) if text.isascii() and text.isdigit() else None
             yield from self._round()
@@ -164,14 +163,14 @@ class Qmemman:
 
     def _refresh_list(self) -> None:
         self._take_in()
-        for gone in self._states.keys() - {n for n, d in self._domains.items() if d.alive}:
-            del self._states[gone]
+        for gone in self.states.keys() - {n for n, d in self._domains.items() if d.alive}:
+            del self.states[gone]
 
     def _take_in(self) -> None:
         for domid, domain in self._domains.items():
-            if domid not in self._states and domain.alive:
+            if domid not in self.states and domain.alive:
                 target = domain.store.read("memory/target")
-                self._states[domid] = State(_number(target, 0.0))
+                self.states[domid] = State(domid, _number(target, 0.0))
                 domain.store.watch("memory/meminfo", partial(self._reported, domid))
                 self._reported(domid, "")  # xenstored fires each watch once when it is set
 
@@ -184,9 +183,9 @@ class Qmemman:
         requests = balanced(free_kib - KEPT_FREE_KIB, members)
         if not is_worth_it(requests, members, free_kib):
             return
-        before_kib = {domid: state.actual_kib for domid, state in self._states.items()}
+        before_kib = {domid: state.actual_kib for domid, state in self.states.items()}
         for domid, given_kib in requests:
-            state, tries = self._states[domid], TRIES
+            state, tries = self.states[domid], TRIES
             while self.free_kib() - (given_kib - state.actual_kib) < 0.9 * KEPT_FREE_KIB:
                 yield DELAY_S
                 self._refresh()
@@ -201,12 +200,12 @@ class Qmemman:
     def free_kib(self) -> float:
         """What Xen has free and nobody was promised."""
         xen_kib = whole_bytes(self._host.free_kib * OVERHEAD_FACTOR)
-        states = self._states.values()
+        states = self.states.values()
         return xen_kib - sum(max(0.0, s.last_target_kib - s.current_kib) for s in states)
 
     def give(self, domid: int, given_kib: float) -> None:
         """The limit, memory/target 16 MiB below, and perhaps static-max."""
-        state, domain = self._states[domid], self._domains.get(domid)
+        state, domain = self.states[domid], self._domains.get(domid)
         state.last_target_kib = given_kib
         if domain is None or not domain.alive:
             return
@@ -223,8 +222,8 @@ class Qmemman:
         self._refresh()
 
     def _refresh(self, only: Iterable[int] | None = None) -> None:
-        for domid in self._states if only is None else only:
-            state, domain = self._states[domid], self._domains.get(domid)
+        for domid in self.states if only is None else only:
+            state, domain = self.states[domid], self._domains.get(domid)
             if domain is None or not domain.alive or domain.host is not self._host:
                 continue
             state.current_kib = domain.reservation.pages * PAGE_KIB
@@ -235,19 +234,17 @@ class Qmemman:
             state.max_kib = _number(most, self._all_kib)
 
     def _members(self) -> list[Member]:
-        return [
-            state.as_member(domid)
-            for domid, state in self._states.items()
-            if state.used_kib is not None and not state.no_progress
-        ]
+        members = (s.as_member() for s in self.states.values() if not s.no_progress)
+        return [member for member in members if member is not None]
 
     def _take_back_marks(self) -> None:
         """From those who obeyed in the end, or who have less than they prefer."""
-        for domid, state in self._states.items():
-            if state.used_kib is None:
+        for state in self.states.values():
+            preferred_kib = state.preferred_kib
+            if preferred_kib is None:
                 continue
             obeyed = state.actual_kib <= state.last_target_kib + KEPT_FREE_KIB / 2
-            if obeyed or state.actual_kib < state.as_member(domid).preferred_kib:
+            if obeyed or state.actual_kib < preferred_kib:
                 state.slow = state.no_progress = False
 
     def _mark(self, stuck: int, requests: list[Request], before_kib: Mapping[int, float]) -> None:
@@ -255,7 +252,7 @@ class Qmemman:
         for domid, _ in requests:
             if domid == stuck:
                 return
-            state = self._states[domid]
+            state = self.states[domid]
             if state.actual_kib <= state.last_target_kib + KEPT_FREE_KIB / 4:
                 continue
             if before_kib[domid] == state.actual_kib:
@@ -282,7 +279,7 @@ class Qmemman:
 
     def _freeing(self, memory_kib: int) -> Answer:
         """Ask again and again whoever still moves, as long as it comes at 100 MiB a second."""
-        for state in self._states.values():
+        for state in self.states.values():
             state.no_progress = False
         earlier_kib: deque[float] = deque()
         asked: dict[int, float] = {}
@@ -298,39 +295,39 @@ class Qmemman:
                     return False
             earlier_kib.append(free_kib)
             for domid, before_kib in asked.items():
-                self._states[domid].no_progress |= before_kib == self._states[domid].actual_kib
+                self.states[domid].no_progress |= before_kib == self.states[domid].actual_kib
             missing_kib = memory_kib + KEPT_FREE_KIB - free_kib
             requests = requests_to_free(missing_kib, self._members())
             if not requests:
                 return False
             for domid, given_kib in requests:
                 self.give(domid, given_kib)
-            asked = {domid: self._states[domid].actual_kib for domid, _ in requests}
+            asked = {domid: self.states[domid].actual_kib for domid, _ in requests}
             yield DELAY_S
 
     def _keep_from_growing(self) -> None:
         """What was promised before, and not taken yet, is taken back."""
-        for domid, state in self._states.items():
+        for domid, state in self.states.items():
             if state.actual_kib + 200 < state.last_target_kib:
                 self.give(domid, state.actual_kib)
 
     def _shrinking(self, wanted_kib: Mapping[int, int]) -> Answer:
         """Until all are down; refused when one of them was slow over the last second."""
         for domid in wanted_kib:
-            self._states[domid].no_progress = False
-        goals_kib = {domid: self._goal_kib(domid, kib) for domid, kib in wanted_kib.items()}
+            self.states[domid].no_progress = False
+        goals_kib = {n: kib or self.states[n].preferred_kib for n, kib in wanted_kib.items()}
         # One that is to go to its preference, and has not said what it uses, is left as it is.
         left = [domid for domid, kib in goals_kib.items() if kib is not None]
         seen_kib: dict[int, list[float]] = {domid: [] for domid in left}
         for turn in count():
             self._refresh(wanted_kib)
             if turn and turn % 10 == 0:
-                goals_kib |= {n: self._goal_kib(n, 0) for n in left if not wanted_kib[n]}
+                goals_kib |= {n: self.states[n].preferred_kib for n in left if not wanted_kib[n]}
             left = [domid for domid in left if not self._is_down(domid, goals_kib[domid])]
             if not left:
                 return bool(wanted_kib)
             for domid in left:
-                seen_kib[domid].append(self._states[domid].actual_kib)
+                seen_kib[domid].append(self.states[domid].actual_kib)
             if turn >= CHECKED_ROUNDS and any(_is_slow(seen_kib[domid]) for domid in left):
                 return False
             for domid in left:
@@ -339,13 +336,7 @@ class Qmemman:
         raise AssertionError
 
     def _is_down(self, domid: int, goal_kib: float | None) -> bool:
-        return round(self._states[domid].actual_kib / (goal_kib or 1), 2) <= DONE_AT
-
-    def _goal_kib(self, domid: int, wanted_kib: int) -> float | None:
-        state = self._states[domid]
-        if wanted_kib:
-            return wanted_kib
-        return None if state.used_kib is None else state.as_member(domid).preferred_kib
+        return round(self.states[domid].actual_kib / (goal_kib or 1), 2) <= DONE_AT
 
 
 def _is_slow(seen_kib: list[float]) -> bool:

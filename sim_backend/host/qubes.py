@@ -64,18 +64,6 @@ class Qubes(Libxl):
         self.qmemman.refresh()
         self.qmemman.give(domain.domid, memory_kib)
 
-    def preferred_kib(self, domain: SimulatedDomain) -> float | None:
-        """What qmemman would like to give; None as long as the guest has not said what it uses."""
-        state = self.qmemman.state_of(domain.domid)
-        if state is None or state.used_kib is None:
-            return None
-        return state.as_member(domain.domid).preferred_kib
-
-    def is_stuck(self, domain: SimulatedDomain) -> bool:
-        """Whether it was asked down and did not move: it is left out for the time being."""
-        state = self.qmemman.state_of(domain.domid)
-        return state is not None and state.no_progress
-
     def make_room(self, memory_kib: int) -> None:
         """Free that much for a VM that is to start; takes its time.
 

@@ -107,7 +107,7 @@ def is_unbalanced(
     domains: Sequence[Squeezable], free_kib: int, kept_kib: int, now_s: float
 ) -> bool:
     """Whether one that looks for the first time would give any domain another target."""
-    seen = Squeezer().iterate(domains, free_kib, kept_kib, now_s, at_most=True)
+    seen = Squeezer().iterate(domains, free_kib, kept_kib, now_s, enough_kib=None)
     has = {domain.domid: domain.target_kib for domain in domains}
     return seen.verdict == "adjust" and any(kib != has[n] for n, kib in seen.targets.items())
 
@@ -138,13 +138,12 @@ class Squeezer:
         wanted_free_kib: int,
         now_s: float,
         *,
-        at_most: bool,
-        enough_kib: int | None = None,
+        enough_kib: int | None,
     ) -> Iteration:
         """One look at the host; done each second until the verdict is another than "adjust".
 
-        `at_most`: success is to have no more free than wanted, as in balancing; else at least
-        `enough_kib`, which is what is wanted unless a range was asked for.
+        Success is to have at least `enough_kib`, which is what is wanted unless a range was asked
+        for; None: no more free than wanted, as in balancing.
         """
         self._watch(domains, now_s)
         active = [d for d in domains if d.can_balloon and self.is_active(d.domid)]
@@ -158,10 +157,10 @@ class Squeezer:
         limits |= {d.domid: d.clipped_kib() for d in domains if d.domid in newly_inactive}
         if goes_on:
             return Iteration("adjust", targets, limits, ())
-        if at_most:
+        if enough_kib is None:
             enough = free_kib - wanted_free_kib < TOLERANCE_KIB
         else:
-            enough = free_kib >= (wanted_free_kib if enough_kib is None else enough_kib)
+            enough = free_kib >= enough_kib
         stuck = tuple(d.domid for d in domains if d.can_balloon and d.domid in inactive)
         return Iteration("success" if enough else "failed", {}, limits, stuck)
 

@@ -10,7 +10,8 @@ against recordings of it (tests/recordings).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
@@ -45,15 +46,15 @@ class NotThereError(Exception):
     """A key that squeezed needs is absent, or not a number: it leaves the domain out."""
 
 
+@dataclass
 class Request:
     """Somebody asks for memory; `error` says why there is none, once it is `done`."""
 
-    def __init__(self) -> None:
-        self.done = False
-        self.error: ToolstackError | None = None
-        self.reservation = ""
-        self.granted_kib = 0
-        self.answered_s = 0.0
+    done: bool = False
+    error: ToolstackError | None = None
+    reservation: str = ""
+    granted_kib: int = 0
+    answered_s: float = 0.0
 
 
 class Squeezed:
@@ -188,12 +189,7 @@ class Squeezed:
         while True:
             domains, free_kib = self._look()
             seen = squeezer.iterate(
-                domains,
-                free_kib,
-                wanted_kib,
-                self._now_s,
-                at_most=enough_kib is None,
-                enough_kib=enough_kib,
+                domains, free_kib, wanted_kib, self._now_s, enough_kib=enough_kib
             )
             for domid, limit_kib in sorted(seen.limits.items()):
                 self._execute(self._domains[domid], limit_kib)
@@ -207,20 +203,22 @@ class Squeezed:
 
     # -- what ---------------------------------------------------------------------------------
 
-    def _here(self) -> Iterator[SimulatedDomain]:
-        """dom0 is left alone unless manage-domain-zero says otherwise."""
-        for domid in sorted(self._domains):
-            domain = self._domains[domid]
-            if domain.alive and domain.host is self._host and not domain.config.is_dom0:
-                yield domain
-
     def _look(self) -> tuple[list[Squeezable], int]:
-        """The domains that count, and what is free; what follows from a look is done."""
-        here = list(self._here())
-        for gone in self._asked_kib.keys() - {domain.domid for domain in here}:
+        """The domains that count, and what is free; what follows from a look is done.
+
+        dom0 is left alone unless manage-domain-zero says otherwise.  A reservation is nobody's
+        until the domain that it is for is there.
+        """
+        here = {
+            domid: domain
+            for domid, domain in sorted(self._domains.items())
+            if domain.alive and domain.host is self._host and not domain.config.is_dom0
+        }
+        for gone in self._asked_kib.keys() - here:
             del self._asked_kib[gone]
-        found, reserved_kib = [], self._reserved_kib([domain.domid for domain in here])
-        for domain in here:
+        reserved_kib = sum(kib for kib, domid in self._reservations.values() if domid not in here)
+        found = []
+        for domain in here.values():
             self._asked(domain)  # what it may have at the first look is remembered
             try:
                 view, lacking_kib = self._view(domain)
@@ -230,15 +228,11 @@ class Squeezed:
             reserved_kib += lacking_kib
         self._check_cooperation(found)
         for view in found:
-            domain = self._domains[view.domid]
+            domain = here[view.domid]
             lowers = view.can_balloon or not self.release.spares_who_cannot
             if lowers and view.target_kib < self._asked(domain):
                 self._set_limit(domain, view.target_kib)
         return found, self._host.free_kib - reserved_kib
-
-    def _reserved_kib(self, domids: list[int]) -> int:
-        """Reservations of their own, until the domain that they are for is there."""
-        return sum(kib for kib, domid in self._reservations.values() if domid not in domids)
 
     def _view(self, domain: SimulatedDomain) -> tuple[Squeezable, int]:
         """The domain, and what it lacks of its initial reservation while it has not booted.

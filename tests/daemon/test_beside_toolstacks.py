@@ -287,7 +287,7 @@ def test_a_stop_leaves_the_qube_its_figure_and_a_purge_leaves_it_in_peace() -> N
     daemon.purge()
     run(qubes, 5.0)
     assert domain.store.read("memory/meminfo") == "stopped"
-    assert qubes.preferred_kib(domain) is None
+    assert qubes.qmemman.states[domain.domid].preferred_kib is None
     target_kib = number(domain, TARGET)
     qubes.qmemman.balance()
     run(qubes, 600.0)

@@ -88,7 +88,7 @@ def test_a_life_beside_qmemman_with_a_leak_from_the_start_to_the_purge() -> None
     ours.driver.pace = Pace(populate_s=0.002, release_s=0.002)
     with beside(ours, SOON + '[publish]\nprofile = "qubes"\n') as there:
         daemon = there.started()
-        there.until(lambda: qubes.preferred_kib(ours) is not None)
+        there.until(lambda: qubes.qmemman.states[ours.domid].preferred_kib is not None)
         room = qubes.qmemman.ask({ours.domid: 0})  # down to what it prefers
         there.until(lambda: room.granted is not None)
         room.leave()

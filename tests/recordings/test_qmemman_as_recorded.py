@@ -190,7 +190,7 @@ class Run:
         marks = [
             [domid, state.no_progress, state.slow]
             for domid in sorted(self.domains)
-            if (state := self.qmemman.state_of(domid)) is not None
+            if (state := self.qmemman.states.get(domid)) is not None
         ]
         if marks != sorted(self.record["end_marks"]):
             return f"marks {marks}"

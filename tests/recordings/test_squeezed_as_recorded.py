@@ -35,7 +35,7 @@ def views(rows: list[list[int]]) -> list[Squeezable]:
 
 def at_each_look(record: Record) -> str:
     """What of the first look that differs does; nothing where none does."""
-    kept_kib, enough_kib = record["kept_free_kib"], None
+    kept_kib = record["kept_free_kib"]
     free_kib, rows = record["before"]
     if record["mode"] == "range":
         least_kib, most_kib = record["range_kib"]
@@ -44,6 +44,7 @@ def at_each_look(record: Record) -> str:
         wanted_kib = share_kib + kept_kib
     else:
         wanted_kib = record["wanted_free_kib"]
+        enough_kib = None if record.get("at_most", False) else wanted_kib
     asks = wanted_kib != kept_kib
     already = asks and is_enough_already(views(rows), free_kib, wanted_kib)
     if already or not record["looks"]:
@@ -51,10 +52,7 @@ def at_each_look(record: Record) -> str:
     squeezer = Squeezer()
     for number, look in enumerate(record["looks"]):
         domains = views(look["d"])
-        seen = squeezer.iterate(
-            domains, look["free"], wanted_kib, look["t"],
-            at_most=record.get("at_most", False), enough_kib=enough_kib,
-        )  # fmt: skip
+        seen = squeezer.iterate(domains, look["free"], wanted_kib, look["t"], enough_kib=enough_kib)
         ends = look["verdict"] == "end"
         verdict = "adjust" if not ends else seen.verdict
         blamed = record.get("blamed", [])

@@ -63,7 +63,8 @@ def test_what_is_free_is_given_away_in_proportion_to_what_is_used() -> None:
     qubes = host_with(2400)
     small, large = guest(qubes, 150), guest(qubes, 330)
     settle(qubes)
-    small_kib, large_kib = (qubes.preferred_kib(domain) for domain in (small, large))
+    small_kib = qubes.qmemman.states[small.domid].preferred_kib
+    large_kib = qubes.qmemman.states[large.domid].preferred_kib
     assert small_kib
     assert large_kib
     assert given_mib(large) / given_mib(small) == pytest.approx(large_kib / small_kib, rel=0.05)
@@ -85,7 +86,7 @@ def test_a_guest_that_says_nothing_is_left_alone() -> None:
     silent, speaking = guest(qubes, speaks=False), guest(qubes, 100)
     run(qubes, 30.0)
     assert silent.store.read("memory/target") == str(512 * MIB)
-    assert qubes.preferred_kib(silent) is None
+    assert qubes.qmemman.states[silent.domid].preferred_kib is None
     assert given_mib(speaking) > 1500
 
 
@@ -132,7 +133,7 @@ def test_who_does_not_react_is_left_out_until_it_does() -> None:
     run(qubes, 10.0)
     qubes.qmemman.balance()
     run(qubes, 1.0)
-    assert qubes.is_stuck(stuck)
+    assert qubes.qmemman.states[stuck.domid].no_progress
     assert stuck.reservation.pages == held
     assert qubes.host.free_pages >= 0
 

@@ -197,11 +197,11 @@ def test_qmemman_prefers_1_3_times_what_the_guest_uses_and_gives_what_is_free() 
     """Nobody else is there, so it has its maximum; memory/target is 16 MiB below what is given."""
     toolstack, domain = under(Qubes, GuestConfig("pvh", 400 * MIB, 4000 * MIB))
     assert isinstance(toolstack, Qubes)
-    assert toolstack.preferred_kib(domain) is None
+    assert toolstack.qmemman.states[domain.domid].preferred_kib is None
     toolstack.qmemman.balance()
     assert domain.store.read("memory/target") == str(400 * MIB)
     domain.store.guest_write("memory/meminfo", str(500 * MIB))
-    assert toolstack.preferred_kib(domain) == 650 * MIB
+    assert toolstack.qmemman.states[domain.domid].preferred_kib == 650 * MIB
     assert domain.store.read("memory/target") == str((4000 - 16) * MIB)
     assert domain.store.read("memory/static-max") == str(4000 * MIB)
 
