@@ -36,11 +36,9 @@ class Decided(NamedTuple):
 class PolicyAgent:
     """`agent.core.policy.decide` as an agent of a scenario."""
 
-    def __init__(
-        self, settings: PolicySettings | None = None, *, keeps_record: bool = False
-    ) -> None:
-        self.settings = settings or PolicySettings()
-        self.name = self.settings.mode
+    def __init__(self, settings: PolicySettings, *, keeps_record: bool = False) -> None:
+        self.settings = settings
+        self.name = settings.mode
         self.history = EMPTY
         self.record: list[Decided] = []
         self.keeps_record = keeps_record

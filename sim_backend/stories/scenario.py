@@ -127,9 +127,9 @@ class Scenario(NamedTuple):
                 stage.at(when_s, act)
         return stage
 
-    def domain(self, seed: int = 0) -> SimulatedDomain:
+    def domain(self) -> SimulatedDomain:
         """The guest at its telling moment, without an agent; its clock can go on."""
-        stage = self.build(seed)
+        stage = self.build(0)
         stage.clock.run_until(stage.start_s + self.show_at_s)
         return stage.domain
 
