@@ -19,7 +19,7 @@ import os
 import select
 import stat
 import time
-from typing import Final, Protocol
+from typing import Final
 
 from agent.sources.xenstore.errors import DeviceDenied, DeviceMissing, XenstoreUnreachable
 
@@ -30,84 +30,44 @@ _MISSING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
 _DENIED: Final = (errno.EACCES, errno.EPERM)
 
 
-class Transport(Protocol):
-    """A descriptor to xenstore that never blocks."""
+class Transport:
+    """A descriptor to xenstore that never blocks: a connected unix socket, or the xenbus file.
 
-    errno_is_answer: bool
-    """Whether an errno of write() may be xenstored's answer rather than the end."""
+    `errno_is_answer`: an errno of write() may be xenstored's answer rather than the end.
+    """
 
-    def fileno(self) -> int: ...
+    def __init__(self, opened: _socket.socket | io.FileIO) -> None:
+        self.errno_is_answer = isinstance(opened, io.FileIO)
+        self._opened = opened
+        # Where everything is received: one place for all of it keeps the heap as it is.
+        self._page = memoryview(bytearray(_MOST_AT_ONCE_BYTES))
+
+    def fileno(self) -> int:
+        return self._opened.fileno()
 
     def read(self, most_bytes: int) -> bytes | None:
         """What is there, at most a page; b"" at the end, None when nothing is there yet."""
-        ...
-
-    def write(self, data: bytes) -> int | None:
-        """How many bytes were taken, None when there is no room yet."""
-        ...
-
-    def close(self) -> None:
-        """Give up the descriptor. Other processes that inherited it are not disturbed."""
-        ...
-
-
-class SocketTransport:
-    """A unix socket that is connected."""
-
-    errno_is_answer = False
-
-    def __init__(self, connected: _socket.socket) -> None:
-        self._page = _page()
-        self._socket = connected
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def read(self, most_bytes: int) -> bytes | None:
         try:
-            count = self._socket.recv_into(self._page[:most_bytes])
+            count = os.readv(self.fileno(), [self._page[:most_bytes]])
         except BlockingIOError:
             return None
         return bytes(self._page[:count])
 
     def write(self, data: bytes) -> int | None:
+        """How many bytes were taken, None when there is no room yet."""
+        if isinstance(self._opened, io.FileIO):
+            return self._opened.write(data)
         try:
-            return self._socket.send(data, _socket.MSG_NOSIGNAL)
+            return self._opened.send(data, _socket.MSG_NOSIGNAL)
         except BlockingIOError:
             return None
 
     def close(self) -> None:
-        """Give up the descriptor; no shutdown(), which would reach into a parent process."""
-        self._socket.close()
+        """Give up the descriptor; of the kernel's file, its watches go.
 
-
-class DeviceTransport:
-    """The kernel's xenbus file, or a pseudo-terminal in its place."""
-
-    errno_is_answer = True
-
-    def __init__(self, file: io.FileIO) -> None:
-        self._page = _page()
-        self._file = file
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def read(self, most_bytes: int) -> bytes | None:
-        count = self._file.readinto(self._page[:most_bytes])
-        return None if count is None else bytes(self._page[:count])
-
-    def write(self, data: bytes) -> int | None:
-        return self._file.write(data)
-
-    def close(self) -> None:
-        """Give up the descriptor; the kernel drops its watches."""
-        self._file.close()
-
-
-def _page() -> memoryview:
-    """Where everything is received: one place for all of it keeps the heap as it is."""
-    return memoryview(bytearray(_MOST_AT_ONCE_BYTES))
+        No shutdown() of a socket, which would reach into other processes that inherited it.
+        """
+        self._opened.close()
 
 
 def adopted_transport(descriptor: int) -> Transport:
@@ -119,8 +79,8 @@ def adopted_transport(descriptor: int) -> Transport:
     if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         connected = _socket.socket(fileno=descriptor)
         connected.setblocking(False)
-        return SocketTransport(connected)
-    return DeviceTransport(io.FileIO(descriptor, "r+"))
+        return Transport(connected)
+    return Transport(io.FileIO(descriptor, "r+"))
 
 
 def open_transport(path: str, timeout_s: float) -> Transport:
@@ -134,13 +94,13 @@ def open_transport(path: str, timeout_s: float) -> Transport:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISSOCK(mode):
-            return SocketTransport(_connected(path, timeout_s))
+            return Transport(_connected(path, timeout_s))
     except (OSError, ValueError) as error:
         raise _unreachable(path, error) from error
     if not (stat.S_ISCHR(mode) or stat.S_ISREG(mode)):  # xenfs shows a regular file
         raise XenstoreUnreachable(path, "neither a xenbus device nor a unix socket")
     try:
-        return DeviceTransport(_opened(path))
+        return Transport(_opened(path))
     except OSError as error:
         if error.errno == errno.EPERM and os.access(path, os.R_OK | os.W_OK):
             # epoll's word for a file that cannot be waited for, such as one on a disk.
