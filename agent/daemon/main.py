@@ -20,7 +20,8 @@ from agent.daemon.runtime_directory import AlreadyRunningError, RuntimeDirectory
 from agent.daemon.wakeups import Wakeups
 from agent.sources.system_root import NotXenError, SystemRoot
 from agent.sources.xenstore.errors import DeviceDenied, XenstoreLost, XenstoreUnreachable
-from agent.sources.xenstore.session import XenstoreSession, default_path
+from agent.sources.xenstore.session import XenstoreSession
+from agent.sources.xenstore.transport import default_path
 
 _RUNTIME: Final = "run/balloon-agent"
 _NOT_XEN: Final = "no Xen domain here; try a simulated one: balloon-agent --sim balloon-up status"

@@ -16,7 +16,8 @@ import time
 from collections import Counter
 
 from agent.sources.xenstore.errors import XenstoreError
-from agent.sources.xenstore.session import WatchEvent, XenstoreSession
+from agent.sources.xenstore.session import XenstoreSession
+from agent.sources.xenstore.watches import WatchEvent
 from tests.support.scripted_peer import ScriptedPeer
 from tests.support.xenstored.raw_client import HEADER, WATCH, WATCH_EVENT
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.sources.xenstore.session import WatchEvent, XenstoreSession
+from agent.sources.xenstore.session import XenstoreSession
+from agent.sources.xenstore.watches import WatchEvent
 from tests.support.scripted_peer import Kind, ScriptedPeer
 from tests.support.xenstored.raw_client import READ, WATCH
 
@@ -58,7 +59,7 @@ def watching(peer: ScriptedPeer, timeout_s: float = 5.0) -> XenstoreSession:
 
 
 def answer_to_the_read_before(peer: ScriptedPeer, rq_id: int) -> int:
-    """Over a device a READ goes before each WATCH and UNWATCH; how many that are."""
+    """Over a device a READ goes before each WATCH; how many that are."""
     if peer.kind == "socket":
         return 0
     peer.packet(READ, b"1", rq_id)

@@ -35,7 +35,8 @@ from agent.sources.outcome import ABSENT, OK, Outcome
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import TARGET_FILE
 from agent.sources.xenstore.errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
-from agent.sources.xenstore.session import WatchEvent, XenstoreSession
+from agent.sources.xenstore.session import XenstoreSession
+from agent.sources.xenstore.watches import WatchEvent
 from sim_backend.guest.domain import SimulatedDomain
 
 LOOK_S: Final = 0.001  # what a look takes, unless told otherwise

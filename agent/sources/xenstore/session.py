@@ -12,9 +12,9 @@ Every request ends within its deadline, by an answer, by `XenstoreRefused` or by
 nothing else is raised. After `XenstoreLost` the session is closed, its watches are forgotten,
 and `connect()` begins anew. Keys are relative, so they follow the domain through a migration.
 
-One limit is the kernel's: over /dev/xen/xenbus a WATCH or UNWATCH is carried out inside write(),
+One limit is the kernel's: over /dev/xen/xenbus a WATCH is carried out inside write(),
 uninterruptibly. If xenstored dies in that moment the process waits until it is back. To make the
-moment short, a request that has a deadline goes before each.
+moment short, a request that has a deadline goes before it.
 
 Relies on docs/design.md A27.
 """
@@ -28,11 +28,8 @@ from typing import Final
 from agent.sources.xenstore.errors import XenstoreRefused, refusal
 from agent.sources.xenstore.requests import KEY_CHARS, Requests, checked_key, names_in
 from agent.sources.xenstore.router import LoopRouter
-from agent.sources.xenstore.transport import default_path
 from agent.sources.xenstore.watches import Watches, WatchEvent
 from agent.sources.xenstore.wire import NUL, Op
-
-__all__ = ["WatchEvent", "XenstoreSession", "default_path"]
 
 _Names = list[str]  # inside the class, `list` is a method
 _Events = list[WatchEvent]
@@ -49,7 +46,6 @@ class XenstoreSession:
             path: a unix socket or a xenbus device.
             timeout_s: what each request may take, in seconds.
         """
-        self.path = path
         self._watches = Watches()
         self._router = LoopRouter(path, timeout_s, self._watches)
         self._client = Requests(self._router)
@@ -127,11 +123,11 @@ class XenstoreSession:
 
         xenstored takes 2048 bytes from a guest, a few of them for permissions.
         """
-        self._acknowledge(Op.WRITE, checked_key(key, "write") + NUL, value)
+        self._client.execute_command(Op.WRITE, checked_key(key, "write") + NUL, value)
 
     def remove(self, key: str) -> None:
         """Remove `key` and all below it; no error when only `key` itself was absent."""
-        self._acknowledge(Op.RM, checked_key(key, "rm") + NUL)
+        self._client.execute_command(Op.RM, checked_key(key, "rm") + NUL)
 
     def watch(self, key: str, token: str) -> None:
         """From now on `events()` tells of changes at or below `key`, and at once of one.
@@ -146,24 +142,10 @@ class XenstoreSession:
         self._ask_something(path)
         self._watches.add(key, token)  # first: the initial event may come before the answer
         try:
-            self._acknowledge(Op.WATCH, path + NUL, word + NUL)
+            self._client.execute_command(Op.WATCH, path + NUL, word + NUL)
         except XenstoreRefused:
             self._watches.discard(token)
             raise
-
-    def unwatch(self, key: str, token: str) -> None:
-        """End a watch; no event of it is reported any more.
-
-        Raises:
-            KeyAbsent: there is no such watch.
-        """
-        path = checked_key(key, "unwatch")
-        word = _checked_token(token, key)
-        if self._watches.key_of(token) != key:
-            raise refusal(b"ENOENT", f"unwatch {key} as {token}")
-        self._ask_something(path)
-        self._watches.discard(token)
-        self._acknowledge(Op.UNWATCH, path + NUL, word + NUL)
 
     def events(self) -> _Events:
         """What has changed since the last call, each key and token once; never waits.
@@ -193,9 +175,6 @@ class XenstoreSession:
         """
         answer = self._client.execute_command(Op.DIRECTORY, checked_key(key, "directory") + NUL)
         return names_in(answer)
-
-    def _acknowledge(self, op: int, *args: bytes) -> None:
-        self._client.execute_command(op, *args)
 
     def _ask_something(self, path: bytes) -> None:
         """Make sure xenstored answers before a request that cannot be given up."""

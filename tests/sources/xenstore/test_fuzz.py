@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.sources.xenstore.errors import XenstoreError, XenstoreLost
-from agent.sources.xenstore.session import WatchEvent, XenstoreSession
-from agent.sources.xenstore.watches import MOST_EVENTS_DUE
+from agent.sources.xenstore.session import XenstoreSession
+from agent.sources.xenstore.watches import MOST_EVENTS_DUE, WatchEvent
 from tests.support.scripted_peer import ScriptedPeer
 from tests.support.xenstored.raw_client import HEADER, READ, WATCH, WATCH_EVENT
 
@@ -44,7 +44,6 @@ CALLS: dict[str, Callable[[XenstoreSession], object]] = {
     "list": lambda session: session.list("memory"),
     "write": lambda session: session.write("data/x", b"\xff"),
     "remove": lambda session: session.remove("data/x"),
-    "unwatch": lambda session: session.unwatch("memory/target", "t"),
     "events": lambda session: session.events(),
     "wait": lambda session: session.wait(0),
 }
