@@ -9,7 +9,7 @@ from agent.core.account.situation import understand
 from agent.core.facts.snapshot import Snapshot
 from agent.core.findings.examination import Examination, Look, Watch
 from agent.sources.daemon_status import read_published_domid
-from agent.sources.guest_keys import read_control_writable, read_guest_keys
+from agent.sources.guest_keys import read_guest_keys
 from agent.sources.kernel_complaints import read_kernel_complaints
 from agent.sources.kernel_config import read_kernel_config
 from agent.sources.os_release import read_os_release
@@ -35,7 +35,7 @@ def examine(
     counters = took.take("vmstat", read_vmstat(root))
     processes = took.take("processes", read_processes(root))
     keys = took.take("guest-keys", read_guest_keys(store))
-    took.take("control-permissions", read_control_writable(store))
+    took.take("control-permissions", store.may_write("control"))
     published_domid = took.take("published-status", read_published_domid(root))
     took["minute-of-watching"] = _minute(watch)
     return Examination(

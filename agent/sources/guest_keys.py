@@ -8,7 +8,7 @@ memory/meminfo 123456              (Qubes' meminfo-writer; KiB in use)
 
 from __future__ import annotations
 
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from agent.core.facts.numbers import key_kib
 from agent.core.findings.examination import GuestKeys
@@ -16,22 +16,6 @@ from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.xenstore.key_store import KeyStore
 
 KEYS: Final = ("data/meminfo_total", "control/feature-balloon", "memory/meminfo")
-
-
-@runtime_checkable
-class TellsPermissions(Protocol):
-    """A key store that knows who may write a key."""
-
-    def may_write(self, key: str) -> Outcome[bool]:
-        """Whether this domain may write a key, or make one below it."""
-        ...
-
-
-def read_control_writable(store: KeyStore) -> Outcome[bool]:
-    """Whether this domain may write below control/; absent where nobody knows."""
-    if isinstance(store, TellsPermissions):
-        return store.may_write("control")
-    return Outcome(None, ABSENT)
 
 
 def read_guest_keys(store: KeyStore) -> Outcome[GuestKeys]:
@@ -47,7 +31,7 @@ def read_guest_keys(store: KeyStore) -> Outcome[GuestKeys]:
             meminfo_total_kib=parsed(total, key_kib).value,
             feature_balloon=feature.value is not None,
             qubes_meminfo=bool(used.value),
-            control_writable=read_control_writable(store).value,
+            control_writable=store.may_write("control").value,
         ),
         OK,
     )

@@ -11,8 +11,8 @@ Only keys that are known are asked for: a guest with a thousand others costs no 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from agent.core.facts.bounds import LARGEST_DOMID
 from agent.core.facts.numbers import (
@@ -27,9 +27,9 @@ from agent.core.host.guests import WORD_CHARS, Claims, Guest, bounded
 from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.xenstore.errors import KeyAbsent
 
-T = TypeVar("T")
-Names = list[str]  # inside a class, `list` is a method
-Outcomes = list[Outcome[bytes]]
+if TYPE_CHECKING:
+    from agent.sources.xenstore.pyxs_client import StoreClient
+
 _DOMAINS: Final = "/local/domain"
 _STATE: Final = "data/balloon/state"
 OF_HOST: Final = ("name", "vm", "memory/target", "memory/static-max", "memory/videoram",
@@ -48,38 +48,24 @@ _UUID: Final = re.compile(rb"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _NAME_CHARS: Final = 64
 
 
-class Store(Protocol):
-    """`pyxs_client.StoreClient`."""
-
-    def list(self, key: str) -> Names:
-        """The names below a key, or raise XenstoreError."""
-        ...
-
-    def read_each(self, keys: Sequence[str]) -> Outcomes: ...
-
-    def at_one_moment(self, read: Callable[[], T]) -> T:
-        """Readings that no writer comes between."""
-        ...
-
-
-def read_guests(store: Store) -> tuple[Guest, ...]:
+def read_guests(store: StoreClient) -> tuple[Guest, ...]:
     """Every domain but dom0, by number; raises XenstoreError when nothing can be read."""
     return tuple(guest for guest in _read(store, _numbers(store)) if _is_there(guest))
 
 
-def read_names(store: Store) -> Names:
+def read_names(store: StoreClient) -> list[str]:
     """The name of every guest that has one, by number; raises XenstoreError."""
     found = store.read_each([f"{_DOMAINS}/{domid}/name" for domid in _numbers(store)])
     return [name for name in (_name(one.value) for one in found) if name]
 
 
-def read_guest(store: Store, domid: int) -> Guest | None:
+def read_guest(store: StoreClient, domid: int) -> Guest | None:
     """One guest as it is at this moment; None where it is gone.  Raises XenstoreError."""
     (guest,) = store.at_one_moment(lambda: _read(store, [domid]))
     return guest if _is_there(guest) else None
 
 
-def _numbers(store: Store) -> list[int]:
+def _numbers(store: StoreClient) -> list[int]:
     """Every domain but dom0."""
     try:
         names = store.list(_DOMAINS)
@@ -121,7 +107,7 @@ def _is_guest(name: str) -> bool:
     return is_digits(name, 5) and 0 < int(name) <= LARGEST_DOMID
 
 
-def _read(store: Store, numbers: Sequence[int]) -> tuple[Guest, ...]:
+def _read(store: StoreClient, numbers: Sequence[int]) -> tuple[Guest, ...]:
     """What the toolstack says of each first, then of those that have an agent what they say."""
     found = _each(store, numbers, OF_HOST)
     speak = [domid for domid in numbers if found[domid][_STATE].status != ABSENT]
@@ -135,7 +121,7 @@ def _read(store: Store, numbers: Sequence[int]) -> tuple[Guest, ...]:
 
 
 def _each(
-    store: Store, numbers: Sequence[int], keys: Sequence[str]
+    store: StoreClient, numbers: Sequence[int], keys: Sequence[str]
 ) -> dict[int, dict[str, Outcome[bytes]]]:
     paths = [f"{_DOMAINS}/{domid}/{key}" for domid in numbers for key in keys]
     answers: Iterator[Outcome[bytes]] = iter(store.read_each(paths))

@@ -16,7 +16,7 @@ from agent.core.facts.snapshot import Snapshot
 from agent.core.findings.examination import KernelComplaints, Processes, VmCounters
 from agent.examine import watched
 from agent.sources.daemon_status import parse_published_domid
-from agent.sources.guest_keys import read_control_writable, read_guest_keys
+from agent.sources.guest_keys import read_guest_keys
 from agent.sources.kernel_complaints import parse_kernel_complaints
 from agent.sources.kernel_config import read_kernel_config
 from agent.sources.processes import parse_stat, process_files, read_processes
@@ -217,7 +217,7 @@ def test_published_keys_are_read_as_numbers_only(tmp_path: Path) -> None:
 
 def test_a_xenstore_that_refuses_is_said_to() -> None:
     assert read_guest_keys(NoKeys("denied")).status == "denied"
-    assert read_control_writable(NoKeys("denied")).status == "absent"
+    assert NoKeys("denied").may_write("control").status == "absent"
 
 
 class Permissions:

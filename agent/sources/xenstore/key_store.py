@@ -21,6 +21,10 @@ class KeyStore(Protocol):
 
     def names(self, key: str) -> Outcome[tuple[str, ...]]: ...
 
+    def may_write(self, key: str) -> Outcome[bool]:  # noqa: ARG002 - nobody knows
+        """Whether this domain may write a key, or make one below it."""
+        return Outcome(None, ABSENT)
+
 
 class Session(Protocol):
     """What is needed: the daemon's `session.XenstoreSession`, or `pyxs_client.StoreClient`."""
@@ -37,21 +41,20 @@ class Session(Protocol):
         ...
 
 
-class CapturedKeys:
+class CapturedKeys(KeyStore):
     """`xenstore/<key>` below a capture: a value is a file, a key with children a directory."""
 
     def __init__(self, root: SystemRoot) -> None:
         self._root = root
 
     def read(self, key: str) -> Outcome[bytes]:
-        text = self._root.read(f"xenstore/{key}")
-        return Outcome(None if text.value is None else text.value.encode(), text.status)
+        return parsed(self._root.read(f"xenstore/{key}"), str.encode)
 
     def names(self, key: str) -> Outcome[tuple[str, ...]]:
         return self._root.names(f"xenstore/{key}")
 
 
-class SessionKeys:
+class SessionKeys(KeyStore):
     """Keys over a session.  One that is lost stays lost: its deadline is paid once."""
 
     def __init__(self, session: Session) -> None:
@@ -96,7 +99,7 @@ def _may_write(entries: list[str], domid: str) -> bool:
     return entries[0][1:] == domid or letter in "wb"
 
 
-class NoKeys:
+class NoKeys(KeyStore):
     """No xenstore at all; every key has the same status."""
 
     def __init__(self, status: str = ABSENT) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -189,14 +190,9 @@ class StoreClient:
             try:
                 found = read()
             except BaseException:
-                self._give_up()
+                with suppress(XenstoreError):  # it is over all the same, or the connection is
+                    self._client.rollback()
                 raise
             if self._client.commit():
                 break
         return found
-
-    def _give_up(self) -> None:
-        try:
-            self._client.rollback()
-        except XenstoreError:  # it is over all the same, or the connection is
-            return
