@@ -2,7 +2,7 @@
 """What a guest has when its kernel is up: map, counters, cost; and whether it comes up at all.
 
 Everything follows from the configuration: the map (`agent.core.boot.map`), how the regime counts
-it, what the map costs (`overhead`), and how much of it Xen has populated.
+it, what the map costs (`agent.core.boot.cost`), and how much of it Xen has populated.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from agent.core.boot.cost import BootShape, boot_cost, kernel_cost, total_kib
 from agent.core.boot.map import BOOT_SLACK_PAGES, GuestShape, build_map, reachable_pages
-from agent.core.boot.verdict import Boots, BootVerdict, boot_verdict, low_memory_kib
-from agent.core.facts.kernel_regimes import Clamp
+from agent.core.boot.verdict import BootVerdict, boot_verdict, low_memory_kib
 from agent.core.facts.memory_map import MemoryMap, memory_map
 from agent.core.facts.snapshot import BootLog
 from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
 from sim_backend.guest.config import GuestConfig
 from sim_backend.guest.dom0_map import pvh_dom0_map
 from sim_backend.guest.driver import DriverStart
-from sim_backend.guest.overhead import overhead_kib
 
 # Pages Xen holds for the guest that the kernel does not count as current: the ISA window, page
 # zero, special and ACPI pages.  PVH: from the limit at which a raised target was refused; HVM:
@@ -32,25 +31,18 @@ SCRATCH_PAGES: Final = 32768  # unpopulated-alloc's first range in a PVH guest
 
 LAST_LINE_S: Final = 5.7  # the kernel's last word on memory, in its log
 
-_CLAMPS: Final[dict[str, Clamp]] = {
-    "ten-in-all": "map-10x",
-    "hypervisor-limit": "max-reservation",
-    "ten-besides": "extra-10x",
-}
-
 
 @dataclass(frozen=True)
 class Boot:
     """One boot; pages are Xen's, sizes KiB.
 
-    nr_pages: what Xen populated for a PV guest.  xen_pages, max_pages, on_demand_pages: the
-    hypervisor's side.  overhead_kib: current memory less MemTotal, for the life of the guest.
+    xen_pages, max_pages, on_demand_pages: the hypervisor's side.  overhead_kib: current memory
+    less MemTotal, for the life of the guest.
     """
 
     map: MemoryMap
     present_pages: int
     spanned_pages: int
-    nr_pages: int
     driver: DriverStart
     unpopulated_pages: int
     scratch_pages: int
@@ -60,14 +52,13 @@ class Boot:
     mem_total_kib: int
     overhead_kib: int
     log: BootLog
-    verdict: Boots
-    reason: str
+    verdict: BootVerdict
 
 
 def boot(config: GuestConfig) -> Boot:
     """Boot a guest of that configuration, on paper."""
     regime = config.image.regime
-    shape, clamp = _shape(config), _CLAMPS[regime.map_limit]
+    shape, clamp = _shape(config), regime.map_limit
     regions, retyped = build_map(shape, clamp), 0
     if config.domain_type == "dom0-pvh":
         host = build_map(shape._replace(maxmem_kib=config.maxmem_kib), clamp)
@@ -83,9 +74,8 @@ def boot(config: GuestConfig) -> Boot:
     current = _current(config, nr_pages, present, unpopulated + ballooned, firmware.top)
     current -= retyped if regime.pvh_dom0_extra == "not-counted" else 0
     current -= current % unit
-    overhead = overhead_kib(config, firmware, unpopulated_kib=retyped * PAGE_KIB)
+    overhead = _overhead_kib(config, firmware, retyped * PAGE_KIB)
     mem_total = populated * PAGE_KIB - overhead
-    verdict = _verdict(config, mem_total, overhead)
     physical = present * PAGE_KIB
     xen_pages, on_demand = _given_pages(config, populated)
     scratch = SCRATCH_PAGES if config.domain_type == "pvh" and regime.first >= (5, 9, 0) else 0
@@ -94,7 +84,6 @@ def boot(config: GuestConfig) -> Boot:
         map=firmware,
         present_pages=present,
         spanned_pages=firmware.top // PAGE_BYTES - 1 + scratch,
-        nr_pages=nr_pages,
         driver=DriverStart(
             current_pages=current,
             low_pages=low,
@@ -119,8 +108,7 @@ def boot(config: GuestConfig) -> Boot:
             released_pages=config.released_pages,
             ended_s=LAST_LINE_S,
         ),
-        verdict=verdict.boots,
-        reason=verdict.reason,
+        verdict=_verdict(config, mem_total, overhead),
     )
 
 
@@ -129,8 +117,6 @@ def _current(config: GuestConfig, nr_pages: int, present: int, beyond_pages: int
     regime = config.image.regime
     if not config.is_pv:
         return top // PAGE_BYTES if regime.hvm_current == "max-pfn" else present
-    if config.is_dom0 and regime.dom0_current == "reservation":
-        return nr_pages - config.released_pages
     if regime.pv_current == "nr-pages":
         return nr_pages
     if regime.pv_current == "present":
@@ -149,6 +135,19 @@ def _shape(config: GuestConfig) -> GuestShape:
         released_pages=config.released_pages,
         host_ram_end=config.host_ram_end,
     )
+
+
+def _overhead_kib(config: GuestConfig, firmware: MemoryMap, unpopulated_kib: int) -> int:
+    """current_kb less MemTotal; `unpopulated_kib` is RAM of the map that dom0 was not given."""
+    shape = BootShape(
+        domain_type=config.domain_type,
+        kernel=kernel_cost(config.image.release),
+        firmware=firmware,
+        populated_kib=config.memory_kib if config.is_pv else firmware.ram_kib - unpopulated_kib,
+        bits=config.bits,
+        pci_possible=config.e820_host,
+    )
+    return total_kib(boot_cost(shape)) + config.boot_variation_kib
 
 
 def _verdict(config: GuestConfig, mem_total_kib: int, overhead: int) -> BootVerdict:

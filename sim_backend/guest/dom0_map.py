@@ -53,15 +53,12 @@ def _parts(region: Region, ends: dict[int, int]) -> Iterator[Region]:
         yield Region(end + 1, region.end, UNUSABLE)
 
 
-def _merged(regions: Iterable[Region]) -> Iterator[Region]:
+def _merged(regions: Iterable[Region]) -> list[Region]:
     """Neighbours of one kind become one entry (e820__update_table)."""
-    last: Region | None = None
+    merged: list[Region] = []
     for region in regions:
-        if last is not None and last.kind == region.kind and last.end + 1 == region.start:
-            last = Region(last.start, region.end, last.kind)
-            continue
-        if last is not None:
-            yield last
-        last = region
-    if last is not None:
-        yield last
+        if merged and merged[-1].kind == region.kind and merged[-1].end + 1 == region.start:
+            merged[-1] = merged[-1]._replace(end=region.end)
+        else:
+            merged.append(region)
+    return merged

@@ -7,6 +7,7 @@ one is strict, one stops at what it does not know.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Final
 
 from agent.core.facts.units import PAGE_KIB
@@ -23,15 +24,8 @@ def simple_strtoull(text: str) -> tuple[int, str]:
     0), and what is too large wraps at 2**64.
     """
     base, body = _base_of(text)
-    length = 0
-    value = 0
-    for character in body.lower():
-        digit = _DIGITS.find(character)
-        if digit < 0 or digit >= base:
-            break
-        value = value * base + digit
-        length += 1
-    return value & ULONG_MASK, body[length:]
+    digits = "".join(takewhile(_DIGITS[:base].__contains__, body.lower()))
+    return int(digits or "0", base) & ULONG_MASK, body[len(digits) :]
 
 
 def pages_as_kib(pages: int) -> int:
@@ -81,11 +75,8 @@ def scan_u64(text: str) -> int | None:
 
     None when there is no digit, as in `abc` or `-5`; `0x10` is 0, and too much wraps.
     """
-    body = text.lstrip(" \t\n\v\f\r")
-    length = 0
-    while length < len(body) and body[length] in "0123456789":
-        length += 1
-    return int(body[:length]) & ULONG_MASK if length else None
+    digits = "".join(takewhile(_DIGITS[:10].__contains__, text.lstrip(" \t\n\v\f\r")))
+    return int(digits) & ULONG_MASK if digits else None
 
 
 def _base_of(text: str) -> tuple[int, str]:

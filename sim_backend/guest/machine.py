@@ -69,7 +69,7 @@ class Machine:
         self.origin = Origin("simulation", scenario)
         self.boot: Boot = boot(config)
         self.booted_at_s = clock.now_s - USER_SPACE_AFTER_S
-        self.alive = self.boot.verdict != "no"
+        self.alive = self.boot.verdict.boots != "no"
         self.happenings: list[Happening] = []
         self.kernel_said: list[tuple[float, str]] = []
         self.on_happening: Callable[[Happening], None] | None = None
@@ -87,7 +87,7 @@ class Machine:
         self._build_kernel()
         store.watch("memory", self._store_changed)
         if not self.alive:
-            self.tell("boot-failed", self.boot.reason)
+            self.tell("boot-failed", self.boot.verdict.reason)
         else:
             self._store_changed("memory/target")
 
@@ -190,8 +190,7 @@ class Machine:
     def crash(self, reserved_kib: int) -> None:
         """The kernel crashes into the one that was loaded for that case.
 
-        It boots in the memory reserved for it, knows nothing of a balloon, and takes static-max
-        less what it finds for its constant.  What Xen has given to the domain stays given.
+        What Xen has given to the domain stays given.
 
         Raises:
             ValueError: no kernel can run in that, or the guest does not have so much.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+from agent.core.facts.kernel_regimes import Clamp
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import FOUR_GIB
 
@@ -46,12 +47,11 @@ class Regime(NamedTuple):
     pv_current: Literal["nr-pages", "less-released", "present"]
     hvm_current: Literal["max-pfn", "present"]
     pv_extra: Literal["balloon", "unpopulated"]
-    map_limit: Literal["ten-in-all", "hypervisor-limit", "ten-besides"]
+    map_limit: Clamp
     corrects_offset: bool
     max_retry_count: int
     asks_available: bool
     without_hotplug: Literal["clamp", "snap"]
-    dom0_current: Literal["as-domu", "reservation"]
     source: str
     first_hot_add: int = 0
     pvh_dom0_extra: Literal["unusable", "counted", "not-counted"] = "unusable"
@@ -68,12 +68,11 @@ _OLD: Final = Regime(
     pv_current="nr-pages",
     hvm_current="max-pfn",
     pv_extra="balloon",
-    map_limit="ten-in-all",
+    map_limit="map-10x",
     corrects_offset=False,
     max_retry_count=0,
     asks_available=False,
     without_hotplug="clamp",
-    dom0_current="as-domu",
     source="xen/next-2.6.32 arch/x86/xen/setup.c:199-264, drivers/xen/balloon.c:449-505",
     huge_units=True,
     backoff_files=False,
@@ -92,7 +91,7 @@ _V2_6_39: Final = _OLD._replace(
 _V3_1: Final = _V2_6_39._replace(
     name="3.1",
     first=KernelRelease(3, 1),
-    map_limit="hypervisor-limit",
+    map_limit="max-reservation",
     source="d312ae878b6a (3.1-rc6) xen_get_max_pages() for every domain, seen in 3.1.3 "
     "arch/x86/xen/setup.c:188, also in 3.0.8; ended by d3db728125c4 in 3.1.6 and 3.2",
 )
@@ -100,7 +99,7 @@ _V3_2: Final = _V3_1._replace(
     name="3.2-3.12",
     first=KernelRelease(3, 2),
     pv_current="less-released",
-    map_limit="ten-besides",
+    map_limit="extra-10x",
     p2m_end=FOUR_GIB,
     source="3.2 arch/x86/xen/setup.c:170-273, drivers/xen/balloon.c:593-596; the crash in p2m.c "
     "as reported of 3.2, 3.4.18 and 3.7.6 (qubes-issues 733)",
@@ -169,8 +168,8 @@ _V6_19: Final = _V6_9._replace(
 _V7_0: Final = _V6_19._replace(
     name="7.0",
     first=KernelRelease(7, 0),
-    dom0_current="reservation",
-    source="b13cd24c 'improve accuracy of initial balloon target for dom0'; domU seen on 7.2.13",
+    source="b13cd24c 'improve accuracy of initial balloon target for dom0': the hypervisor's word, "
+    "for a PV dom0 the same pages; domU seen on 7.2.13",
 )
 
 REGIMES: Final = (

@@ -28,11 +28,6 @@ RELEASES = sorted(
     | {KernelRelease(3, 0, 101), KernelRelease(3, 1, 10), KernelRelease(3, 16), KernelRelease(4, 9)}
     | {KernelRelease(4, 19, 304), KernelRelease(5, 4, 280), KernelRelease(6, 18, 5)}
 )
-CLAMPS = {
-    "ten-in-all": "map-10x",
-    "hypervisor-limit": "max-reservation",
-    "ten-besides": "extra-10x",
-}
 COUNTS = {"max-pfn": "max-pfn", "present": "physical-pages"}
 HOLDERS = {
     "balloon": ("balloon", "either"),
@@ -49,7 +44,7 @@ ALL_IMAGES: dict[str, KernelImage] = {**MEASURED, **BY_REGIME}
 def test_they_say_the_same_of_a_release(release: KernelRelease) -> None:
     """Beyond what distributions moved about: who holds the extra memory, and giving up."""
     simulated, agents = regime_of(release), agents_regime_of(release)
-    assert agents.clamp == CLAMPS[simulated.map_limit]
+    assert agents.clamp == simulated.map_limit
     assert agents.initial_count == COUNTS[simulated.hvm_current]
     assert agents.current_counts_released == (simulated.pv_current == "nr-pages")
     assert agents.target_diff == simulated.corrects_offset

@@ -186,4 +186,4 @@ def test_a_16_gib_maximum_stops_at_eleven_times_the_memory() -> None:
 
 def test_128_mib_with_a_4_gib_maximum_boots_but_can_hardly_run_a_program() -> None:
     _, domain = simple_guest(LAB["pv-512-1024"], memory_kib=128 * MIB, maxmem_kib=4096 * MIB)
-    assert domain.boot.verdict == "risky"
+    assert domain.boot.verdict.boots == "risky"

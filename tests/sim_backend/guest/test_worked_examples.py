@@ -206,10 +206,10 @@ def test_the_same_target_wakes_nobody_and_another_page_does() -> None:
 
 def test_too_many_page_structures_for_32_bits_do_not_boot() -> None:
     config = GuestConfig("pv", 512 * MIB, 5632 * MIB, bits=32, image=image_of("3.6.0"))
-    assert simple_guest(config)[1].boot.verdict == "yes"
+    assert simple_guest(config)[1].boot.verdict.boots == "yes"
     tiny = GuestConfig("pv", 32 * MIB, 704 * MIB, bits=32, image=image_of("3.6.0"))
     domain = Libxl(Clock(), Host()).create(tiny, settle=False)
-    assert domain.boot.verdict == "no"
+    assert domain.boot.verdict.boots == "no"
     assert not domain.alive
 
 
