@@ -49,11 +49,6 @@ class BlockTable:
         blocks = [block for region in self.hot_added for block in _blocks_of(region)]
         return [(b * BLOCK_BYTES, (b + 1) * BLOCK_BYTES) for b in blocks if self._online[b]]
 
-    def state_of(self, block: int) -> str | None:
-        """`online`, `offline`, or None when there is no such block."""
-        online = self._online.get(block)
-        return None if online is None else "online" if online else "offline"
-
     def reading(self) -> MemoryBlocks:
         """What /sys/devices/system/memory shows."""
         return MemoryBlocks(

@@ -186,8 +186,9 @@ def _blocks(domain: Machine) -> dict[str, str]:
         f"{BLOCKS}/block_size_bytes": f"{blocks.block_bytes:x}\n",
         f"{BLOCKS}/auto_online_blocks": f"{blocks.auto_online}\n",
     }
-    for block in sorted((*blocks.online, *blocks.offline)):
-        shown[f"{BLOCKS}/memory{block}/state"] = f"{domain.blocks.state_of(block)}\n"
+    states = dict.fromkeys(blocks.online, "online") | dict.fromkeys(blocks.offline, "offline")
+    for block, state in sorted(states.items()):
+        shown[f"{BLOCKS}/memory{block}/state"] = f"{state}\n"
         shown[f"{BLOCKS}/memory{block}/phys_index"] = f"{block:08x}\n"
     return shown
 

@@ -19,12 +19,12 @@ from agent.core.facts.memory_options import crash_kernel_kib, memory_options
 from agent.core.facts.numbers import MalformedError, excerpt
 from agent.core.facts.snapshot import BalloonReading, DomainFacts, HostMemoryKeys, Snapshot, Zones
 from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
-from sim_backend.guest.kernel_text import pages_as_kib
+from sim_backend.guest.kernel_text import ULONG_MASK, pages_as_kib
 from sim_backend.guest.machine import Machine
 
 XEN_VERSION: Final = ("4", "17", ".7")
 GUEST_TYPE_SINCE: Final = KernelRelease(4, 13)
-_WHO: Final = ("name", "domid", "vm")
+_KEYS: Final = (*(f"memory/{name}" for name in host_keys.NUMBERS), "name", "domid", "vm")
 SILENT: Final = "malformed: xenstored does not answer"
 _ALWAYS_THERE: Final = (
     "hypervisor.type",
@@ -94,68 +94,52 @@ def _has_host_keys(domain: Machine) -> bool:
 
 def balloon_reading(domain: Machine) -> tuple[BalloonReading | None, dict[str, str]]:
     """The driver's attributes, and which of them this kernel has."""
-    if not domain.config.image.balloon:
-        return None, {"balloon": "absent"}
     driver, image = domain.driver, domain.config.image
-    regime = image.regime
-    names = ["current_kb", "target_kb", "target", "low_kb", "high_kb"]
-    statuses = {f"balloon.{name}": "ok" for name in names}
+    if not image.balloon:
+        return None, {"balloon": "absent"}
+    has = image.regime.backoff_files
+    counters = ("current_kb", "target_kb", "target", "low_kb", "high_kb")
     backoff = ("schedule_delay", "max_schedule_delay", "retry_count", "max_retry_count")
-    for name in backoff:
-        statuses[f"balloon.{name}"] = "ok" if regime.backoff_files else "absent"
-    statuses["balloon.scrub_pages"] = "ok" if image.scrub_file else "absent"
-    moves = driver.state == "done" and driver.credit
-    has = regime.backoff_files
-    return (
-        BalloonReading(
-            current_kib=pages_as_kib(driver.current_pages),
-            target_kib=domain.target_kib,
-            target_bytes=unwrapped(
-                driver.target_pages * PAGE_BYTES & (1 << 64) - 1, LARGEST_ADDRESS
-            ),
-            low_kib=pages_as_kib(driver.low_pages),
-            high_kib=pages_as_kib(driver.high_pages),
-            schedule_delay_s=driver.schedule_delay_s if has else None,
-            max_schedule_delay_s=driver.max_schedule_delay_s if has else None,
-            retry_count=driver.retry_count if has else None,
-            max_retry_count=driver.max_retry_count if has else None,
-            scrub_pages=True if image.scrub_file else None,
-            motion="moved" if moves else "still",
-        ),
-        statuses,
+    statuses = dict.fromkeys(counters, "ok") | dict.fromkeys(backoff, "ok" if has else "absent")
+    statuses["scrub_pages"] = "ok" if image.scrub_file else "absent"
+    reading = BalloonReading(
+        current_kib=pages_as_kib(driver.current_pages),
+        target_kib=domain.target_kib,
+        target_bytes=unwrapped(driver.target_pages * PAGE_BYTES & ULONG_MASK, LARGEST_ADDRESS),
+        low_kib=pages_as_kib(driver.low_pages),
+        high_kib=pages_as_kib(driver.high_pages),
+        schedule_delay_s=driver.schedule_delay_s if has else None,
+        max_schedule_delay_s=driver.max_schedule_delay_s if has else None,
+        retry_count=driver.retry_count if has else None,
+        max_retry_count=driver.max_retry_count if has else None,
+        scrub_pages=True if image.scrub_file else None,
+        motion="moved" if driver.state == "done" and driver.credit else "still",
     )
+    return reading, {f"balloon.{name}": status for name, status in statuses.items()}
 
 
 def host_memory_keys(domain: Machine) -> tuple[HostMemoryKeys, dict[str, str]]:
     """memory/* of the domain's xenstore, as far as it is numbers."""
-    if domain.store.silent:
-        return HostMemoryKeys(), _no_answer()
-    numbers: dict[str, int] = {}
-    statuses = {"xenstore": "ok"}
-    target_text: str | None = None
     store = domain.store
+    if store.silent:
+        return HostMemoryKeys(), {"xenstore": SILENT} | {f"xenstore.{key}": SILENT for key in _KEYS}
+    numbers: dict[str, int] = {}
+    target_text: str | None = None
+    statuses = {"xenstore": "ok"}
+    for key in _KEYS:
+        statuses[f"xenstore.{key}"] = "absent" if store.read(key) is None else "ok"
     for name, field in host_keys.NUMBERS.items():
         text = store.read(f"memory/{name}")
         if text is None:
-            statuses[f"xenstore.memory/{name}"] = "absent"
             continue
-        number, status, shown = _judged(name, text)
-        statuses[f"xenstore.memory/{name}"] = status
+        number, statuses[f"xenstore.memory/{name}"], shown = _judged(name, text)
         if number is not None:
             numbers.setdefault(field, number)
         elif name == "target":
             target_text = shown
-    for name in _WHO:
-        statuses[f"xenstore.{name}"] = "absent" if store.read(name) is None else "ok"
     uncooperative = store.read("memory/uncooperative") is not None
     memory_keys = HostMemoryKeys(**numbers, target_text=target_text, uncooperative=uncooperative)
     return memory_keys, statuses
-
-
-def _no_answer() -> dict[str, str]:
-    """Every key when xenstored is silent."""
-    names = ("xenstore", *(f"xenstore.memory/{name}" for name in host_keys.NUMBERS))
-    return dict.fromkeys((*names, *(f"xenstore.{name}" for name in _WHO)), SILENT)
 
 
 @lru_cache(maxsize=4096)
