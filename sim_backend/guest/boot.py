@@ -88,7 +88,6 @@ def boot(config: GuestConfig) -> Boot:
             current_pages=current,
             low_pages=low,
             high_pages=high,
-            total_pages=current + ballooned,
             corrects_offset=regime.corrects_offset and not config.is_pv and not config.is_dom0,
             lowmem_room_pages=None if config.bits == 64 else low,
             unit_pages=unit,

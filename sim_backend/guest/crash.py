@@ -38,9 +38,7 @@ def crash_boot(before: Boot, reserved_kib: int, left_kib: int) -> Boot:
         map=memory_map((Region(BASE, BASE + pages * PAGE_BYTES - 1, SYSTEM_RAM),)),
         present_pages=pages,
         spanned_pages=pages,
-        driver=replace(
-            before.driver, current_pages=pages, low_pages=0, high_pages=0, total_pages=pages
-        ),
+        driver=replace(before.driver, current_pages=pages, low_pages=0, high_pages=0),
         unpopulated_pages=0,
         scratch_pages=0,
         mem_total_kib=reserved_kib - OVERHEAD_KIB,

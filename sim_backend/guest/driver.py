@@ -56,7 +56,6 @@ class DriverStart:
     current_pages: int
     low_pages: int
     high_pages: int
-    total_pages: int
     corrects_offset: bool
     lowmem_room_pages: int | None = None  # 32 bits: balloon pages beyond this are high memory
     unit_pages: int = 1  # with balloon_hugepages 512
@@ -102,7 +101,7 @@ class BalloonDriver:
         self.target_pages = start.current_pages
         self.low_pages = start.low_pages
         self.high_pages = start.high_pages
-        self.total_pages = start.total_pages
+        self.total_pages = self.current_pages + self.ballooned_pages
         self.target_unpopulated_pages = 0
         self.target_offset_pages = 0
         self.retry_count = 1
@@ -143,7 +142,7 @@ class BalloonDriver:
     ) -> None:
         """The watch on memory/target fired; the arguments are the keys' texts, None if absent."""
         target_kib = scan_u64(target) if target is not None else None
-        if target_kib is None or not self._start.is_built:
+        if target_kib is None:
             return
         if not self._watch_fired:
             self._watch_fired = True

@@ -155,7 +155,6 @@ def _balloon(domain: Machine) -> dict[str, str]:
 
 def _hypervisor(domain: Machine) -> dict[str, str]:
     config = domain.config
-    kind = config.domain_type.removeprefix("dom0-").upper()
     shown = {
         "type": "xen\n",
         "uuid": f"{config.hypervisor_uuid}\n",
@@ -166,7 +165,7 @@ def _hypervisor(domain: Machine) -> dict[str, str]:
         "properties/pagesize": "1000\n",
     }
     if config.image.release >= (4, 13, 0):
-        shown["guest_type"] = f"{kind}\n"
+        shown["guest_type"] = config.domain_type.removeprefix("dom0-").upper() + "\n"
     return {f"sys/hypervisor/{name}": text for name, text in shown.items()}
 
 
@@ -259,10 +258,9 @@ def _zoneinfo(domain: Machine) -> str:
         boot_map.ram_within_pages(_DMA_END_PAGE * PAGE_BYTES, _DMA32_END_PAGE * PAGE_BYTES),
     ]
     present.append(sums.present_pages - sum(present))
-    spanned_dma = _DMA_END_PAGE - 1
     top_page = min(boot_map.top // PAGE_BYTES, _DMA32_END_PAGE)
     scratch = domain.blocks.scratch_pages
-    spanned = [spanned_dma, top_page - _DMA_END_PAGE]
+    spanned = [_DMA_END_PAGE - 1, top_page - _DMA_END_PAGE]
     spanned.append(sums.spanned_pages - sum(spanned) - scratch)
     free = domain.memory.free_kib // PAGE_KIB
     managed_dma = max(0, min(present[0] - 15, sums.managed_pages))

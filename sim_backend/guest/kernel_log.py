@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from agent.core.facts.kernel_release import KernelRelease
@@ -65,22 +65,20 @@ def _driver_line(config: GuestConfig) -> str:
     return "xen:balloon: Initialising balloon driver"
 
 
-def _memory_lines(config: GuestConfig, boot: Boot) -> list[tuple[float, str]]:
+def _memory_lines(config: GuestConfig, boot: Boot) -> Iterator[tuple[float, str]]:
     image, log = config.image, boot.log
-    lines: list[tuple[float, str]] = []
     if image.freed_before is not None:
         label, kib = image.freed_before
-        lines.append((2.4, f"Freeing {label} memory: {kib}K"))
+        yield 2.4, f"Freeing {label} memory: {kib}K"
     available = f"{log.physical_kib - log.reserved_kib}K/{log.physical_kib}K available"
     reserved = f"{log.reserved_kib}K reserved, 0K cma-reserved"
-    lines.append((2.5, f"Memory: {available} ({image.sizes}, {reserved})"))
+    yield 2.5, f"Memory: {available} ({image.sizes}, {reserved})"
     freed = [f"Freeing {label} memory: {kib}K" for label, kib in image.freed]
-    lines.append((3.8, freed[0]))
+    yield 3.8, freed[0]
     if image.balloon:
-        lines.append((4.2, _driver_line(config)))
+        yield 4.2, _driver_line(config)
     if image.balloon and not config.is_pv:
-        lines.append((5.0, "xen:balloon: Waiting for initial ballooning down having finished."))
-        lines.append((5.1, "xen:balloon: Initial ballooning down finished."))
-    lines += [(5.2, text) for text in freed[1:-1]]
-    lines.append((LAST_LINE_S, freed[-1]))
-    return lines
+        yield 5.0, "xen:balloon: Waiting for initial ballooning down having finished."
+        yield 5.1, "xen:balloon: Initial ballooning down finished."
+    yield from ((5.2, text) for text in freed[1:-1])
+    yield LAST_LINE_S, freed[-1]

@@ -56,18 +56,15 @@ def kstrtoul(text: str) -> int:
     return value
 
 
-def kstrtobool(text: str) -> bool:
+def kstrtobool(text: str) -> None:
     """Yes or no, as `scrub_pages` takes it.
 
     Raises:
         ValueError: EINVAL.
     """
     word = text.strip().lower()
-    if word == "on" or word[:1] in tuple("1yt"):
-        return True
-    if word == "off" or word[:1] in tuple("0nf"):
-        return False
-    raise ValueError(f"{text!r} is neither yes nor no")
+    if word not in ("on", "off") and not word.startswith(tuple("1yt0nf")):
+        raise ValueError(f"{text!r} is neither yes nor no")
 
 
 def scan_u64(text: str) -> int | None:

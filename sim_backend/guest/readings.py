@@ -22,7 +22,7 @@ from agent.core.facts.units import PAGE_BYTES, PAGE_KIB
 from sim_backend.guest.kernel_text import ULONG_MASK, pages_as_kib
 from sim_backend.guest.machine import Machine
 
-XEN_VERSION: Final = ("4", "17", ".7")
+XEN_VERSION: Final = "4.17.7"
 GUEST_TYPE_SINCE: Final = KernelRelease(4, 13)
 _KEYS: Final = (*(f"memory/{name}" for name in host_keys.NUMBERS), "name", "domid", "vm")
 SILENT: Final = "malformed: xenstored does not answer"
@@ -59,7 +59,7 @@ def snapshot_of(domain: Machine) -> Snapshot:
         domain_type=domain.config.domain_type,
         kernel=image.release,
         kernel_text=image.release_text,
-        xen_version="{}.{}{}".format(*XEN_VERSION),
+        xen_version=XEN_VERSION,
         name=None if domain.store.silent else domain.store.read("name"),
         uuid=domain.config.hypervisor_uuid,
         domid=None if domain.store.silent else domain.domid,

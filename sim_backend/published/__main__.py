@@ -74,8 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(words: list[str], stage: Stage, published: PublishedDomain) -> None:
-    if not words:
-        return
     word, *rest = words
     server = published.server
     known: dict[str, Callable[[], None]] = {

@@ -55,7 +55,7 @@ class _Version:
         self.fd = fd
         self.watch = watch
         self.is_leased = self._was_leased = _set_lease(fd, fcntl.F_RDLCK)
-        self.retired_s: float | None = None
+        self.retired_s = float("inf")  # not yet
 
     def writer_waits(self) -> bool:
         """Whether somebody waits in open(2) for the lease to go."""
@@ -130,7 +130,6 @@ class PublishedFiles:
                 continue
             if self._current.get(version.path) is version:
                 self._replace(version.path, version.text)
-            assert version.retired_s is not None
             if time.monotonic() < version.retired_s + _READERS_S:
                 self.writer_waits = True
             else:
@@ -187,7 +186,6 @@ class PublishedFiles:
     def _bury(self) -> None:
         now_s = time.monotonic()
         for version in tuple(self._retired):
-            assert version.retired_s is not None
             is_old = now_s - version.retired_s > _GRACE_S
             if is_old and not version.writer_waits() and not version.has_writer():
                 self._forget(version)

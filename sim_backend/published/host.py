@@ -150,7 +150,7 @@ class PublishedHost:
             _, name = words
             self.toolstack.destroy(self.guests[name])
             self._published[name].destroyed()
-        elif words:
+        else:
             raise ValueError(f"no such command: {' '.join(words)}")
 
 

@@ -24,13 +24,14 @@ class CommandLines:
         self._pending = b""
 
     def taken(self) -> Iterator[list[str]]:
-        """The words of each line that has come; does not wait for one."""
+        """The words of each line that has come, if it has any; does not wait for one."""
         while self.is_read and not self.ended and select.select([self._fd], [], [], 0)[0]:
             data = os.read(self._fd, _MOST_BYTES)
             self.ended = not data
             *lines, self._pending = (self._pending + data).split(b"\n")
             for line in lines:
-                yield line.decode("utf-8", "replace").split()
+                if words := line.decode("utf-8", "replace").split():
+                    yield words
 
 
 def ending_signals() -> list[int]:
