@@ -64,15 +64,11 @@ def guests(
 def _watch(
     this: ThisHost, names: tuple[str, ...], host: Host, interval_s: float, output: Output
 ) -> int:
-    try:
-        with Keyboard() as keyboard:
-            while True:
-                _draw(host, output)
-                if keyboard.leaves(interval_s):
-                    break
-                host = this.look(names, patterns=True, may_be_missing=True)
-    except KeyboardInterrupt:
-        pass
+    with Keyboard() as keyboard:
+        _draw(host, output)
+        while not keyboard.leaves(interval_s):
+            host = this.look(names, patterns=True, may_be_missing=True)
+            _draw(host, output)
     return _status(host)
 
 

@@ -22,7 +22,10 @@ _LEAVE = b"qQ"
 
 
 class Keyboard:
-    """Standard input as keys, if it is a terminal that is ours to read."""
+    """Standard input as keys, if it is a terminal that is ours to read.
+
+    Control-C leaves as well, and ends nothing but the screen.
+    """
 
     def __init__(self) -> None:
         self._descriptor = _foreground_terminal()
@@ -36,10 +39,11 @@ class Keyboard:
             tty.setcbreak(self._descriptor, termios.TCSADRAIN)
         return self
 
-    def __exit__(self, *_raised: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_raised: object) -> bool:
         if self._before:
             self._restore()
             signal.signal(signal.SIGTERM, self._ended_by)
+        return kind is KeyboardInterrupt
 
     def _restore(self) -> None:
         if self._descriptor is not None:

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from types import ModuleType
 
 import click
 
@@ -64,24 +62,19 @@ def metrics(which: WhichDomain, *, output: str | None, http: bool, guests: bool)
 
 
 def _text(which: WhichDomain, *, guests: bool) -> str:
-    if not guests:
-        metrics_text = _imported("metrics_text").metrics_text
-        return str(metrics_text(which.assessment()))
-    from agent.cli.host import ThisHost  # noqa: PLC0415 - for dom0 alone
-
-    host_metrics_text = _imported("host_metrics_text").host_metrics_text
-    with ThisHost(which) as host:
-        return str(host_metrics_text(host.look()))
-
-
-def _imported(report: str) -> ModuleType:
-    """A module that needs a package which need not be there."""
     try:
-        return import_module(f"agent.report.{report}")
+        from agent.report.host_metrics_text import host_metrics_text  # noqa: PLC0415 - they need
+        from agent.report.metrics_text import metrics_text  # noqa: PLC0415 - what may be missing
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "prometheus_client":
             raise
         raise CommandError(_MISSING, exit_codes.MISSING_PART) from None
+    if not guests:
+        return metrics_text(which.assessment())
+    from agent.cli.host import ThisHost  # noqa: PLC0415 - for dom0 alone
+
+    with ThisHost(which) as host:
+        return host_metrics_text(host.look())
 
 
 def _serve(which: WhichDomain, *, guests: bool) -> int:

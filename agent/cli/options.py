@@ -40,7 +40,7 @@ class Output(NamedTuple):
     def terminal(self) -> Terminal:
         from agent.report.terminal import Terminal  # noqa: PLC0415 - not for programs
 
-        return Terminal(ascii_only=self.ascii_only or None)
+        return Terminal(ascii_only=self.ascii_only)
 
 
 def with_output(
@@ -62,18 +62,15 @@ def with_output(
 
 def with_watch(interval_s: float, interval_help: str) -> Callable[[F], F]:
     """Give a command --watch and --interval; it gets them as `watch` and `interval`, in seconds."""
-
-    def decorate(command: F) -> F:
-        interval = click.option(
-            "--interval",
-            metavar="SECONDS",
-            type=Seconds(0.1, 3600),
-            default=interval_s,
-            show_default=True,
-            help=f"With --watch: {interval_help}",
-        )
-        return click.option(
-            "--watch", is_flag=True, help="Refresh in place until q or Control-C is pressed."
-        )(interval(command))
-
-    return decorate
+    watch = click.option(
+        "--watch", is_flag=True, help="Refresh in place until q or Control-C is pressed."
+    )
+    interval = click.option(
+        "--interval",
+        metavar="SECONDS",
+        type=Seconds(0.1, 3600),
+        default=interval_s,
+        show_default=True,
+        help=f"With --watch: {interval_help}",
+    )
+    return lambda command: watch(interval(command))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -11,7 +12,7 @@ from agent import exit_codes
 from agent.cli.which_domain import WhichDomain
 
 
-def show_status(which: WhichDomain, *, short: bool = False, ascii_only: bool | None = None) -> int:
+def show_status(which: WhichDomain, *, short: bool = False, ascii_only: bool = False) -> int:
     """Draw the screen and end with the verdict's status.
 
     On a terminal that the screen is too tall for, its end reminds of its beginning.
@@ -36,7 +37,7 @@ def print_status_json(which: WhichDomain, interval_s: float | None = None) -> in
     if interval_s is not None:
         which.play()
     assessment = which.assessment()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         while True:
             found = status_object(assessment)
             if interval_s is not None:
@@ -48,6 +49,4 @@ def print_status_json(which: WhichDomain, interval_s: float | None = None) -> in
                 break
             which.wait(interval_s)
             assessment = which.assessment()
-    except KeyboardInterrupt:
-        pass
     return exit_codes.OF_VERDICT[assessment.verdict]

@@ -44,7 +44,7 @@ def status(which: WhichDomain, *, short: bool, watch: bool, interval: float, out
         return print_status_json(which, interval if watch else None)
     if watch:
         return _watch(which, output.terminal(), interval)
-    return show_status(which, short=short, ascii_only=output.ascii_only or None)
+    return show_status(which, short=short, ascii_only=output.ascii_only)
 
 
 def _watch(which: WhichDomain, terminal: Terminal, interval_s: float) -> int:
@@ -64,22 +64,19 @@ def _watch(which: WhichDomain, terminal: Terminal, interval_s: float) -> int:
     samples = [sample_of(assessment, began_s)]
     first = [*status_lines(assessment, terminal.width), ()]
     (terminal.refresh if terminal.redraws else terminal.show)(first)
-    try:
-        with Keyboard() as keyboard:
-            while not keyboard.leaves():
-                which.wait(min(interval_s, LOOK_EVERY_S))
-                now_s, before = time.monotonic(), samples[-1]
-                assessment = which.assessment()
-                samples = recent([*samples, sample_of(assessment, now_s)])
-                if now_s - drawn_s < interval_s and not has_moved(before, samples[-1]):
-                    continue
-                drawn_s = now_s
-                trends = trend_lines(samples, terminal.width)
-                if terminal.redraws:
-                    terminal.refresh(status_lines(assessment, terminal.width, trends))
-                else:
-                    when = f"after {now_s - began_s:.1f} s"
-                    terminal.show([heading(when), *frame_lines(assessment, terminal.width, trends)])
-    except KeyboardInterrupt:
-        pass
+    with Keyboard() as keyboard:
+        while not keyboard.leaves():
+            which.wait(min(interval_s, LOOK_EVERY_S))
+            now_s, before = time.monotonic(), samples[-1]
+            assessment = which.assessment()
+            samples = recent([*samples, sample_of(assessment, now_s)])
+            if now_s - drawn_s < interval_s and not has_moved(before, samples[-1]):
+                continue
+            drawn_s = now_s
+            trends = trend_lines(samples, terminal.width)
+            if terminal.redraws:
+                terminal.refresh(status_lines(assessment, terminal.width, trends))
+            else:
+                when = f"after {now_s - began_s:.1f} s"
+                terminal.show([heading(when), *frame_lines(assessment, terminal.width, trends)])
     return exit_codes.OF_VERDICT[assessment.verdict]

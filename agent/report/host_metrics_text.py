@@ -40,7 +40,7 @@ _SIGNS: Final[tuple[tuple[str, str, Callable[[Guest], bool]], ...]] = (
 
 def host_metrics_text(host: Host) -> str:
     """The exposition, in the text format that every Prometheus reads."""
-    return exposed(lambda: _families(host))
+    return exposed(_families(host))
 
 
 def _families(host: Host) -> Iterator[Metric]:

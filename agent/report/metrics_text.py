@@ -28,7 +28,7 @@ PREFIX: Final = "xen_balloon"
 
 def metrics_text(assessment: Assessment) -> str:
     """The exposition, in the text format that every Prometheus reads."""
-    return exposed(lambda: _families(assessment))
+    return exposed(_families(assessment))
 
 
 def _families(assessment: Assessment) -> Iterator[Metric]:

@@ -43,11 +43,15 @@ WIDEST: Final = 100
 class Terminal:
     """Standard output as a screen."""
 
-    def __init__(self, *, ascii_only: bool | None = None) -> None:
-        self._console = _console() if sys.stdout.isatty() or _asks_for_colours() else None
-        if ascii_only is None:
-            ascii_only = "utf" not in (sys.stdout.encoding or "ascii").lower()
-        self.ascii_only = ascii_only
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        self._console: Console | None = None
+        if sys.stdout.isatty() or os.environ.get("FORCE_COLOR"):  # https://force-color.org
+            from rich.console import Console  # noqa: PLC0415 - 20 ms that --json does not pay
+
+            self._console = Console(
+                highlight=False, markup=False, emoji=False, legacy_windows=False
+            )
+        self.ascii_only = ascii_only or "utf" not in (sys.stdout.encoding or "ascii").lower()
 
     @property
     def width(self) -> int:
@@ -103,11 +107,6 @@ class Terminal:
         return captured.get()
 
 
-def _asks_for_colours() -> bool:
-    """Whether colours are wanted in a pipe or a file as well (https://force-color.org)."""
-    return bool(os.environ.get("FORCE_COLOR"))
-
-
 def _columns_around_a_pipe() -> int:
     """$COLUMNS, or the width of the terminal that standard error or input is, or 80."""
     fallback = 80
@@ -117,9 +116,3 @@ def _columns_around_a_pipe() -> int:
         except OSError:
             continue
     return shutil.get_terminal_size((fallback, 24)).columns
-
-
-def _console() -> Console:
-    from rich.console import Console  # noqa: PLC0415 - 20 ms that --json does not pay
-
-    return Console(highlight=False, markup=False, emoji=False, legacy_windows=False)
