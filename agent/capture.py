@@ -8,7 +8,6 @@ guest's keys, `kernel.log` for the lines of the boot that concern memory.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from agent import __version__
@@ -70,7 +69,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 def captured_files(root: SystemRoot, store: KeyStore) -> dict[str, str]:
     """Path below the capture -> text.  What cannot be read is left out."""
     files: dict[str, str] = {}
-    paths = (*_FILES, *_below(root, _DIRECTORIES), *_block_files(root))
+    paths = (*_FILES, *_below_directories(root), *_block_files(root))
     for path in (*paths, *processes.process_files(root)):
         text = root.read(path, LARGE_LIMIT_BYTES).value
         if text is not None:
@@ -103,10 +102,9 @@ def _config_file(root: SystemRoot) -> dict[str, str]:
     return {path: "\n".join(kernel_config.RELEVANT.findall(text)) + "\n"}
 
 
-def _below(root: SystemRoot, directories: Iterable[str]) -> list[str]:
-    """The files of some directories and of the directories in them."""
+def _below_directories(root: SystemRoot) -> list[str]:
     found: list[str] = []
-    for directory in directories:
+    for directory in _DIRECTORIES:
         for name in root.names(directory).value or ():
             if not _WORD.fullmatch(name) or name in ("uevent", "power", "subsystem"):
                 continue

@@ -46,15 +46,12 @@ def doctor(which: WhichDomain, *, seconds: float, output: Output) -> int:
     Each finding says what was seen, why it is so, who can fix it (this guest or its host) and
     how.  What could not be checked is listed with what would help.  Nothing is changed.
     """
-    diagnosis = _diagnose(which, 0.0 if which.stands_still else seconds)
+    root, store = which.system_root(), which.keys()
+    watched_s = 0.0 if which.stands_still else seconds
+    snapshot, watch = watched(lambda: which.snapshot(store), root, which.wait, watched_s)
+    diagnosis = diagnose(examine(snapshot, root, store, watch))
     output.show(lambda: doctor_object(diagnosis), lambda width: doctor_lines(diagnosis, width))
     return exit_codes.OF_VERDICT[diagnosis.assessment.verdict]
-
-
-def _diagnose(which: WhichDomain, seconds: float) -> Diagnosis:
-    root, store = which.system_root(), which.keys()
-    snapshot, watch = watched(lambda: which.snapshot(store), root, which.wait, seconds)
-    return diagnose(examine(snapshot, root, store, watch))
 
 
 def doctor_object(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from agent.cli.values import SIZE, Parsed
 from agent.cli.which_domain import WhichDomain
 from agent.core.account.situation import understand
 from agent.core.boot.map import HVM_HOLE_KIB
-from agent.core.boot.verdict import Boots
 from agent.core.facts.kernel_release import (
     KernelRelease,
     bits_of,
@@ -25,15 +24,10 @@ from agent.core.plan.plan import plan as make_plan
 from agent.core.plan.request import DEFAULT_KERNEL, DEFAULT_VIDEORAM_KIB, PlanError, PlanRequest
 from agent.core.plan.target import advise
 from agent.report.plan_json import advice_object, plan_object
-from agent.report.plan_text import advice_lines, plan_lines
+from agent.report.plan_text import VERDICTS, advice_lines, plan_lines
 
 _TYPES: Final[dict[str, DomainType]] = {"pv": "pv", "pvh": "pvh", "hvm": "hvm", "dom0": "dom0-pv"}
 _BITS: Final = {"x86_64": 64, "i386": 32}
-_STATUS: Final[dict[Boots, int]] = {
-    "yes": exit_codes.OK,
-    "risky": exit_codes.WARNING,
-    "no": exit_codes.CRITICAL,
-}
 
 
 class _Kernel(NamedTuple):
@@ -147,16 +141,12 @@ def plan(
         HVM_HOLE_KIB if mmio_hole is None else mmio_hole,
         own_build=kernel.own_build,
     )
-    return _before_boot(request, output)
-
-
-def _before_boot(request: PlanRequest, output: Output) -> int:
     try:
         made = make_plan(request)
     except PlanError as error:
         raise click.UsageError(str(error)) from error
     output.show(lambda: plan_object(made), lambda width: plan_lines(made, width))
-    return _STATUS[made.boots]
+    return exit_codes.OF_VERDICT[VERDICTS[made.boots]]
 
 
 def _target(which: WhichDomain, target_kib: int, output: Output) -> int:
@@ -173,4 +163,4 @@ def _target(which: WhichDomain, target_kib: int, output: Output) -> int:
         lambda: advice_object(advice, situation),
         lambda width: advice_lines(advice, situation, width),
     )
-    return _STATUS[advice.answer]
+    return exit_codes.OF_VERDICT[VERDICTS[advice.answer]]

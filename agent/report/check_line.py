@@ -22,6 +22,7 @@ _LEVELS: Final[Mapping[Verdict, Level]] = {
     "critical": "CRITICAL",
     "unknown": "UNKNOWN",
 }
+_BY_GRAVITY: Final = ("OK", "UNKNOWN", "WARNING", "CRITICAL")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%", re.ASCII)
 _STUCK: Final = ("retrying", "cancelled", "unreachable")
 
@@ -82,7 +83,9 @@ def check(assessment: Assessment, thresholds: Thresholds) -> CheckResult:
     found = CheckResult(_LEVELS[assessment.verdict], words)
     available = _judge_available(situation, thresholds)
     balloon = _judge_balloon(situation, thresholds)
-    parts = sorted((found, available, balloon), key=lambda part: -_gravity(part.level))
+    parts = sorted(
+        (found, available, balloon), key=lambda part: _BY_GRAVITY.index(part.level), reverse=True
+    )
     level = parts[0].level
     words = ", ".join(part.line for part in parts if part.line)
     return CheckResult(level, f"BALLOON {level} - {words} | {_performance(situation, thresholds)}")
@@ -92,10 +95,6 @@ def unknown(sentence: str) -> CheckResult:
     """The line for what keeps the check from being made."""
     flat = " ".join(sentence.split()).replace("|", "/")
     return CheckResult("UNKNOWN", f"BALLOON UNKNOWN - {flat}")
-
-
-def _gravity(level: Level) -> int:
-    return {"OK": 0, "UNKNOWN": 1, "WARNING": 2, "CRITICAL": 3}[level]
 
 
 def _judge_available(situation: Situation, thresholds: Thresholds) -> CheckResult:

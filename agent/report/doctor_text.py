@@ -68,23 +68,24 @@ def _answer(diagnosis: Diagnosis) -> str:
     """What somebody has to act on, the gravest first, and how much is only worth knowing."""
     remarks = sum(finding.severity == "info" for finding in diagnosis.findings)
     number = f"{remarks} remark{'' if remarks == 1 else 's'}"
+    also = f" And {number}." if remarks else ""
     to_fix = [finding.code for finding in diagnosis.findings if finding.severity != "info"]
     if to_fix:
-        return f"{', '.join(to_fix)}." + (f" And {number}." if remarks else "")
+        return f"{', '.join(to_fix)}.{also}"
     if diagnosis.assessment.verdict == "unknown":
         why = why_unknown(diagnosis.examination.situation)
         because = f": {why}" if why else ""
-        return f"The balloon cannot be judged{because}." + (f" And {number}." if remarks else "")
-    return (
-        f"Nothing to fix; {number}." if remarks else "Nothing is wrong with this guest's balloon."
-    )
+        return f"The balloon cannot be judged{because}.{also}"
+    return f"Nothing to fix; {number}." if also else "Nothing is wrong with this guest's balloon."
 
 
 def _finding_lines(finding: Finding, width: int) -> list[Line]:
     title = coded(finding.severity, finding.code)
-    who = f"follows from {finding.because}" if finding.because else _ACTORS[finding.actor]
+    who = _ACTORS[finding.actor]
     if finding.after:
         who = f"after {finding.after}"
+    elif finding.because:
+        who = f"follows from {finding.because}"
     if len(finding.severity) + len(finding.code) + len(who) + 6 <= width:
         lines = [line(*title, "  ", Span(who, "dim"))]
     else:

@@ -37,13 +37,12 @@ def guests_lines(host: Host, width: int) -> list[Line]:
     picture = host_picture(host, width)
     lines += [(), *picture] if picture else []
     if host.guests:
-        lines += [(), *_table([_cells(guest) for guest in host.guests], host.guests, width)]
-    remarks = (
-        [f"xl could not be asked: {host.problem}. What a guest has is its own word."]
-        if host.problem
-        else []
-    )
-    remarks += [remark for guest in host.guests for remark in _remarks(guest)]
+        lines += [(), *_table(host.guests, width)]
+    remarks = [remark for guest in host.guests for remark in _remarks(guest)]
+    if host.problem:
+        remarks.insert(
+            0, f"xl could not be asked: {host.problem}. What a guest has is its own word."
+        )
     lines += [()] if remarks else []
     for remark in remarks:
         lines += wrapped(remark, width, style="info")
@@ -86,18 +85,13 @@ def _cells(guest: Guest) -> tuple[str, ...]:
     )
 
 
-def _table(rows: list[tuple[str, ...]], guests: tuple[Guest, ...], width: int) -> list[Line]:
+def _table(guests: tuple[Guest, ...], width: int) -> list[Line]:
     """Columns as wide as what is in them; a row in trouble in the colour of its trouble."""
-    columns = dict(zip(_HEADS, zip(*rows)))
-    widths = {head: max(map(len, (head, *cells))) for head, cells in columns.items()}
+    rows = [dict(zip(_HEADS, cells)) for cells in (_HEADS, *map(_cells, guests))]
+    widths = {head: max(len(row[head]) for row in rows) for head in _HEADS}
     gap = _fitted(widths, width)
-    shown = list(widths)
-    lines = [line(Span(_row(dict(zip(shown, shown)), widths, gap), "heading"))]
-    for number, guest in enumerate(guests):
-        style = "warning" if is_in_trouble(guest) else ""
-        cells = {head: columns[head][number] for head in shown}
-        lines.append(line(Span(_row(cells, widths, gap), style)))
-    return lines
+    styles = ["heading", *("warning" if is_in_trouble(guest) else "" for guest in guests)]
+    return [line(Span(_row(row, widths, gap), style)) for row, style in zip(rows, styles)]
 
 
 def _fitted(widths: dict[str, int], width: int) -> str:
@@ -112,9 +106,10 @@ def _fitted(widths: dict[str, int], width: int) -> str:
 
 
 def _row(cells: dict[str, str], widths: dict[str, int], gap: str) -> str:
+    """The cells of the columns that are shown."""
     padded = [
-        cell.rjust(widths[head]) if head in _RIGHT else cell.ljust(widths[head])
-        for head, cell in cells.items()
+        cells[head].rjust(columns) if head in _RIGHT else cells[head].ljust(columns)
+        for head, columns in widths.items()
     ]
     return gap.join(padded).rstrip()
 
@@ -133,10 +128,10 @@ def _remarks(guest: Guest) -> list[str]:
         found.append(f"{name}: its agent has not heard of its target, {asked}: does it run?")
     if guest.life == "dying" and guest.actual_kib:
         found.append(f"{name}: it is gone, but others still use {_size(guest.actual_kib)} of it.")
-    doubts = guest.doubts
-    if doubts:
-        more = f", and {len(doubts) - 1} more" if len(doubts) > 1 else ""
-        found.append(f"{name}: what it says cannot be: {doubts[0]}{more}.")
+    if guest.doubts:
+        first, *others = guest.doubts
+        more = f", and {len(others)} more" if others else ""
+        found.append(f"{name}: what it says cannot be: {first}{more}.")
     return found
 
 

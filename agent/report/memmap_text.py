@@ -114,16 +114,16 @@ def _meaning(situation: Situation, width: int) -> list[Line]:
         lines += wrapped(text + _holes(snapshot.firmware_map), width, style="heading")
     if boot.beyond_kib is not None and boot.nr_pages is not None:
         how = "exact" if boot.nr_pages.exact else "as far as can be told"
-        started = f"the domain was started with {boot.nr_pages.pages} pages (from "
-        started += f"{boot.nr_pages.method})."
+        method = boot.nr_pages.method
+        started = f"the domain was started with {boot.nr_pages.pages} pages (from {method})."
         text = (
             f"{format_kib(boot.beyond_kib)} of it ({boot.beyond_kib} KiB, {how}) lie beyond "
             f"nr_pages: {started}"
             if boot.beyond_kib
             else f"All of it was populated at boot ({how}): {started}"
         )
-        return [*lines, *wrapped(text, width)]
-    text = "What of it lay beyond nr_pages at boot is not known: nothing readable tells."
+    else:
+        text = "What of it lay beyond nr_pages at boot is not known: nothing readable tells."
     return [*lines, *wrapped(text, width)]
 
 

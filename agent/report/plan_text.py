@@ -8,20 +8,17 @@ from typing import Final
 from agent.core.account.situation import Situation
 from agent.core.boot.verdict import Boots
 from agent.core.facts.units import KIB, MIB_KIB, format_kib
+from agent.core.findings.assessment import Verdict
 from agent.core.plan.config import plan_config
 from agent.core.plan.limits import plan_limits
 from agent.core.plan.plan import Plan, TargetName
 from agent.core.plan.target import Advice
 from agent.core.plan.waterfall import planned_waterfall
 from agent.report.styled import Line, Span, heading, line, wrapped
-from agent.report.top import banner_lines, coded
+from agent.report.top import MARKS, banner_lines, coded
 from agent.report.waterfall_text import waterfall_lines
 
-_MARKS: Final[dict[Boots, tuple[str, str]]] = {
-    "yes": ("●", "ok"),
-    "risky": ("▲", "warning"),
-    "no": ("╳", "critical"),
-}
+VERDICTS: Final[dict[Boots, Verdict]] = {"yes": "ok", "risky": "warning", "no": "critical"}
 _TYPES: Final = {"pv": "PV guest", "pvh": "PVH guest", "hvm": "HVM guest", "dom0-pv": "dom0"}
 _TARGETS: Final[dict[TargetName, str]] = {
     "lowest": "lowest that lets it live",
@@ -58,15 +55,14 @@ def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]
     lines.append(())
     balloon = situation.snapshot.balloon
     now_kib = balloon.current_kib if balloon else None
-    rows = [
+    for name, kib in (
         ("Now", now_kib),
         ("Then", advice.kernel_target_kib),
         ("MemTotal", advice.mem_total_kib),
         ("Available", advice.available_kib),
         ("Safe from", advice.safe_from_kib),
         ("Safe to", advice.safe_to_kib),
-    ]
-    for name, kib in rows:
+    ):
         if kib is not None:
             lines.append(line(Span(f"{name:<10}", "heading"), f"{format_kib(kib)} ({kib} KiB)"))
     if advice.answer == "yes" and now_kib != advice.kernel_target_kib:
@@ -86,9 +82,9 @@ def _for_xl(kib: int) -> str:
 
 
 def _marked(answer: Boots, sentence: str, width: int) -> list[Line]:
-    mark, style = _MARKS[answer]
+    verdict = VERDICTS[answer]
     body = wrapped(sentence, width, indent="  ", style="heading")
-    return [(Span(mark, style), Span(body[0][0].text[1:], "heading")), *body[1:]]
+    return [(Span(MARKS[verdict], verdict), Span(body[0][0].text[1:], "heading")), *body[1:]]
 
 
 def _headline(made: Plan) -> str:

@@ -146,8 +146,7 @@ def _reconciliation(situation: Situation, width: int) -> list[Line]:
         lines += _term_lines(term, width)
     left_kib = result.unexplained_kib
     style = "ok" if left_kib == 0 and result.proof == "checked" else "heading"
-    lines += _sum_line("unexplained", left_kib, width, style if left_kib == 0 else "warning")
-    return [*lines, ()]
+    return [*lines, *_sum_lines(left_kib, width, style if left_kib == 0 else "warning"), ()]
 
 
 def _term_lines(term: Term, width: int) -> list[Line]:
@@ -158,10 +157,10 @@ def _term_lines(term: Term, width: int) -> list[Line]:
     return [*_figure(name, size, width), *wrapped(reason, width, indent="    ", style="dim")]
 
 
-def _sum_line(name: str, kib: int, width: int, style: str) -> list[Line]:
+def _sum_lines(kib: int, width: int, style: str) -> list[Line]:
     """What is left over, in KiB and, if it is anything, in pages."""
     size = f"{kib:,d}".replace(",", " ")
-    lines = _figure(name, size, width, style)
+    lines = _figure("unexplained", size, width, style)
     if kib:
         lines += wrapped(f"= {kib_to_pages(kib)} pages", width, indent="    ", style=style)
     return lines

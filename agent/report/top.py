@@ -15,7 +15,7 @@ from agent.core.account.situation import Situation
 from agent.core.findings.finding import RANK, Finding
 from agent.report.styled import Line, Span, heading, labelled, line, wrapped
 
-_MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"}
+MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"}
 
 
 def judged_lines(verdict: str, sentence: str, width: int) -> list[Line]:
@@ -24,7 +24,7 @@ def judged_lines(verdict: str, sentence: str, width: int) -> list[Line]:
     first = body[0][0].text
     end = 2 + len(verdict) + 1
     return [
-        (Span(_MARKS[verdict], verdict), Span(first[1:end], verdict), Span(first[end:], "heading")),
+        (Span(MARKS[verdict], verdict), Span(first[1:end], verdict), Span(first[end:], "heading")),
         *(line(Span(part[0].text, "heading")) for part in body[1:]),
     ]
 
