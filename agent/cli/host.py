@@ -153,13 +153,9 @@ def with_listed(guests: Iterable[Guest], listed: Mapping[int, Listed]) -> tuple[
 
     A domain that dies while others hold its pages has no part of xenstore any more.
     """
-    known = {guest.domid: _with(guest, listed) for guest in guests}
-    left = {
-        domid: Guest(domid, has_kib=one.has_kib, life=one.life)
-        for domid, one in listed.items()
-        if domid not in known and domid != 0
-    }
-    return tuple(guest for _, guest in sorted({**known, **left}.items()))
+    known = {domid: Guest(domid) for domid in listed if domid != 0}
+    known |= {guest.domid: guest for guest in guests}
+    return tuple(_with(guest, listed) for _, guest in sorted(known.items()))
 
 
 def _with(guest: Guest, listed: Mapping[int, Listed]) -> Guest:

@@ -227,9 +227,9 @@ def _with_the_hosts_reason(
         return end
     also = f"this host has {format_kib(free_kib)} free."
     text = end.sentence
-    if text.endswith("."):
-        return end._replace(sentence=f"{text[:-1]}; {also}")
-    return end._replace(sentence=f"{text} And {also}")
+    return end._replace(
+        sentence=f"{text[:-1]}; {also}" if text.endswith(".") else f"{text} And {also}"
+    )
 
 
 def _tell(end: steps.End | None, asked_mib: list[int], guest: Guest, *, as_json: bool) -> None:
@@ -267,10 +267,8 @@ def _show_plan(guest: Guest, request: steps.Request, *, as_json: bool) -> int:
     last_mib = planned[-1] if planned else started.began_mib
     there = f"{label(guest)} would have {format_kib(last_mib * MIB_KIB)}"
     short = "" if last_mib == request.wanted_mib else f", short of {request.wanted_mib} MiB"
-    if planned:
-        sentence = f"{there}{short}; it is heard again after each step."
-    else:
-        sentence = f"{there}{short}; nothing would be asked of it."
+    then = "it is heard again after each step" if planned else "nothing would be asked of it"
+    sentence = f"{there}{short}; {then}."
     if as_json:
         _write_json(guest, "planned", sentence, planned)
         return exit_codes.OK

@@ -18,7 +18,7 @@ from typing import Final
 from agent.core.findings.assessment import headline_of, why_unknown
 from agent.core.findings.diagnosis import Diagnosis, NotMade, is_of_xenstore
 from agent.core.findings.finding import Actor, Finding
-from agent.report.styled import Line, Span, heading, labelled, line, wrapped
+from agent.report.styled import Line, beside, heading, labelled, wrapped
 from agent.report.top import banner_lines, coded, fix_lines, judged_lines
 
 _ACTORS: Final[dict[Actor, str]] = {
@@ -80,16 +80,12 @@ def _answer(diagnosis: Diagnosis) -> str:
 
 
 def _finding_lines(finding: Finding, width: int) -> list[Line]:
-    title = coded(finding.severity, finding.code)
     who = _ACTORS[finding.actor]
     if finding.after:
         who = f"after {finding.after}"
     elif finding.because:
         who = f"follows from {finding.because}"
-    if len(finding.severity) + len(finding.code) + len(who) + 6 <= width:
-        lines = [line(*title, "  ", Span(who, "dim"))]
-    else:
-        lines = [title, *wrapped(who, width, indent="    ", style="dim")]
+    lines = beside(coded(finding.severity, finding.code), who, width, style="dim")
     lines += wrapped(finding.summary, width, indent="    ")
     if finding.cause:
         lines += labelled("Cause", finding.cause, width, indent="    ")

@@ -33,9 +33,11 @@ def explain_lines(record: DaemonRecord, now_s: float, width: int) -> list[Line]:
     lines += titled("Decisions", "the oldest first; in brackets what made it look", width)
     asked_kib: int | None = None
     for decision in record.decisions:
-        if decision.host_target_kib not in (None, asked_kib):
-            asked_kib = decision.host_target_kib
-            lines += _request_lines(decision, width)
+        wanted_kib = decision.host_target_kib
+        if wanted_kib is not None and wanted_kib != asked_kib:
+            asked_kib = wanted_kib
+            wish = f"the host asks for {format_kib(wanted_kib)} ({wanted_kib} KiB)"
+            lines += wrapped(f"{_when(decision)}  {wish}", width, style="info")
         lines += _decision_lines(decision, width)
     return lines
 
@@ -55,13 +57,6 @@ def _about(record: DaemonRecord, now_s: float) -> str:
             "systemctl status balloon-agent"
         )
     return f"The daemon (pid {record.pid}) runs in mode {record.mode}; written {age_s} s ago."
-
-
-def _request_lines(decision: RecordedDecision, width: int) -> list[Line]:
-    """The host's wish from here on."""
-    size_kib = decision.host_target_kib or 0
-    text = f"the host asks for {format_kib(size_kib)} ({size_kib} KiB)"
-    return wrapped(f"{_when(decision)}  {text}", width, style="info")
 
 
 def _when(decision: RecordedDecision) -> str:

@@ -95,22 +95,15 @@ def _state(situation: Situation) -> Metric:
 
 def _driver(situation: Situation) -> Iterator[Metric]:
     balloon, blocks = situation.snapshot.balloon, situation.snapshot.blocks
-    if balloon is not None and balloon.retry_count is not None:
-        yield GaugeMetricFamily(
-            f"{PREFIX}_retry_attempts", "Attempts at the present target.", value=balloon.retry_count
-        )
-    if balloon is not None and balloon.schedule_delay_s is not None:
-        yield GaugeMetricFamily(
-            f"{PREFIX}_schedule_delay_seconds",
-            "What the driver waits before its next attempt.",
-            value=balloon.schedule_delay_s,
-        )
-    if blocks is not None:
-        yield GaugeMetricFamily(
-            f"{PREFIX}_offline_memory_bytes",
-            "Memory blocks that are there and not in use.",
-            value=len(blocks.offline) * blocks.block_bytes,
-        )
+    tries, delay_s = (balloon.retry_count, balloon.schedule_delay_s) if balloon else (None, None)
+    offline = len(blocks.offline) * blocks.block_bytes if blocks else None
+    for name, value, about in (
+        ("retry_attempts", tries, "Attempts at the present target."),
+        ("schedule_delay_seconds", delay_s, "What the driver waits before its next attempt."),
+        ("offline_memory_bytes", offline, "Memory blocks that are there and not in use."),
+    ):
+        if value is not None:
+            yield GaugeMetricFamily(f"{PREFIX}_{name}", about, value=value)
 
 
 def _parts(situation: Situation) -> Iterator[Metric]:

@@ -14,7 +14,7 @@ from agent.core.plan.limits import plan_limits
 from agent.core.plan.plan import Plan, TargetName
 from agent.core.plan.target import Advice
 from agent.core.plan.waterfall import planned_waterfall
-from agent.report.styled import Line, Span, heading, line, wrapped
+from agent.report.styled import Line, Span, beside, heading, line, wrapped
 from agent.report.top import MARKS, banner_lines, coded
 from agent.report.waterfall_text import waterfall_lines
 
@@ -110,14 +110,9 @@ def _targets(made: Plan, width: int) -> list[Line]:
         note = _TARGETS[target.name]
         if target.hot_added_kib:
             note += f", {format_kib(target.hot_added_kib)} hot-added"
-        sizes = (
-            f"  {format_kib(target.host_target_kib):>9}  "
-            f"{format_kib(max(0, target.mem_total_kib)):>9}  "
-        )
-        if len(sizes) + len(note) <= width:
-            lines.append(line(sizes, Span(note, "dim")))
-        else:
-            lines += [line(sizes), *wrapped(note, width, indent="    ", style="dim")]
+        asked = format_kib(target.host_target_kib)
+        has = format_kib(max(0, target.mem_total_kib))
+        lines += beside(line(f"  {asked:>9}  {has:>9}"), note, width, style="dim")
     return [*lines, ()]
 
 
@@ -125,11 +120,7 @@ def _map(made: Plan, width: int) -> list[Line]:
     lines = [heading("Map")]
     for region in made.firmware.regions:
         size = format_kib(region.size_bytes // KIB)
-        span = f"  {region.start:#011x}  {size:>9}  "
-        if len(span) + len(region.kind) <= width:
-            lines.append(line(span, region.kind))
-        else:
-            lines += [line(span), line(f"    {region.kind}")]
+        lines += beside(line(f"  {region.start:#011x}  {size:>9}"), region.kind, width)
     return [*lines, ()]
 
 

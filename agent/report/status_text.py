@@ -145,30 +145,24 @@ def _reconciliation(situation: Situation, width: int) -> list[Line]:
     for term in result.terms:
         lines += _term_lines(term, width)
     left_kib = result.unexplained_kib
-    style = "ok" if left_kib == 0 and result.proof == "checked" else "heading"
-    return [*lines, *_sum_lines(left_kib, width, style if left_kib == 0 else "warning"), ()]
+    style = "warning" if left_kib else "ok" if result.proof == "checked" else "heading"
+    lines += _figure("unexplained", f"{left_kib:,d}", width, style)
+    if left_kib:
+        lines += wrapped(f"= {kib_to_pages(left_kib)} pages", width, indent="    ", style=style)
+    return [*lines, ()]
 
 
 def _term_lines(term: Term, width: int) -> list[Line]:
     """Name and size, and below them the reason with the source."""
     name = term.name + (" (inferred)" if term.inferred else "")
-    size = f"{term.kib:+,d}".replace(",", " ") if term.kib else "0"
+    size = f"{term.kib:+,d}" if term.kib else "0"
     reason = f"{term.why} [{term.source}]"
     return [*_figure(name, size, width), *wrapped(reason, width, indent="    ", style="dim")]
 
 
-def _sum_lines(kib: int, width: int, style: str) -> list[Line]:
-    """What is left over, in KiB and, if it is anything, in pages."""
-    size = f"{kib:,d}".replace(",", " ")
-    lines = _figure("unexplained", size, width, style)
-    if kib:
-        lines += wrapped(f"= {kib_to_pages(kib)} pages", width, indent="    ", style=style)
-    return lines
-
-
 def _figure(name: str, size: str, width: int, style: str = "") -> list[Line]:
     """A name and a size in KiB that ends in the same column in every line; two lines if need be."""
-    left, right = f"  {name}", f"{size} KiB"
+    left, right = f"  {name}", f"{size.replace(',', ' ')} KiB"
     gap = min(width, _FIGURE_COLUMNS) - len(left) - len(right)
     if gap > 0:
         return [line(Span(left + " " * gap + right, style))]

@@ -70,6 +70,13 @@ def labelled(
     return [line(indent, Span(f"{label:<{columns}}", "heading"), first), *lines[1:]]
 
 
+def beside(head: Line, note: str, width: int, *, style: str = "") -> list[Line]:
+    """A remark behind a line, or below it where there is no room."""
+    if sum(len(span.text) for span in head) + len(note) + 2 <= width:
+        return [(*head, *line("  ", Span(note, style)))]
+    return [head, *wrapped(note, width, indent="    ", style=style)]
+
+
 def without_end(lines: list[Line]) -> list[Line]:
     """The same without empty lines at its end."""
     shown = len(lines)
