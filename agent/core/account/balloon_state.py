@@ -83,18 +83,13 @@ def _failed_last(balloon: BalloonReading) -> bool:
 def _without_a_failure(snapshot: Snapshot, balloon: BalloonReading, driver: Driver) -> State:
     """Off its target, and the numbers show neither motion nor a failed attempt."""
     if driver.lacks_with_empty_balloon:
-        return _with_empty_balloon(snapshot)
+        if snapshot.domain.is_dom0:
+            return "settled"
+        # A driver that can hot-add pauses about 1.5 s around adding a section.
+        return "unclear" if counted_beyond_kib(snapshot) is None else "unreachable"
     if balloon.motion == "still":
         return "cancelled" if gives_up(snapshot) else "unclear"
     return "moving" if _cannot_be_refused(snapshot, balloon, driver) else "unclear"
-
-
-def _with_empty_balloon(snapshot: Snapshot) -> State:
-    """Below its target with nothing in the balloon, and no attempt has failed."""
-    if snapshot.domain.is_dom0:
-        return "settled"
-    # A driver that can hot-add pauses about 1.5 s around adding a section.
-    return "unclear" if counted_beyond_kib(snapshot) is None else "unreachable"
 
 
 def _cannot_be_refused(snapshot: Snapshot, balloon: BalloonReading, driver: Driver) -> bool:
@@ -125,10 +120,10 @@ def seen_moving(snapshot: Snapshot) -> bool:
     if memory is None or zones is None or balloon.current_kib is None:
         return False
     managed_kib = zones.managed_pages * snapshot.domain.page_kib
-    if _counts_managed(snapshot) and _leads_to_target(balloon, managed_kib - memory.total_kib):
+    if _counts_managed(snapshot) and leads_to_target(balloon, managed_kib - memory.total_kib):
         return True
     kept_kib = _kept_since_boot_kib(snapshot)
-    return kept_kib is not None and _leads_to_target(
+    return kept_kib is not None and leads_to_target(
         balloon, kept_kib - (balloon.current_kib - memory.total_kib)
     )
 
@@ -143,7 +138,7 @@ def _kept_since_boot_kib(snapshot: Snapshot) -> int | None:
     return log.physical_kib - log.mem_total_kib
 
 
-def _leads_to_target(balloon: BalloonReading, later_kib: int) -> bool:
+def leads_to_target(balloon: BalloonReading, later_kib: int) -> bool:
     """Whether a figure that was read later shows the balloon nearer to its target.
 
     A difference the other way, or beyond the target, has another cause than a balloon that moves.

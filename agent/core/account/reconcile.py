@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from agent.core.account.balloon_state import seen_moving
+from agent.core.account.balloon_state import leads_to_target, seen_moving
 from agent.core.account.boot_facts import BootFacts, hole_kib
 from agent.core.account.hot_added import offline_kib
 from agent.core.facts.kernel_regimes import Regime, regime_of
@@ -205,7 +205,8 @@ def _unpopulated_terms(
     if boot.certain and boot.beyond_kib is not None:
         held_kib = boot.beyond_kib - (boot.ballooned_kib or 0)
     why = "given to the kernel's unpopulated-alloc at boot, for good: never usable as memory"
-    if held_kib and (boot.ballooned_kib is not None or _plausible(regime, held_kib, left_kib)):
+    by_release = regime.extra_memory == "unpopulated-alloc"
+    if held_kib and (boot.ballooned_kib is not None or by_release or left_kib == held_kib):
         method = boot.nr_pages.method if boot.nr_pages else "boot-record"
         return [Term("unpopulated-alloc", -held_kib, f"{FIRMWARE_MAP} and {method}", why)]
     if left_kib < PAGE_KIB:
@@ -218,23 +219,14 @@ def _unpopulated_terms(
     return []
 
 
-def _plausible(regime: Regime, held_kib: int, left_kib: int) -> bool:
-    """Whether unpopulated-alloc holds it: by the release, or because the sum says so."""
-    return regime.extra_memory == "unpopulated-alloc" or left_kib == held_kib
-
-
 def _motion_terms(balloon: BalloonReading, left_kib: int) -> list[Term]:
     """What moved between reading current_kb and reading low_kb, if the balloon was moving.
 
     The files are no snapshot: current_kb is read first.  A shrinking guest's counts add up to
     too much, a growing one's to too little, by at most the way that was left.
     """
-    current_kib, target_kib = balloon.current_kib, balloon.target_kib
-    if not left_kib or current_kib is None or target_kib is None:
-        return []
-    way_kib = target_kib - current_kib
-    same_direction = (left_kib > 0) == (way_kib > 0)
-    if not way_kib or not same_direction or abs(left_kib) > abs(way_kib):
+    at_rest = balloon.target_kib in (None, balloon.current_kib)
+    if at_rest or not leads_to_target(balloon, left_kib):
         return []
     why = "the balloon moved between one file and the next; read again when it has settled"
     return [Term("moved-while-reading", -left_kib, "what is left over", why, inferred=True)]
