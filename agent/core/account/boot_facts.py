@@ -56,6 +56,7 @@ class BootFacts(NamedTuple):
             unpopulated-alloc held when the boot was over.
         ballooned_kib: what of it the balloon held; only a boot record tells.
         offlined_kib: RAM of the boot in blocks that somebody put offline; it stays populated.
+        counted_kib: `ram_kib` as the driver counts it.
     """
 
     nr_pages: NrPages | None
@@ -64,6 +65,7 @@ class BootFacts(NamedTuple):
     beyond_kib: int | None
     ballooned_kib: int | None = None
     offlined_kib: int = 0
+    counted_kib: int | None = None
 
     @property
     def certain(self) -> bool:
@@ -101,23 +103,19 @@ def boot_facts(snapshot: Snapshot) -> BootFacts:
         return BootFacts(None, None, False, None)
     ram_kib, ram_exact = _boot_ram(snapshot, firmware_map)
     offlined_kib = _offlined_kib(snapshot, firmware_map, ram_kib if ram_exact else None)
-    found = _populated_at_boot(snapshot, balloon, ram_kib, offlined_kib)
+    counted_kib = ram_kib - uncounted_kib(firmware_map, snapshot.domain.domain_type)
+    facts = BootFacts(None, ram_kib, ram_exact, None, None, offlined_kib, counted_kib)
+    found = _populated_at_boot(snapshot, balloon, counted_kib, offlined_kib)
     if found is None or found[0] < PAGE_KIB:
-        return BootFacts(None, ram_kib, ram_exact, None, None, offlined_kib)
+        return facts
     populated_kib, method, exact = found
     released_pages = snapshot.boot_log.released_pages if snapshot.boot_log else 0
     if regime_of(snapshot.domain.kernel).current_counts_released:
         released_pages = 0  # they are in current_kb
-    nr_pages = NrPages(kib_to_pages(populated_kib) + released_pages, method, exact)
-    beyond_kib = ram_kib - uncounted_kib(firmware_map, snapshot.domain.domain_type) - populated_kib
-    record = snapshot.boot_record
-    return BootFacts(
-        nr_pages,
-        ram_kib,
-        ram_exact,
-        beyond_kib if beyond_kib >= 0 else None,
-        record.ballooned_kib if record and method == "boot-record" else None,
-        offlined_kib,
+    return facts._replace(
+        nr_pages=NrPages(kib_to_pages(populated_kib) + released_pages, method, exact),
+        beyond_kib=counted_kib - populated_kib if counted_kib >= populated_kib else None,
+        ballooned_kib=snapshot.boot_record.ballooned_kib if snapshot.boot_record else None,
     )
 
 
@@ -194,24 +192,22 @@ def _boot_ram(snapshot: Snapshot, firmware_map: MemoryMap) -> tuple[int, bool]:
 
 
 def _populated_at_boot(
-    snapshot: Snapshot, balloon: BalloonReading, ram_kib: int, offlined_kib: int
+    snapshot: Snapshot, balloon: BalloonReading, counted_kib: int, offlined_kib: int
 ) -> tuple[int, Method, bool] | None:
     """current_kb when the boot was over, in KiB; the method; whether it is exact."""
     if snapshot.boot_record is not None:
         return snapshot.boot_record.current_kib, "boot-record", True
     current_kib = balloon.current_kib
-    if current_kib is None:
+    if current_kib is None or not _stands_still(balloon):
         return None
     log, memory = snapshot.boot_log, snapshot.memory
-    if not _stands_still(balloon):
-        return None
     starts_populated = snapshot.domain.is_pv or snapshot.domain.is_dom0
     if starts_populated and log is not None and memory is not None:
         overhead_kib = current_kib - memory.total_kib - offlined_kib
         if overhead_kib > 0:
             exact = log.whole and (log.tells_released or not _counts_apart(snapshot))
             return log.mem_total_kib + overhead_kib, "kernel-log", exact
-    return _from_initial_target(snapshot, ram_kib) or _just_booted(snapshot, current_kib)
+    return _from_initial_target(snapshot, counted_kib) or _just_booted(snapshot, current_kib)
 
 
 def _counts_apart(snapshot: Snapshot) -> bool:
@@ -220,16 +216,14 @@ def _counts_apart(snapshot: Snapshot) -> bool:
     return snapshot.domain.is_pv and not regime.current_counts_released
 
 
-def _from_initial_target(snapshot: Snapshot, ram_kib: int) -> tuple[int, Method, bool] | None:
+def _from_initial_target(snapshot: Snapshot, counted_kib: int) -> tuple[int, Method, bool] | None:
     """XAPI's memory/initial-target, less what the host counts of static-max and the map lacks.
 
     What memory/target and target_kb differ by does not tell that: either may have been set since.
     """
-    host, firmware_map, domain = snapshot.host, snapshot.firmware_map, snapshot.domain
-    if host.initial_target_kib is None or firmware_map is None:
+    host, domain, offset_kib = snapshot.host, snapshot.domain, 0
+    if host.initial_target_kib is None:
         return None
-    offset_kib = 0
-    counted_kib = ram_kib - uncounted_kib(firmware_map, domain.domain_type)
     if not domain.is_pv:
         if host.static_max_kib is None:
             return None
@@ -243,8 +237,7 @@ def _from_initial_target(snapshot: Snapshot, ram_kib: int) -> tuple[int, Method,
 def _just_booted(snapshot: Snapshot, current_kib: int) -> tuple[int, Method, bool] | None:
     """What is populated now, if the kernel's own start has only just ended."""
     ended_s = snapshot.boot_log.ended_s if snapshot.boot_log else None
-    if ended_s is None or snapshot.uptime_s is None:
-        return None
-    if snapshot.uptime_s - ended_s >= JUST_BOOTED_S:
+    uptime_s = snapshot.uptime_s
+    if ended_s is None or uptime_s is None or uptime_s - ended_s >= JUST_BOOTED_S:
         return None
     return current_kib, "current-just-booted", False

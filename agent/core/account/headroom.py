@@ -48,9 +48,8 @@ def headroom(snapshot: Snapshot, offset: TargetOffset | None) -> Headroom:
     balloon = snapshot.balloon
     if balloon is None or balloon.current_kib is None:
         return Headroom(None, None, None)
-    floor_kib = None
-    if snapshot.memory is not None:
-        floor_kib = needed_kib(balloon.current_kib, snapshot.memory)
+    memory = snapshot.memory
+    floor_kib = None if memory is None else needed_kib(balloon.current_kib, memory)
     up_kib = _up_kib(snapshot, balloon, offset)
     return Headroom(
         up_kib,

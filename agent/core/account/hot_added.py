@@ -33,8 +33,7 @@ def hot_added_regions(
             found += 1
             surplus_kib -= candidates[-found].size_bytes // KIB
         return candidates[len(candidates) - found :] if surplus_kib == 0 else ()
-    first = _first_that_stands_apart(candidates, firmware_map)
-    return candidates[first:]
+    return candidates[_first_that_stands_apart(candidates, firmware_map) :]
 
 
 def without(firmware_map: MemoryMap, added: tuple[Region, ...]) -> MemoryMap:

@@ -43,8 +43,12 @@ def overhead(snapshot: Snapshot, boot: BootFacts) -> Overhead | None:
     whole_kib = left_kib = balloon.current_kib - memory.total_kib
     terms: list[OverheadTerm] = []
     moving = seen_moving(snapshot)
-    for part in (*_offlined(boot), *_computed(snapshot, boot), *_crash_kernel(snapshot)):
-        if moving or part.kib <= left_kib:  # an unusual kernel may have less
+    why = "put offline by hand: populated, and used by nobody"
+    put_offline = CostPart("offline-blocks", boot.offlined_kib, why)
+    why = "set aside for a crash kernel (crashkernel=)"
+    set_aside = CostPart("crashkernel", snapshot.crash_kernel_kib or 0, why)
+    for part in (put_offline, *_computed(snapshot, boot), set_aside):
+        if part.kib and (moving or part.kib <= left_kib):  # an unusual kernel may have less
             terms.append(OverheadTerm(*part))
             left_kib -= part.kib
     return Overhead(whole_kib, (*terms, *_rest(snapshot, left_kib, moving=moving)))
@@ -82,16 +86,3 @@ def _computed(snapshot: Snapshot, boot: BootFacts) -> tuple[CostPart, ...]:
         pci_possible=any(region.kind == "Unusable memory" for region in firmware.regions),
     )
     return tuple(part for part in boot_cost(shape) if part.name not in ("kernel", "per-cpu"))
-
-
-def _offlined(boot: BootFacts) -> tuple[CostPart, ...]:
-    """Blocks of the boot's memory that somebody put offline: populated, and not in MemTotal."""
-    why = "put offline by hand: populated, and used by nobody"
-    return (CostPart("offline-blocks", boot.offlined_kib, why),) if boot.offlined_kib else ()
-
-
-def _crash_kernel(snapshot: Snapshot) -> tuple[CostPart, ...]:
-    if not snapshot.crash_kernel_kib:
-        return ()
-    why = "set aside for a crash kernel (crashkernel=)"
-    return (CostPart("crashkernel", snapshot.crash_kernel_kib, why),)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from agent.core.account.boot_facts import LARGEST_USUAL_KIB, BootFacts, mapped_kib, uncounted_kib
+from agent.core.account.boot_facts import LARGEST_USUAL_KIB, BootFacts, mapped_kib
 from agent.core.account.driver import driver_of
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.memory_map import SYSTEM_RAM
@@ -21,9 +21,6 @@ from agent.core.facts.snapshot import Snapshot
 
 Basis = Literal["same-scale", "static-max", "settled-target", "plain-map"]
 
-STATIC_MAX: Final[Basis] = "static-max"
-SETTLED_TARGET: Final[Basis] = "settled-target"
-PLAIN_MAP: Final[Basis] = "plain-map"
 # What libxl counts of a guest without EFI and the kernel does not, video memory apart: seen of
 # every such guest in tests/captures.
 _PLAIN_KIB: Final = {"pvh": 388, "hvm": 396}
@@ -42,14 +39,12 @@ def target_offset(snapshot: Snapshot, boot: BootFacts) -> TargetOffset | None:
     domain_type = snapshot.domain.domain_type
     if domain_type is None:
         return None
-    if snapshot.domain.is_pv or domain_type == "dom0-pvh":
-        return TargetOffset(0, "same-scale")
-    if not regime_of(snapshot.domain.kernel).target_diff:
+    if domain_type not in ("pvh", "hvm") or not regime_of(snapshot.domain.kernel).target_diff:
         return TargetOffset(0, "same-scale")
     by_static_max_kib = _by_static_max(snapshot, boot)
     candidates: tuple[tuple[int | None, Basis], ...] = (
-        (by_static_max_kib, STATIC_MAX),
-        (_by_target(snapshot, settled=by_static_max_kib is None), SETTLED_TARGET),
+        (by_static_max_kib, "static-max"),
+        (_by_target(snapshot, settled=by_static_max_kib is None), "settled-target"),
     )
     found = [
         TargetOffset(kib, basis)
@@ -65,7 +60,7 @@ def target_offset(snapshot: Snapshot, boot: BootFacts) -> TargetOffset | None:
     least = min(found, key=lambda offset: offset.kib)
     plain_kib = _of_plain_map(snapshot)
     if plain_kib is not None and plain_kib < least.kib and found[0].kib != found[-1].kib:
-        return TargetOffset(plain_kib, PLAIN_MAP)
+        return TargetOffset(plain_kib, "plain-map")
     return least
 
 
@@ -102,14 +97,11 @@ def counted_beyond_kib(snapshot: Snapshot) -> int | None:
 
 def _by_static_max(snapshot: Snapshot, boot: BootFacts) -> int | None:
     """static-max less the pages the driver counted at boot."""
-    static_max_kib = snapshot.host.static_max_kib
-    if snapshot.boot_record is not None:
-        static_max_kib = snapshot.boot_record.static_max_kib or static_max_kib
-    if static_max_kib is None or snapshot.firmware_map is None or boot.ram_kib is None:
+    record = snapshot.boot_record
+    static_max_kib = (record and record.static_max_kib) or snapshot.host.static_max_kib
+    if static_max_kib is None or boot.counted_kib is None:
         return None
-    domain = snapshot.domain
-    counted_kib = boot.ram_kib - uncounted_kib(snapshot.firmware_map, domain.domain_type)
-    return domain.whole_pages_kib(static_max_kib) - counted_kib
+    return snapshot.domain.whole_pages_kib(static_max_kib) - boot.counted_kib
 
 
 def _by_target(snapshot: Snapshot, *, settled: bool) -> int | None:

@@ -20,13 +20,13 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.headroom import limit_kib
-from agent.core.account.reconcile import Reconciliation
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import MemoryReading
 
 LevelName = Literal["maxmem", "map", "current", "total", "available"]
 
-# Terms of the reconciliation that make up the map; the others say where its RAM is.
+# Terms of the reconciliation that make up the map as the balloon driver counts it; the others say
+# where its RAM is.
 _MAP_TERMS: Final = (
     "e820-ram", "partial-pages", "isa-hole", "page-zero", "released", "kernel-cut",
 )  # fmt: skip
@@ -71,8 +71,9 @@ def waterfall(situation: Situation) -> Waterfall:
     limit = limit_kib(snapshot)
     if limit is not None and balloon is not None and balloon.current_kib is not None:
         levels.append(Level("maxmem", limit, ()))
-    mapped_kib = _mapped_kib(situation.reconciliation)
-    if mapped_kib is not None:
+    terms = situation.reconciliation.terms
+    if terms:
+        mapped_kib = sum(term.kib for term in terms if term.name in _MAP_TERMS)
         _add(levels, "map", mapped_kib, _to_map(levels, mapped_kib, offset.kib if offset else 0))
     if balloon is not None and balloon.current_kib is not None:
         _add(levels, "current", balloon.current_kib, _to_current(levels, situation))
@@ -89,13 +90,6 @@ def waterfall(situation: Situation) -> Waterfall:
 def _add(levels: list[Level], name: LevelName, kib: int, steps: list[Step]) -> None:
     """Append a level; the first one has nothing before it to come from."""
     levels.append(Level(name, kib, tuple(step for step in steps if step.kib) if levels else ()))
-
-
-def _mapped_kib(reconciliation: Reconciliation) -> int | None:
-    """The RAM of the map as the balloon driver counts it."""
-    if reconciliation.identity is None:
-        return None
-    return sum(term.kib for term in reconciliation.terms if term.name in _MAP_TERMS)
 
 
 def _to_map(levels: list[Level], mapped_kib: int, offset_kib: int) -> list[Step]:

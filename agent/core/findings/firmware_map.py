@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.core.account.boot_facts import uncounted_kib
 from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.boot.cost import struct_pages_kib
@@ -63,12 +62,12 @@ def maxmem_unreachable(seen: Examination) -> Finding | None:
     """
     situation, snapshot = seen.situation, seen.snapshot
     most_kib, boot_ram_kib = limit_kib(snapshot), situation.boot.ram_kib
-    if most_kib is None or boot_ram_kib is None or snapshot.firmware_map is None:
+    reach_kib = situation.boot.counted_kib
+    if most_kib is None or boot_ram_kib is None or reach_kib is None:
         return None
     if snapshot.domain.is_dom0 or snapshot.host.hotplug_max_kib is not None:
         return None  # Qubes means what lies beyond the map to be hot-added
     can_hotplug = snapshot.hotplug_unpopulated is not None
-    reach_kib = boot_ram_kib - uncounted_kib(snapshot.firmware_map, snapshot.domain.domain_type)
     reach_kib += situation.offset.kib if situation.offset else 0
     if not can_hotplug:
         reach_kib -= _held_elsewhere_kib(situation)

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Final
 
 from agent.core.account.headroom import limit_kib
-from agent.core.account.target_offset import PLAIN_MAP, SETTLED_TARGET
 from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import MIB_KIB, format_apart, format_kib, kib_to_pages
@@ -152,7 +151,7 @@ def static_max_moved(seen: Examination) -> Finding | None:
         return None  # with memory hotplug, Qubes moves it with each target
     by_offset = (
         offset is not None
-        and offset.basis in (SETTLED_TARGET, PLAIN_MAP)
+        and offset.basis in ("settled-target", "plain-map")
         and seen.situation.boot.ram_kib is not None
     )
     if not by_offset and recorded_kib in (None, now_kib):
