@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from agent.core.account.boot_facts import mapped_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding, Fix, Severity
+from agent.core.findings.finding import Finding, Fix, Severity, what_is_known
 from agent.core.findings.guest_commands import aim_at
 from agent.core.findings.registry import CRASH_KERNEL, check
-
-_SUMMARY: Final = "This is a crash kernel; the balloon's target is that of the crashed one"
-_CAUSE: Final = "The driver takes memory/target for its own in the crash kernel as well"
 
 
 @check(
@@ -30,27 +25,28 @@ def kdump_kernel(seen: Examination) -> Finding | None:
         return None
     driver, firmware_map = seen.driver, seen.snapshot.firmware_map
     severity: Severity = "info"
-    summary = f"{_SUMMARY}."
+    what_of_it = ""
     fixes: tuple[Fix, ...] = ()
-    evidence: dict[str, int | float | str] = {"elfcorehdr": "on the command line"}
-    if driver is not None:
-        evidence |= {"current_kib": driver.current_kib, "target_kib": driver.target_kib}
-    if firmware_map is not None:
-        evidence["map_kib"] = firmware_map.ram_kib
+    evidence = {
+        "elfcorehdr": "on the command line",
+        "current_kib": driver and driver.current_kib,
+        "target_kib": driver and driver.target_kib,
+        "map_kib": firmware_map and firmware_map.ram_kib,
+    }
     if driver is not None and driver.target_kib < driver.current_kib:
         severity = "critical"
-        summary = f"{_SUMMARY}, and takes the memory away that it needs to write its dump."
+        what_of_it = ", and takes the memory away that it needs to write its dump"
         fixes = (aim_at(_whole_kib(seen, driver.current_kib), "then write the dump"),)
     elif driver and firmware_map and driver.target_kib > firmware_map.ram_kib:
-        severity, summary = "warning", f"{_SUMMARY}, and beyond the memory set aside for it."
-    cause = _CAUSE
-    if driver is not None and driver.target_kib < 0:
-        cause += "; less the offset it finds there, that is less than nothing"
+        severity, what_of_it = "warning", ", and beyond the memory set aside for it"
+    negative = driver is not None and driver.target_kib < 0
     return Finding(
         severity=severity,
-        summary=summary,
-        evidence=evidence,
-        cause=f"{cause}.",
+        summary="This is a crash kernel; the balloon's target is that of the crashed one"
+        f"{what_of_it}.",
+        evidence=what_is_known(evidence),
+        cause="The driver takes memory/target for its own in the crash kernel as well"
+        + ("; less the offset it finds there, that is less than nothing." if negative else "."),
         fixes=fixes,
         remark="nothing to do; write the dump and reboot",
     )

@@ -25,6 +25,11 @@ def known(value: int | float | str | None) -> int | float | str:
     return "unknown" if value is None else value
 
 
+def what_is_known(values: Mapping[str, int | float | str | None]) -> Evidence:
+    """Of values for the evidence those that could be read, where the others tell nothing."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 class Fix(NamedTuple):
     """What one of the two can do.
 

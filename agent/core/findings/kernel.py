@@ -9,7 +9,7 @@ from agent.core.account.target_offset import counted_beyond_kib
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.units import MIB_KIB, format_kib, pages_to_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding
+from agent.core.findings.finding import Finding, what_is_known
 from agent.core.findings.guest_commands import always_online, newer_kernel
 from agent.core.findings.host_commands import configure, hold_at
 from agent.core.findings.quirks import AIMS_BEYOND
@@ -38,21 +38,15 @@ def boot_waits_for_balloon(seen: Examination) -> Finding | None:
     wait_s, shortage = complaints.boot_wait_s, complaints.boot_shortage_pages
     if shortage is None and (wait_s is None or wait_s < _BOOT_WAIT_TOLD_S):
         return None
-    evidence: dict[str, int | float | str] = {}
-    if wait_s is not None:
-        evidence["boot_wait_s"] = round(wait_s, 1)
-    if shortage is not None:
-        evidence["pages_not_freed"] = shortage
-    summary = (
-        f"Ballooning down at boot failed; {format_kib(pages_to_kib(shortage))} were missing."
-        if shortage is not None
-        else f"The boot waited {wait_s or 0:.0f} s for the balloon to shrink to its first target."
-    )
+    evidence = {"boot_wait_s": wait_s and round(wait_s, 1), "pages_not_freed": shortage}
     return Finding(
         # A wait that ended well is over: worth knowing, nothing to act on tonight.
         severity="info" if shortage is None else "critical",
-        summary=summary,
-        evidence=evidence,
+        summary=f"The boot waited {wait_s or 0:.0f} s for the balloon to shrink to its first "
+        "target."
+        if shortage is None
+        else f"Ballooning down at boot failed; {format_kib(pages_to_kib(shortage))} were missing.",
+        evidence=what_is_known(evidence),
         cause="An HVM or PVH guest started below maxmem holds its boot until the difference is "
         "given back; without progress for xen.balloon_boot_timeout (180 s) it panics.",
         fixes=(configure(seen.snapshot, "memory= nearer to maxmem=, or equal", qubes="maxmem 0"),),
@@ -178,19 +172,18 @@ def less_than_configured(seen: Examination) -> Finding | None:
     if share <= _OVERHEAD_TOLD_PERCENT:
         return None
     options = [o for o in seen.snapshot.kernel_options if o.startswith(_RESERVING)]
-    evidence: dict[str, int | float | str] = {
+    evidence = {
         "current_kib": driver.current_kib,
         "mem_total_kib": driver.current_kib - parts.kib,
         **{f"{term.name}_kib": term.kib for term in parts.terms},
+        "options": " ".join(options) or None,
     }
-    if options:
-        evidence["options"] = " ".join(options)
     structs = any(t.name == "struct-pages" and 2 * t.kib > parts.kib for t in parts.terms)
     smaller = "; a smaller maxmem= makes it less" if structs and driver.ballooned_kib else ""
     return Finding(
         summary=f"MemTotal is {format_kib(parts.kib)} ({share:.0f} %) less than the guest was "
         "given.",
-        evidence=evidence,
+        evidence=what_is_known(evidence),
         cause="MemTotal is what is left when the kernel has taken its own code and tables, page "
         "structures for the whole map, and what its options reserve.",
         remark=f"balloon-agent status shows where it went{smaller}",

@@ -10,7 +10,7 @@ from agent.core.account.target_offset import counted_beyond_kib
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.units import MIB_KIB, format_kib, kib_to_pages
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Evidence, Finding
+from agent.core.findings.finding import Evidence, Finding, what_is_known
 from agent.core.findings.guest_commands import aim_at
 from agent.core.findings.registry import DRIVER, check
 
@@ -131,4 +131,4 @@ def driver_numbers(seen: Examination) -> Evidence:
         "max_retry_count": balloon.max_retry_count,
         "schedule_delay_s": balloon.schedule_delay_s,
     }
-    return {name: value for name, value in values.items() if value is not None}
+    return what_is_known(values)

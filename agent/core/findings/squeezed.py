@@ -6,7 +6,7 @@ from __future__ import annotations
 from agent.core.account.headroom import spoilt_offset_kib
 from agent.core.facts.units import format_kib
 from agent.core.findings.examination import Examination
-from agent.core.findings.finding import Finding, Fix
+from agent.core.findings.finding import Finding, Fix, what_is_known
 from agent.core.findings.registry import XENSTORE, check
 
 
@@ -32,18 +32,16 @@ def memory_offset_spoilt(seen: Examination) -> Finding | None:
     if spoilt_kib is not None and spoilt_kib < 0:
         effect = f"its limit stays {format_kib(-spoilt_kib)} below what the host promises"
     note = "shut the guest down and start it: only for a new domain squeezed measures again"
-    numbers = {
+    evidence = {
+        "memory/memory-offset_kib": offset_kib,
+        "memory/uncooperative": "present" if host.uncooperative else "absent",
         "memory/target_kib": host.target_kib,
         "memory/dynamic-max_kib": host.dynamic_max_kib,
-        "current_kib": seen.driver.current_kib if seen.driver else None,
+        "current_kib": seen.driver and seen.driver.current_kib,
     }
     return Finding(
         summary=f"XAPI's memory-offset for this guest is wrong: {effect}.",
-        evidence={
-            "memory/memory-offset_kib": offset_kib,
-            "memory/uncooperative": "present" if host.uncooperative else "absent",
-            **{name: kib for name, kib in numbers.items() if kib is not None},
-        },
+        evidence=what_is_known(evidence),
         cause="squeezed takes what a guest has beyond its target for a constant, once, when "
         "data/updated or control/feature-balloon appears; here that was before the balloon had "
         "come to rest. Another agent writes them at its start; for an HVM guest the host's own "
@@ -64,20 +62,18 @@ def memory_offset_spoilt(seen: Examination) -> Finding | None:
 )  # fmt: skip
 def marked_uncooperative(seen: Examination) -> Finding | None:
     """XAPI's squeezed gave up on this guest."""
-    host, driver = seen.snapshot.host, seen.driver
+    host = seen.snapshot.host
     if not host.uncooperative:
         return None
-    numbers = {
+    evidence = {
+        "memory/uncooperative": "present",
         "memory/target_kib": host.target_kib,
         "memory/memory-offset_kib": host.memory_offset_kib,
-        "current_kib": driver.current_kib if driver else None,
+        "current_kib": seen.driver and seen.driver.current_kib,
     }
     return Finding(
         summary="The host has marked this guest uncooperative: it was off its target for 20 s.",
-        evidence={
-            "memory/uncooperative": "present",
-            **{name: kib for name, kib in numbers.items() if kib is not None},
-        },
+        evidence=what_is_known(evidence),
         cause="The balloon moves too slowly, or is stuck; or the daemon keeps it off the target: "
         "mode guard holds what the guest needs, mode self gives back.",
         remark="the mark goes when the guest is at its target",
