@@ -7,11 +7,24 @@ import os
 import re
 from pathlib import Path
 
-from agent.core.findings.catalogue import HEAD, catalogue
-from agent.core.findings.registry import CHECKS
+from agent.core.findings.diagnosis import CODES
+from agent.core.findings.registry import CHECKS, CRASH_KERNEL
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "findings.md"
+HEAD = "| code | severity | means | do | not beside | follows from |\n|---|---|---|---|---|---|\n"
 _TABLE = re.compile(re.escape(HEAD) + r"(?:\|.*\n)*")
+
+
+def catalogue() -> str:
+    """What each code means, and what to do: a row for every check, as Markdown."""
+    return HEAD + "".join(f"{_row(code)}\n" for code in CODES)
+
+
+def _row(code: str) -> str:
+    entry = CHECKS[code]
+    unless = ", ".join(f"`{other}`" for other in entry.unless if other != CRASH_KERNEL)
+    because = ", ".join(f"`{other}`" for other in entry.because)
+    return f"| `{code}` | {entry.severity} | {entry.meaning} | {entry.do} | {unless} | {because} |"
 
 
 def test_the_catalogue_is_the_registrys() -> None:

@@ -8,7 +8,7 @@
 `needs` names the sources (of `Snapshot.sources`) that it cannot do without: where one could not be
 read, the check was not made, and the doctor says so.  `unless` names codes in whose presence it is
 not looked for; `because` names codes it is a consequence of, and then it prints no cure of its own.
-docs/findings.md is generated from this (`catalogue`).
+docs/findings.md is generated from this (tests/report/test_findings_document.py).
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def check(
 ) -> Callable[[Rule], Rule]:
     """Enter a rule into the registry under its code.
 
-    `severity` and `do` are the catalogue's: the usual severity, and what to do about it.  Where
-    nothing is said of another one, every finding of the check has that severity.
+    `severity` and `do` are as docs/findings.md has them: the usual severity, and what to do about
+    it.  Where nothing is said of another one, every finding of the check has that severity.
     """
     if code != CRASH_KERNEL:
         unless = (CRASH_KERNEL, *unless)
