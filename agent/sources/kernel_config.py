@@ -47,12 +47,7 @@ def parse_kernel_config(text: str, source: str) -> KernelConfig:
     """
     if _SIGN_OF_A_CONFIG not in text:
         raise MalformedError(f"no {_SIGN_OF_A_CONFIG} in it")
-    options = frozenset(_OPTION.findall(text))
-    return KernelConfig(
-        balloon="XEN_BALLOON" in options,
-        memory_hotplug="XEN_BALLOON_MEMORY_HOTPLUG" in options,
-        source=f"/{source}",
-    )
+    return KernelConfig("XEN_BALLOON_MEMORY_HOTPLUG" in _OPTION.findall(text), f"/{source}")
 
 
 def candidates(release: str) -> tuple[str, ...]:

@@ -145,10 +145,7 @@ def test_the_configuration_is_that_of_the_running_kernel(tmp_path: Path) -> None
             "boot/config-6.12": "CONFIG_64BIT=y\n",
         },
     )
-    config = read_kernel_config(root).value
-    assert config is not None
-    assert (config.balloon, config.memory_hotplug) == (True, False)
-    assert config.source == "/boot/config-6.1.0-56-amd64"
+    assert read_kernel_config(root).value == (False, "/boot/config-6.1.0-56-amd64")
 
 
 ALPINE = "#\n# Linux/x86_64 6.12.13 Kernel Configuration\n#\n" + CONFIG

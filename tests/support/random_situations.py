@@ -64,7 +64,6 @@ def examination(seed: int) -> Examination:
         situation=understand(snapshot),
         sources=dict(snapshot.sources),
         config=KernelConfig(
-            balloon=True,
             memory_hotplug=chance.random() < 0.5,
             source="/boot/config",
         )

@@ -18,7 +18,6 @@ from agent.core.facts.snapshot import Snapshot
 class KernelConfig(NamedTuple):
     """What the kernel was built with; `source` is the file that told."""
 
-    balloon: bool
     memory_hotplug: bool
     source: str
 

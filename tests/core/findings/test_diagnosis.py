@@ -35,7 +35,7 @@ from tests.support.snapshots import (
 
 CALM_COUNTERS: Final = VmCounters(0, 0, 0)
 QUIET: Final = Processes((), 0.5)
-BUILT_WITH_ALL: Final = KernelConfig(True, True, "/boot/config")
+BUILT_WITH_ALL: Final = KernelConfig(True, "/boot/config")
 XAPI: Final = {"target_kib": 524288, "static_max_kib": 1048576, "dynamic_min_kib": 262144}
 ALL_SOURCES: Final = (
     "kernel-messages", "kernel-config", "processes", "guest-keys", "control-permissions",
@@ -142,9 +142,9 @@ CASES: Final = (
         "hotplug-not-built", "info",
         examined(
             an_unpopulated_guest(hotplug_unpopulated=None),
-            config=KernelConfig(True, False, "/boot/config"),
+            config=KernelConfig(False, "/boot/config"),
         ),
-        examined(config=KernelConfig(True, False, "/boot/config")),
+        examined(config=KernelConfig(False, "/boot/config")),
     ),
     Case(
         "less-than-configured", "info",
@@ -281,7 +281,7 @@ MADE_SMALLER: Final = {"static_max_kib": 524288, "dynamic_max_kib": 524288}
 KILLED: Final = VmCounters(2, 0, 0)
 STARTED_WITH_ALL: Final = BootRecord(1500000, 0, 1500000)
 XE_DAEMON: Final = Processes(("xe-daemon",), 0.5)
-NOT_BUILT: Final = KernelConfig(True, False, "/boot/config")
+NOT_BUILT: Final = KernelConfig(False, "/boot/config")
 
 
 def may_have(kib: int, **more: int) -> Snapshot:
