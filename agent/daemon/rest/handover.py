@@ -22,8 +22,7 @@ from typing import Any, Final, cast
 from agent.daemon import journal as j
 from agent.daemon.loop import Daemon
 from agent.daemon.parts import Parts, Started
-from agent.daemon.rest.handed import Handed
-from agent.daemon.rest.state import StateError, kept, packed
+from agent.daemon.rest.state import Handed, StateError, kept, packed
 
 _WAITER: Final = "agent.daemon.rest.waiter"
 _NOEXEC_SEAL: Final = 8  # MFD_NOEXEC_SEAL of Linux 6.3, which logs of those who do not say it

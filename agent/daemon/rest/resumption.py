@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from agent.daemon.rest.handed import Handed
+    from agent.daemon.rest.state import Handed
 
 
 def taken_up(state: int, ready: Collection[int]) -> Callable[[], int]:
@@ -30,12 +30,10 @@ def taken_up(state: int, ready: Collection[int]) -> Callable[[], int]:
     """
     gc.disable()  # a tenth of the time, for nothing: what is loaded stays; the loop has it on again
     stay_lean()
-    from agent.daemon.rest.state import MOST_BYTES, StateError, unpacked  # noqa: PLC0415
+    from agent.daemon.rest.state import MOST_BYTES, Handed, StateError, unpacked  # noqa: PLC0415
 
     with open(state, "rb") as file:
         handed = unpacked(file.read(2 * MOST_BYTES))
-    from agent.daemon.rest.handed import Handed  # noqa: PLC0415
-
     if not isinstance(handed, Handed):
         raise StateError("what was handed on is no daemon's")
     return _assembled(handed, ready)

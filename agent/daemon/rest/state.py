@@ -14,9 +14,13 @@ from __future__ import annotations
 
 import binascii
 import marshal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agent import __version__
+
+if TYPE_CHECKING:
+    from agent.daemon.config.effective import Config
+    from agent.daemon.parts import Started
 
 MOST_BYTES: Final = 1 << 20
 _SCHEMA: Final = 1
@@ -25,6 +29,17 @@ _PLAIN: Final = (bool, int, float, str, type(None))
 
 class StateError(Exception):
     """It cannot be handed on, or what was handed on makes no sense."""
+
+
+class Handed(NamedTuple):
+    """What goes from the daemon to the one that comes back: descriptors, and what survives."""
+
+    started: Started
+    config: Config
+    xenstore: int
+    lock: int | None
+    pressure: int | None
+    kept: dict[str, Any]
 
 
 def packed(value: object) -> bytes:
