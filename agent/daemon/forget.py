@@ -13,13 +13,14 @@ from __future__ import annotations
 import time
 
 from agent.act import ActRefusedError, set_target_kib
-from agent.core.facts.numbers import MalformedError, key_kib
+from agent.core.facts.numbers import key_kib
 from agent.core.facts.units import format_kib
 from agent.core.policy.history import is_at
 from agent.daemon import journal as j
 from agent.daemon.journal import Journal
 from agent.daemon.key_table import BALLOON, FOLLOW, HELD, KEYS, PROFILE, Key
-from agent.daemon.ownership import has_another_agent, made_before
+from agent.daemon.ownership import has_another_agent, made_before, value_of
+from agent.sources.outcome import OK, Outcome, parsed
 from agent.sources.system_root import SystemRoot
 from agent.sources.xen_memory import read_xen_memory
 from agent.sources.xenstore.errors import KeyAbsent, XenstoreRefused
@@ -33,7 +34,7 @@ def forget(session: XenstoreSession, root: SystemRoot, journal: Journal) -> None
         XenstoreLost: the connection is gone.
     """
     _follow(session, root, journal)
-    profile = _read(session, PROFILE).decode("ascii", "replace")
+    profile = (value_of(session, PROFILE) or b"").decode("ascii", "replace")
     made, beside_another = made_before(session), has_another_agent(session)
     for key in KEYS:
         ours = key.name in made if key.others else profile in key.profiles
@@ -82,17 +83,7 @@ def _follow(session: XenstoreSession, root: SystemRoot, journal: Journal) -> Non
 
 
 def _number(session: XenstoreSession, key: str) -> int | None:
-    try:
-        return key_kib(_read(session, key))
-    except MalformedError:
-        return None
-
-
-def _read(session: XenstoreSession, key: str) -> bytes:
-    try:
-        return session.read(key)
-    except XenstoreRefused:
-        return b""
+    return parsed(Outcome(value_of(session, key), OK), key_kib).value
 
 
 def _say(journal: Journal, priority: int, text: str) -> None:
