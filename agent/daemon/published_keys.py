@@ -20,29 +20,7 @@ from agent.core.facts.units import MIB_KIB
 from agent.core.policy.guard import DEAD_BAND_KIB
 from agent.core.policy.history import is_at
 from agent.core.policy.settings import HOLDING_MODES, Mode, PolicySettings
-from agent.daemon.key_table import (
-    ACTIVE,
-    ACTUAL,
-    ASKED,
-    AVAILABLE,
-    BALLOONED,
-    BEYOND,
-    FEATURE,
-    FINDING,
-    FLOOR,
-    FOLLOW,
-    FREE,
-    HELD,
-    KEYS,
-    MODE,
-    PRESSURE,
-    PROFILE,
-    SPARE,
-    STATE,
-    TOTAL,
-    UPDATED,
-    VERSION,
-)
+from agent.daemon import key_table as k
 
 Keys = Mapping[str, str]
 
@@ -81,16 +59,16 @@ def keys_for(
         return {}
     keys: dict[str, str] = {}
     if profile == "xapi":
-        keys[ACTIVE] = "1" if in_motion else "0"  # first: xenopsd may be about to save
+        keys[k.ACTIVE] = "1" if in_motion else "0"  # first: xenopsd may be about to save
     keys |= _balloon_keys(situation, mode, floor_kib, finding)
-    keys[PROFILE] = profile
+    keys[k.PROFILE] = profile
     memory = situation.snapshot.memory
     if memory is not None and profile == "xapi":
-        keys[TOTAL] = str(memory.total_kib)
-        keys[FREE] = str(memory.available_kib)
+        keys[k.TOTAL] = str(memory.total_kib)
+        keys[k.FREE] = str(memory.available_kib)
     if came_to_rest and profile == "xapi":
-        keys[FEATURE] = "1"
-        keys[UPDATED] = time_of_day
+        keys[k.FEATURE] = "1"
+        keys[k.UPDATED] = time_of_day
     return keys
 
 
@@ -103,22 +81,22 @@ def _balloon_keys(
     if floor_kib is not None and current_kib is not None:
         spare_kib = max(0, current_kib - floor_kib)
     numbers: dict[str, int | None] = {
-        ASKED: snapshot.host.target_kib,
-        HELD: balloon.target_kib if balloon else None,
-        ACTUAL: balloon.current_kib if balloon else None,
-        BALLOONED: balloon.ballooned_kib if balloon else None,
-        BEYOND: situation.boot.beyond_kib,
-        FLOOR: floor_kib if mode in HOLDING_MODES else None,
-        SPARE: spare_kib,
-        AVAILABLE: snapshot.memory.available_kib if snapshot.memory else None,
+        k.ASKED: snapshot.host.target_kib,
+        k.HELD: balloon.target_kib if balloon else None,
+        k.ACTUAL: balloon.current_kib if balloon else None,
+        k.BALLOONED: balloon.ballooned_kib if balloon else None,
+        k.BEYOND: situation.boot.beyond_kib,
+        k.FLOOR: floor_kib if mode in HOLDING_MODES else None,
+        k.SPARE: spare_kib,
+        k.AVAILABLE: snapshot.memory.available_kib if snapshot.memory else None,
     }
     keys = {name: str(kib) for name, kib in numbers.items() if kib is not None}
-    keys[STATE] = situation.state
-    keys[PRESSURE] = pressure_word(snapshot)
-    keys[MODE] = mode
-    keys[VERSION] = __version__
+    keys[k.STATE] = situation.state
+    keys[k.PRESSURE] = pressure_word(snapshot)
+    keys[k.MODE] = mode
+    keys[k.VERSION] = __version__
     if finding is not None:
-        keys[FINDING] = finding
+        keys[k.FINDING] = finding
     return keys
 
 
@@ -132,15 +110,15 @@ def parting_keys(
     """
     if profile == "none":
         return {}
-    said = [key for key in KEYS if profile in key.profiles and key.at_stop == "says so"]
-    keys = {key.name: key.last_word for key in said} | {PROFILE: profile, VERSION: __version__}
+    said = [key for key in k.KEYS if profile in key.profiles and key.at_stop == "says so"]
+    keys = {key.name: key.last_word for key in said} | {k.PROFILE: profile, k.VERSION: __version__}
     balloon = situation.snapshot.balloon
     target_kib = balloon.target_kib if balloon else None
     dom0 = situation.snapshot.domain.is_dom0
     sets_targets = settings.mode in HOLDING_MODES and (settings.act_in_dom0 or not dom0)
     if not sets_targets or aim_kib is None or target_kib is None or is_at(target_kib, aim_kib):
         return keys
-    return keys | {HELD: str(target_kib), FOLLOW: str(aim_kib)}
+    return keys | {k.HELD: str(target_kib), k.FOLLOW: str(aim_kib)}
 
 
 def is_worth_writing(key: str, before: str, keys: Keys, *, exactly: bool = False) -> bool:
@@ -149,29 +127,29 @@ def is_worth_writing(key: str, before: str, keys: Keys, *, exactly: bool = False
     `exactly`: other keys are written now, and whoever reads those wants the rest of that moment.
     """
     now = keys[key]
-    if now == before or key == UPDATED:  # the time of day goes with what it is the time of
+    if now == before or key == k.UPDATED:  # the time of day goes with what it is the time of
         return False
     bands = {
-        FLOOR: _floor_band_kib(keys),
-        FREE: _FREE_BAND_KIB,
-        SPARE: _spare_band_kib(keys),
-        AVAILABLE: _FREE_BAND_KIB,
+        k.FLOOR: _floor_band_kib(keys),
+        k.FREE: _FREE_BAND_KIB,
+        k.SPARE: _spare_band_kib(keys),
+        k.AVAILABLE: _FREE_BAND_KIB,
     }
     band_kib = bands.get(key)
-    exactly &= key in (SPARE, AVAILABLE)
+    exactly &= key in (k.SPARE, k.AVAILABLE)
     return band_kib is None or exactly or abs(int(now) - int(before)) >= band_kib
 
 
 def _floor_band_kib(keys: Keys) -> int:
     """A host that asks for less than the guest needs is told closely how far it may go."""
-    asked_kib, floor_kib = keys.get(ASKED), keys.get(FLOOR)
+    asked_kib, floor_kib = keys.get(k.ASKED), keys.get(k.FLOOR)
     held = asked_kib is not None and floor_kib is not None and int(asked_kib) < int(floor_kib)
     return DEAD_BAND_KIB if held else _FLOOR_BAND_KIB
 
 
 def _spare_band_kib(keys: Keys) -> int:
     """A host that takes memory wants to know how much the last is that can be spared."""
-    return max(DEAD_BAND_KIB, min(_FREE_BAND_KIB, int(keys.get(SPARE, "0")) // 4))
+    return max(DEAD_BAND_KIB, min(_FREE_BAND_KIB, int(keys.get(k.SPARE, "0")) // 4))
 
 
 def pressure_word(snapshot: Snapshot) -> str:

@@ -11,19 +11,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from agent.core.facts.numbers import LARGEST_SIGNED, key_decimal
-from agent.daemon.key_table import (
-    ACTIVE,
-    BALLOON,
-    FREE,
-    KEYS,
-    MADE,
-    PROFILE,
-    SEQUENCE,
-    TOTAL,
-    UPDATED,
-    goes_when_untrue,
-    is_shared,
-)
+from agent.daemon import key_table as k
 from agent.daemon.ownership import Ownership
 from agent.daemon.published_keys import Keys, is_worth_writing
 from agent.daemon.token_bucket import TokenBucket
@@ -35,9 +23,9 @@ BURST: Final = 50
 PER_S: Final = 5.0
 REFUSED_PAUSE_S: Final = 60.0
 _FIGURES: Final = frozenset(
-    key.name for key in KEYS if key.name.startswith(BALLOON) and key.at_stop == "goes"
+    key.name for key in k.KEYS if key.name.startswith(k.BALLOON) and key.at_stop == "goes"
 )
-_FIGURES_OF_MEMORY: Final = frozenset({TOTAL, FREE})
+_FIGURES_OF_MEMORY: Final = frozenset({k.TOTAL, k.FREE})
 
 
 class Published(NamedTuple):
@@ -124,12 +112,12 @@ class Publisher:
         written = sum(self._remove(key, this) for key in gone)
         for key in changed:
             written += self._write(key, keys[key], this)
-        told = UPDATED in keys and UPDATED in self.sent and UPDATED not in changed
+        told = k.UPDATED in keys and k.UPDATED in self.sent and k.UPDATED not in changed
         if told and _FIGURES_OF_MEMORY & set(changed):
-            written += self._write(UPDATED, keys[UPDATED], this)
-        if any(key.startswith(BALLOON) and key in self.sent for key in changed) or gone:
+            written += self._write(k.UPDATED, keys[k.UPDATED], this)
+        if any(key.startswith(k.BALLOON) and key in self.sent for key in changed) or gone:
             self.sequence += 1
-            written += self._write(SEQUENCE, str(self.sequence), this)
+            written += self._write(k.SEQUENCE, str(self.sequence), this)
         self.writes += written
         news = [(key, why) for key, why in self.ownership.left.items() if key not in left]
         return Published(written, tuple(this.refused), tuple(news))
@@ -150,26 +138,26 @@ class Publisher:
     def _gone(self, keys: Keys) -> list[str]:
         """What is no longer true of anything: a stale value is worse than none."""
         known = (*self.sent, *sorted(self._stale - self.sent.keys()))
-        return [key for key in known if key not in keys and goes_when_untrue(key)]
+        return [key for key in known if key not in keys and k.goes_when_untrue(key)]
 
     def _look_for_a_predecessor(self, session: XenstoreSession, keys: Keys) -> None:
         """A daemon before this one: its sequence goes on, its figures are not left to go stale."""
         self._has_looked = True
         self.ownership.look(session)
         try:
-            names = session.list(BALLOON)
-            sequence = parsed(Outcome(session.read(SEQUENCE), OK), key_decimal).value or 0
-            profile = session.read(PROFILE) if PROFILE.rpartition("/")[2] in names else b""
+            there = {f"{k.BALLOON}/{name}" for name in session.list(k.BALLOON)}
+            sequence = parsed(Outcome(session.read(k.SEQUENCE), OK), key_decimal).value or 0
+            profile = session.read(k.PROFILE) if k.PROFILE in there else b""
         except XenstoreRefused:
             return  # there was none
-        self._stale = {key for key in _FIGURES if key.rpartition("/")[2] in names}
-        if profile == b"xapi" and ACTIVE not in keys:
-            self._stale.add(ACTIVE)
+        self._stale = there & _FIGURES
+        if profile == b"xapi" and k.ACTIVE not in keys:
+            self._stale.add(k.ACTIVE)
         if sequence < LARGEST_SIGNED:
             self.sequence = max(self.sequence, sequence)
 
     def _write(self, key: str, value: str, this: _Round) -> int:
-        if not is_shared(key):
+        if not k.is_shared(key):
             return self._put(key, value, this)
         ownership = self.ownership
         ours = ownership.may_write(this.session, key, self.sent)
@@ -179,7 +167,7 @@ class Publisher:
             self.sent.pop(key, None)
         # What is ours is recorded before it is there, and no longer than it is ours.
         record = ownership.record
-        if self.sent.get(MADE, "") != record and not self._put(MADE, record, this):
+        if self.sent.get(k.MADE, "") != record and not self._put(k.MADE, record, this):
             self._paused_until_s[key] = this.now_s + REFUSED_PAUSE_S
             return 0
         if not ours:

@@ -450,7 +450,7 @@ FIXES: Final = (
     ),
     Reverted(
         "a save does not wait for the balloon",
-        (Undo(_KEYS, 'keys[ACTIVE] = "1" if in_motion else "0"', 'keys[ACTIVE] = "0"'),),
+        (Undo(_KEYS, 'keys[k.ACTIVE] = "1" if in_motion else "0"', 'keys[k.ACTIVE] = "0"'),),
         (f"{_BESIDE}::test_a_save_is_kept_waiting_from_the_moment_the_host_asks",),
     ),
     Reverted(
