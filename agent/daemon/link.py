@@ -163,11 +163,10 @@ class Link:
     def lose(self, error: XenstoreError, now_s: float) -> None:
         """The connection is gone, or of no use."""
         self.session.close()
-        held_s = now_s - self.state.since_s if isinstance(self.state, Up) else 0.0
-        if held_s >= BACKOFF_LAST_S:
-            self._failures = 0
         if isinstance(self.state, Up):
             self.news.add("xenstore-lost")
+            if now_s - self.state.since_s >= BACKOFF_LAST_S:
+                self._failures = 0
         self.facts = NO_FACTS
         self.statuses = {"xenstore": error.status}
         delay_s = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures, 10))

@@ -65,8 +65,6 @@ class Notifier:
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:
     """Half of what the service manager waits for a ping, as sd_watchdog_enabled(3) advises."""
     text, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
-    if not is_digits(text, 18) or int(text) == 0:
-        return None
-    if pid and pid != str(os.getpid()):
+    if not is_digits(text, 18) or int(text) == 0 or pid not in ("", str(os.getpid())):
         return None
     return int(text) / 2_000_000

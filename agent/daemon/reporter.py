@@ -203,8 +203,8 @@ class Reporter:
         self._check_runtime()
 
     def _check_runtime(self) -> None:
-        if self._runtime.problem is not None:
-            problem = self._runtime.problem
+        problem = self._runtime.problem
+        if problem is not None:
             self._say(j.WARNING, "runtime", f"the status cannot be kept: {problem}")
 
 

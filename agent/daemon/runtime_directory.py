@@ -123,11 +123,9 @@ class RuntimeDirectory:
             os.unlink(name, dir_fd=self._directory)
         except FileNotFoundError:
             pass
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, _MODE, dir_fd=self._directory)
-        try:
-            left = memoryview(content)
-            while left:
-                left = left[os.write(descriptor, left) :]
-        finally:
-            os.close(descriptor)
+
+        def opened(path: str, flags: int) -> int:
+            return os.open(path, flags | os.O_NOFOLLOW, _MODE, dir_fd=self._directory)
+
+        with open(name, "xb", opener=opened) as file:
+            file.write(content)
