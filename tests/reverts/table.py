@@ -390,7 +390,7 @@ FIXES: Final = (
         (
             Undo(
                 "agent/daemon/config/load.py",
-                "if not content or not (ended or len(content) > _MOST_BYTES):",
+                "if not content or not whole:",
                 "if False:",
             ),
         ),

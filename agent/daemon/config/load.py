@@ -104,20 +104,18 @@ def _content(path: str, *, named: bool) -> bytes:
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             return stream.read(_MOST_BYTES + 1) or b""
-        content, ended = bytearray(), False
+        content, whole = b"", False
         ready = select.poll()
         ready.register(descriptor, select.POLLIN)
-        while named and len(content) <= _MOST_BYTES and ready.poll(_PIPE_WAIT_MS):
-            piece = stream.read(_MOST_BYTES)
-            if not piece:
-                ended = True
-                break
+        while named and not whole and ready.poll(_PIPE_WAIT_MS):
+            piece = stream.read(_MOST_BYTES) or b""
             content += piece
-        if not content or not (ended or len(content) > _MOST_BYTES):
+            whole = not piece or len(content) > _MOST_BYTES
+        if not content or not whole:
             raise ConfigError(
                 f"{path}: a pipe that does not give a whole file; name a file instead"
             )
-        return bytes(content)
+        return content
 
 
 def _sets_nothing(content: bytes) -> bool:
