@@ -177,11 +177,9 @@ BY_NAME: Final = {key.name: key for key in KEYS}
 
 def is_shared(name: str) -> bool:
     """Whether others write it as well."""
-    key = BY_NAME.get(name)
-    return key is not None and bool(key.others)
+    return bool(BY_NAME[name].others)
 
 
 def goes_when_untrue(name: str) -> bool:
     """Whether it is removed when there is nothing to say of it any more: never what is shared."""
-    key = BY_NAME.get(name)
-    return key is None or (key.on_forget == "goes" and name not in (SEQUENCE, MADE))
+    return BY_NAME[name].on_forget == "goes" and name not in (SEQUENCE, MADE)

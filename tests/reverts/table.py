@@ -469,7 +469,7 @@ FIXES: Final = (
     ),
     Reverted(
         "a stop removes what the toolstacks go by",
-        (Undo(_TABLE, "key is None or (key.on_forget", "key is None or (True or key.on_forget"),),
+        (Undo(_TABLE, 'return BY_NAME[name].on_forget == "goes" and', "return"),),
         (
             f"{_BESIDE}::test_a_restart_changes_nothing_for_the_host",
             f"{_BESIDE}::test_a_stop_leaves_the_qube_its_figure_and_a_purge_leaves_it_in_peace",
