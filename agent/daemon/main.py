@@ -24,16 +24,19 @@ from agent.sources.xenstore.session import XenstoreSession
 from agent.sources.xenstore.transport import default_path
 
 _RUNTIME: Final = "run/balloon-agent"
-_NOT_XEN: Final = "no Xen domain here; try a simulated one: balloon-agent --sim balloon-up status"
 
-_STATUS_OF: Final[Mapping[type[Exception], int]] = {
-    ConfigError: exit_codes.CONFIGURATION,
-    AlreadyRunningError: exit_codes.RUNNING,
-    NotXenError: exit_codes.NOT_XEN,
-    DeviceDenied: exit_codes.NO_PERMISSION,
-    XenstoreLost: exit_codes.NOT_XEN,
-    MemoryError: exit_codes.NO_MEMORY,
+_ENDS: Final[Mapping[type[Exception], tuple[int, str]]] = {
+    ConfigError: (exit_codes.CONFIGURATION, "{}"),
+    AlreadyRunningError: (exit_codes.RUNNING, "{}"),
+    NotXenError: (
+        exit_codes.NOT_XEN,
+        "no Xen domain here; try a simulated one: balloon-agent --sim balloon-up status",
+    ),
+    DeviceDenied: (exit_codes.NO_PERMISSION, "{}; the daemon has to run as root"),
+    XenstoreLost: (exit_codes.NOT_XEN, "{}"),
+    MemoryError: (exit_codes.NO_MEMORY, "there is too little memory to start"),
 }
+"""The exit status and the words of each; of two that fit the first, so the narrower one leads."""
 
 
 def main(argv: Sequence[str], root: str | None = None, xenstore_path: str | None = None) -> int:
@@ -58,8 +61,9 @@ def main(argv: Sequence[str], root: str | None = None, xenstore_path: str | None
             _forget(journal, SystemRoot(root or "/"), xenstore_path)
         else:
             _start_and_serve(started, _configuration(options))
-    except tuple(_STATUS_OF) as error:
-        return _failed(journal, _words(error), _status_of(error))
+    except tuple(_ENDS) as error:
+        status, words = next(end for kind, end in _ENDS.items() if isinstance(error, kind))
+        return _failed(journal, words.format(error), status)
     return exit_codes.OK
 
 
@@ -117,7 +121,7 @@ def _configuration(options: Options) -> Config:
 
 
 def _start_and_serve(started: Started, config: Config) -> None:
-    """Until a signal ends it; raises what is in `_STATUS_OF`."""
+    """Until a signal ends it; raises what is in `_ENDS`."""
     parts = parts_for(started)
     try:
         parts.runtime.lock()
@@ -131,7 +135,7 @@ def _start_and_serve(started: Started, config: Config) -> None:
 
 
 def _forget(journal: Journal, root: SystemRoot, xenstore_path: str | None) -> None:
-    """Take back what a daemon that ended has left; raises what is in `_STATUS_OF`."""
+    """Take back what a daemon that ended has left; raises what is in `_ENDS`."""
     from agent.daemon.forget import forget  # noqa: PLC0415 - the daemon itself never needs it
 
     runtime = RuntimeDirectory(_runtime_path(root))
@@ -160,19 +164,6 @@ def _runtime_path(root: SystemRoot) -> str:
     if root.is_live and given.startswith("/"):
         return given
     return root.absolute(_RUNTIME)
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, NotXenError):
-        return _NOT_XEN
-    if isinstance(error, MemoryError):
-        return "there is too little memory to start"
-    hint = "; the daemon has to run as root" if isinstance(error, DeviceDenied) else ""
-    return f"{error}{hint}"
-
-
-def _status_of(error: Exception) -> int:
-    return next(status for kind, status in _STATUS_OF.items() if isinstance(error, kind))
 
 
 def _failed(journal: Journal, text: str, status: int) -> int:
