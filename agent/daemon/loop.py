@@ -229,7 +229,7 @@ class Daemon:
         if "xenstore-lost" in news and isinstance(state, Down):
             self._parts.say(j.WARNING, "xenstore", f"xenstore is lost: {state.because}", 3)
         if "reconnected" in news:
-            self._reporter.forget()
+            self._reporter.publisher.forget()
             self._journal.settled("xenstore")
             self._parts.say(j.NOTICE, "xenstore-back", "xenstore is back", j.EVENT_BURST)
 
@@ -326,7 +326,7 @@ class Daemon:
             return
         aim_kib = wanted_kib(turn.situation, turn.history)
         keys = parting_keys(self._profile(), turn.situation, turn.settings, aim_kib)
-        link.while_up(lambda: self._reporter.part(link.session, keys), now_s)
+        link.while_up(lambda: self._reporter.publisher.part(link.session, keys), now_s)
 
     def _write_status(self, now_s: float) -> None:
         if self._turn.situation is None:

@@ -83,14 +83,14 @@ class Publisher:
         wanted, paused = self._changed(keys, float("inf")), self._paused_until_s.items()
         return min((at_s for key, at_s in paused if key in wanted and at_s > now_s), default=None)
 
-    def part(self, session: XenstoreSession, keys: Keys) -> Published:
+    def part(self, session: XenstoreSession, keys: Keys) -> None:
         """Write the last words, whatever was written a moment ago.
 
         Raises:
             XenstoreLost: the connection is gone.
         """
         self._bucket = TokenBucket(BURST, PER_S)
-        return self.publish(session, keys, float("inf"))
+        self.publish(session, keys, float("inf"))
 
     def publish(
         self, session: XenstoreSession, keys: Keys, now_s: float, *, goes_on: bool = False

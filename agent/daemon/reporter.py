@@ -21,7 +21,7 @@ from agent.daemon import journal as j
 from agent.daemon.boot_recorder import record_of
 from agent.daemon.key_table import USED
 from agent.daemon.motion import is_in_motion
-from agent.daemon.published_keys import Keys, keys_for
+from agent.daemon.published_keys import keys_for
 from agent.daemon.publisher import Publisher
 from agent.daemon.record import DecisionLog
 from agent.daemon.runtime_directory import RuntimeDirectory
@@ -51,7 +51,7 @@ class Reporter:
     """`publish_at_s` and `status_at_s`: when something held back is due."""
 
     SURVIVES_REST: Final = (
-        "log", "came_to_rest", "publish_at_s", "status_at_s", "_publisher", "_status_written_s",
+        "log", "came_to_rest", "publish_at_s", "status_at_s", "publisher", "_status_written_s",
         "_finding",
     )  # fmt: skip
 
@@ -63,19 +63,15 @@ class Reporter:
         self._runtime = runtime
         self._say = say
         self._root = root
-        self._publisher = Publisher()
+        self.publisher = Publisher()
         self._use: UseReport | None = None
         self._assessment: Assessment | None = None
         self._finding: str | None = None
         self._status_written_s = float("-inf")
 
-    def forget(self) -> None:
-        """Another xenstored: it knows nothing of us."""
-        self._publisher.forget()
-
     def moved(self) -> None:
         """Another host, which takes its measure of this guest anew."""
-        self.forget()
+        self.publisher.forget()
         self.came_to_rest = False
 
     def note_rest(
@@ -96,9 +92,9 @@ class Reporter:
         Raises:
             XenstoreLost: the connection is gone.
         """
-        told = self._publish(session, basis) if self._publisher.sent else False
+        told = self._publish(session, basis) if self.publisher.sent else False
         finding = _gravest_code(self.judged(basis.situation))
-        if finding != self._finding or not self._publisher.sent:
+        if finding != self._finding or not self.publisher.sent:
             self._finding = finding
             self._publish(session, basis, goes_on=told)
 
@@ -120,16 +116,16 @@ class Reporter:
             in_motion=is_in_motion(situation, history, settings, now_s),
             time_of_day=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
-        reports = profile == "qubes" and self._publisher.may_publish(USED)
+        reports = profile == "qubes" and self.publisher.may_publish(USED)
         use = self._use_looked_at(now_s) if reports else None
         if use is not None:
             keys = {**use.keys(), **keys}
-        done = self._publisher.publish(session, keys, now_s, goes_on=goes_on)
+        done = self.publisher.publish(session, keys, now_s, goes_on=goes_on)
         for key, reason in done.refused:
             self._say(j.NOTICE, f"refused {key}", f"xenstore refused {key}: {reason}")
         for key, why in done.left:
             self._say(j.NOTICE, f"left {key}", f"{key} is left alone: {why}")
-        self.publish_at_s = self._publisher.due_s(keys, now_s)
+        self.publish_at_s = self.publisher.due_s(keys, now_s)
         if use is not None:
             self.publish_at_s = min(use.due_s, self.publish_at_s or use.due_s)
         return done.written > 0
@@ -151,14 +147,6 @@ class Reporter:
         if now_s >= self._use.due_s:
             self._use.look(self._root, now_s)
         return self._use
-
-    def part(self, session: XenstoreSession, keys: Keys) -> None:
-        """Tell the host that nobody keeps this guest's keys up to date any more.
-
-        Raises:
-            XenstoreLost: the connection is gone.
-        """
-        self._publisher.part(session, keys)
 
     def record_boot(self, situation: Situation) -> BootRecord | None:
         """Keep the boot's first readings, if these are; the record when it was made."""
@@ -193,9 +181,9 @@ class Reporter:
             "written": int(time.time()),
             "monotonic_s": round(now_s, 3),
             **condition,
-            "xenstore_writes": self._publisher.writes,
-            "published": dict(self._publisher.sent),
-            "denied_keys": sorted(self._publisher.denied),
+            "xenstore_writes": self.publisher.writes,
+            "published": dict(self.publisher.sent),
+            "denied_keys": sorted(self.publisher.denied),
             "decisions": self.log.as_objects(),
         }
         status = status_object(assessment) | {"daemon": daemon}

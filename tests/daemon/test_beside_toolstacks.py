@@ -318,7 +318,7 @@ def test_beside_qubes_own_writer_the_daemon_reports_nothing() -> None:
     for mib in (100, 300, 150, 400):
         domain.change_workload(anon_kib=mib * MIB)
         live(daemon, 20.0)
-    assert daemon.daemon._reporter._publisher.sent.get("memory/meminfo") is None
+    assert daemon.daemon._reporter.publisher.sent.get("memory/meminfo") is None
     said = [text for _, text in daemon.lines.lines if "memory/meminfo is left alone" in text]
     assert len(said) == 1
     woken = daemon.sleep.count

@@ -218,7 +218,7 @@ def check_bounds(run: Run) -> None:
     virtual = run.virtual
     reporter = virtual.daemon._reporter
     assert len(reporter.log.as_objects()) <= KEPT
-    assert len(reporter._publisher.sent) <= len(KEYS)
+    assert len(reporter.publisher.sent) <= len(KEYS)
     assert len(virtual.lines._said) <= 256
     assert virtual.session.largest <= 64
     assert virtual.files.largest <= 64 * 1024
