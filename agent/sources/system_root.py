@@ -12,9 +12,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
-from agent.sources.outcome import ABSENT, DENIED, OK, Outcome, malformed
+from agent.core.facts.numbers import MalformedError
+from agent.sources.outcome import ABSENT, DENIED, OK, Outcome, malformed, parsed
+
+T = TypeVar("T")
 
 SMALL_LIMIT_BYTES: Final = 4096  # a sysfs attribute is at most one page
 LARGE_LIMIT_BYTES: Final = 4 * 1024 * 1024  # a map of 10,000 entries is half a MiB
@@ -25,8 +29,10 @@ _ABSENT_ERRNOS: Final = frozenset(
 _DENIED_ERRNOS: Final = frozenset({errno.EACCES, errno.EPERM})
 
 
-def status_of_error(error: OSError) -> str:
-    """The status word for an operating system error."""
+def status_of_error(error: OSError | ValueError) -> str:
+    """The status word for an operating system error, or for what a path or content cannot be."""
+    if not isinstance(error, OSError):
+        return malformed(error)
     if error.errno in _ABSENT_ERRNOS:
         return ABSENT
     if error.errno in _DENIED_ERRNOS:
@@ -56,38 +62,21 @@ class SystemRoot:
     def read(self, relative: str, limit_bytes: int = SMALL_LIMIT_BYTES) -> Outcome[str]:
         """The text of a file; longer than `limit_bytes` is malformed, not cut."""
         content = self.read_bytes(relative, limit_bytes)
-        if content.value is None:
-            return Outcome(None, content.status)
-        return Outcome(content.value.decode("utf-8", "backslashreplace"), OK)
+        return parsed(content, lambda raw: raw.decode("utf-8", "backslashreplace"))
 
     def read_bytes(self, relative: str, limit_bytes: int = SMALL_LIMIT_BYTES) -> Outcome[bytes]:
         """The content of a file that is no text; as `read`."""
-        try:
-            descriptor = self._open(relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        except (OSError, ValueError) as error:
-            return Outcome(None, _status(error))
-        try:
-            content = self._read_up_to(descriptor, limit_bytes + 1)
-        except OSError as error:
-            return Outcome(None, status_of_error(error))
-        finally:
-            os.close(descriptor)
-        if len(content) > limit_bytes:
-            return Outcome(None, malformed(f"longer than {limit_bytes} bytes"))
-        return Outcome(content, OK)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+        return self._taken(
+            relative, flags, lambda descriptor: self._content(descriptor, limit_bytes)
+        )
 
     def names(self, relative: str) -> Outcome[tuple[str, ...]]:
         """The names in a directory, sorted."""
-        try:
-            descriptor = self._open(relative, os.O_RDONLY | os.O_DIRECTORY)
-        except (OSError, ValueError) as error:
-            return Outcome(None, _status(error))
-        try:
-            return Outcome(tuple(sorted(os.listdir(descriptor))), OK)
-        except OSError as error:
-            return Outcome(None, status_of_error(error))
-        finally:
-            os.close(descriptor)
+        flags = os.O_RDONLY | os.O_DIRECTORY
+        return self._taken(
+            relative, flags, lambda descriptor: tuple(sorted(os.listdir(descriptor)))
+        )
 
     def write(self, relative: str, text: str) -> None:
         """Write a kernel attribute in one call, as sysfs wants it.
@@ -103,6 +92,17 @@ class SystemRoot:
                 raise OSError(errno.EIO, f"took {written} of {len(content)} bytes", relative)
         finally:
             os.close(descriptor)
+
+    def _taken(self, relative: str, flags: int, take: Callable[[int], T]) -> Outcome[T]:
+        """What `take` finds by the descriptor of a file or directory, or why that is nothing."""
+        try:
+            descriptor = self._open(relative, flags)
+            try:
+                return Outcome(take(descriptor), OK)
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL, or a MalformedError
+            return Outcome(None, status_of_error(error))
 
     def _open(self, relative: str, flags: int) -> int:
         """Open a file or directory of this root.
@@ -125,16 +125,13 @@ class SystemRoot:
         finally:
             os.close(handle)
 
-    def _read_up_to(self, descriptor: int, limit_bytes: int) -> bytes:
+    def _content(self, descriptor: int, limit_bytes: int) -> bytes:
         """Read until the end or the limit; procfs hands out less than asked for at a time."""
         pieces = []
-        left = limit_bytes
+        left = limit_bytes + 1
         while left > 0 and (count := os.readv(descriptor, [self._page[:left]])):
             pieces.append(bytes(self._page[:count]))
             left -= count
+        if not left:
+            raise MalformedError(f"longer than {limit_bytes} bytes")
         return b"".join(pieces)
-
-
-def _status(error: OSError | ValueError) -> str:
-    """As `status_of_error`, also for a path with a NUL in it (ValueError)."""
-    return status_of_error(error) if isinstance(error, OSError) else malformed(error)
