@@ -17,14 +17,14 @@ Relies on docs/design.md A11.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, Optional
 
 from agent.core.facts.bounds import LARGEST_ADDRESS, unwrapped
 from agent.core.facts.numbers import parse_decimal, parse_hex, parse_kib
 from agent.core.facts.snapshot import BalloonReading
 from agent.core.facts.units import GIB_KIB
-from agent.sources.outcome import ABSENT, Outcome, parsed
+from agent.sources.outcome import ABSENT, parsed
 from agent.sources.system_root import SystemRoot
 
 DIRECTORY: Final = "sys/devices/system/xen_memory/xen_memory0"
@@ -37,18 +37,6 @@ TRIES_FOR_A_QUIET_MOMENT: Final = 8
 # that is moving changes within this time.
 WATCH_FOR_MOTION_S: Final = 0.3
 
-_ATTRIBUTES: Final = (
-    "info/current_kb",
-    "target_kb",
-    "target",
-    "info/low_kb",
-    "info/high_kb",
-    "schedule_delay",
-    "max_schedule_delay",
-    "retry_count",
-    "max_retry_count",
-    "scrub_pages",
-)
 _OF_A_MOVE: Final = ("info/current_kb", "target_kb", "info/low_kb", "info/high_kb")
 
 _WRAPPED_32_KIB: Final = 1 << 32
@@ -78,12 +66,16 @@ def parse_target_bytes(text: str) -> int:
 
 _PARSERS: Final[Mapping[str, Callable[[str], int]]] = {
     "info/current_kb": parse_kib,
-    "info/low_kb": parse_kib,
-    "info/high_kb": parse_kib,
     "target_kb": parse_target_kib,
     "target": parse_target_bytes,
+    "info/low_kb": parse_kib,
+    "info/high_kb": parse_kib,
+    "schedule_delay": parse_hex,
+    "max_schedule_delay": parse_hex,
+    "retry_count": parse_hex,
+    "max_retry_count": parse_hex,
     "scrub_pages": parse_decimal,
-}  # the others print hexadecimal
+}
 
 
 def read_xen_memory(
@@ -99,8 +91,7 @@ def read_xen_memory(
         return None, {"balloon": ABSENT}
     moving = False
     for _ in range(TRIES_FOR_A_QUIET_MOMENT if root.is_live or sleep else 1):
-        again = read_current_kib(root)
-        moving = again != numbers["info/current_kb"]
+        moving = read_current_kib(root) != numbers["info/current_kb"]
         if not moving:
             break
         numbers, statuses = _read_once(root)
@@ -149,14 +140,13 @@ def refresh_xen_memory(
 
 
 def _read_once(
-    root: SystemRoot, attributes: tuple[str, ...] = _ATTRIBUTES
+    root: SystemRoot, attributes: Iterable[str] = _PARSERS
 ) -> tuple[Numbers, dict[str, str]]:
     """Every attribute, current_kb first."""
     numbers: Numbers = {}
     statuses: dict[str, str] = {}
     for attribute in attributes:
-        parse = _PARSERS.get(attribute, parse_hex)
-        outcome: Outcome[int] = parsed(root.read(f"{DIRECTORY}/{attribute}"), parse)
+        outcome = parsed(root.read(f"{DIRECTORY}/{attribute}"), _PARSERS[attribute])
         numbers[attribute] = outcome.value
         statuses[f"balloon.{attribute.rpartition('/')[2]}"] = outcome.status
     return numbers, statuses
@@ -170,8 +160,7 @@ def _watch(root: SystemRoot, numbers: Numbers, sleep: Callable[[float], None] | 
     if sleep is None:
         return "unknown"
     sleep(WATCH_FOR_MOTION_S)
-    again = read_current_kib(root)
-    return "still" if again == current else "moved"
+    return "still" if read_current_kib(root) == current else "moved"
 
 
 def _reading(numbers: Numbers, moving: bool, motion: Motion) -> BalloonReading:
