@@ -10,6 +10,7 @@ fs/proc/array.c, do_task_stat.  Nothing is kept of any other process.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from agent.core.facts.numbers import is_number
@@ -57,42 +58,39 @@ def read_processes(root: SystemRoot) -> Outcome[Processes]:
     names = root.names(DIRECTORY)
     if names.value is None:
         return Outcome(None, names.status)
-    seen = False
-    agents: dict[int, Stat] = {}
-    thread_s: float | None = None
-    systemd = False
-    for number in [name for name in names.value if is_number(name)][:MOST_PROCESSES]:
-        found = parse_stat(root.read(f"{DIRECTORY}/{number}/stat").value or "")
-        if found is None:
-            continue  # it ended meanwhile
-        seen = True
-        systemd = systemd or (number == _INIT and found.name == "systemd")
-        if found.name == BALLOON_THREAD:
-            thread_s = found.cpu_s
-        elif found.name in AGENTS and _stays(root, number, found):
-            agents[int(number)] = found
-    if not seen:
+    found = dict(_stats(root, names.value))
+    if not found:
         return Outcome(None, ABSENT)
+    agents = {int(number): stat for number, stat in found.items() if _stays(root, number, stat)}
+    threads_s = [stat.cpu_s for stat in found.values() if stat.name == BALLOON_THREAD]
+    systemd = _INIT in found and found[_INIT].name == "systemd"
     # A child that has not become another program yet carries its parent's name.
     own = [
         stat.name
         for stat in agents.values()
         if stat.parent not in agents or agents[stat.parent].name != stat.name
     ]
+    thread_s = threads_s[-1] if threads_s else None
     return Outcome(Processes(tuple(sorted(own)), thread_s, systemd), OK)
+
+
+def _stats(root: SystemRoot, names: tuple[str, ...]) -> Iterator[tuple[str, Stat]]:
+    """Every process of these names of /proc, by its number; one that ended meanwhile is none."""
+    for number in [name for name in names if is_number(name)][:MOST_PROCESSES]:
+        stat = parse_stat(root.read(f"{DIRECTORY}/{number}/stat").value or "")
+        if stat is not None:
+            yield number, stat
 
 
 def _stays(root: SystemRoot, number: str, stat: Stat) -> bool:
     """Whether it is an agent and not one of our own commands, such as this one."""
     if stat.name != OURSELVES:
-        return True
-    words = (root.read(f"{DIRECTORY}/{number}/cmdline").value or "").split("\0")
-    return DAEMON in words
+        return stat.name in AGENTS
+    return DAEMON in (root.read(f"{DIRECTORY}/{number}/cmdline").value or "").split("\0")
 
 
 def process_files(root: SystemRoot) -> list[str]:
     """The stat files of the known agents and of the balloon's thread, for a capture."""
-    paths = [f"{DIRECTORY}/{n}/stat" for n in root.names(DIRECTORY).value or () if is_number(n)]
     wanted = AGENTS | {BALLOON_THREAD, "systemd"}
-    found = [(path, parse_stat(root.read(path).value or "")) for path in paths[:MOST_PROCESSES]]
-    return [path for path, stat in found if stat is not None and stat.name in wanted]
+    stats = _stats(root, root.names(DIRECTORY).value or ())
+    return [f"{DIRECTORY}/{number}/stat" for number, stat in stats if stat.name in wanted]
