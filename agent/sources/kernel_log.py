@@ -48,7 +48,9 @@ _LONGEST_LINE: Final = 1024  # LOG_LINE_MAX
 _NAMED = re.compile(
     r"(?:^|\] |kernel: |>)Linux version ([0-9][^ \n]{1,128}) ", re.ASCII | re.MULTILINE
 )
-_KERNELS_OWN: Final = 8  # a record's number below it: facility 0, not what a program wrote
+# A record `6,339,5140900,-;text`, stamped in microseconds since boot.  A first number below 8 is
+# facility 0: what the kernel itself wrote, not a program.
+_KERNELS_OWN = re.compile(rb"[0-7],[0-9]{1,20},([0-9]{1,20})[^;]*;([^\n]*)")
 
 _MEMORY = re.compile(
     r"Memory: [0-9]{1,15}([kK])/([0-9]{1,15})[kK] available \(([^()]{1,300})(\))?", re.ASCII
@@ -68,13 +70,6 @@ _CUT_OFF = re.compile(
 _POPULATED = re.compile(r"pfn range: ([0-9]{1,15}) pages added", re.ASCII)
 _STAMP = re.compile(r"\[ *([0-9]{1,9}\.[0-9]{6})\]", re.ASCII)
 
-# What is kept of a log, by words that are looked for as they are: a pattern that may begin
-# anywhere takes time with the square of a line.
-_BOOT_WORDS: Final = ("Memory: ", "Freeing ", "eleased ", "Remapped ", "Populating ")
-_BALLOON_WORDS: Final = (
-    "xen:balloon", "xen_balloon", "xen-balloon", "xen/balloon", "nitial ballooning",
-    "add_memory() failed", "System RAM resource", "arch/x86/xen/p2m",
-)  # fmt: skip
 # mm/oom_kill.c; with a small k before Linux 2.6.36.
 GROUP_KILLS: Final = tuple(f"Memory cgroup out of memory: {k}ill" for k in "Kk")
 GROUP_CONSTRAINT: Final = "oom-kill:constraint=CONSTRAINT_MEMCG"
@@ -82,8 +77,13 @@ KILLS: Final = (
     *(f"Out of memory: {k}ill" for k in "Kk"),
     *(f"Out of memory (oom_kill_allocating_task): {k}ill" for k in "Kk"),
 )
+# What is kept of a log, by words that are looked for as they are: a pattern that may begin
+# anywhere takes time with the square of a line.
 _RELEVANT_WORDS: Final = (
-    *_BOOT_WORDS, *_BALLOON_WORDS, *GROUP_KILLS, GROUP_CONSTRAINT, *KILLS,
+    "Memory: ", "Freeing ", "eleased ", "Remapped ", "Populating ",
+    "xen:balloon", "xen_balloon", "xen-balloon", "xen/balloon", "nitial ballooning",
+    "add_memory() failed", "System RAM resource", "arch/x86/xen/p2m",
+    *GROUP_KILLS, GROUP_CONSTRAINT, *KILLS,
 )  # fmt: skip
 
 
@@ -256,22 +256,10 @@ def _read_ring(path: str) -> str:
                 raise
             if not record:
                 break
-            prefix, _, message = record.partition(b";")
-            line = message.partition(b"\n")[0].decode("utf-8", "backslashreplace")
-            if _is_the_kernels(prefix) and is_relevant(line):
-                lines.append(f"[{_stamp_s(prefix):12.6f}] {line}")
+            if found := _KERNELS_OWN.match(record):
+                line = found[2].decode("utf-8", "backslashreplace")
+                if is_relevant(line):
+                    lines.append(f"[{int(found[1]) / 1e6:12.6f}] {line}")
     finally:
         os.close(descriptor)
     return "\n".join(lines)
-
-
-def _is_the_kernels(prefix: bytes) -> bool:
-    """Whether the kernel itself wrote a record: what a program writes has a facility."""
-    number = prefix.partition(b",")[0]
-    return number.isdigit() and len(number) == 1 and int(number) < _KERNELS_OWN
-
-
-def _stamp_s(prefix: bytes) -> float:
-    """The time of a record `6,339,5140900,-;...` in seconds since boot (given in microseconds)."""
-    fields = prefix.split(b",")
-    return int(fields[2]) / 1e6 if len(fields) > 2 and fields[2].isdigit() else 0.0
