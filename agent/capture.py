@@ -96,7 +96,7 @@ def _config_file(root: SystemRoot) -> dict[str, str]:
     found = kernel_config.read_config_text(root).value
     if found is None:
         return {}
-    path, text = found
+    text, path = found
     if path == kernel_config.GZIP_FILE:
         path = next(iter(kernel_config.candidates(kernel.read_release(root).value or "")), path)
     return {path: "\n".join(kernel_config.RELEVANT.findall(text)) + "\n"}

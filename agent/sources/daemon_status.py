@@ -60,17 +60,13 @@ def parse_daemon_record(text: str) -> DaemonRecord:
         stopped=daemon.get("stopped") is True,
         banner=optional_word(daemon, "banner"),
         decisions=tuple(_decision(entry) for entry in members(daemon, "decisions")),
-        host_silent=_silent(optional_word(daemon, "xenstore")),
+        host_silent=(optional_word(daemon, "xenstore") or "").partition("host-silent: ")[2] or None,
     )
 
 
 def read_daemon_record(root: SystemRoot) -> Outcome[DaemonRecord]:
     """What the daemon of this root wrote last."""
     return parsed(root.read(FILE, LARGE_LIMIT_BYTES), parse_daemon_record)
-
-
-def _silent(xenstore: str | None) -> str | None:
-    return (xenstore or "").partition("host-silent: ")[2] or None
 
 
 def _decision(entry: Fields) -> RecordedDecision:

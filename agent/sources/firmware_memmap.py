@@ -51,25 +51,22 @@ def read_firmware_memmap(root: SystemRoot) -> Outcome[MemoryMap]:
     regions: list[Region] = []
     oddities: list[str] = []
     for number in numbers:
-        entry = _read_entry(root, number)
-        if isinstance(entry, Region):
-            regions.append(entry)
-        else:
-            oddities.append(f"entry {number}: {entry}")
+        try:
+            regions.append(_read_entry(root, number))
+        except MalformedError as error:
+            oddities.append(f"entry {number}: {error}")
     if not regions:
         return Outcome(None, malformed(f"no readable entry, {oddities[0]}"))
     return Outcome(memory_map(regions, oddities), OK)
 
 
-def _read_entry(root: SystemRoot, number: int) -> Region | str:
-    """One range, or why it could not be read."""
-    texts = {}
+def _read_entry(root: SystemRoot, number: int) -> Region:
+    """One range; raises MalformedError with why it could not be read."""
+    texts = []
     for part in ("start", "end", "type"):
         text = root.read(f"{DIRECTORY}/{number}/{part}")
         if text.value is None:
-            return f"{part} is {text.status}"
-        texts[part] = text.value
-    try:
-        return Region(parse_hex(texts["start"]), parse_hex(texts["end"]), parse_type(texts["type"]))
-    except MalformedError as error:
-        return str(error)
+            raise MalformedError(f"{part} is {text.status}")
+        texts.append(text.value)
+    start, end, kind = texts
+    return Region(parse_hex(start), parse_hex(end), parse_type(kind))

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from agent.core.facts.numbers import parse_hex
 from agent.core.facts.snapshot import DomainType
-from agent.sources.outcome import ABSENT, OK, Outcome, parsed
+from agent.sources.outcome import ABSENT, OK, Outcome, Statuses, parsed
 from agent.sources.system_root import SystemRoot
 
 DIRECTORY: Final = "sys/hypervisor"
@@ -65,31 +65,26 @@ def domain_type(hypervisor: Hypervisor) -> DomainType | None:
 
 def read_hypervisor(root: SystemRoot) -> tuple[Hypervisor, dict[str, str]]:
     """What Xen and the kernel say of this domain, and what became of each file."""
-    kind = _line(root, "type")
-    guest_type = _line(root, "guest_type")
-    uuid = _line(root, "uuid")
-    features = parsed(root.read(f"{DIRECTORY}/properties/features"), parse_hex)
-    capabilities = root.read(CAPABILITIES_FILE)
-    sane_uuid = uuid.value if uuid.value and _UUID.fullmatch(uuid.value) else None
-    is_dom0 = "control_d" in (capabilities.value or "") or (
-        capabilities.value is None and bool((features.value or 0) & _XENFEAT_DOM0)
+    took = Statuses()
+    kind = took.take("hypervisor.type", _line(root, "type"))
+    guest_type = took.take("hypervisor.guest_type", _line(root, "guest_type"))
+    uuid = took.take("hypervisor.uuid", _line(root, "uuid"))
+    features = took.take(
+        "hypervisor.features", parsed(root.read(f"{DIRECTORY}/properties/features"), parse_hex)
     )
+    version = _version(root)
+    took["hypervisor.version"] = OK if version else ABSENT
+    capabilities = took.take("capabilities", root.read(CAPABILITIES_FILE))
+    told_dom0 = capabilities is None and bool((features or 0) & _XENFEAT_DOM0)
     hypervisor = Hypervisor(
-        is_xen=kind.value == "xen",
-        guest_type=guest_type.value,
-        uuid=sane_uuid,
-        version=_version(root),
-        features=features.value,
-        is_dom0=is_dom0,
+        is_xen=kind == "xen",
+        guest_type=guest_type,
+        uuid=uuid if uuid and _UUID.fullmatch(uuid) else None,
+        version=version,
+        features=features,
+        is_dom0=told_dom0 or "control_d" in (capabilities or ""),
     )
-    return hypervisor, {
-        "hypervisor.type": kind.status,
-        "hypervisor.guest_type": guest_type.status,
-        "hypervisor.uuid": uuid.status,
-        "hypervisor.features": features.status,
-        "hypervisor.version": OK if hypervisor.version else ABSENT,
-        "capabilities": capabilities.status,
-    }
+    return hypervisor, took
 
 
 def firmware_is_xens(root: SystemRoot) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from agent.core.facts.bounds import LARGEST_KIB
 from agent.core.facts.numbers import MalformedError
 
 Fields = Mapping[str, Any]
-_LACKING: Final = object()
 
 
 def object_in(text: str) -> Fields:
@@ -31,23 +30,23 @@ def object_in(text: str) -> Fields:
 
 def member(fields: Fields, name: str) -> Fields:
     """An object within an object."""
-    value = fields.get(name, _LACKING)
-    return value if isinstance(value, dict) else _refuse(name, "an object", value)
+    value = fields.get(name)
+    return value if isinstance(value, dict) else _refuse(fields, name, "an object")
 
 
 def members(fields: Fields, name: str) -> tuple[Fields, ...]:
     """A list of objects."""
-    value = fields.get(name, _LACKING)
+    value = fields.get(name)
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        _refuse(name, "a list of objects", value)
+        _refuse(fields, name, "a list of objects")
     return tuple(value)
 
 
 def number(fields: Fields, name: str, most: int = LARGEST_KIB) -> int:
     """A whole number from 0 to `most`, that of a size in KiB unless something else is meant."""
-    value = fields.get(name, _LACKING)
+    value = fields.get(name)
     if type(value) is not int or not 0 <= value <= most:
-        _refuse(name, f"a number from 0 to {most}", value)
+        _refuse(fields, name, f"a number from 0 to {most}")
     return value
 
 
@@ -58,9 +57,9 @@ def optional_number(fields: Fields, name: str) -> int | None:
 
 def word(fields: Fields, name: str) -> str:
     """A text, made printable."""
-    value = fields.get(name, _LACKING)
+    value = fields.get(name)
     if not isinstance(value, str):
-        _refuse(name, "a text", value)
+        _refuse(fields, name, "a text")
     return value if value.isprintable() else ascii(value)
 
 
@@ -69,5 +68,5 @@ def optional_word(fields: Fields, name: str) -> str | None:
     return None if fields.get(name) is None else word(fields, name)
 
 
-def _refuse(name: str, wanted: str, value: object) -> NoReturn:
-    raise MalformedError(f"{name} is {'absent' if value is _LACKING else f'not {wanted}'}")
+def _refuse(fields: Fields, name: str, wanted: str) -> NoReturn:
+    raise MalformedError(f"{name} is {f'not {wanted}' if name in fields else 'absent'}")

@@ -63,13 +63,13 @@ def candidates(release: str) -> tuple[str, ...]:
 
 
 def read_config_text(root: SystemRoot) -> Outcome[tuple[str, str]]:
-    """The file that has the configuration of the running kernel, and its text."""
+    """The configuration of the running kernel, and the file that has it."""
     release = read_release(root).value or ""
     refused = ABSENT
     for path in candidates(release):
         text = root.read(path, LARGE_LIMIT_BYTES)
         if text.value is not None and _is_of(text.value, release, path):
-            return Outcome((path, text.value), OK)
+            return Outcome((text.value, path), OK)
         refused = text.status if refused == ABSENT and text.value is None else refused
     packed = root.read_bytes(GZIP_FILE, LARGE_LIMIT_BYTES)
     if packed.value is None:
@@ -78,16 +78,12 @@ def read_config_text(root: SystemRoot) -> Outcome[tuple[str, str]]:
         content = zlib.decompressobj(_GZIP_WINDOW_BITS).decompress(packed.value, LARGE_LIMIT_BYTES)
     except zlib.error as error:
         return Outcome(None, malformed(error))
-    return Outcome((GZIP_FILE, content.decode("ascii", "backslashreplace")), OK)
+    return Outcome((content.decode("ascii", "backslashreplace"), GZIP_FILE), OK)
 
 
 def read_kernel_config(root: SystemRoot) -> Outcome[KernelConfig]:
     """The configuration of the running kernel, from the first file that has it."""
-    found = read_config_text(root)
-    if found.value is None:
-        return Outcome(None, found.status)
-    path, text = found.value
-    return parsed(Outcome(text, OK), lambda shown: parse_kernel_config(shown, path))
+    return parsed(read_config_text(root), lambda found: parse_kernel_config(*found))
 
 
 def _is_of(text: str, release: str, path: str) -> bool:
