@@ -31,6 +31,7 @@ GIVES_SHARE: Final = 8  # a guard that keeps more than that of a guest keeps too
 COSTS_KIB: Final = 4 * MIB  # and two batches for each ask
 AFTERWARDS_S: Final = 60.0
 MOST_DIGITS: Final = 9
+ALREADY: Final = float("-inf")  # an ask so early was there before the daemon started
 
 
 @dataclass(frozen=True)
@@ -143,17 +144,17 @@ def writes_fail(for_s: float) -> Act:
     return fail
 
 
-# -- the families: each gives (what the host does, the asks) for a guest, from when on -------------
+# -- the families: each gives (what the host does, the asks) for a guest --------------------------
 
-Plan = Callable[[Guest, float], Iterator[tuple[str, Acts]]]
+Plan = Callable[[Guest], Iterator[tuple[str, Acts]]]
 
 
-def _second_values(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
+def _second_values(guest: Guest) -> Iterator[tuple[str, Acts]]:
     low_mib = guest.part_mib(0.4)
     for gap_s, off_mib in product((0.05, 0.1, 0.3, 0.5, 0.9, 1.3, 1.7, 3.0), (-1, 1, 20)):
         yield (
             f"mem-set {low_mib}, {low_mib + off_mib} after {gap_s:g} s",
-            ((from_s, mem_set(low_mib)), (from_s + gap_s, mem_set(low_mib + off_mib))),
+            ((0.0, mem_set(low_mib)), (gap_s, mem_set(low_mib + off_mib))),
         )
 
 
@@ -163,61 +164,61 @@ _AGAIN: Final = (
 )
 
 
-def _same_values(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
+def _same_values(guest: Guest) -> Iterator[tuple[str, Acts]]:
     low_mib = guest.part_mib(0.4)
     for gap_s, times in _AGAIN:
-        later = tuple((from_s + gap_s * number, again) for number in range(1, times))
-        yield f"mem-set {low_mib}, again each {gap_s:g} s", ((from_s, mem_set(low_mib)), *later)
+        later = tuple((gap_s * number, again) for number in range(1, times))
+        yield f"mem-set {low_mib}, again each {gap_s:g} s", ((0.0, mem_set(low_mib)), *later)
 
 
-def _steps(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
+def _steps(guest: Guest) -> Iterator[tuple[str, Acts]]:
     for gap_s, part in product((0.1, 0.5, 1.0, 2.0, 5.0, 10.0), (10, 25, 50, 100)):
         step_mib = part * (guest.memory_mib // 512)
-        yield f"{step_mib} MiB less each {gap_s:g} s", _downwards(guest, from_s, gap_s, step_mib)
+        yield f"{step_mib} MiB less each {gap_s:g} s", _downwards(guest, gap_s, step_mib)
 
 
-def _downwards(guest: Guest, from_s: float, gap_s: float, step_mib: int) -> Acts:
+def _downwards(guest: Guest, gap_s: float, step_mib: int) -> Acts:
     sizes = range(guest.memory_mib - step_mib, guest.part_mib(0.4), -step_mib)
-    return tuple((from_s + gap_s * number, mem_set(size)) for number, size in enumerate(sizes))
+    return tuple((gap_s * number, mem_set(size)) for number, size in enumerate(sizes))
 
 
-def _lowered_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
+def _lowered_maximum(guest: Guest) -> Iterator[tuple[str, Acts]]:
     first_mib, low_mib = guest.part_mib(0.78), guest.part_mib(0.4)
     for gap_s in (0.05, 0.5, 1.0, 3.0, 10.0):
         yield (
             f"mem-set {first_mib}, mem-max {first_mib}, mem-set {low_mib}, {gap_s:g} s apart",
             (
-                (from_s, mem_set(first_mib)),
-                (from_s + gap_s, _if_xl_lets(mem_max(first_mib))),
-                (from_s + 2 * gap_s, mem_set(low_mib)),
-                (from_s + 3 * gap_s, again),
+                (0.0, mem_set(first_mib)),
+                (gap_s, _if_xl_lets(mem_max(first_mib))),
+                (2 * gap_s, mem_set(low_mib)),
+                (3 * gap_s, again),
             ),
         )
 
 
-def _moving_maximum(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
+def _moving_maximum(guest: Guest) -> Iterator[tuple[str, Acts]]:
     """For Qubes, where static-max goes with the target."""
     for gap_s, part in ((0.1, 20), (0.5, 40), (1.0, 100), (3.0, 40)):
         step_mib = part * (guest.memory_mib // 512)
-        asks = _downwards(guest, from_s, gap_s, step_mib)
+        asks = _downwards(guest, gap_s, step_mib)
         yield f"qmemman takes {step_mib} MiB each {gap_s:g} s", asks
 
 
-def _bad_at_start(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
+def _bad_at_start(guest: Guest) -> Iterator[tuple[str, Acts]]:
     low_mib = guest.part_mib(0.4)
     for text in ("0x80000", "0", "1", str(low_mib), str(low_mib * MIB)):
         yield (
             f"memory/target is {text} when the daemon starts",
-            ((-1.0, script_writes(text)), (from_s, again)),
+            ((ALREADY, script_writes(text)), (0.0, again)),
         )
 
 
-def _failing_writes(guest: Guest, from_s: float) -> Iterator[tuple[str, Acts]]:
+def _failing_writes(guest: Guest) -> Iterator[tuple[str, Acts]]:
     low_mib = guest.part_mib(0.4)
     for for_s in (0.005, 0.02, 0.05):
         yield (
             f"mem-set {low_mib} while target_kb cannot be written for {for_s * 1000:g} ms",
-            ((from_s, writes_fail(for_s)), (from_s, mem_set(low_mib)), (from_s + 5.0, again)),
+            ((0.0, writes_fail(for_s)), (0.0, mem_set(low_mib)), (5.0, again)),
         )
 
 
@@ -235,9 +236,9 @@ FAMILIES: Final[Mapping[str, tuple[Plan, type[Libxl]]]] = {
 def stories(family: str, guest: Guest, from_s: float) -> Iterator[Scenario]:
     """Every schedule of a family for that guest, beginning `from_s` after its daemon started."""
     plan, toolstack = FAMILIES[family]
-    for number, (what, asks) in enumerate(plan(guest, from_s)):
-        name = f"{family}-{number}@{guest.name}"
-        yield schedule(name, what, asks, guest, toolstack)
+    for number, (what, asks) in enumerate(plan(guest)):
+        later = [(from_s + when_s, ask) for when_s, ask in asks]
+        yield schedule(f"{family}-{number}@{guest.name}", what, later, guest, toolstack)
 
 
 def variation(name: str) -> Scenario:
@@ -248,15 +249,13 @@ def variation(name: str) -> Scenario:
     """
     what, _, who = name.partition("@")
     family, _, number = what.rpartition("-")
-    guests = {guest.name: guest for guest in (Guest(), *GUESTS)}
     if not number.isdecimal() or len(number) > MOST_DIGITS:
         raise KeyError(name)
     if family == "random" and not who:
         return random_story(int(number))
-    found = list(stories(family, guests[who or Guest().name], 5.0))
-    if int(number) >= len(found):
-        raise KeyError(name)
-    return found[int(number)]
+    guest = {guest.name: guest for guest in GUESTS}[who or Guest().name]
+    told = {story.name: story for story in stories(family, guest, 5.0)}
+    return told[f"{family}-{int(number)}@{guest.name}"]
 
 
 def random_story(number: int) -> Scenario:
