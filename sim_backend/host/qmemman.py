@@ -70,7 +70,7 @@ def requests_to_free(wanted_kib: float, members: Sequence[Member]) -> list[Reque
         return []
     share = wanted_kib / available_kib
     return [
-        (m.domid, whole_bytes(m.actual_kib - -m.needed_kib * share * SAFETY_NET)) for m in donors
+        (m.domid, whole_bytes(m.actual_kib + m.needed_kib * share * SAFETY_NET)) for m in donors
     ]
 
 
@@ -112,9 +112,8 @@ def _with_plenty(available_kib: float, members: Sequence[Member]) -> list[Reques
             takers += 1
         targets[member.domid] = min(target_kib, member.max_kib)
     _share_out(left_kib, takers, targets, members)
-    giving = [(m.domid, targets[m.domid]) for m in members if targets[m.domid] < m.actual_kib]
-    getting = [(m.domid, targets[m.domid]) for m in members if targets[m.domid] >= m.actual_kib]
-    return giving + getting
+    givers_first = sorted(members, key=lambda m: targets[m.domid] >= m.actual_kib)
+    return [(m.domid, targets[m.domid]) for m in givers_first]
 
 
 def _share_out(
@@ -139,7 +138,7 @@ def _when_short(free_kib: float, members: Sequence[Member]) -> list[Request]:
     takers = [m for m in members if m not in donors]
     giving = [m for m in donors if -m.needed_kib >= LEAST_GIFT_KIB]
     requests: list[Request] = [(m.domid, m.preferred_kib) for m in giving]
-    to_give_kib = free_kib - sum(-m.needed_kib for m in giving)
+    to_give_kib = free_kib + sum(m.needed_kib for m in giving)
     if to_give_kib < 0:
         return requests
     total_kib = sum(member.preferred_kib for member in takers)
