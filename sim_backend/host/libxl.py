@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from agent.core.facts.numbers import is_digits
 from agent.core.facts.snapshot import Toolstack
 from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from sim_backend.clock import Clock
@@ -215,7 +216,7 @@ class Libxl:
     @staticmethod
     def _number(domain: SimulatedDomain, path: str) -> int:
         text = domain.store.read(path)
-        if text is None or not text.isdigit():
+        if text is None or not is_digits(text):
             raise ToolstackError(f"cannot get {path} of domain {domain.domid}")
         return int(text)
 

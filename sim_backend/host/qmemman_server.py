@@ -16,6 +16,7 @@ from functools import partial
 from itertools import count
 from typing import Final
 
+from agent.core.facts.numbers import is_digits
 from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from sim_backend.clock import Clock
 from sim_backend.guest.domain import SimulatedDomain
@@ -346,4 +347,4 @@ def _is_slow(seen_kib: list[float]) -> bool:
 
 
 def _number(text: str | None, otherwise: float) -> float:
-    return float(text) if text and text.isascii() and text.isdigit() else otherwise
+    return float(text) if text and is_digits(text) else otherwise

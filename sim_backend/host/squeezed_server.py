@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
+from agent.core.facts.numbers import is_digits
 from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from sim_backend.clock import Clock
 from sim_backend.guest.domain import SimulatedDomain
@@ -316,8 +317,7 @@ def number(domain: SimulatedDomain, path: str) -> int:
         NotThereError: it is absent, or holds none.
     """
     text = domain.store.read(path)
-    digits = (text or "").removeprefix("-")
-    if text is None or not (digits.isascii() and digits.isdigit()):
+    if text is None or not is_digits(text.removeprefix("-")):
         raise NotThereError(path)
     return int(text)
 

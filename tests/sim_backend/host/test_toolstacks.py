@@ -103,7 +103,7 @@ def test_an_hvm_guest_owns_the_nodes_of_its_sleep(kind: DomainType, allowed: boo
     assert domain.store.guest_may_write("control/feature-s3") is allowed
 
 
-@pytest.mark.parametrize("broken", ["abc", None])
+@pytest.mark.parametrize("broken", ["abc", "²", None])
 def test_mem_set_fails_while_the_target_key_is_broken(broken: str | None) -> None:
     toolstack, domain = under(Libxl)
     if broken is None:
