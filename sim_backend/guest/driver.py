@@ -84,7 +84,7 @@ class BalloonDriver:
         self._clock = clock
         self._regime = regime
         self._start = start
-        self._xen = xen
+        self.xen = xen  # another one when the domain moves
         self._memory = memory
         self._add_sections = add_sections
         self.pace = pace
@@ -141,17 +141,13 @@ class BalloonDriver:
         self, target: str | None, static_max: str | None, xend_static_max: str | None
     ) -> None:
         """The watch on memory/target fired; the arguments are the keys' texts, None if absent."""
-        target_kib = scan_u64(target) if target is not None else None
+        target_kib = scan_u64(target or "")
         if target_kib is None:
             return
         if not self._watch_fired:
             self._watch_fired = True
             self.target_offset_pages = self._offset(static_max, xend_static_max)
         self.set_target_pages(target_kib // PAGE_KIB - self.target_offset_pages)
-
-    def attach(self, xen: Reservation) -> None:
-        """The domain goes on with another reservation, on another host or under another domid."""
-        self._xen = xen
 
     def stop(self) -> None:
         self.stopped = True
@@ -177,7 +173,7 @@ class BalloonDriver:
         unit = self._start.unit_pages
         idle = self.stopped or not self._start.is_built
         taken = 0 if idle else self._memory.take(-(-pages // unit) * unit, unit)
-        self._xen.release(taken)
+        self.xen.release(taken)
         self.current_pages -= taken
         self.target_unpopulated_pages += taken
         self._wake_up()
@@ -187,7 +183,7 @@ class BalloonDriver:
         if not self._start.corrects_offset:
             return 0
         for text in (static_max, xend_static_max):
-            static_max_kib = scan_u64(text) if text is not None else None
+            static_max_kib = scan_u64(text or "")
             if static_max_kib is not None:
                 return static_max_kib // PAGE_KIB - self.target_pages
         return self.current_pages - self.target_pages
@@ -279,7 +275,7 @@ class BalloonDriver:
     def _populate(self, credit: int) -> State:
         unit = self._start.unit_pages
         wanted = min(credit, BATCH_PAGES * unit, self.ballooned_pages)
-        granted = self._xen.populate(wanted, unit)
+        granted = self.xen.populate(wanted, unit)
         if granted <= 0:
             return "again"
         self._retrieve(granted)
@@ -294,7 +290,7 @@ class BalloonDriver:
         unit = self._start.unit_pages
         batch = min(allowed, BATCH_PAGES * unit)
         taken = self._memory.take(batch, unit)
-        self._xen.release(taken)
+        self.xen.release(taken)
         self.current_pages -= taken
         self._append(taken)
         reserve_pages = self._memory.reserve_kib // PAGE_KIB

@@ -44,8 +44,9 @@ class KernelFiles(Mapping[str, str]):
             del self._long["proc/pressure/memory"]
 
     def __getitem__(self, path: str) -> str:
-        made = self._long.get(path)
-        return self._beside(_folder(path))[path] if made is None else made(self._domain)
+        if path in self._long:
+            return self._long[path](self._domain)
+        return self._beside(next(one for one in _TOGETHER if path.startswith(one)))[path]
 
     def __iter__(self) -> Iterator[str]:
         for folder in _TOGETHER:
@@ -59,10 +60,6 @@ class KernelFiles(Mapping[str, str]):
         if folder not in self._made:
             self._made[folder] = _TOGETHER[folder](self._domain)
         return self._made[folder]
-
-
-def _folder(path: str) -> str:
-    return next(one for one in _TOGETHER if path.startswith(one))
 
 
 def write(domain: Machine, path: str, text: str) -> None:

@@ -57,8 +57,8 @@ class Machine:
         store: DomainStore,
         *,
         domid: int,
-        toolstack: Toolstack = "libxl",
-        scenario: str = "unnamed",
+        toolstack: Toolstack,
+        scenario: str,
     ) -> None:
         self.clock = clock
         self.host = host
@@ -181,8 +181,7 @@ class Machine:
         pages, limit, on_demand = before.pages, before.max_pages, before.on_demand_pages
         self.host.destroy(self.domid)
         self.host, self.domid = host, domid
-        self.reservation = host.create(domid, pages, limit, on_demand)
-        self.driver.attach(self.reservation)
+        self.reservation = self.driver.xen = host.create(domid, pages, limit, on_demand)
         self.store.write("domid", str(domid))
         self.tell("moved", f"resumed as domain {domid}")
         self.store.fire_all()

@@ -116,13 +116,13 @@ class PublishedFiles:
 
     def serve(self) -> None:
         """Let waiting writers in, and tell what was written."""
-        self.admit_writers()
+        self._admit_writers()
         for number in self._inotify.read():
             version = self._by_watch.get(number)
             if version is not None:
                 self._closed(version)
 
-    def admit_writers(self) -> None:
+    def _admit_writers(self) -> None:
         """Let those in who wait to open a file for writing; SIGIO says that there is one."""
         self.writer_waits = False
         for version in (*self._current.values(), *self._retired):
@@ -154,20 +154,14 @@ class PublishedFiles:
             file.flush()
             os.fchmod(file.fileno(), 0o644 if writable else 0o444)
             os.utime(file.fileno(), ns=(_PUBLISHED_NS, _PUBLISHED_NS))
+        self._retire(path)
         if writable:
-            self._publish_version(path, text, staged)
-        else:
-            self._retire(path)
+            fd = os.open(staged, os.O_RDONLY | os.O_CLOEXEC)
+            version = _Version(path, text, fd, self._inotify.watch(fd))
+            self._current[path] = self._by_watch[version.watch] = version
         if is_new or not _exchanged(staged, target):
             os.rename(staged, target)
         self._shown[path] = text
-
-    def _publish_version(self, path: str, text: str, staged: str) -> None:
-        fd = os.open(staged, os.O_RDONLY | os.O_CLOEXEC)
-        version = _Version(path, text, fd, self._inotify.watch(fd))
-        self._by_watch[version.watch] = version
-        self._retire(path)
-        self._current[path] = version
 
     def _remove(self, path: str) -> None:
         self._retire(path)
