@@ -132,7 +132,6 @@ def _shape(config: GuestConfig) -> GuestShape:
         videoram_kib=config.videoram_kib,
         e820_host=config.e820_host,
         released_pages=config.released_pages,
-        host_ram_end=config.host_ram_end,
     )
 
 

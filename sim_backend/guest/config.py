@@ -26,7 +26,6 @@ class GuestConfig:
         placement of the initrd and of per-CPU areas makes a few pages of difference.
     odd_regions: what the firmware's map says besides, in its own order and unchecked: ranges that
         overlap others.
-    host_ram_end: where the host's RAM below 4 GiB ends; matters with e820_host and in dom0.
     """
 
     domain_type: DomainType = "pv"
@@ -41,7 +40,6 @@ class GuestConfig:
     swap_kib: int = 0
     bits: int = 64
     odd_regions: tuple[Region, ...] = ()
-    host_ram_end: int = 0xBFFDD000
     boot_variation_kib: int = 0
     cmdline: str = "console=hvc0 root=/dev/xvda1 ro"
     workload: Workload = field(default_factory=Workload)

@@ -18,10 +18,8 @@ class DomainStore:
     `silent`: xenstored does not answer the guest's user space at present.
     """
 
-    def __init__(
-        self, nodes: dict[str, str] | None = None, guest_writable: Iterable[str] = ("data",)
-    ) -> None:
-        self._nodes = dict(nodes or {})
+    def __init__(self, nodes: dict[str, str], guest_writable: Iterable[str] = ("data",)) -> None:
+        self._nodes = dict(nodes)
         self._watches: list[tuple[str, WatchCallback]] = []
         self.guest_writable: frozenset[str] = frozenset(guest_writable)
         self.silent = False

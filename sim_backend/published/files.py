@@ -23,7 +23,6 @@ import fcntl
 import os
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -96,8 +95,7 @@ class PublishedFiles:
         self._inotify = Inotify()
         self._shown: dict[str, str] = {}
         self._current: dict[str, _Version] = {}
-        self._by_watch: dict[int, _Version] = {}
-        self._retired: deque[_Version] = deque()
+        self._by_watch: dict[int, _Version] = {}  # retired ones as well
         self._count = 0
         self.writer_waits = False  # for readers of the same version to be done
 
@@ -125,7 +123,7 @@ class PublishedFiles:
     def _admit_writers(self) -> None:
         """Let those in who wait to open a file for writing; SIGIO says that there is one."""
         self.writer_waits = False
-        for version in (*self._current.values(), *self._retired):
+        for version in tuple(self._by_watch.values()):
             if not version.writer_waits():
                 continue
             if self._current.get(version.path) is version:
@@ -175,19 +173,16 @@ class PublishedFiles:
         version = self._current.pop(path, None)
         if version is not None:
             version.retired_s = time.monotonic()
-            self._retired.append(version)
 
     def _bury(self) -> None:
         now_s = time.monotonic()
-        for version in tuple(self._retired):
+        for version in tuple(self._by_watch.values()):
             is_old = now_s - version.retired_s > _GRACE_S
             if is_old and not version.writer_waits() and not version.has_writer():
                 self._forget(version)
 
     def _forget(self, version: _Version) -> None:
         del self._by_watch[version.watch]
-        if version in self._retired:
-            self._retired.remove(version)
         self._inotify.unwatch(version.watch)
         os.close(version.fd)  # the lease goes with it
 
