@@ -253,7 +253,7 @@ class BalloonDriver:
         elif self.state == "wait":
             if self.credit > 0 and self.ballooned_pages:  # blocks that come online by themselves
                 self._plan(WAIT_POLL_S)
-        elif self.state == "cancelled" and self._regime.engine == "thread" and self.credit:
+        elif self._regime.engine == "thread" and self.credit:
             self._plan(CANCELLED_SLEEP_S)
 
     def _schedule(self, state: State) -> State:

@@ -35,22 +35,7 @@ def version_line(config: GuestConfig) -> str:
 
 def kernel_log(config: GuestConfig, boot: Boot, later: Sequence[tuple[float, str]] = ()) -> str:
     """The whole log, with times; `later` is what the kernel said since."""
-    entries: list[tuple[float, str]] = [
-        (0.0, version_line(config)),
-        (0.0, f"Command line: {config.cmdline}"),
-    ]
-    if config.is_pv:
-        entries.append((0.0, f"Released {boot.log.released_pages} page(s)"))
-    prefix = "Xen" if config.is_pv else "BIOS-e820"
-    for region in boot.map.in_order_read:
-        word = _TYPE_WORDS.get(region.kind, region.kind)
-        entries.append((0.0, f"{prefix}: [mem {region.start:#018x}-{region.end:#018x}] {word}"))
-    if config.is_pv:
-        entries.append((1.9, "Remapped 0 page(s)"))
-    name = _BOOT_NAMES.get(config.domain_type)
-    if name:
-        entries.append((2.0, f"Booting kernel on {name}"))
-    entries += (*_memory_lines(config, boot), *later)
+    entries = (*_boot_lines(config, boot), *later)
     return "".join(f"[{seconds:12.6f}] {text}\n" for seconds, text in entries)
 
 
@@ -65,8 +50,20 @@ def _driver_line(config: GuestConfig) -> str:
     return "xen:balloon: Initialising balloon driver"
 
 
-def _memory_lines(config: GuestConfig, boot: Boot) -> Iterator[tuple[float, str]]:
+def _boot_lines(config: GuestConfig, boot: Boot) -> Iterator[tuple[float, str]]:
     image, log = config.image, boot.log
+    yield 0.0, version_line(config)
+    yield 0.0, f"Command line: {config.cmdline}"
+    if config.is_pv:
+        yield 0.0, f"Released {log.released_pages} page(s)"
+    prefix = "Xen" if config.is_pv else "BIOS-e820"
+    for region in boot.map.in_order_read:
+        word = _TYPE_WORDS.get(region.kind, region.kind)
+        yield 0.0, f"{prefix}: [mem {region.start:#018x}-{region.end:#018x}] {word}"
+    if config.is_pv:
+        yield 1.9, "Remapped 0 page(s)"
+    if config.domain_type in _BOOT_NAMES:
+        yield 2.0, f"Booting kernel on {_BOOT_NAMES[config.domain_type]}"
     if image.freed_before is not None:
         label, kib = image.freed_before
         yield 2.4, f"Freeing {label} memory: {kib}K"

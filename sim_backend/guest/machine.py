@@ -17,7 +17,7 @@ from agent.core.facts.snapshot import Origin, Toolstack
 from agent.core.facts.units import PAGE_KIB
 from sim_backend.clock import Clock
 from sim_backend.guest.blocks import BLOCK_BYTES, BlockTable
-from sim_backend.guest.boot import Boot, boot
+from sim_backend.guest.boot import boot
 from sim_backend.guest.config import GuestConfig
 from sim_backend.guest.crash import crash_boot
 from sim_backend.guest.driver import PACES, BalloonDriver
@@ -67,7 +67,7 @@ class Machine:
         self.domid = domid
         self.toolstack: Toolstack = toolstack
         self.origin = Origin("simulation", scenario)
-        self.boot: Boot = boot(config)
+        self.boot = boot(config)
         self.booted_at_s = clock.now_s - USER_SPACE_AFTER_S
         self.alive = self.boot.verdict.boots != "no"
         self.happenings: list[Happening] = []
