@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.headroom import limit_kib
+from agent.core.account.reconcile import Reconciliation
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import MemoryReading
 
@@ -59,24 +60,23 @@ class Waterfall(NamedTuple):
     free_kib: int | None = None
     cache_kib: int | None = None
 
-    def level(self, name: LevelName) -> Level | None:
-        return next((level for level in self.levels if level.name == name), None)
-
 
 def waterfall(situation: Situation) -> Waterfall:
     """All levels that can be told; never raises."""
     snapshot, offset = situation.snapshot, situation.offset
-    balloon, memory = snapshot.balloon, snapshot.memory
+    current_kib = snapshot.balloon.current_kib if snapshot.balloon else None
+    memory = snapshot.memory
     levels: list[Level] = []
     limit = limit_kib(snapshot)
-    if limit is not None and balloon is not None and balloon.current_kib is not None:
+    if limit is not None and current_kib is not None:
         levels.append(Level("maxmem", limit, ()))
     terms = situation.reconciliation.terms
     if terms:
         mapped_kib = sum(term.kib for term in terms if term.name in _MAP_TERMS)
         _add(levels, "map", mapped_kib, _to_map(levels, mapped_kib, offset.kib if offset else 0))
-    if balloon is not None and balloon.current_kib is not None:
-        _add(levels, "current", balloon.current_kib, _to_current(levels, situation))
+    if current_kib is not None:
+        steps = _to_current(levels, current_kib, situation.reconciliation)
+        _add(levels, "current", current_kib, steps)
     if memory is None:
         return Waterfall(tuple(levels))
     parts = situation.overhead
@@ -104,15 +104,13 @@ def _to_map(levels: list[Level], mapped_kib: int, offset_kib: int) -> list[Step]
     return [Step("not-for-linux", -offset_kib, apart), Step(name, -beyond_kib, why)]
 
 
-def _to_current(levels: list[Level], situation: Situation) -> list[Step]:
+def _to_current(levels: list[Level], current_kib: int, result: Reconciliation) -> list[Step]:
     """From the map (or the limit) to what is populated."""
-    balloon, result = situation.snapshot.balloon, situation.reconciliation
-    if balloon is None or balloon.current_kib is None or not levels:
+    if not levels:
         return []
     if result.identity is None:
         why = "somewhere between the host's limit and the guest"
-        missing_kib = levels[-1].kib - balloon.current_kib
-        return [Step("not-populated", -missing_kib, why, inferred=True)]
+        return [Step("not-populated", current_kib - levels[-1].kib, why, inferred=True)]
     steps = [
         Step(term.name, term.kib, term.why, term.inferred)
         for term in result.terms
