@@ -63,7 +63,7 @@ def _xapi_holds(situation: Situation, host_kib: int) -> str:
     )
 
 
-def give_at_least(situation: Situation, kib: int, note: str = "") -> Fix:
+def give_at_least(situation: Situation, kib: int) -> Fix:
     """The host lets the guest have `kib` of populated memory."""
     snapshot = situation.snapshot
     host_kib = on_host_scale_kib(situation, kib)
@@ -75,7 +75,7 @@ def give_at_least(situation: Situation, kib: int, note: str = "") -> Fix:
             words = "raise dom0-mem-boost in /etc/qubes/qmemman.conf, or dom0_mem= with its max:"
             return Fix("host", (), "next-boot", words)
         return Fix("host", note="close other qubes: qmemman divides what there is")
-    return set_memory(snapshot, host_kib, note)
+    return set_memory(snapshot, host_kib)
 
 
 def on_host_scale_kib(situation: Situation, kib: int) -> int:
@@ -110,7 +110,7 @@ def set_memory(snapshot: Snapshot, kib: int, note: str = "") -> Fix:
     return Fix("host", (f"xl mem-set {domid} {kib}k",), note=note)
 
 
-def set_range(snapshot: Snapshot, low_kib: int, high_kib: int, note: str = "") -> Fix:
+def set_range(snapshot: Snapshot, low_kib: int, high_kib: int) -> Fix:
     """XAPI may move this domain between two sizes as it counts them."""
     low_mib, high_mib = (-(-kib // MIB_KIB) for kib in (low_kib, high_kib))
     if snapshot.domain.uuid is None:
@@ -119,7 +119,7 @@ def set_range(snapshot: Snapshot, low_kib: int, high_kib: int, note: str = "") -
         f"xe vm-memory-dynamic-range-set uuid={snapshot.domain.uuid} "
         f"min={low_mib}MiB max={high_mib}MiB"
     )
-    return Fix("host", (command,), note=note)
+    return Fix("host", (command,))
 
 
 def make_larger(snapshot: Snapshot) -> Fix:
