@@ -11,10 +11,10 @@ import pytest
 
 from agent.cli.main import main
 from agent.core.facts.snapshot import Snapshot
-from agent.core.findings.assessment import assess
 from agent.report.check_line import Threshold, Thresholds, check, parse_threshold
 from agent.words import DOMAIN_OPTIONS, take_apart
 from tests import captures
+from tests.support.judged import assess
 from tests.support.snapshots import a_pv_guest
 
 Run = Callable[..., tuple[int, str, str]]

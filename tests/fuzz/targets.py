@@ -19,7 +19,6 @@ from typing import Final
 
 from agent.cli.http_once import Answer, answer_to
 from agent.core.facts.numbers import MalformedError, key_decimal
-from agent.core.findings.assessment import assess
 from agent.daemon.config.effective import ConfigError
 from agent.daemon.config.load import load_config
 from agent.report.status_json import status_object
@@ -34,6 +33,7 @@ from tests.support.claims import (
     must_be_set_as_it_should,
     must_be_shown_as_it_should,
 )
+from tests.support.judged import assess
 from tests.support.scripted_peer import ScriptedPeer
 
 Target = Callable[[bytes], None]

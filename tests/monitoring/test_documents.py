@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from agent.core.findings.assessment import assess
 from agent.core.host.guests import Claims, Guest, Host, Hypervisor
+from tests.support.judged import assess
 from tests.support.snapshots import a_pv_guest
 
 pytest.importorskip(

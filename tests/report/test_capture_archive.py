@@ -14,12 +14,12 @@ import pytest
 
 from agent.capture import captured_files
 from agent.core.facts.snapshot import Snapshot
-from agent.core.findings.assessment import assess
 from agent.report.capture_archive import archive
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.key_store import CapturedKeys
 from tests import captures
 from tests.support.captured import QUICK, gathered, load, snapshot_of
+from tests.support.judged import assess
 
 SECRETS = {
     "sys/hypervisor/uuid": "d4352faf-853e-4c60-b096-a16c102e04f0\n",

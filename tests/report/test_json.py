@@ -9,11 +9,11 @@ from typing import Any, Final
 import pytest
 
 from agent.core.facts.snapshot import Snapshot
-from agent.core.findings.assessment import assess
 from agent.report.memmap_json import memmap_object
 from agent.report.status_json import status_object
 from tests import captures
 from tests.support.captured import assessed, snapshot_of
+from tests.support.judged import assess
 from tests.support.snapshots import a_pv_guest
 
 # The keys of schema 1, each with its types.  Keys may be added here, never renamed or removed.

@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.account.balloon_state import State
 from agent.core.facts.snapshot import Snapshot
-from agent.core.findings.assessment import assess
+from tests.support.judged import assess
 from tests.support.snapshots import STALLED, a_dom0, a_pv_guest, an_hvm_guest, an_unpopulated_guest
 
 pytest.importorskip(

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from agent.core.findings.assessment import Assessment, assess
+from agent.core.findings.assessment import Assessment
 from agent.report.memmap_text import memmap_lines
 from agent.report.status_text import status_lines
 from agent.report.styled import Line, plain
@@ -21,6 +21,7 @@ from sim_backend.stories import catalogue
 from tests import captures
 from tests.support.captured import assessed
 from tests.support.golden import check_reviewed
+from tests.support.judged import assess
 from tests.support.snapshots import a_pv_guest, a_pvh_guest
 
 GOLDEN: Final = Path(__file__).parent / "golden"

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.findings.assessment import assess
 from agent.report.sparkline import (
     GLYPHS,
     SPAN_S,
@@ -22,6 +21,7 @@ from agent.report.sparkline import (
     trend_lines,
 )
 from agent.report.styled import plain
+from tests.support.judged import assess
 from tests.support.snapshots import STALLED, a_pv_guest
 
 CALM = sample_of(assess(a_pv_guest()), 0.0)

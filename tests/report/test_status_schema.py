@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import pytest
 
-from agent.core.findings.assessment import assess
 from agent.report.status_json import status_object
 from sim_backend.stories import catalogue
 from tests import captures
 from tests.support.captured import assessed
+from tests.support.judged import assess
 from tests.support.snapshots import a_pv_guest
 
 jsonschema = pytest.importorskip("jsonschema", reason="wanted: apt-get install python3-jsonschema")

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent import exit_codes
-from agent.core.findings.assessment import assess
 from agent.report.memmap_json import memmap_object
 from agent.report.memmap_text import memmap_lines
 from agent.report.status_json import status_object
@@ -20,6 +19,7 @@ from agent.report.status_text import status_lines
 from agent.report.styled import plain
 from agent.sources.system_root import NotXenError
 from tests.support.captured import QUICK, gathered, load
+from tests.support.judged import assess
 
 GUESTS = ("pv-512-1024-k510/memset-768", "hvm-512-1024/boot", "dom0/boot")
 GARBAGE = st.one_of(

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from agent.core.facts.snapshot import Origin
-from agent.core.findings.assessment import assess
 from agent.gather import gather
 from agent.sources.firmware_memmap import MOST_ENTRIES, read_firmware_memmap
 from agent.sources.host_keys import read_host
@@ -21,6 +20,7 @@ from agent.sources.pressure import read_pressure
 from agent.sources.system_root import NotXenError, SystemRoot
 from agent.sources.xenstore.key_store import CapturedKeys, NoKeys
 from tests.support.captured import gathered, load
+from tests.support.judged import assess
 
 MEMMAP = "sys/firmware/memmap"
 BALLOON = "sys/devices/system/xen_memory/xen_memory0"

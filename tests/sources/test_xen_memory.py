@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from agent.core.facts.snapshot import Origin
-from agent.core.findings.assessment import assess
 from agent.gather import gather
 from agent.sources.outcome import Outcome
 from agent.sources.system_root import SystemRoot
@@ -22,6 +21,7 @@ from agent.sources.xen_memory import (
     refresh_xen_memory,
 )
 from agent.sources.xenstore.key_store import CapturedKeys
+from tests.support.judged import assess
 
 CURRENT = f"{DIRECTORY}/info/current_kb"
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from agent.core.facts.memory_map import Region
 from agent.core.facts.snapshot import Origin, Snapshot
-from agent.core.findings.assessment import Assessment, assess
+from agent.core.findings.assessment import Assessment
 from agent.gather import gather
 from agent.sources.system_root import SystemRoot
 from agent.sources.xenstore.key_store import CapturedKeys
 from tests import captures
+from tests.support.judged import assess
 
 # A hundred trees of small files are made and removed: in memory, where that is possible.
 QUICK = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None

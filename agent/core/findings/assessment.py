@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The judgement of one moment: findings, a verdict, and one sentence.
 
-`assess` and `judge` look at one snapshot, as the daemon does; `diagnose` (see `diagnosis`) makes
-every check there is, for the commands.
+`judge` looks at one snapshot, as the daemon does; `diagnose` (see `diagnosis`) makes every check
+there is, for the commands.
 """
 
 from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from agent.core.account.situation import Situation, understand
+from agent.core.account.situation import Situation
 from agent.core.account.target_offset import counted_beyond_kib
-from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import format_kib
 from agent.core.findings import (
     balloon,
@@ -47,11 +46,6 @@ class Assessment(NamedTuple):
     verdict: Verdict
     headline: str
     not_made: tuple[str, ...] = ()
-
-
-def assess(snapshot: Snapshot) -> Assessment:
-    """Understand and judge one snapshot; never raises."""
-    return judge(understand(snapshot))
 
 
 def judge(situation: Situation) -> Assessment:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from agent.core.facts.snapshot import Snapshot
-from agent.core.findings.assessment import assess
 from agent.core.findings.finding import RANK
+from tests.support.judged import assess
 from tests.support.snapshots import (
     MIB,
     STALLED,

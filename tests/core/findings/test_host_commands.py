@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from agent.core.account.situation import understand
-from agent.core.findings.assessment import assess
 from agent.core.findings.finding import Finding, Fix
 from agent.core.findings.host_commands import (
     configure,
@@ -19,6 +18,7 @@ from agent.core.findings.host_commands import (
     set_memory,
     set_range,
 )
+from tests.support.judged import assess
 from tests.support.snapshots import (
     GIB,
     MIB,

@@ -11,10 +11,11 @@ from agent.core.account.situation import understand
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import Region, memory_map
 from agent.core.facts.snapshot import BootRecord, MemoryBlocks, Snapshot
-from agent.core.findings.assessment import OF_A_SNAPSHOT, assess, why_unknown
+from agent.core.findings.assessment import OF_A_SNAPSHOT, why_unknown
 from agent.core.findings.finding import Finding, Fix
 from agent.core.findings.registry import CHECKS
 from agent.core.findings.units_trap import misread_host_target
+from tests.support.judged import assess
 from tests.support.snapshots import (
     BLOCK,
     CALM,

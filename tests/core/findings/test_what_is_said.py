@@ -12,12 +12,12 @@ from typing import Final
 
 import pytest
 
-from agent.core.findings.assessment import assess
 from agent.core.findings.diagnosis import CODES, diagnose
 from agent.core.findings.finding import Finding
 from agent.core.findings.registry import CHECKS
 from tests.core.findings import test_diagnosis, test_rules
 from tests.support.golden import check_reviewed
+from tests.support.judged import assess
 
 SAID: Final = Path(__file__).parent / "said"
 

@@ -14,13 +14,13 @@ from agent.core.facts.kernel_regimes import regime_of as agents_regime_of
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.snapshot import DomainType
 from agent.core.facts.units import PAGE_KIB
-from agent.core.findings.assessment import assess
 from sim_backend.guest.config import MIB, GuestConfig
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.guest.kernel_images import KernelImage, image_of
 from sim_backend.guest.regimes import REGIMES, Regime, regime_of
 from sim_backend.host.libxl import simple_guest
 from tests.sim_backend.guests import MEASURED
+from tests.support.judged import assess
 
 RELEASES = sorted(
     {regime.first for regime in REGIMES}
