@@ -12,19 +12,11 @@ import select
 import sys
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
 REQUEST_LIMIT_BYTES: Final = 8192
 REQUEST_TIMEOUT_S: Final = 5.0
-_REASONS: Final = {
-    200: "OK",
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-    503: "Service Unavailable",
-}
 
 
 class Answer(NamedTuple):
@@ -39,7 +31,7 @@ class Answer(NamedTuple):
         body = self.body.encode()
         allow = "Allow: GET, HEAD\r\n" if self.status == 405 else ""
         head = (
-            f"HTTP/1.1 {self.status} {_REASONS[self.status]}\r\n"
+            f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n"
             f"Content-Type: {self.content_type}\r\n"
             f"Content-Length: {len(body)}\r\n"
             f"{allow}Connection: close\r\n\r\n"

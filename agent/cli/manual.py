@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from agent.cli.application import COMMANDS, application
+from agent.cli.application import application
 
 FILE: Final = "docs/balloon-agent.1"
 _ROFF: Final = str.maketrans({"\\": "\\e", "-": "\\-", "~": "\\(ti", "^": "\\(ha", "'": "\\(aq"})
@@ -88,29 +88,26 @@ def manual() -> str:
         "Those that say which domain are accepted before and after the command.",
         *_options(application),
         ".SH COMMANDS",
+        *_commands(application, context),
+        *_epilog(application.epilog or "", ".SH "),
     ]
-    for name in COMMANDS:
-        lines += _command(name, context)
-    lines += _epilog(application.epilog or "", ".SH ")
     return "\n".join(lines) + "\n" + _BEYOND
 
 
-def _command(name: str, context: click.Context) -> list[str]:
-    """One command, and the commands below it if it is a group."""
-    command = application.get_command(context, name)
-    assert command is not None
-    lines = _entry(command, name, context)
-    if isinstance(command, click.Group):
-        inner = click.Context(command, info_name=name, parent=context)
-        for word in command.list_commands(inner):
-            below = command.get_command(inner, word)
-            assert below is not None
-            lines += _entry(below, f"{name} {word}", inner)
+def _commands(group: click.Group, context: click.Context, before: str = "") -> list[str]:
+    """Every command of a group; behind one that is itself a group, those below it."""
+    lines: list[str] = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        own = click.Context(command, info_name=name, parent=context)
+        lines += _entry(command, before + name, own)
+        if isinstance(command, click.Group):
+            lines += _commands(command, own, f"{name} ")
     return lines
 
 
-def _entry(command: click.Command, name: str, parent: click.Context) -> list[str]:
-    own = click.Context(command, info_name=name.rpartition(" ")[2], parent=parent)
+def _entry(command: click.Command, name: str, own: click.Context) -> list[str]:
     usage = " ".join(command.collect_usage_pieces(own))
     return [
         f'.SS "{_escaped(name)}"',

@@ -28,13 +28,6 @@ class Part(NamedTuple):
     style: str
 
 
-class Mark(NamedTuple):
-    """A place on the amounts bar."""
-
-    name: str
-    kib: int
-
-
 def amount_parts(situation: Situation) -> list[Part]:
     """Where the memory is: populated, ballooned, offline, held elsewhere, not in the map."""
     balloon = situation.snapshot.balloon
@@ -58,19 +51,19 @@ def amount_parts(situation: Situation) -> list[Part]:
     return [part for part in parts if part.kib > 0]
 
 
-def amount_marks(situation: Situation) -> list[Mark]:
-    """Targets and limits, on the kernel's scale."""
+def amount_marks(situation: Situation) -> list[tuple[str, int]]:
+    """Targets and limits by name, in KiB on the kernel's scale."""
     balloon = situation.snapshot.balloon
     offset_kib = situation.offset.kib if situation.offset else 0
-    marks = []
+    marks: list[tuple[str, int]] = []
     if balloon is not None and balloon.target_kib is not None:
-        marks.append(Mark("target", balloon.target_kib))
+        marks.append(("target", balloon.target_kib))
     wanted_kib = situation.host_target_on_kernel_scale_kib
     if wanted_kib is not None and (balloon is None or wanted_kib != balloon.target_kib):
-        marks.append(Mark("host target", max(0, wanted_kib)))
+        marks.append(("host target", max(0, wanted_kib)))
     most_kib = limit_kib(situation.snapshot)
     if most_kib is not None:
-        marks.append(Mark("maximum", most_kib - offset_kib))
+        marks.append(("maximum", most_kib - offset_kib))
     return marks
 
 
@@ -80,9 +73,8 @@ def amounts_picture(situation: Situation, width: int) -> list[Line]:
     if not parts:
         return []
     whole_kib = sum(part.kib for part in parts)
-    return parts_picture(
-        parts, width, [_mark_line(mark, whole_kib, width) for mark in amount_marks(situation)]
-    )
+    marks = [_mark_line(*mark, whole_kib, width) for mark in amount_marks(situation)]
+    return parts_picture(parts, width, marks)
 
 
 def parts_picture(parts: list[Part], width: int, marks: Sequence[Line] = ()) -> list[Line]:
@@ -127,12 +119,12 @@ def _columns(sizes_kib: list[int], width: int) -> list[int]:
     return columns
 
 
-def _mark_line(mark: Mark, whole_kib: int, width: int) -> Line:
+def _mark_line(name: str, kib: int, whole_kib: int, width: int) -> Line:
     """A pointer below the bar and its label on the side that has room."""
-    column = min(width - 1, max(0, mark.kib * width // whole_kib))
-    column = max(0, column - 1) if mark.kib >= whole_kib else column
-    label = f"{mark.name} {format_kib(mark.kib)}"
-    if mark.kib > whole_kib:
+    column = min(width - 1, max(0, kib * width // whole_kib))
+    column = max(0, column - 1) if kib >= whole_kib else column
+    label = f"{name} {format_kib(kib)}"
+    if kib > whole_kib:
         label += ", beyond this bar"
     if column + 2 + len(label) <= width:
         return line(" " * column, Span("▲", "mark"), f" {label}")

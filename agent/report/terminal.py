@@ -82,11 +82,10 @@ class Terminal:
         """
         assert self._console is not None
         room = max(1, self._console.size.height - 1)
-        shown = list(lines)
-        if len(shown) > room:
-            more = f"... {len(shown) - room + 1} lines more in a taller terminal"
-            shown = [*shown[: room - 1], (Span(more, "dim"),)]
-        text = self._drawn(shown).replace("\n", f"{_ERASE_LINE}\n")
+        if len(lines) > room:
+            more = f"... {len(lines) - room + 1} lines more in a taller terminal"
+            lines = [*lines[: room - 1], (Span(more, "dim"),)]
+        text = self._drawn(lines).replace("\n", f"{_ERASE_LINE}\n")
         sys.stdout.write(f"{_HOME}{text}{_ERASE_BELOW}")
         sys.stdout.flush()
 
