@@ -18,7 +18,6 @@ from agent.cli.endings import (
     did_you_mean,
     ended,
     explained,
-    explained_as,
     is_of_the_output,
 )
 from agent.cli.which_domain import WhichDomain
@@ -155,7 +154,8 @@ def _explain_as_check(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         sentence = _told(error)
     elif isinstance(error, OSError) and is_of_the_output(error):
-        return explained_as(error, exit_codes.OF_LEVEL["UNKNOWN"])
+        explained(error)
+        return exit_codes.OF_LEVEL["UNKNOWN"]
     elif isinstance(error, CommandError):
         sentence = error.sentence
     else:

@@ -40,10 +40,8 @@ def guests_beginning_with(
     from agent.cli.host import ThisHost  # noqa: PLC0415 - only when somebody presses Tab
     from agent.cli.which_domain import WhichDomain  # noqa: PLC0415
 
-    domain = ctx.find_root().params
-    which = WhichDomain(domain.get("root"), domain.get("xenstore"), domain.get("sim"))
     try:
-        with ThisHost(which, timeout_s=_PATIENCE_S) as host:
+        with ThisHost(WhichDomain(**ctx.find_root().params), timeout_s=_PATIENCE_S) as host:
             names = host.names()
     except CommandError:
         return []

@@ -46,7 +46,7 @@ def check(named: str | None) -> int:
 
 @config.command()
 @_FILE
-@click.option("--default", "default", is_flag=True, help="The shipped file, with every key.")
+@click.option("--default", is_flag=True, help="The shipped file, with every key.")
 def show(named: str | None, *, default: bool) -> int:
     """Print the effective configuration, and where each value comes from."""
     from agent.daemon.config.text import default_text, effective_text  # noqa: PLC0415

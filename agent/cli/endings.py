@@ -39,7 +39,9 @@ def explained(error: BaseException) -> int:
         complain(error.sentence)
         return error.status
     if isinstance(error, OSError) and is_of_the_output(error):
-        return explained_as(error, exit_codes.CANNOT_CREATE)
+        silence_output()
+        complain(f"the output could not be written: {error.strerror}.")
+        return exit_codes.CANNOT_CREATE
     complain(
         f"internal error: {type(error).__name__}: {error}. Please report it with what "
         "BALLOON_AGENT_DEBUG=1 balloon-agent ... prints."
@@ -50,13 +52,6 @@ def explained(error: BaseException) -> int:
 def is_of_the_output(error: OSError) -> bool:
     """Whether it is standard output that could not be written, and no file of a name."""
     return error.errno in _OUTPUT_ERRNOS and error.filename is None
-
-
-def explained_as(error: OSError, status: int) -> int:
-    """Say what became of the output, and end with that status."""
-    silence_output()
-    complain(f"the output could not be written: {error.strerror}.")
-    return status
 
 
 def silence_output() -> None:

@@ -141,10 +141,9 @@ def simulate_lines(
     lines = simulation_banner(scenario, width)
     lines += judged_lines("ok" if passed else "warning", answer, width)
     for lead, text, style in rows:
-        body = wrapped(text, width, indent=" " * len(lead)) or [line("")]
+        body = wrapped(text, width, indent=" " * len(lead), style=style) or [line("")]
         first = body[0][0].text[len(lead) :]
-        lines.append(line(Span(lead, style or "dim"), Span(first, style)))
-        lines += [line(Span(part[0].text, style)) for part in body[1:]]
+        lines += [line(Span(lead, style or "dim"), Span(first, style)), *body[1:]]
     return lines
 
 

@@ -60,13 +60,11 @@ def _table(situation: Situation, width: int) -> list[Line]:
     """The rows under their heads; a narrow terminal gets two lines a row."""
     shown = rows(situation)
     lines = _wide_table(shown, width) if width >= _NARROW else _narrow_table(shown, width)
-    status = situation.snapshot.sources
     for name, source in (("firmware-map", "/sys/firmware/memmap"), ("iomem", "/proc/iomem")):
-        if status.get(name, "ok") != "ok":
-            why = {"hidden": "hidden: addresses are shown to root only"}.get(
-                status[name], status[name]
-            )
-            lines += wrapped(f"{source} is {why}", width, style="warning")
+        status = situation.snapshot.sources.get(name, "ok")
+        if status != "ok":
+            why = ": addresses are shown to root only" if status == "hidden" else ""
+            lines += wrapped(f"{source} is {status}{why}", width, style="warning")
     return lines
 
 

@@ -20,12 +20,12 @@ MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"
 
 def judged_lines(verdict: str, sentence: str, width: int) -> list[Line]:
     """A mark, the verdict in a word, and the sentence that answers."""
-    body = wrapped(f"{verdict.upper()}: {sentence}", width, indent="  ")
+    body = wrapped(f"{verdict.upper()}: {sentence}", width, indent="  ", style="heading")
     first = body[0][0].text
     end = 2 + len(verdict) + 1
     return [
         (Span(MARKS[verdict], verdict), Span(first[1:end], verdict), Span(first[end:], "heading")),
-        *(line(Span(part[0].text, "heading")) for part in body[1:]),
+        *body[1:],
     ]
 
 
