@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from agent.core.facts.units import KIB
 from agent.core.host.guests import Guest, Host, Kind, label
-from agent.report.exposition import exposed
+from agent.report.exposition import exposed, gauge_by
 
 MOST_GUESTS: Final = 1000
 _SIZES: Final[tuple[tuple[str, str, Callable[[Guest], int | None]], ...]] = (
@@ -70,12 +70,10 @@ def _host(host: Host) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "xen_host_xl_answers", "1 when xl could be asked.", value=float(host.problem is None)
     )
-    kinds = GaugeMetricFamily(
-        "xen_host_guests", "How many guests there are, by what is known of them.", labels=["kind"]
-    )
-    for kind in get_args(Kind):
-        kinds.add_metric([kind], sum(guest.kind == kind for guest in host.guests))
-    yield kinds
+    kinds = [guest.kind for guest in host.guests]
+    counts = {kind: kinds.count(kind) for kind in get_args(Kind)}
+    about = "How many guests there are, by what is known of them."
+    yield gauge_by("kind", "xen_host_guests", about, counts)
 
 
 def _kinds(guests: tuple[Guest, ...]) -> Metric:

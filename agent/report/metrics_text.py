@@ -21,7 +21,7 @@ from agent.core.account.situation import Situation
 from agent.core.facts.units import KIB
 from agent.core.findings.assessment import Assessment
 from agent.core.findings.finding import RANK
-from agent.report.exposition import exposed
+from agent.report.exposition import exposed, gauge_by
 
 PREFIX: Final = "xen_balloon"
 
@@ -85,12 +85,9 @@ def _sizes(situation: Situation) -> Iterator[Metric]:
 
 
 def _state(situation: Situation) -> Metric:
-    family = GaugeMetricFamily(
-        f"{PREFIX}_state", "What the balloon is doing; 1 for the state it is in.", labels=["state"]
-    )
-    for state in get_args(State):
-        family.add_metric([state], float(state == situation.state))
-    return family
+    states = {state: float(state == situation.state) for state in get_args(State)}
+    about = "What the balloon is doing; 1 for the state it is in."
+    return gauge_by("state", f"{PREFIX}_state", about, states)
 
 
 def _driver(situation: Situation) -> Iterator[Metric]:
@@ -108,14 +105,9 @@ def _driver(situation: Situation) -> Iterator[Metric]:
 
 def _parts(situation: Situation) -> Iterator[Metric]:
     """The terms of the reconciliation and of the overhead."""
-    terms = GaugeMetricFamily(
-        f"{PREFIX}_reconciliation_bytes",
-        "The terms that add up to the unexplained bytes, with their signs.",
-        labels=["term"],
-    )
-    for term in situation.reconciliation.terms:
-        terms.add_metric([term.name], term.kib * KIB)
-    yield terms
+    terms = {term.name: term.kib * KIB for term in situation.reconciliation.terms}
+    about = "The terms that add up to the unexplained bytes, with their signs."
+    yield gauge_by("term", f"{PREFIX}_reconciliation_bytes", about, terms)
     if situation.reconciliation.proof is not None:
         yield GaugeMetricFamily(
             f"{PREFIX}_reconciliation_checked",
@@ -123,12 +115,9 @@ def _parts(situation: Situation) -> Iterator[Metric]:
             value=float(situation.reconciliation.proof == "checked"),
         )
     if situation.overhead is not None:
-        overhead = GaugeMetricFamily(
-            f"{PREFIX}_overhead_bytes", "What Linux keeps of the populated memory.", labels=["part"]
-        )
-        for part in situation.overhead.terms:
-            overhead.add_metric([part.name], part.kib * KIB)
-        yield overhead
+        parts = {part.name: part.kib * KIB for part in situation.overhead.terms}
+        about = "What Linux keeps of the populated memory."
+        yield gauge_by("part", f"{PREFIX}_overhead_bytes", about, parts)
 
 
 def _pressure(situation: Situation) -> Iterator[Metric]:
@@ -146,12 +135,9 @@ def _pressure(situation: Situation) -> Iterator[Metric]:
 
 
 def _findings(assessment: Assessment) -> Iterator[Metric]:
-    counts = GaugeMetricFamily(
-        f"{PREFIX}_findings", "How many findings there are.", labels=["severity"]
-    )
-    for severity in RANK:
-        counts.add_metric([severity], sum(f.severity == severity for f in assessment.findings))
-    yield counts
+    severities = [finding.severity for finding in assessment.findings]
+    counts: dict[str, float] = {severity: severities.count(severity) for severity in RANK}
+    yield gauge_by("severity", f"{PREFIX}_findings", "How many findings there are.", counts)
     present = GaugeMetricFamily(
         f"{PREFIX}_finding",
         "1 for each finding; see docs/findings.md.",
@@ -163,10 +149,6 @@ def _findings(assessment: Assessment) -> Iterator[Metric]:
 
 
 def _sources(situation: Situation) -> Metric:
-    family = GaugeMetricFamily(
-        f"{PREFIX}_source_readable", "1 when it could be read.", labels=["source"]
-    )
-    for name, status in sorted(situation.snapshot.sources.items()):
-        if "." not in name:
-            family.add_metric([name], float(status == "ok"))
-    return family
+    sources = sorted(situation.snapshot.sources.items())
+    readable = {name: float(status == "ok") for name, status in sources if "." not in name}
+    return gauge_by("source", f"{PREFIX}_source_readable", "1 when it could be read.", readable)
