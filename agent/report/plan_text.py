@@ -47,15 +47,18 @@ def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]
     words = {"yes": "would not hurt", "risky": "is risky", "no": "would hurt"}[advice.answer]
     if advice.answer == "no" and advice.reasons[0].startswith("The host refuses"):
         words = "is not possible"
+    # Not rounded for the eye; and as xl reads it, where a bare number is MiB.
+    kib, mib = advice.target_kib, advice.target_kib // MIB_KIB
+    exactly, for_xl = (f"{kib} KiB", f"{kib}k") if kib % MIB_KIB else (f"{mib} MiB", f"{mib}")
     lines = [*banner_lines(situation, width)]
-    lines += _marked(advice.answer, f"{_exactly(advice.target_kib)} {words}.", width)
+    lines += _marked(advice.answer, f"{exactly} {words}.", width)
     lines.append(())
     for reason in advice.reasons:
         lines += wrapped(reason, width, indent="  ")
     lines.append(())
     balloon = situation.snapshot.balloon
     now_kib = balloon.current_kib if balloon else None
-    for name, kib in (
+    for name, size_kib in (
         ("Now", now_kib),
         ("Then", advice.kernel_target_kib),
         ("MemTotal", advice.mem_total_kib),
@@ -63,22 +66,13 @@ def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]
         ("Safe from", advice.safe_from_kib),
         ("Safe to", advice.safe_to_kib),
     ):
-        if kib is not None:
-            lines.append(line(Span(f"{name:<10}", "heading"), f"{format_kib(kib)} ({kib} KiB)"))
+        if size_kib is not None:
+            size = f"{format_kib(size_kib)} ({size_kib} KiB)"
+            lines.append(line(Span(f"{name:<10}", "heading"), size))
     if advice.answer == "yes" and now_kib != advice.kernel_target_kib:
-        command = f"xl mem-set DOMAIN {_for_xl(advice.target_kib)}"
+        command = f"xl mem-set DOMAIN {for_xl}"
         lines += [(), line(Span("On the host  ", "heading"), command)]
     return lines
-
-
-def _exactly(kib: int) -> str:
-    """A size that is not rounded for the eye."""
-    return f"{kib // MIB_KIB} MiB" if kib % MIB_KIB == 0 else f"{kib} KiB"
-
-
-def _for_xl(kib: int) -> str:
-    """The same as xl reads it: a bare number is MiB."""
-    return str(kib // MIB_KIB) if kib % MIB_KIB == 0 else f"{kib}k"
 
 
 def _marked(answer: Boots, sentence: str, width: int) -> list[Line]:

@@ -52,11 +52,13 @@ def short_status_lines(
 ) -> list[Line]:
     """The answer without its proof: what fits on a screen of 24 lines."""
     situation = assessment.situation
+    picture = amounts_picture(situation, width)
     lines = [
         *headline_lines(assessment, width),
         *wrapped(_who(situation), width, indent="  ", style="dim"),
         (),
-        *_picture(situation, width),
+        *picture,
+        *([()] if picture else []),
         *trends,
         *_findings(assessment, width),
         *_sides(situation, width),
@@ -114,11 +116,6 @@ def _who(situation: Situation) -> str:
     return text
 
 
-def _picture(situation: Situation, width: int) -> list[Line]:
-    lines = amounts_picture(situation, width)
-    return [*lines, ()] if lines else []
-
-
 def _addresses(situation: Situation, width: int) -> list[Line]:
     """Where the map's RAM lies, above the sum that is about it."""
     firmware_map = situation.snapshot.firmware_map
@@ -171,15 +168,14 @@ def _figure(name: str, size: str, width: int, style: str = "") -> list[Line]:
 
 def _sides(situation: Situation, width: int) -> list[Line]:
     """The kernel's balloon, what the host says, the boot, the allocator, the room left."""
-    rows = [
+    lines: list[Line] = []
+    for name, words in (
         ("Balloon", _balloon_words(situation)),
         ("Host", _host_words(situation)),
         ("Boot", _boot_words(situation)),
         ("Memory", _memory_words(situation)),
         ("Room", _room_words(situation)),
-    ]
-    lines: list[Line] = []
-    for name, words in rows:
+    ):
         if words:
             lines += labelled(name, words, width, columns=9)
     return [*lines, ()]
