@@ -40,11 +40,7 @@ class Parsed(click.ParamType):
     def convert(
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> object:
-        """The value.
-
-        Raises:
-            click.BadParameter: with the text of `parse`'s ValueError.
-        """
+        """The value, or click.BadParameter with the text of `parse`'s ValueError."""
         try:
             return self._parse(value)
         except ValueError as error:

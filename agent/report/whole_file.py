@@ -34,15 +34,10 @@ def begun(path: str, mode: int) -> Iterator[int]:
 
 
 def write_whole(path: str, text: str, mode: int | None = None) -> None:
-    """Put the text at `path` in one step; as UTF-8.
+    """Put the text at `path` in one step; as UTF-8, with that mode or as the umask says.
 
     What is in /dev is written to and never replaced: it is everybody's, and nobody but root lays
     anything there.
-
-    Args:
-        path: where to.
-        text: what.
-        mode: of the file; None: as the umask says.
 
     Raises:
         OSError: it could not be written; a file that was there before still is.
