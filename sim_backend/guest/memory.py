@@ -154,20 +154,16 @@ class GuestMemory:
     def _settle(self) -> None:
         """Divide what there is: drop cold cache, swap, drop hot cache, leave demand unmet."""
         load = self.workload
-        need_kib = load.kernel_kib + self._anon_wanted_kib
-        wanted_kib = need_kib + load.hot_file_kib
+        wanted_kib = load.kernel_kib + self._anon_wanted_kib + load.hot_file_kib
         high_room_kib = self.managed_kib - self.min_watermark_kib * 3 // 2  # kswapd's aim
-        self._hot_kept_kib = load.hot_file_kib
         self.cold_kept_kib = min(self.cold_kept_kib, max(0, high_room_kib - wanted_kib))
         self.swapped_kib = min(
             max(wanted_kib - high_room_kib, 0), self.swap_kib, self._anon_wanted_kib
         )
-        short_kib = wanted_kib - self.swapped_kib - (self.managed_kib - self.min_watermark_kib)
-        if short_kib > 0:
-            dropped_kib = min(short_kib, load.hot_file_kib)
-            self._hot_kept_kib -= dropped_kib
-            short_kib -= dropped_kib
-        self.unmet_kib = min(max(short_kib, 0), self._anon_wanted_kib)
+        room_kib = self.managed_kib - self.min_watermark_kib
+        short_kib = max(0, wanted_kib - self.swapped_kib - room_kib)
+        self._hot_kept_kib = max(0, load.hot_file_kib - short_kib)
+        self.unmet_kib = min(max(0, short_kib - load.hot_file_kib), self._anon_wanted_kib)
         self._feel_pressure()
 
     def _feel_pressure(self) -> None:

@@ -123,7 +123,7 @@ class PublishedDomain:
         """Nothing of it is left in xenstore; its files stay as they were."""
         self._mirror.destroyed()
 
-    def step(self, limit_s: float | None = None) -> None:
+    def step(self, limit_s: float = _REFRESH_S) -> None:
         """Wait until something happens, at most `limit_s`; serve it and bring all up to date.
 
         Who asks the store for something does not wait for files that are as they were.
@@ -160,14 +160,13 @@ class PublishedDomain:
         elif not self.server.is_stalled and not is_heeded:
             self._selector.register(self.server, selectors.EVENT_READ)
 
-    def _pause_s(self, limit_s: float | None) -> float:
-        due_s = self._domain.next_event_s()
-        pause_s = _REFRESH_S if limit_s is None else min(limit_s, _REFRESH_S)
+    def _pause_s(self, limit_s: float) -> float:
         if self._files.writer_waits:
             return _RETRY_S
-        pause_s = min(pause_s, self._published_s + _REFRESH_S - time.monotonic())
+        now_s, due_s = time.monotonic(), self._domain.next_event_s()
+        pause_s = min(limit_s, self._published_s + _REFRESH_S - now_s)
         if due_s is not None:
-            pause_s = min(pause_s, (due_s - self._present_s(time.monotonic())) / self._speed)
+            pause_s = min(pause_s, (due_s - self._present_s(now_s)) / self._speed)
         return max(pause_s, self._breath_s)
 
     def _present_s(self, now_s: float) -> float:
