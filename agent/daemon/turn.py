@@ -14,11 +14,12 @@ from typing import Final
 from agent.act import ActDeniedError, ActRefusedError, online_block, set_target_kib
 from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation, understand
-from agent.core.policy.decide import EMPTY, PolicySettings, decide
+from agent.core.policy.decide import decide
 from agent.core.policy.decision import UNREMARKABLE, Decision
-from agent.core.policy.history import moved, refused, remembered
+from agent.core.policy.history import EMPTY, moved, refused, remembered
 from agent.core.policy.looks import next_look_s
 from agent.core.policy.reflex import next_peek_s, reacted, reflex
+from agent.core.policy.settings import PolicySettings
 from agent.core.policy.use import REMEMBERS_S
 from agent.daemon import journal as j
 from agent.daemon.denial import Denial

@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.account.situation import understand
 from agent.core.policy.settings import Mode, PolicySettings
-from agent.core.policy.use import REMEMBERS_S
+from agent.core.policy.use import NOTHING_SEEN, REMEMBERS_S
 from agent.core.policy.view import floor_kib
 from agent.daemon.key_table import FLOOR, SPARE
 from tests.daemon.test_whole_runs import MIB, Run
@@ -36,7 +36,8 @@ class Watched(Run):
     @property
     def off_kib(self) -> int:
         """How far what the host reads is from what holds now."""
-        true_kib = floor_kib(understand(self.domain.snapshot()), self.policy, self.current_kib)
+        situation = understand(self.domain.snapshot())
+        true_kib = floor_kib(situation, self.policy, self.current_kib, NOTHING_SEEN)
         return abs(int(self.domain.store.read(FLOOR) or 0) - true_kib)
 
     @property

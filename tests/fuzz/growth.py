@@ -28,7 +28,9 @@ from agent.core.facts.snapshot import MemoryBlocks, Snapshot
 from agent.core.findings.assessment import judge
 from agent.core.findings.diagnosis import diagnose
 from agent.core.findings.examination import Examination
-from agent.core.policy.decide import EMPTY, PolicySettings, decide
+from agent.core.policy.decide import decide
+from agent.core.policy.history import EMPTY
+from agent.core.policy.settings import PolicySettings
 from agent.report.doctor_text import doctor_lines
 from agent.report.memmap_json import memmap_object
 from agent.report.memmap_text import memmap_lines

@@ -46,7 +46,9 @@ class Reverted(NamedTuple):
 
 
 _NO_REFLEX: Final = Undo(
-    "agent/core/policy/reflex.py", "if target_kib >= hold_kib or cut:", "if target_kib is not None:"
+    "agent/core/policy/reflex.py",
+    "if not history.sinks_below(hold_kib, target_kib):",
+    "if target_kib is not None:",
 )
 
 FIXES: Final = (
@@ -111,8 +113,8 @@ FIXES: Final = (
             _NO_REFLEX,
             Undo(
                 "agent/core/policy/guard.py",
-                "if view.target_kib >= next_kib or cut:",
-                "if view.target_kib >= next_kib or cut or view.aim_kib is None:",
+                "if not view.history.sinks_below(",
+                "if view.aim_kib is None or not view.history.sinks_below(",
             ),
             Undo(
                 "agent/core/policy/guard.py",

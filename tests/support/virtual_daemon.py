@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 from agent.core.account.situation import understand
 from agent.core.policy.settings import PolicySettings
+from agent.core.policy.use import NOTHING_SEEN
 from agent.core.policy.view import floor_kib
 from agent.daemon import link, loop, notify, parts, reporter, turn
 from agent.daemon.config.effective import Config, Value
@@ -60,7 +61,7 @@ class Write:
         self.target_kib = target_kib
         self.aimed_kib = domain.target_kib
         self.current_kib = domain.current_kib
-        self.lowest_kib = floor_kib(situation, settings, domain.current_kib)
+        self.lowest_kib = floor_kib(situation, settings, domain.current_kib, NOTHING_SEEN)
         self.static_max_kib = situation.snapshot.host.static_max_kib
 
 

@@ -18,12 +18,10 @@ from agent.core.account.situation import Situation
 from agent.core.facts.units import format_kib
 from agent.core.policy import follow, guard, self_balloon
 from agent.core.policy.decision import Decision, Reason, nothing
-from agent.core.policy.history import EMPTY, History, noticed
+from agent.core.policy.history import History, noticed
 from agent.core.policy.settings import HOLDING_MODES, Mode, PolicySettings
 from agent.core.policy.use import REMEMBERS_S, seen_use
 from agent.core.policy.view import View, view
-
-__all__ = ["EMPTY", "RULES", "History", "PolicySettings", "decide"]
 
 Rule = Callable[[View], Optional[Decision]]
 
@@ -117,16 +115,14 @@ def decide(
 
 
 def _proposed(seen: View) -> Decision:
-    for rule in RULES[seen.settings.mode]:
-        decision = rule(seen)
-        if decision is not None:
-            return decision
-    return nothing("settled", "There is nothing to do.", seen.numbers())
+    """The last rule of each mode always has something to say."""
+    proposals = (rule(seen) for rule in RULES[seen.settings.mode])
+    return next(decision for decision in proposals if decision is not None)
 
 
 def _hands_off(seen: View) -> Decision | None:
     """Domains whose memory is not the agent's business unless somebody says so."""
-    if any(option.startswith("elfcorehdr=") for option in seen.snapshot.kernel_options):
+    if seen.situation.in_crash_kernel:
         return nothing("crash-kernel", "This is a crash kernel; nothing is changed.")
     dom0 = seen.snapshot.domain.is_dom0
     if not (dom0 or seen.settings.driver_domain) or seen.settings.act_in_dom0:
@@ -149,11 +145,8 @@ def _rests(seen: View) -> bool:
 
 def _with_calm(history: History, seen: View) -> History:
     """Since when the guest has been at ease, for mode self."""
-    if not self_balloon.is_calm(seen):
-        return history._replace(calm_since_s=None)
-    if history.calm_since_s is None:
-        return history._replace(calm_since_s=seen.now_s)
-    return history
+    since_s = seen.now_s if history.calm_since_s is None else history.calm_since_s
+    return history._replace(calm_since_s=since_s if self_balloon.is_calm(seen) else None)
 
 
 def _admitted(decision: Decision, seen: View) -> Decision:

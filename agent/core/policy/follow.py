@@ -135,7 +135,8 @@ def blocks_offline(view: View) -> Decision | None:
     held_kib = balloon.ballooned_kib if balloon else None
     if held_kib is None or blocks is None or not blocks.offline:
         return None
-    if view.target_kib - view.current_kib <= held_kib:
+    lacking_kib = view.target_kib - view.current_kib - held_kib
+    if lacking_kib <= 0:
         return None
     if not view.settings.online_blocks:
         return nothing(
@@ -144,7 +145,6 @@ def blocks_offline(view: View) -> Decision | None:
             view.numbers(offline_blocks=len(blocks.offline)),
             view.now_s + _UNREACHABLE_LOOK_S,
         )
-    lacking_kib = view.target_kib - view.current_kib - held_kib
     most = min(_BLOCKS_AT_ONCE, max(1, -(-lacking_kib * KIB // max(1, blocks.block_bytes))))
     tried = view.history.tried_blocks
     next_blocks = tuple(islice((b for b in _hot_added_blocks(view) if b not in tried), most))
@@ -264,14 +264,11 @@ def released_pages(view: View) -> Decision | None:
     nr_pages, log = view.situation.boot.nr_pages, view.snapshot.boot_log
     if not view.settings.reclaim_released or log is None or nr_pages is None:
         return None
-    goal_kib = nr_pages.pages * PAGE_KIB
-    if view.aim_kib is not None:
-        goal_kib = min(goal_kib, view.aim_kib)
-    if view.most_kib is not None:
-        goal_kib = min(goal_kib, view.most_kib)
     balloon = view.snapshot.balloon
     held_kib = (balloon.ballooned_kib or 0) if balloon else 0
-    goal_kib = min(goal_kib, view.current_kib + held_kib)
+    there_kib = min(nr_pages.pages * PAGE_KIB, view.current_kib + held_kib)
+    limits = (there_kib, view.aim_kib, view.most_kib)
+    goal_kib = min(kib for kib in limits if kib is not None)
     unasked = view.situation.state == "settled" and view.target_kib == view.current_kib
     unasked = unasked and view.history.own_kib is None
     if not unasked or not 0 < goal_kib - view.target_kib <= log.released_pages * PAGE_KIB:

@@ -14,9 +14,8 @@ from typing import Final
 
 from agent.core.account.headroom import air_kib
 from agent.core.facts.units import MIB_KIB, PAGE_KIB, format_kib
-from agent.core.policy.decision import Decision, nothing, write_target
+from agent.core.policy.decision import Decision, Numbers, nothing, write_target
 from agent.core.policy.follow import cancelled
-from agent.core.policy.history import UNIT_KIB
 from agent.core.policy.view import View
 
 DEAD_BAND_KIB: Final = 4 * MIB_KIB
@@ -26,8 +25,7 @@ _HELD_LOOK_S: Final = 2.0
 def hold(view: View) -> Decision | None:
     """The kernel aims lower than it may for now."""
     next_kib = held_kib(view)
-    cut = view.history.wrote_kib == next_kib and next_kib - view.target_kib < UNIT_KIB
-    if view.target_kib >= next_kib or cut:
+    if not view.history.sinks_below(next_kib, view.target_kib):
         return None
     asked_kib = view.target_kib if view.asked_kib is None else view.asked_kib
     return write_target(
@@ -118,15 +116,13 @@ def guarded_shrink(view: View) -> Decision | None:
     )
 
 
-def _figures(view: View, next_kib: int) -> dict[str, int | float | str]:
-    return dict(
-        view.numbers(
-            aim_kib=view.asked_kib,
-            floor_kib=_watched_floor_kib(view),
-            next_kib=next_kib,
-            available_kib=view.available_kib,
-            short="yes" if view.short else "no",
-        )
+def _figures(view: View, next_kib: int) -> Numbers:
+    return view.numbers(
+        aim_kib=view.asked_kib,
+        floor_kib=_watched_floor_kib(view),
+        next_kib=next_kib,
+        available_kib=view.available_kib,
+        short="yes" if view.short else "no",
     )
 
 

@@ -21,8 +21,7 @@ from agent.core.policy.use import NOTHING_SEEN, Use
 RETRY_BLOCKS_S: Final = 60.0
 REFUSED_FIRST_S: Final = 0.001
 REFUSED_LAST_S: Final = 30.0
-UNIT_KIB: Final = 2 * MIB_KIB
-"""With balloon_hugepages the kernel cuts a target to these."""
+UNIT_KIB: Final = 2 * MIB_KIB  # with balloon_hugepages the kernel cuts a target to these
 
 
 class Nudge(NamedTuple):
@@ -96,6 +95,11 @@ class History(NamedTuple):
         """How far the guest is below the agent's own target."""
         return max(0, (self.own_kib or 0) - (self.current_kib or 0))
 
+    def sinks_below(self, hold_kib: int, target_kib: int) -> bool:
+        """Whether a target is below what is to be held, and not only what the kernel cut it to."""
+        cut = self.wrote_kib == hold_kib and hold_kib - target_kib < UNIT_KIB
+        return target_kib < hold_kib and not cut
+
 
 EMPTY: Final = History()
 
@@ -105,17 +109,23 @@ def wanted_kib(situation: Situation, history: History) -> int | None:
 
     While memory/target is not a number the last one that was counts.  (The kernel may read garbage
     as 0: its scanf takes the first digits of "0x80000".)
-    For HVM and PVH the offset between the two is derived from static-max, which toolstacks
-    rewrite.  It is trusted with a record of the boot, or after the kernel has settled on it.
     """
-    host, offset = situation.snapshot.host, situation.offset
+    host, domain = situation.snapshot.host, situation.snapshot.domain
     host_kib = host.target_kib if host.target_text is None else history.host_kib
     if host_kib is None:
         return None
-    whole_kib = situation.snapshot.domain.whole_pages_kib(host_kib)
-    if offset is not None and offset.basis == "same-scale":
-        return whole_kib
-    return None if history.offset_kib is None else whole_kib - history.offset_kib
+    return on_kernel_scale_kib(domain.whole_pages_kib(host_kib), situation, history)
+
+
+def on_kernel_scale_kib(kib: int | None, situation: Situation, history: History) -> int | None:
+    """A size of the host's on the kernel's scale, None unless that is certain.
+
+    For HVM and PVH the offset between the two is derived from static-max, which toolstacks
+    rewrite.  It is trusted with a record of the boot, or after the kernel has settled on it.
+    """
+    if kib is None or (situation.offset is not None and situation.offset.basis == "same-scale"):
+        return kib
+    return None if history.offset_kib is None else kib - history.offset_kib
 
 
 def noticed(history: History, situation: Situation, now_s: float, *, asked: bool) -> History:
@@ -140,7 +150,7 @@ def noticed(history: History, situation: Situation, now_s: float, *, asked: bool
         return history
     if balloon.current_kib != history.current_kib:
         history = history._replace(current_kib=balloon.current_kib, moved_s=now_s, wakes=0)
-    history = _with_offset(history, situation)
+    history = _with_offset(history, situation, balloon)
     aim_kib = wanted_kib(situation, history)
     changed = balloon.target_kib != history.target_kib
     overruled = changed and balloon.target_kib < (history.own_kib or 0)
@@ -176,25 +186,14 @@ def _with_target(
     return history._replace(unread_kib=None)
 
 
-def _with_offset(history: History, situation: Situation) -> History:
+def _with_offset(history: History, situation: Situation, balloon: BalloonReading) -> History:
     """Learn the offset where it is certain; it never changes during a boot."""
-    snapshot, offset = situation.snapshot, situation.offset
-    balloon, host_kib = snapshot.balloon, snapshot.host.target_kib
-    if history.offset_kib is not None or offset is None or balloon is None:
+    offset, record = situation.offset, situation.snapshot.boot_record
+    if history.offset_kib is not None or offset is None or offset.basis != "static-max":
         return history
-    recorded = snapshot.boot_record is not None and snapshot.boot_record.static_max_kib is not None
-    asks_kib = None if host_kib is None else snapshot.domain.whole_pages_kib(host_kib)
-    agreed = _agreed(balloon, asks_kib, offset.kib)
-    if offset.basis == "static-max" and (recorded or agreed):
-        return history._replace(offset_kib=offset.kib)
-    return history
-
-
-def _agreed(balloon: BalloonReading, host_kib: int | None, offset_kib: int) -> bool:
-    """Whether the kernel has settled where that offset says it would."""
-    if host_kib is None or balloon.target_kib is None or balloon.current_kib != balloon.target_kib:
-        return False
-    return host_kib - balloon.target_kib == offset_kib
+    recorded = record is not None and record.static_max_kib is not None
+    agreed = balloon.current_kib == balloon.target_kib == situation.host_target_on_kernel_scale_kib
+    return history._replace(offset_kib=offset.kib) if recorded or agreed else history
 
 
 def is_at(target_kib: int | None, aim_kib: int) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 
 from agent.core.facts.units import format_kib
 from agent.core.policy.decision import Decision, write_target
-from agent.core.policy.history import UNIT_KIB, History, remembered
+from agent.core.policy.history import History, remembered
 
 CLOSE_S: Final = 0.1
 CLOSE_EVERY_S: Final = 0.001
@@ -27,8 +27,7 @@ def reflex(history: History, target_kib: int | None, now_s: float) -> Decision |
     hold_kib, current_kib = history.hold_kib, history.current_kib
     if hold_kib is None or current_kib is None or target_kib is None or now_s < history.retry_s:
         return None
-    cut = history.wrote_kib == hold_kib and hold_kib - target_kib < UNIT_KIB
-    if target_kib >= hold_kib or cut:
+    if not history.sinks_below(hold_kib, target_kib):
         return None
     return write_target(
         hold_kib,

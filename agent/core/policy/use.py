@@ -68,14 +68,12 @@ def seen_use(use: Use, situation: Situation, now_s: float, span_s: float) -> Use
         return Use(now_s, in_use_kib, stalled_us, peak_kib=in_use_kib, peak_since_s=now_s)
     elapsed_s = now_s - use.seen_s
     if elapsed_s >= _LEAST_SPAN_S:
-        grew_kib_s = max(0.0, (in_use_kib - use.in_use_kib) / elapsed_s)
-        lost_us = max(0, stalled_us - use.stalled_us)
         use = use._replace(
             seen_s=now_s,
             in_use_kib=in_use_kib,
             stalled_us=stalled_us,
-            grew_kib_s=grew_kib_s,
-            lost_us=lost_us,
+            grew_kib_s=max(0.0, (in_use_kib - use.in_use_kib) / elapsed_s),
+            lost_us=max(0, stalled_us - use.stalled_us),
         )
     if now_s - use.peak_since_s >= span_s:
         before_kib = use.peak_kib if now_s - use.peak_since_s < 2 * span_s else 0

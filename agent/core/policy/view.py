@@ -14,9 +14,9 @@ from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import PAGE_KIB
 from agent.core.policy.decision import Numbers
-from agent.core.policy.history import History, is_at, wanted_kib
+from agent.core.policy.history import History, is_at, on_kernel_scale_kib, wanted_kib
 from agent.core.policy.settings import PolicySettings
-from agent.core.policy.use import NOTHING_SEEN, Use
+from agent.core.policy.use import Use
 
 _LOOK_SOONEST_S: Final = 0.25
 _LOOK_LATEST_S: Final = 30.0
@@ -27,6 +27,7 @@ class View(NamedTuple):
 
     `floor_kib` is the configured floor, or what the guest needs now, and never above what it has:
     a guest that is below its floor already is not to sink further, that is all.
+    `most_kib` is the host's limit, None where there is none or it is unknown.
     """
 
     situation: Situation
@@ -105,13 +106,11 @@ def view(
         balloon.target_kib,
         wanted_kib(situation, history),
         floor_kib(situation, settings, balloon.current_kib, history.use),
-        _most_kib(situation, history),
+        on_kernel_scale_kib(limit_kib(situation.snapshot), situation, history),
     )
 
 
-def floor_kib(
-    situation: Situation, settings: PolicySettings, current_kib: int, use: Use = NOTHING_SEEN
-) -> int:
+def floor_kib(situation: Situation, settings: PolicySettings, current_kib: int, use: Use) -> int:
     """Whole pages; without memory figures and configuration, the guest may not sink at all.
 
     A configured floor is not followed to where the guest would be short.  What the guest used a
@@ -128,11 +127,3 @@ def floor_kib(
     if floor is None:
         return current_kib
     return min(current_kib, -(-floor // PAGE_KIB) * PAGE_KIB)
-
-
-def _most_kib(situation: Situation, history: History) -> int | None:
-    """The host's limit on the kernel's scale, None where there is none or it is unknown."""
-    limit, offset = limit_kib(situation.snapshot), situation.offset
-    if limit is None or (offset is not None and offset.basis == "same-scale"):
-        return limit
-    return None if history.offset_kib is None else limit - history.offset_kib

@@ -19,10 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from agent.core.account.situation import understand
-from agent.core.policy.decide import PolicySettings, decide
+from agent.core.policy.decide import decide
 from agent.core.policy.decision import Decision
 from agent.core.policy.history import EMPTY, moved, remembered
-from agent.core.policy.settings import MODES
+from agent.core.policy.settings import MODES, PolicySettings
 from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, DEBIAN_13
 from sim_backend.hypervisor import Host
 from tests.core.policy.test_policy_runs import Story

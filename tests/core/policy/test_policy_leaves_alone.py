@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from agent.core.account.situation import understand
-from agent.core.policy.decide import EMPTY, decide
+from agent.core.policy.decide import decide
 from agent.core.policy.follow import cancelled
-from agent.core.policy.history import noticed, remembered
+from agent.core.policy.history import EMPTY, noticed, remembered
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.view import View, view
 from sim_backend.guest.files import BALLOON

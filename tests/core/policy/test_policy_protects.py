@@ -11,10 +11,11 @@ import pytest
 
 from agent.core.account.situation import understand
 from agent.core.policy.asks import GOES_ON_S, NO_ASKS
-from agent.core.policy.decide import EMPTY, RULES, decide
+from agent.core.policy.decide import RULES, decide
 from agent.core.policy.follow import target_ignored
 from agent.core.policy.guard import hold
 from agent.core.policy.history import (
+    EMPTY,
     REFUSED_LAST_S,
     UNIT_KIB,
     History,

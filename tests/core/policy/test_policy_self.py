@@ -7,7 +7,8 @@ import pytest
 
 from agent.core.account.situation import Situation, understand
 from agent.core.facts.snapshot import MemoryReading
-from agent.core.policy.decide import EMPTY, decide
+from agent.core.policy.decide import decide
+from agent.core.policy.history import EMPTY
 from agent.core.policy.settings import PolicySettings
 from agent.core.policy.use import NOTHING_SEEN, seen_use
 from sim_backend.stories.catalogue import load
