@@ -89,7 +89,7 @@ class Way(NamedTuple):
 
 def begin(guest: Guest, request: Request) -> Way | End:
     """Where it begins, or why it does not."""
-    has_mib = _mib(_has_now_kib(guest))
+    has_mib = _has_now_kib(guest) // MIB_KIB
     why = _why_not_at_all(guest, request.wanted_mib * MIB_KIB)
     if why is None and request.wanted_mib < has_mib and not request.force:
         why = _why_not_down(guest, request.wanted_mib * MIB_KIB)
@@ -179,7 +179,7 @@ def _is_over(guest: Guest, way: Way, request: Request, *, down: bool) -> End | N
         now = "going" if lives else f"{guest.life} now"
         last = f"; it was last asked for {_size(way.asked_mib)}" if way.asked_mib else ""
         return End("stopped", f"{name} is {now}{last}.")
-    if way.asked_mib is not None and _mib(guest.asked_kib) != way.asked_mib:
+    if way.asked_mib is not None and guest.asked_kib // MIB_KIB != way.asked_mib:
         there = format_kib(guest.asked_kib)
         return End("stopped", f"stopped: somebody else asked {name} for {there} meanwhile.")
     if down and guest.is_short and not request.force:
@@ -214,7 +214,7 @@ def planned_mib(guest: Guest, request: Request) -> list[int]:
 def _next_mib(way: Way, now_mib: int, request: Request) -> int | None:
     """The next size downwards; None where the guest has nothing to spare."""
     left_mib = now_mib - request.wanted_mib
-    spare_mib = _mib(way.spare_kib)
+    spare_mib = way.spare_kib // MIB_KIB
     if request.force:
         return now_mib - min(left_mib, max(FORCED_STEP_MIB, spare_mib // 2))
     half_mib = spare_mib // 2 if way.asked_mib is not None else min(spare_mib // 2, FIRST_STEP_MIB)
@@ -228,14 +228,14 @@ def _while_it_moves(
     """It has not what was asked for: it comes nearer, holds on, is stuck, or takes too long."""
     asked_mib = way.asked_mib or 0
     has_kib, before_mib = _has_now_kib(guest), way.before_mib or way.began_mib
-    far_kib = abs(has_kib - asked_mib * MIB_KIB)
+    far_kib, stopped = abs(has_kib - asked_mib * MIB_KIB), _stopped(has_kib // MIB_KIB)
     if way.nearest_kib is None or far_kib < way.nearest_kib - NEAR_KIB:
         return Wait(), way._replace(nearest_kib=far_kib, since_s=now_s)
     waited_s = now_s - way.since_s
     heard = guest.claims.host_target_kib == guest.target_kib
     stuck = heard and guest.is_stuck and waited_s >= STUCK_S
     if down and heard and guest.is_held and (stuck or guest.claims.state == "settled"):
-        return End("stopped", f"{_stopped(_mib(has_kib))}: the guest holds that, it needs it."), way
+        return End("stopped", f"{stopped}: the guest holds that, it needs it."), way
     stuck = stuck and not (down and _aims_above(guest))
     if not stuck and waited_s < request.timeout_s:
         return Wait(), way
@@ -250,7 +250,7 @@ def _while_it_moves(
     if not stuck:
         why = f"in {request.timeout_s:g} s it came no nearer to {_size(asked_mib)}; {why}"
     again = f", asked for {_size(before_mib)} again" if down else ""
-    sentence = f"{_stopped(_mib(has_kib))}{again}: {why}{'' if why.endswith('?') else '.'}"
+    sentence = f"{stopped}{again}: {why}{'' if why.endswith('?') else '.'}"
     return End("stopped", sentence, before_mib if down else None), way
 
 
@@ -270,16 +270,14 @@ def _has_followed(guest: Guest, way: Way, now_s: float) -> bool:
     They count differently by a few MiB on HVM and PVH: a guest that rests is where it goes.  But
     for one that gives slowly, as mode guard does: it rests between two pieces.
     """
-    claims = guest.claims
-    if claims.state is not None and claims.state != "stopped":
+    claims, near_kib = guest.claims, MUTE_NEAR_KIB
+    if claims.state not in (None, "stopped"):
         if claims.host_target_kib != guest.target_kib or claims.state == "moving":
             return False
         rests = claims.state == "settled" and now_s - way.since_s >= REST_S
         if rests and not guest.is_held and not _aims_above(guest):
             return True
         near_kib = NEAR_KIB
-    else:
-        near_kib = MUTE_NEAR_KIB
     return guest.actual_kib is not None and _is_there(guest, way.asked_mib, near_kib)
 
 
@@ -318,10 +316,6 @@ def _offset_kib(guest: Guest) -> int:
         return guest.videoram_kib
     constant_kib = claims.host_target_kib - claims.target_kib
     return guest.videoram_kib + (constant_kib if 0 <= constant_kib <= 64 * MIB_KIB else 0)
-
-
-def _mib(kib: int) -> int:
-    return kib // MIB_KIB
 
 
 def _size(mib: int) -> str:

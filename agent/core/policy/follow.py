@@ -97,8 +97,12 @@ def target_ignored(view: View) -> Decision | None:
     if view.history.rewrites:
         wait_s = min(REWRITE_LAST_S, view.settings.grace_s * 2.0**view.history.rewrites)
         due_s = max(due_s, view.history.wrote_s + wait_s)
-    elif view.target_kib < min(view.floor_kib, view.aim_kib) or _starves(view):
-        due_s = view.now_s  # a wrong target that does harm is not waited for
+    elif view.target_kib < view.aim_kib and (
+        view.target_kib < view.floor_kib or (view.short and not view.kernel_has_time)
+    ):
+        # What does harm is not waited for: below the floor, or short for want of what the host
+        # gave long ago.
+        due_s = view.now_s
     if view.now_s < due_s:
         return nothing(
             "kernel-has-time",
@@ -114,12 +118,6 @@ def target_ignored(view: View) -> Decision | None:
         f"{format_kib(view.target_kib)}.",
         view.numbers(aim_kib=view.aim_kib),
     )
-
-
-def _starves(view: View) -> bool:
-    """Whether the guest is short for want of what the host gave it long ago."""
-    too_low = view.aim_kib is not None and view.target_kib < view.aim_kib
-    return too_low and view.short and not view.kernel_has_time
 
 
 def settled(view: View) -> Decision | None:
