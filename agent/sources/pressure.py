@@ -29,19 +29,15 @@ def parse_pressure(text: str) -> Pressure:
         MalformedError: one of them is missing.
     """
     lines = dict(line.partition(" ")[::2] for line in text.split("\n"))
-    some, full = _figures(lines.get("some", "")), _figures(lines.get("full", ""))
-    if some is None or full is None:
+    return Pressure(*_figures(lines.get("some", "")), *_figures(lines.get("full", "")))
+
+
+def _figures(words: str) -> tuple[float, float, float, int]:
+    pairs = [word.partition("=") for word in words.split(" ")]
+    *averages, total = (figure for _, _, figure in pairs)
+    known = tuple(name for name, _, _ in pairs) == _NAMES
+    if not (known and all(is_hundredths(one, 3) for one in averages) and is_digits(total)):
         raise MalformedError("no 'some' and 'full' line in it")
-    return Pressure(*some, *full)
-
-
-def _figures(words: str) -> tuple[float, float, float, int] | None:
-    pairs = [word.split("=", 1) for word in words.split(" ")]
-    if tuple(pair[0] for pair in pairs) != _NAMES:
-        return None
-    *averages, total = (pair[-1] for pair in pairs)
-    if not (all(is_hundredths(one, 3) for one in averages) and is_digits(total)):
-        return None
     return float(averages[0]), float(averages[1]), float(averages[2]), int(total)
 
 
