@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Optional
 
 from sim_backend.xenstore import packets
 from sim_backend.xenstore.errors import XenstoreError
@@ -19,7 +19,8 @@ DOMID_SELF: Final = 0x7FF0
 
 _NUMBER = re.compile(r"[ \t]*([+-]?[0-9]+)", re.ASCII)
 
-Handler = Callable[[Store, Session, Packet], bytes]
+Handler = Callable[[Store, Session, Packet], Optional[bytes]]
+"""What the answer carries; None where it is OK."""
 
 
 def answer(store: Store, session: Session, packet: Packet) -> bytes:
@@ -33,17 +34,19 @@ def answer(store: Store, session: Session, packet: Packet) -> bytes:
         raise XenstoreError("ENOSYS")
     if packet.kind in _FOR_DOM0 and not session.privileged:
         raise XenstoreError("EACCES")
-    tx = 0 if packet.kind in _OUTSIDE else packet.transaction
+    tx = 0 if packet.kind == packets.UNWATCH else packet.transaction
     if tx and not session.has_transaction(tx):
         raise XenstoreError("ENOENT")
     payload = handler(store, session, packet)
+    if payload is None:
+        return OK
     if len(payload) > PAYLOAD_MAX:
         raise XenstoreError("E2BIG")
     return payload
 
 
-def watch_arguments(packet: Packet) -> tuple[str, str]:
-    """Path and token of WATCH and UNWATCH."""
+def two_arguments(packet: Packet) -> tuple[str, str]:
+    """Path and token of WATCH and UNWATCH, path and offset of DIRECTORY_PART."""
     strings = split_strings(packet.payload)
     if len(strings) != 2:
         raise XenstoreError("EINVAL")
@@ -68,11 +71,9 @@ def _directory(_store: Store, session: Session, packet: Packet) -> bytes:
 
 
 def _directory_part(_store: Store, session: Session, packet: Packet) -> bytes:
-    strings = split_strings(packet.payload)
-    if len(strings) != 2:
-        raise XenstoreError("EINVAL")
-    directory = session.read(strings[0], packet.transaction)
-    offset = _number(strings[1])
+    path, digits = two_arguments(packet)
+    directory = session.read(path, packet.transaction)
+    offset = _number(digits)
     head = f"{directory.generation}\0".encode()
     rest = join_strings(directory.children)[offset:] if offset >= 0 else b""
     room = PAYLOAD_MAX - len(head) - 1
@@ -90,17 +91,15 @@ def _get_perms(_store: Store, session: Session, packet: Packet) -> bytes:
     return join_strings([str(entry) for entry in node.permissions])
 
 
-def _set_perms(_store: Store, session: Session, packet: Packet) -> bytes:
+def _set_perms(_store: Store, session: Session, packet: Packet) -> None:
     strings = split_strings(packet.payload)
     if len(strings) < 2:
         raise XenstoreError("EINVAL")
     session.set_perms(strings[0], strings[1:], packet.transaction)
-    return OK
 
 
-def _unwatch(_store: Store, session: Session, packet: Packet) -> bytes:
-    session.unwatch(*watch_arguments(packet))
-    return OK
+def _unwatch(_store: Store, session: Session, packet: Packet) -> None:
+    session.unwatch(*two_arguments(packet))
 
 
 def _transaction_start(_store: Store, session: Session, packet: Packet) -> bytes:
@@ -109,38 +108,33 @@ def _transaction_start(_store: Store, session: Session, packet: Packet) -> bytes
     return f"{session.begin()}\0".encode()
 
 
-def _transaction_end(_store: Store, session: Session, packet: Packet) -> bytes:
+def _transaction_end(_store: Store, session: Session, packet: Packet) -> None:
     argument = _only_argument(packet)
     if argument not in {"T", "F"}:
         raise XenstoreError("EINVAL")
     session.end(packet.transaction, commit=argument == "T")
-    return OK
 
 
-def _write(_store: Store, session: Session, packet: Packet) -> bytes:
+def _write(_store: Store, session: Session, packet: Packet) -> None:
     path, nul, value = packet.payload.partition(b"\0")
     if not nul:
         raise XenstoreError("EINVAL")
     session.write(path.decode("latin-1"), value, packet.transaction)
-    return OK
 
 
-def _mkdir(_store: Store, session: Session, packet: Packet) -> bytes:
+def _mkdir(_store: Store, session: Session, packet: Packet) -> None:
     session.mkdir(_only_argument(packet), packet.transaction)
-    return OK
 
 
-def _rm(_store: Store, session: Session, packet: Packet) -> bytes:
+def _rm(_store: Store, session: Session, packet: Packet) -> None:
     session.rm(_only_argument(packet), packet.transaction)
-    return OK
 
 
-def _introduce(store: Store, _session: Session, packet: Packet) -> bytes:
+def _introduce(store: Store, _session: Session, packet: Packet) -> None:
     strings = split_strings(packet.payload)
     if len(strings) < 3 or _number(strings[2]) <= 0:
         raise XenstoreError("EINVAL")
     store.introduce(_number(strings[0]))
-    return OK
 
 
 def _domain_argument(store: Store, packet: Packet) -> int:
@@ -152,19 +146,17 @@ def _domain_argument(store: Store, packet: Packet) -> int:
     return domid
 
 
-def _release(store: Store, _session: Session, packet: Packet) -> bytes:
+def _release(store: Store, _session: Session, packet: Packet) -> None:
     domid = _domain_argument(store, packet)
     store.remove_domain(domid)
     store.create_domain(domid)  # Xen still has it
-    return OK
 
 
-def _resume(store: Store, _session: Session, packet: Packet) -> bytes:
+def _resume(store: Store, _session: Session, packet: Packet) -> None:
     _domain_argument(store, packet)
-    return OK
 
 
-def _set_target(store: Store, _session: Session, packet: Packet) -> bytes:
+def _set_target(store: Store, _session: Session, packet: Packet) -> None:
     strings = split_strings(packet.payload)
     if len(strings) < 2:
         raise XenstoreError("EINVAL")
@@ -172,7 +164,6 @@ def _set_target(store: Store, _session: Session, packet: Packet) -> bytes:
     if not (store.is_introduced(domid) and store.is_introduced(target)):
         raise XenstoreError("ENOENT")
     store.domains[domid].target = target
-    return OK
 
 
 def _get_domain_path(_store: Store, _session: Session, packet: Packet) -> bytes:
@@ -185,17 +176,16 @@ def _is_domain_introduced(store: Store, _session: Session, packet: Packet) -> by
     return b"T\0" if domid == DOMID_SELF or store.is_introduced(domid) else b"F\0"
 
 
-def _reset_watches(_store: Store, session: Session, _packet: Packet) -> bytes:
+def _reset_watches(_store: Store, session: Session, _packet: Packet) -> None:
     session.reset()
-    return OK
 
 
-def _control(store: Store, _session: Session, packet: Packet) -> bytes:
+def _control(store: Store, _session: Session, packet: Packet) -> bytes | None:
     """`check` and `quota [DOMID]`; the real daemon has more."""
     strings = split_strings(packet.payload)
     if strings[:1] == ["check"]:
         store.check()
-        return OK
+        return None
     if strings[:1] == ["quota"] and len(strings) == 2:
         domain = store.domains.get(_number(strings[1]))
         if domain is None:
@@ -210,35 +200,27 @@ def _control(store: Store, _session: Session, packet: Packet) -> bytes:
     raise XenstoreError("EINVAL")
 
 
-_HANDLERS: Final[dict[int, Handler]] = {
+_FOR_DOM0: Final[dict[int, Handler]] = {
     packets.CONTROL: _control,
+    packets.INTRODUCE: _introduce,
+    packets.RELEASE: _release,
+    packets.IS_DOMAIN_INTRODUCED: _is_domain_introduced,
+    packets.RESUME: _resume,
+    packets.SET_TARGET: _set_target,
+}
+_HANDLERS: Final[dict[int, Handler]] = {
+    **_FOR_DOM0,
     packets.DIRECTORY: _directory,
     packets.READ: _read,
     packets.GET_PERMS: _get_perms,
     packets.UNWATCH: _unwatch,
     packets.TRANSACTION_START: _transaction_start,
     packets.TRANSACTION_END: _transaction_end,
-    packets.INTRODUCE: _introduce,
-    packets.RELEASE: _release,
     packets.GET_DOMAIN_PATH: _get_domain_path,
     packets.WRITE: _write,
     packets.MKDIR: _mkdir,
     packets.RM: _rm,
     packets.SET_PERMS: _set_perms,
-    packets.IS_DOMAIN_INTRODUCED: _is_domain_introduced,
-    packets.RESUME: _resume,
-    packets.SET_TARGET: _set_target,
     packets.RESET_WATCHES: _reset_watches,
     packets.DIRECTORY_PART: _directory_part,
 }
-_OUTSIDE: Final = frozenset({packets.WATCH, packets.UNWATCH})
-_FOR_DOM0: Final = frozenset(
-    {
-        packets.CONTROL,
-        packets.INTRODUCE,
-        packets.RELEASE,
-        packets.IS_DOMAIN_INTRODUCED,
-        packets.RESUME,
-        packets.SET_TARGET,
-    }
-)

@@ -249,11 +249,10 @@ class Server:
         self._running = False
         self.drop_connections()
 
-    def start(self, store: Store | None = None) -> None:
-        """Come back after `stop`, with the same store or an empty one."""
+    def start(self) -> None:
+        """Come back after `stop`."""
         if self._running:
             return
-        self.store = store or self.store
         self._running = True
         for listener in self._listeners:
             self._open(listener)

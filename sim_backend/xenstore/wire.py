@@ -131,7 +131,7 @@ class Connection:
         kind, watch = packet.kind, None
         try:
             if kind == packets.WATCH:
-                watch = self.session.add_watch(*requests.watch_arguments(packet))
+                watch = self.session.add_watch(*requests.two_arguments(packet))
                 payload = requests.OK
             else:
                 payload = requests.answer(self._store, self.session, packet)

@@ -90,7 +90,8 @@ def test_a_stopped_server_refuses_and_a_new_one_remembers(simulated: SimulatedXe
 def test_a_server_may_come_back_with_an_empty_store(simulated: SimulatedXenstored) -> None:
     server = simulated.thread.server
     simulated.thread.call(server.stop)
-    simulated.thread.call(lambda: server.start(Store()))
+    server.store = Store()
+    simulated.thread.call(server.start)
     with simulated.connect() as dom0:
         assert dom0.children("/") == ["tool"]
     with pytest.raises(ConnectionError), RawClient(guest_path(simulated)) as guest:
