@@ -33,7 +33,7 @@ def read_ahead(requests: Requests, paths: Sequence[bytes]) -> Iterator[Outcome[b
             deadline_s = router.send(sent)
             given += len(sent)
             under_way += sent
-        answers = router.receive_some(under_way, deadline_s)
+        answers = router.receive(under_way, deadline_s)
         yield from map(_outcome, under_way, answers)
         del under_way[: len(answers)]
 

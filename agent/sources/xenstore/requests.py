@@ -55,16 +55,7 @@ class Requests:
             XenstoreLost: there is no answer, or it makes no sense.
         """
         sent = self.packet(op, b"".join(args))
-        return self._judged(sent, self.router.receive(sent, self.router.send((sent,))))
-
-    def packet(self, op: int, payload: bytes) -> Frame:
-        """A request that is yet to be sent; raises XenstoreRefused where it does not fit."""
-        made = Frame(op, self.router.next_rq_id(), self.tx_id, payload)
-        if len(payload) > MOST_REQUEST_BYTES:
-            raise refusal(b"E2BIG", describe(made))
-        return made
-
-    def _judged(self, sent: Frame, reply: Frame) -> bytes:
+        (reply,) = self.router.receive((sent,), self.router.send((sent,)))
         if reply.op == Op.ERROR:
             raise refusal(reply.payload.rstrip(NUL), describe(sent))
         if sent.op in (Op.READ, Op.DIRECTORY_PART):
@@ -77,3 +68,10 @@ class Requests:
             self.router.terminate()
             raise XenstoreLost(f"{describe(sent)} was answered by something else than a number")
         return answer
+
+    def packet(self, op: int, payload: bytes) -> Frame:
+        """A request that is yet to be sent; raises XenstoreRefused where it does not fit."""
+        made = Frame(op, self.router.next_rq_id(), self.tx_id, payload)
+        if len(payload) > MOST_REQUEST_BYTES:
+            raise refusal(b"E2BIG", describe(made))
+        return made

@@ -134,13 +134,11 @@ class LoopRouter:
             raise
         return deadline_s
 
-    def receive(self, sent: Frame, deadline_s: float) -> Frame:
-        """The answer to `sent`; events on the way are kept, answers to others are dropped."""
-        (answer,) = self.receive_some((sent,), deadline_s)
-        return answer
+    def receive(self, sent: Sequence[Frame], deadline_s: float) -> list[Frame]:
+        """The answers to the first of `sent`, as many as there are and one at least.
 
-    def receive_some(self, sent: Sequence[Frame], deadline_s: float) -> list[Frame]:
-        """The answers to the first of `sent`, as many as there are and one at least."""
+        Events on the way are kept, answers to others are dropped.
+        """
         expired = False
         while not (answers := self._answers(sent)):
             if expired:

@@ -21,13 +21,13 @@ import stat
 import time
 from typing import Final
 
+from agent.sources.outcome import ABSENT, DENIED
+from agent.sources.system_root import status_of_error
 from agent.sources.xenstore.errors import DeviceDenied, DeviceMissing, XenstoreUnreachable
 
 DEVICES: Final = ("/dev/xen/xenbus", "/proc/xen/xenbus")
 _MOST_AT_ONCE_BYTES: Final = 4096
 _RETRY_CONNECT_S: Final = 0.01
-_MISSING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
-_DENIED: Final = (errno.EACCES, errno.EPERM)
 
 
 class Transport:
@@ -153,7 +153,7 @@ def default_path(devices: tuple[str, ...] = DEVICES) -> str:
         try:
             os.stat(path)
         except OSError as error:
-            if error.errno not in _MISSING:
+            if status_of_error(error) != ABSENT:
                 raise _unreachable(path, error) from error
         else:
             return path
@@ -163,8 +163,5 @@ def default_path(devices: tuple[str, ...] = DEVICES) -> str:
 def _unreachable(path: str, error: OSError | ValueError) -> XenstoreUnreachable:
     number = error.errno if isinstance(error, OSError) else None
     reason = os.strerror(number) if number is not None else str(error)
-    if number in _MISSING:
-        return DeviceMissing(path, reason)
-    if number in _DENIED:
-        return DeviceDenied(path, reason)
-    return XenstoreUnreachable(path, reason)
+    kinds = {ABSENT: DeviceMissing, DENIED: DeviceDenied}
+    return kinds.get(status_of_error(error), XenstoreUnreachable)(path, reason)
