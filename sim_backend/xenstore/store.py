@@ -9,6 +9,7 @@ xenstored of Xen 4.17.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import Any, NamedTuple, Protocol
 
 from sim_backend.xenstore.errors import XenstoreError
@@ -254,15 +255,14 @@ class Store:
 
     def check(self) -> None:
         """Raise AssertionError unless tree and accounts fit together."""
-        owned: dict[int, int] = {}
+        owned = Counter(node.owner for node in self.nodes.values())
         for path, node in self.nodes.items():
-            owned[node.owner] = owned.get(node.owner, 0) + 1
             assert all(place in self.nodes for place in ancestry(path)), path
             assert len(set(node.children)) == len(node.children), path
             assert all(child_of(path, name) in self.nodes for name in node.children), path
         assert sum(len(node.children) for node in self.nodes.values()) == len(self.nodes) - 1
         for domid, domain in self.domains.items():
-            assert domain.nodes == owned.get(domid, 0), domid
+            assert domain.nodes == owned[domid], domid
 
 
 def _without_domain(permissions: Permissions, domid: int) -> Permissions:

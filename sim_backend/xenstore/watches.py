@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sim_backend.xenstore.names import ancestry
@@ -46,11 +46,8 @@ class WatchTable:
         if not beside:
             del self._by_path[watch.path]
 
-    def concerned(self, path: str, *, exact: bool) -> Iterator[Watch]:
+    def concerned(self, path: str, *, exact: bool) -> list[Watch]:
         """Watches on `path`, and unless `exact` on any directory above; oldest client first."""
-        if exact or path.startswith("@"):
-            found = list(self._by_path.get(path, ()))
-        else:
-            found = [watch for place in ancestry(path) for watch in self._by_path.get(place, ())]
-        found.sort(key=lambda watch: watch.age)
-        return iter(found)
+        places = [path] if exact else ancestry(path)
+        found = [watch for place in places for watch in self._by_path.get(place, ())]
+        return sorted(found, key=lambda watch: watch.age)
