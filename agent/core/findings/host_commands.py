@@ -140,17 +140,17 @@ def configure(snapshot: Snapshot, advice: str, qubes: str = "") -> Fix:
     toolstack = snapshot.domain.toolstack
     if snapshot.domain.is_dom0:
         words = "dom0_mem=SIZE,max:SIZE on Xen's command line sets what it has and may have"
-        return Fix("host", (), "next-boot", words)
-    if toolstack == "qubes":
+    elif toolstack == "qubes":
         name = snapshot.domain.name or ""
         if qubes and _PLAIN_NAME.fullmatch(name):
             return Fix("host", (f"qvm-prefs {name} {qubes}",), "next-boot", "then restart the qube")
         words = advice.replace("maxmem=", "the qube's maxmem").replace("memory=", "its memory")
-        return Fix("host", (), "next-boot", words)
-    if toolstack == "xapi":
+    elif toolstack == "xapi":
         words = advice.replace("maxmem=", "static-max").replace("memory=", "dynamic-max")
-        return Fix("host", (), "next-boot", f"with the VM shut down: {words}")
-    if toolstack in ("libxl", "xend"):
-        return Fix("host", (), "next-boot", f"{advice}, in the domain's configuration")
-    words = advice.replace("maxmem=", "maximum").replace("memory=", "memory at the start")
-    return Fix("host", (), "next-boot", f"{_ASK}: {words}")
+        words = f"with the VM shut down: {words}"
+    elif toolstack in ("libxl", "xend"):
+        words = f"{advice}, in the domain's configuration"
+    else:
+        words = advice.replace("maxmem=", "maximum").replace("memory=", "memory at the start")
+        words = f"{_ASK}: {words}"
+    return Fix("host", (), "next-boot", words)
