@@ -32,7 +32,7 @@ CRASH_KERNEL: Final = "kdump-kernel"
 
 
 class Check(NamedTuple):
-    """One thing to look for."""
+    """One thing to look for; what it means is in the rule's docstring."""
 
     code: str
     rule: Rule
@@ -41,11 +41,6 @@ class Check(NamedTuple):
     needs: tuple[str, ...]
     unless: tuple[str, ...]
     because: tuple[str, ...]
-
-    @property
-    def meaning(self) -> str:
-        """What the finding says, from the rule's docstring."""
-        return " ".join((self.rule.__doc__ or "").split())
 
 
 CHECKS: Final[dict[str, Check]] = {}
