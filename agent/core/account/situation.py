@@ -67,12 +67,10 @@ class Situation(_Needed):
 
     @property
     def driver(self) -> Driver | None:
-        """The driver's numbers, where all of them could be read."""
         return driver_of(self.snapshot.balloon)
 
     @property
     def refused_by(self) -> Refusal | None:
-        """Who stands in the way of a target that is not reached."""
         return refused_by(self.snapshot, self.state)
 
     @property

@@ -82,9 +82,8 @@ def target_cancelled(seen: Examination) -> Finding | None:
 def _lacks_its_offset(situation: Situation) -> bool:
     """Whether what the hypervisor refuses is what XAPI counts for the domain beyond its target."""
     offset_kib, driver = situation.snapshot.host.memory_offset_kib, situation.driver
-    if driver is None or situation.refused_by != "hypervisor" or not offset_kib:
-        return False
-    return driver.way_kib == offset_kib
+    by_hypervisor = situation.refused_by == "hypervisor"
+    return bool(driver and offset_kib and by_hypervisor and driver.way_kib == offset_kib)
 
 
 def _why_refused(seen: Examination) -> str:

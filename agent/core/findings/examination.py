@@ -96,7 +96,6 @@ class Watch(NamedTuple):
 
     @property
     def lasted_s(self) -> float:
-        """From the first to the last look."""
         return self.looks[-1].at_s - self.looks[0].at_s
 
 

@@ -187,16 +187,14 @@ def iomem_hidden(seen: Examination) -> Finding | None:
     """/proc/iomem shows this user no addresses."""
     if seen.snapshot.sources.get("iomem") != "hidden":
         return None
+    instead = "the firmware map is used instead"
+    as_root = "shows hot-added and 'Xen scratch' ranges as well"
+    if seen.snapshot.firmware_map is None:
+        instead = "there is no firmware map either, so the sum cannot be made"
+        as_root = "makes the sum"
     return Finding(
-        summary="/proc/iomem shows no addresses to this user; "
-        + (
-            "there is no firmware map either, so the sum cannot be made."
-            if seen.snapshot.firmware_map is None
-            else "the firmware map is used instead."
-        ),
+        summary=f"/proc/iomem shows no addresses to this user; {instead}.",
         evidence={"iomem": "hidden"},
         cause="The kernel shows addresses to CAP_SYS_ADMIN only.",
-        remark="as root, status makes the sum"
-        if seen.snapshot.firmware_map is None
-        else "as root, status shows hot-added and 'Xen scratch' ranges as well",
+        remark=f"as root, status {as_root}",
     )

@@ -26,7 +26,7 @@ _OPTIONS: Final = (
 _UNITS: Final = {"xe-daemon": "xe-linux-distribution", "meminfo-writer": "qubes-meminfo-writer"}
 
 
-def aim_at(kib: int, note: str = "") -> Fix:
+def aim_at(kib: int, note: str) -> Fix:
     """The kernel aims at `kib`."""
     return Fix("guest", (f"echo {kib} > {TARGET_FILE}",), note=note)
 

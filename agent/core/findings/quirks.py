@@ -31,19 +31,14 @@ AIMS_BEYOND: Final = (
 def hvm_aims_beyond(seen: Examination) -> Finding | None:
     """An HVM guest before Linux 4.13 asks for ever for what the host counts and is no RAM."""
     beyond_kib = counted_beyond_kib(seen.snapshot)
-    if beyond_kib is None or _refusals(seen):
-        return None
+    if beyond_kib is None or (seen.complaints and seen.complaints.refusals):
+        return None  # where the log tells of it, so does hotplug-refused
     return Finding(
         summary=f"The kernel aims {format_kib(beyond_kib)} beyond all that it can have. This is "
         "harmless.",
         evidence=driver_numbers(seen),
         cause=AIMS_BEYOND,
     )
-
-
-def _refusals(seen: Examination) -> bool:
-    """Whether the log tells of it, and a finding of the log."""
-    return seen.complaints is not None and bool(seen.complaints.refusals)
 
 
 @check(

@@ -39,7 +39,7 @@ def kthread_busy(seen: Examination) -> Finding | None:
     if processes is None or processes.balloon_thread_s is None:
         return None
     percent, span_s = 0.0, 0.0
-    if watch is not None and _stands_still(watch):
+    if watch is not None and len({look.current_kib for look in watch.looks}) == 1:  # it stood still
         first, last = watch.looks[0].balloon_thread_s, watch.looks[-1].balloon_thread_s
         if first is not None and last is not None:
             percent, span_s = (last - first) * 100 / watch.lasted_s, watch.lasted_s
@@ -299,11 +299,6 @@ def host_does_not_move(seen: Examination) -> Finding | None:
         "or has none left.",
         fixes=(Fix("host", note=note),),
     )
-
-
-def _stands_still(watch: Watch) -> bool:
-    """Whether the balloon had nothing to do: current_kb was the same in every look."""
-    return len({look.current_kib for look in watch.looks}) == 1
 
 
 def _turns(watch: Watch) -> int:
