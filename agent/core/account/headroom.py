@@ -50,21 +50,12 @@ def headroom(snapshot: Snapshot, offset: TargetOffset | None) -> Headroom:
         return Headroom(None, None, None)
     memory = snapshot.memory
     floor_kib = None if memory is None else needed_kib(balloon.current_kib, memory)
-    up_kib = _up_kib(snapshot, balloon, offset)
-    return Headroom(
-        up_kib,
-        None if floor_kib is None else balloon.current_kib - floor_kib,
-        floor_kib,
-        _reach_kib(snapshot, balloon, up_kib),
-    )
-
-
-def _reach_kib(snapshot: Snapshot, balloon: BalloonReading, up_kib: int | None) -> int | None:
-    """Without hot-adding, what the balloon holds is all that can come back."""
-    held_kib = balloon.ballooned_kib
-    if up_kib is None or held_kib is None or may_hot_add(snapshot):
-        return up_kib
-    return min(up_kib, held_kib)
+    down_kib = None if floor_kib is None else balloon.current_kib - floor_kib
+    up_kib, held_kib = _up_kib(snapshot, balloon, offset), balloon.ballooned_kib
+    reach_kib = up_kib
+    if up_kib is not None and held_kib is not None and not may_hot_add(snapshot):
+        reach_kib = min(up_kib, held_kib)
+    return Headroom(up_kib, down_kib, floor_kib, reach_kib)
 
 
 def needed_kib(current_kib: int, memory: MemoryReading) -> int:
