@@ -111,10 +111,9 @@ class MemoryMap(NamedTuple):
     @property
     def isa_hole_pages(self) -> int:
         """Pages of the ISA window that the map does not call RAM (96 in a usual PV guest)."""
-        window_pages = (ISA_END - ISA_START) // PAGE_BYTES
         if self.top <= ISA_START:
             return 0
-        return window_pages - self.ram_within_pages(ISA_START, ISA_END)
+        return (ISA_END - ISA_START) // PAGE_BYTES - self.ram_within_pages(ISA_START, ISA_END)
 
     @property
     def page_zero_pages(self) -> int:

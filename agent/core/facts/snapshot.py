@@ -86,9 +86,7 @@ class BalloonReading(NamedTuple):
     @property
     def ballooned_kib(self) -> int | None:
         """What the balloon holds: low_kb + high_kb (all of it is low_kb on 64 bits)."""
-        if self.low_kib is None:
-            return None
-        return self.low_kib + (self.high_kib or 0)
+        return None if self.low_kib is None else self.low_kib + (self.high_kib or 0)
 
 
 class HostMemoryKeys(NamedTuple):

@@ -133,12 +133,8 @@ class Guest(NamedTuple):
         For a moment after each change that is so of every agent.
         """
         heard_kib = self.claims.host_target_kib
-        return (
-            self.life == "running"
-            and heard_kib is not None
-            and self.target_kib is not None
-            and heard_kib != self.target_kib
-        )
+        known = heard_kib is not None and self.target_kib is not None
+        return known and self.life == "running" and heard_kib != self.target_kib
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -288,8 +284,6 @@ def label(guest: Guest) -> str:
 
 def listing(names: Sequence[str], most: int = 4) -> str:
     """A few names and how many more."""
-    if not names:
-        return ""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return "".join(names) if len(names) < 2 else f"{', '.join(names[:-1])} and {names[-1]}"

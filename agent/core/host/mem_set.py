@@ -113,18 +113,13 @@ def _why_not_at_all(guest: Guest, wanted_kib: int) -> str | None:
 
 def _why_not_down(guest: Guest, wanted_kib: int) -> str | None:
     """Why it must not be made smaller by so much, as far as it is known at the beginning."""
-    if _holds(guest, wanted_kib):
-        floor = format_kib(guest.claims.floor_kib or 0)
+    floor_kib, speaks = guest.claims.floor_kib, guest.kind in ("agent", "old agent")
+    # Whoever holds a floor is in mode guard or self.
+    if speaks and floor_kib is not None and wanted_kib - _offset_kib(guest) < floor_kib:
+        floor = format_kib(floor_kib)
         return f"{label(guest)} holds {floor} and gives no more, whoever asks for it"
     why = _why_it_might_hurt(guest)
     return None if why is None else f"{why}; --force goes there all the same"
-
-
-def _holds(guest: Guest, wanted_kib: int) -> bool:
-    """Whether it is in mode guard or self and its floor is above that."""
-    floor_kib = guest.claims.floor_kib
-    speaks = guest.kind in ("agent", "old agent")
-    return speaks and floor_kib is not None and wanted_kib - _offset_kib(guest) < floor_kib
 
 
 def _why_it_might_hurt(guest: Guest) -> str | None:

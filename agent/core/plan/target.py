@@ -21,7 +21,6 @@ from agent.core.plan.plan import SECTION_KIB
 Answer = Literal["yes", "risky", "no"]
 
 _RANK: Final[dict[Answer, int]] = {"yes": 0, "risky": 1, "no": 2}
-_NO_HOST_WORD: Final = "Whether the host has the memory cannot be seen from inside"
 
 
 class Advice(NamedTuple):
@@ -128,19 +127,12 @@ def _grow(snapshot: Snapshot, target_kib: int, change_kib: int, held_kib: int) -
         return [_Verdict("yes", "The guest has that much now.")]
     most_kib = _most_asked_kib(snapshot)
     if most_kib is not None and target_kib > most_kib:
-        return [
-            _Verdict(
-                "no",
-                f"The host refuses more than its limit ({format_kib(most_kib)}): raise it with "
-                "xl mem-max first.",
-            )
-        ]
-    if change_kib <= held_kib:
-        return [
-            _Verdict("yes", f"The balloon holds {format_kib(held_kib)} to grow from."),
-            _Verdict("yes", f"{_NO_HOST_WORD}."),
-        ]
-    return [_hot_add(snapshot, change_kib - held_kib), _Verdict("yes", f"{_NO_HOST_WORD}.")]
+        refuses = f"The host refuses more than its limit ({format_kib(most_kib)})"
+        return [_Verdict("no", f"{refuses}: raise it with xl mem-max first.")]
+    grows = _Verdict("yes", f"The balloon holds {format_kib(held_kib)} to grow from.")
+    if change_kib > held_kib:
+        grows = _hot_add(snapshot, change_kib - held_kib)
+    return [grows, _Verdict("yes", "Whether the host has the memory cannot be seen from inside.")]
 
 
 def _most_asked_kib(snapshot: Snapshot) -> int | None:

@@ -11,7 +11,7 @@ Relies on docs/design.md A9, A13 and A26.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -30,6 +30,11 @@ _ROOM_TO_WAKE_KIB: Final = 16 * MIB_KIB
 _UNREACHABLE_LOOK_S: Final = 30.0
 _BLOCKS_AT_ONCE: Final = 64  # then the host and signals are heard
 _BEYOND: Final = 1 << 64
+_ON_ITS_WAY: Final[Mapping[str, tuple[Reason, str]]] = {
+    "retrying": ("retrying", "The kernel was refused, and keeps trying."),
+    "unclear": ("unclear", "The balloon is off its target and was not seen to move."),
+    "unreachable": ("unreachable", "The target cannot be reached as things stand."),
+}
 
 
 def finish_nudge(view: View) -> Decision | None:
@@ -236,20 +241,9 @@ def lent(view: View) -> Decision | None:
 def on_its_way(view: View) -> Decision:
     """Moving, or beyond help."""
     state = view.situation.state
-    if state == "unreachable":
-        return nothing(
-            "unreachable",
-            "The target cannot be reached as things stand.",
-            view.numbers(),
-            view.now_s + _UNREACHABLE_LOOK_S,
-        )
-    reason: Reason = "moving"
-    sentence = "The balloon is on its way."
-    if state == "retrying":
-        reason, sentence = "retrying", "The kernel was refused, and keeps trying."
-    elif state == "unclear":
-        reason, sentence = "unclear", "The balloon is off its target and was not seen to move."
-    return nothing(reason, sentence, view.numbers(), view.look_s())
+    reason, sentence = _ON_ITS_WAY.get(state, ("moving", "The balloon is on its way."))
+    again_s = view.now_s + _UNREACHABLE_LOOK_S if state == "unreachable" else view.look_s()
+    return nothing(reason, sentence, view.numbers(), again_s)
 
 
 def released_pages(view: View) -> Decision | None:

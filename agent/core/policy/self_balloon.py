@@ -53,9 +53,8 @@ def is_urgent(view: View) -> bool:
     group's own limit: more memory for the guest is no help to them.
     """
     pressure = view.snapshot.pressure
-    waits = view.history.use.lost_us >= _LOST_US
-    if pressure is not None and pressure.some_avg10 >= view.settings.guard_stall_percent:
-        waits = True
+    stalls = pressure is not None and pressure.some_avg10 >= view.settings.guard_stall_percent
+    waits = stalls or view.history.use.lost_us >= _LOST_US
     return view.short or (waits and (view.available_kib or 0) < reserve_kib(view))
 
 
