@@ -31,7 +31,7 @@ def plan_object(made: Plan) -> dict[str, Any]:
         "vcpus": request.cpus,
         "boots": made.boots,
         "reason": made.reason,
-        "measured": made.measured and request.bits == 64,
+        "measured": made.measured,
         "reachable_max_kib": made.reachable_max_kib,
         "host_reachable_max_kib": made.host_reachable_max_kib,
         "hot_add_max_kib": made.hot_add_max_kib,

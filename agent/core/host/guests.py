@@ -48,9 +48,6 @@ class Claims(NamedTuple):
     odd: tuple[str, ...] = ()
 
 
-NO_CLAIMS: Final = Claims()
-
-
 class Guest(NamedTuple):
     """One domain.
 
@@ -69,7 +66,7 @@ class Guest(NamedTuple):
     uncooperative: bool = False
     has_kib: int | None = None
     life: Life = "running"
-    claims: Claims = NO_CLAIMS
+    claims: Claims = Claims()
     problem: str | None = None
 
     @property

@@ -192,7 +192,7 @@ def _dom0_without_max(made: Plan) -> Limit | None:
 
 
 def _borrowed_figures(made: Plan) -> Limit | None:
-    if made.measured and made.request.bits == 64:
+    if made.measured:
         return None
     kernel, size = f"Linux {made.request.kernel}", 50
     if made.request.bits == 32:

@@ -63,7 +63,7 @@ class Plan(NamedTuple):
         beyond_kib: RAM of the map without memory behind it; held by `holder`, which is certain or
             depends on what the distribution carried back.
         costs: parts of current_kib - mem_total_kib; the last few KiB are rounding to pages.
-        measured: the kernel's own share was measured with this series, not borrowed.
+        measured: the kernel's own share was measured with this series (64 bits), not borrowed.
     """
 
     request: PlanRequest
@@ -178,7 +178,7 @@ def plan(request: PlanRequest) -> Plan:
         boots=verdict.boots,
         obstacle=verdict.code,
         reason=verdict.reason,
-        measured=kernel.measured,
+        measured=kernel.measured and request.bits == 64,
     )
 
 

@@ -148,7 +148,7 @@ def blocks_offline(view: View) -> Decision | None:
             view.numbers(offline_blocks=len(blocks.offline)),
             view.now_s + _UNREACHABLE_LOOK_S,
         )
-    most = min(_BLOCKS_AT_ONCE, max(1, -(-lacking_kib * KIB // max(1, blocks.block_bytes))))
+    most = min(_BLOCKS_AT_ONCE, -(-lacking_kib * KIB // max(1, blocks.block_bytes)))
     tried = view.history.tried_blocks
     next_blocks = tuple(islice((b for b in _hot_added_blocks(view) if b not in tried), most))
     if not next_blocks:
