@@ -10,9 +10,9 @@ from typing import Final
 import click
 
 from agent import __version__, exit_codes
-from agent.cli.command_error import CommandError
 from agent.cli.completion import VARIABLE, answer_every_tab_in_zsh, scenarios_beginning_with
 from agent.cli.endings import (
+    CommandError,
     as_sentence,
     complain,
     did_you_mean,
@@ -148,7 +148,7 @@ def run_command(words: Words) -> int:
 
 def _explain_as_check(error: BaseException) -> int:
     """UNKNOWN, on standard output where the plugin's reader looks."""
-    from agent.report.check_line import unknown  # noqa: PLC0415 - after an error
+    from agent.report.check_line import unknown_line  # noqa: PLC0415 - after an error
 
     if isinstance(error, click.ClickException):
         sentence = _told(error)
@@ -159,7 +159,7 @@ def _explain_as_check(error: BaseException) -> int:
         sentence = error.sentence
     else:
         sentence = f"{type(error).__name__}: {error}"
-    click.echo(unknown(sentence).line)
+    click.echo(unknown_line(sentence))
     return exit_codes.OF_LEVEL["UNKNOWN"]
 
 

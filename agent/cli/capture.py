@@ -8,7 +8,7 @@ import os
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError, writing
+from agent.cli.endings import CommandError, writing
 from agent.cli.which_domain import WhichDomain
 from agent.report.whole_file import is_device
 

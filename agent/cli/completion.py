@@ -36,7 +36,7 @@ def guests_beginning_with(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[str]:
     """The names of this host's guests, as far as a shell takes them unquoted; none elsewhere."""
-    from agent.cli.command_error import CommandError  # noqa: PLC0415 - as below
+    from agent.cli.endings import CommandError  # noqa: PLC0415 - as below
     from agent.cli.host import ThisHost  # noqa: PLC0415 - only when somebody presses Tab
     from agent.cli.which_domain import WhichDomain  # noqa: PLC0415
 

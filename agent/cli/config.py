@@ -8,8 +8,7 @@ import sys
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError
-from agent.cli.endings import as_sentence
+from agent.cli.endings import CommandError, as_sentence
 from agent.daemon.config.effective import Config, ConfigError
 from agent.daemon.config.load import DIRECTORY, load_config
 

@@ -3,17 +3,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError
 
 # What a standard output that is a file on a full or broken disk answers.
 _OUTPUT_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+class CommandError(Exception):
+    """A sentence for the user; see `agent.exit_codes` for the status."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.status = status
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """While what is at a path that the user has named is written.
+
+    Raises:
+        CommandError: it could not be.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or "input/output error"
+        raise CommandError(
+            f"{path} could not be written: {reason}.", exit_codes.CANNOT_CREATE
+        ) from error
 
 
 def ended(command: Callable[[], Any], explain: Callable[[BaseException], int] | None = None) -> int:

@@ -9,7 +9,7 @@ import time
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError
+from agent.cli.endings import CommandError
 from agent.cli.options import Output, with_output
 from agent.cli.which_domain import WhichDomain
 from agent.core.facts.daemon_record import DaemonRecord

@@ -56,20 +56,22 @@ def guests(
             time.sleep(_SECOND_LOOK_S)  # it may just have been asked
             host = this.look(names, patterns=True, may_be_missing=True)
         if watch:
-            return _watch(this, names, host, interval, output)
-        output.show(lambda: guests_object(host, now_utc()), lambda width: _lines(host, width))
-        return _status(host)
+            host = _watch(this, names, host, interval, output)
+        else:
+            output.show(lambda: guests_object(host, now_utc()), lambda width: _lines(host, width))
+    return exit_codes.OF_VERDICT[verdict(host)]
 
 
 def _watch(
     this: ThisHost, names: tuple[str, ...], host: Host, interval_s: float, output: Output
-) -> int:
+) -> Host:
+    """Draw it again and again, ended by q or an interrupt; the host as it was seen last."""
     with Keyboard() as keyboard:
         _draw(host, output)
         while not keyboard.leaves(interval_s):
             host = this.look(names, patterns=True, may_be_missing=True)
             _draw(host, output)
-    return _status(host)
+    return host
 
 
 def _draw(host: Host, output: Output) -> None:
@@ -92,7 +94,3 @@ def _lines(host: Host, width: int) -> list[Line]:
     from agent.report.guests_text import guests_lines  # noqa: PLC0415 - not for programs
 
     return guests_lines(host, width)
-
-
-def _status(host: Host) -> int:
-    return exit_codes.OF_VERDICT[verdict(host)]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError
+from agent.cli.endings import CommandError
 from agent.cli.which_domain import WhichDomain
 from agent.core.host.guests import Guest, Host, Hypervisor, listing, selected
 from agent.sources.host_guests import read_guest, read_guests, read_names

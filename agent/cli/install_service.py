@@ -9,8 +9,8 @@ from shlex import quote
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError
 from agent.cli.completion import completion_scripts
+from agent.cli.endings import CommandError
 from agent.cli.which_domain import WhichDomain
 from agent.service import files
 from agent.service.files import AGENT_UNITS, INIT_SCRIPT, METRICS_UNITS

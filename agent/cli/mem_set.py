@@ -14,8 +14,8 @@ from typing import Final
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError
 from agent.cli.completion import guests_beginning_with
+from agent.cli.endings import CommandError
 from agent.cli.host import ThisHost
 from agent.cli.interrupts import Interrupts
 from agent.cli.values import Parsed, Seconds

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 import click
 
 from agent import exit_codes
-from agent.cli.command_error import writing
 from agent.cli.completion import scenarios_beginning_with
-from agent.cli.endings import did_you_mean
+from agent.cli.endings import did_you_mean, writing
 from agent.cli.options import Output, with_output
 from agent.report.styled import Line, Span, labelled, line, wrapped
 from agent.report.top import judged_lines, simulation_banner

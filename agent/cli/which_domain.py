@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
 from agent import exit_codes
-from agent.cli.command_error import CommandError
+from agent.cli.endings import CommandError
 from agent.sources.system_root import NotXenError, SystemRoot
 from agent.sources.xenstore.errors import XenstoreError
 

@@ -91,10 +91,10 @@ def check(assessment: Assessment, thresholds: Thresholds) -> CheckResult:
     return CheckResult(level, f"BALLOON {level} - {words} | {_performance(situation, thresholds)}")
 
 
-def unknown(sentence: str) -> CheckResult:
+def unknown_line(sentence: str) -> str:
     """The line for what keeps the check from being made."""
     flat = " ".join(sentence.split()).replace("|", "/")
-    return CheckResult("UNKNOWN", f"BALLOON UNKNOWN - {flat}")
+    return f"BALLOON UNKNOWN - {flat}"
 
 
 def _judge_available(situation: Situation, thresholds: Thresholds) -> CheckResult:

@@ -11,8 +11,7 @@ from agent.core.plan.limits import plan_limits
 from agent.core.plan.plan import Plan
 from agent.core.plan.target import Advice
 from agent.core.plan.waterfall import planned_waterfall
-from agent.report.status_json import SCHEMA, regions_object
-from agent.report.waterfall_json import waterfall_object
+from agent.report.status_json import SCHEMA, regions_object, waterfall_object
 
 
 def plan_object(made: Plan) -> dict[str, Any]:

@@ -6,11 +6,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from agent.core.account.situation import Situation
-from agent.core.account.waterfall import waterfall
+from agent.core.account.waterfall import Waterfall, waterfall
 from agent.core.facts.memory_map import MemoryMap
 from agent.core.facts.units import KIB, kib_to_pages
 from agent.core.findings.assessment import Assessment
-from agent.report.waterfall_json import waterfall_object
 
 SCHEMA: Final = 1
 
@@ -63,6 +62,22 @@ def holes_object(memory_map: MemoryMap | None) -> list[dict[str, Any]] | None:
         }
         for hole in memory_map.holes()
     ]
+
+
+def waterfall_object(fall: Waterfall) -> dict[str, Any]:
+    """Sizes in KiB, steps with their sign; a level is the one before plus its steps."""
+    return {
+        "levels": [
+            {
+                "name": level.name,
+                "kib": level.kib,
+                "steps": [step._asdict() for step in level.steps],
+            }
+            for level in fall.levels
+        ],
+        "available_free_kib": fall.free_kib,
+        "available_cache_kib": fall.cache_kib,
+    }
 
 
 def _domain(situation: Situation) -> dict[str, Any]:
