@@ -18,8 +18,6 @@ import contextlib
 import os
 import selectors
 import socket
-from collections import deque
-from collections.abc import Callable
 from typing import Final
 
 from sim_backend.inotify import Inotify
@@ -64,9 +62,6 @@ class Server:
         self._ready: dict[Connection, None] = {}
         self._running = True
         self.is_stalled = False  # while it is, `fileno` may be readable for nothing
-        self._posted: deque[Callable[[], None]] = deque()
-        self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._selector.register(self._wake_r, selectors.EVENT_READ)
         self._selector.register(self._closed_ptys, selectors.EVENT_READ)
 
     # Ways in.
@@ -106,30 +101,17 @@ class Server:
         return self._selector.fileno()
 
     def step(self, timeout_s: float | None = 0) -> None:
-        """Serve what is ready, waiting up to `timeout_s` seconds (None: as long as it takes)."""
+        """Serve what is ready, waiting up to `timeout_s` seconds (None: as long as it takes).
+
+        A stalled server does not wait, either.
+        """
         if self.is_stalled:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._wake_r, selectors.EVENT_READ)
-                selector.select(timeout_s)
-        else:
-            ready = self._selector.select(timeout_s)
-            self._renew_ptys()
-            for key, _mask in ready:
-                self._serve(key.data)
-        self._run_posted()
+            return
+        ready = self._selector.select(timeout_s)
+        self._renew_ptys()
+        for key, _mask in ready:
+            self._serve(key.data)
         self.flush()
-
-    def post(self, action: Callable[[], None]) -> None:
-        """Have `action` done by the thread that calls `step`; may be called from any other."""
-        self._posted.append(action)
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake_w, b"\0")
-
-    def _run_posted(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_r, 4096)
-        while self._posted:
-            self._posted.popleft()()
 
     def _renew_ptys(self) -> None:
         """A client that closed its terminal leaves nothing to the next one."""
@@ -269,8 +251,6 @@ class Server:
             pty.close()
         self._closed_ptys.close()
         self._selector.close()
-        os.close(self._wake_r)
-        os.close(self._wake_w)
 
     def _open(self, listener: _Listener) -> None:
         listener.open()

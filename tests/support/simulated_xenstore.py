@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import shutil
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
@@ -54,6 +57,8 @@ class ServerThread:
     def __init__(self, store: Store) -> None:
         self.server = Server(store)
         self._over = False
+        self._posted: deque[Callable[[], None]] = deque()
+        self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="xenstore", daemon=True)
 
     def call(self, action: Callable[[], _T]) -> _T:
@@ -69,7 +74,7 @@ class ServerThread:
                 errors.append(error)
             done.set()
 
-        self.server.post(run)
+        self._post(run)
         done.wait()
         if errors:
             raise errors[0]
@@ -85,16 +90,31 @@ class ServerThread:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.server.post(self._end)
+        self._post(self._end)
         self._thread.join()
         self.server.close()
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+
+    def _post(self, action: Callable[[], None]) -> None:
+        self._posted.append(action)
+        os.write(self._wake_w, b"\0")
 
     def _end(self) -> None:
         self._over = True
 
     def _run(self) -> None:
         while not self._over:
-            self.server.step(None)
+            poll = select.poll()
+            poll.register(self._wake_r, select.POLLIN)
+            if not self.server.is_stalled:
+                poll.register(self.server, select.POLLIN)
+            poll.poll()
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake_r, 4096)
+            while self._posted:
+                self._posted.popleft()()
+            self.server.step(0)
 
 
 class SimulatedGuest:
