@@ -133,7 +133,7 @@ class Link:
         if not self.is_up or self.due_s is not None:
             return False
         try:
-            return self.session.wait(0.0)
+            return self.session.has_events()
         except XenstoreError as error:
             self.lose(error, now_s)
             return False

@@ -186,7 +186,7 @@ class Session:
         self._answered()
         self._paths[key] = None
 
-    def wait(self, _timeout_s: float) -> bool:
+    def has_events(self) -> bool:
         self._check_end()
         return bool(self._paths) and not self.silent
 
@@ -225,8 +225,9 @@ class Session:
         self.domain.store.remove(key)
 
     @property
-    def has_events(self) -> bool:
-        return self._hung_up or self.wait(0.0)
+    def shows(self) -> bool:
+        """Whether its descriptor would be readable."""
+        return self._hung_up or self.has_events()
 
 
 class Sleep:
@@ -260,7 +261,7 @@ class Sleep:
         pass
 
     def _ready(self) -> bool:
-        return self._stalled or (self._listens and self._session.has_events)
+        return self._stalled or (self._listens and self._session.shows)
 
     def wait(self, timeout_s: float | None, until_s: float) -> Woken:
         """Sleep, at the latest until the end of the run."""
@@ -270,7 +271,7 @@ class Sleep:
             clock.run_until(due_s, stop=self._ready)
         self.count += 1
         stalled, self._stalled = self._stalled, False
-        return Woken((), self._listens and self._session.has_events, stalled)
+        return Woken((), self._listens and self._session.shows, stalled)
 
 
 class Files:

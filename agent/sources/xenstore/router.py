@@ -29,7 +29,6 @@ from agent.sources.xenstore.wire import HEADER, Frame, Framer, Op, describe
 
 _LAST_RQ_ID: Final = 2**32 - 1
 _READS_PER_COLLECT: Final = 64  # 256 KiB, some 8000 events: a storm must not hold up the caller
-_LONGEST_POLL_S: Final = 86400.0  # poll() counts milliseconds in an int
 _ANSWER_ERRNOS: Final = frozenset(
     # What the kernel may return from write() on xenbus for a request it understood, all of
     # xsd_errors (xs_wire.h) but EIO and EAGAIN, which mean the device here, and its own EILSEQ.
@@ -160,11 +159,6 @@ class LoopRouter:
             if not self._read():
                 break
             self._drop_replies()
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait until something arrives, whatever it is, or up to `timeout_s` seconds pass."""
-        self._require()
-        self._readable.poll(min(timeout_s, _LONGEST_POLL_S) * 1000)
 
     def _require(self) -> Transport:
         if self._transport is None:

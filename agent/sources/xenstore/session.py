@@ -4,9 +4,10 @@
     with XenstoreSession(default_path()) as xenstore:
         xenstore.watch("memory/target", "host-target")
         while True:
-            xenstore.wait(60.0)
-            if xenstore.events():
-                print(xenstore.read("memory/target"))
+            while not xenstore.has_events():
+                select.select([xenstore], [], [])
+            xenstore.events()
+            print(xenstore.read("memory/target"))
 
 Every request ends within its deadline, by an answer, by `XenstoreRefused` or by `XenstoreLost`;
 nothing else is raised. After `XenstoreLost` the session is closed, its watches are forgotten,
@@ -21,7 +22,6 @@ Relies on docs/design.md A27.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -155,17 +155,10 @@ class XenstoreSession:
         self._router.collect()
         return self._watches.take()
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s` seconds for an event; True when `events()` has one to tell."""
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            self._router.collect()
-            if self._watches.any_due:
-                return True
-            wait_s = deadline_s - time.monotonic()
-            if wait_s <= 0:
-                return False
-            self._router.wait(wait_s)  # which half a packet may end
+    def has_events(self) -> bool:
+        """Whether `events()` has one to tell, with what has just arrived; never waits."""
+        self._router.collect()
+        return self._watches.any_due
 
     def list(self, key: str) -> _Names:
         """The names of the keys directly below `key`.

@@ -103,7 +103,7 @@ def test_a_storm_of_events_is_taken_in_bounded_parts_and_held_in_bounded_memory(
         except BlockingIOError:
             assert 1 <= len(session.events()) <= 70
 
-    while session.wait(0):
+    while session.has_events():
         assert 1 <= len(session.events()) <= 70
     assert session.connected
     session.close()
@@ -123,7 +123,7 @@ def test_a_storm_that_never_ends_does_not_keep_the_caller(
     monkeypatch.setattr(session._router._transport, "read", more)
 
     assert session.events() == [TARGET]
-    assert session.wait(0)
+    assert session.has_events()
     session.close()
 
 
@@ -139,38 +139,11 @@ def test_an_answer_behind_a_storm_of_events_is_found(socket_peer: ScriptedPeer) 
     session.close()
 
 
-@pytest.mark.parametrize("timeout_s", [1e12, float("inf")])
-def test_any_time_may_be_given_to_wait_for_an_event(
-    session: XenstoreSession,
-    peer: ScriptedPeer,
-    monkeypatch: pytest.MonkeyPatch,
-    timeout_s: float,
-) -> None:
-    session._watches.add("memory/target", "t")
-    collect = session._router.collect
-
-    def collect_before_it_comes() -> None:
-        collect()
-        peer.event(b"memory/target", b"t")
-
-    monkeypatch.setattr(session._router, "collect", collect_before_it_comes)
-
-    assert session.wait(timeout_s)
-
-
-def test_no_time_at_all_is_no_wait(session: XenstoreSession) -> None:
-    assert not session.wait(0.0)
-    assert not session.wait(-1.0)
-
-
-def test_half_an_event_does_not_end_the_wait_for_it(
-    session: XenstoreSession, peer: ScriptedPeer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_half_an_event_is_none_yet(session: XenstoreSession, peer: ScriptedPeer) -> None:
     """xenstored writes header and payload one after the other."""
     session._watches.add("memory/target", "t")
-    pieces = iter([HEADER.pack(WATCH_EVENT, 0, 0, 16), b"memory/target\0", b"t\0"])
-    with monkeypatch.context() as patch:
-        patch.setattr(session._router, "wait", lambda _: peer.send(next(pieces)))
-        assert session.wait(10.0)
+    for piece in (HEADER.pack(WATCH_EVENT, 0, 0, 16), b"memory/target\0", b"t\0"):
+        assert not session.has_events()
+        peer.send(piece)
+    assert session.has_events()
     assert session.events() == [TARGET]
-    assert next(pieces, None) is None

@@ -45,7 +45,7 @@ CALLS: dict[str, Callable[[XenstoreSession], object]] = {
     "write": lambda session: session.write("data/x", b"\xff"),
     "remove": lambda session: session.remove("data/x"),
     "events": lambda session: session.events(),
-    "wait": lambda session: session.wait(0),
+    "has_events": lambda session: session.has_events(),
 }
 
 
