@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from agent.core.facts.numbers import is_digits
 from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.host.libxl import Libxl, ToolstackError
@@ -127,7 +128,7 @@ class PublishedXl:
 
     def _domain(self, word: str) -> SimulatedDomain | None:
         """A word of digits is a number, there or not (libxl_domain_qualifier_to_domid)."""
-        if word.isdigit():
+        if is_digits(word):
             return self._toolstack.domains.get(int(word))
         named = self._guests.get(word)
         if named is None or named.domid not in self._toolstack.domains:

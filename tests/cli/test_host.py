@@ -352,6 +352,7 @@ cannot set domid 1 dynamic max memory to : 2048
         ("mem-set 1 2048", TOO_MUCH),
         ("mem-set db lots", "invalid memory size: lots\n"),
         ("mem-set nobody 100", "nobody is an invalid domain identifier (rc=-6)\n"),
+        ("mem-set ² 100", "² is an invalid domain identifier (rc=-6)\n"),
         ("mem-set db", "'xl mem-set' requires at least 2 arguments.\n"),
         ("mem-get db", "command not implemented\n"),
     ],
