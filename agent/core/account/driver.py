@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from agent.core.facts.snapshot import BalloonReading, Snapshot
-
-_WRAPPED: Final = 1 << 63  # beyond it a number of 64 bits is one below zero
 
 
 class Driver(NamedTuple):
@@ -44,10 +42,7 @@ def driver_of(balloon: BalloonReading | None) -> Driver | None:
         return None
     if balloon.ballooned_kib is None:
         return None
-    target_kib = balloon.target_kib
-    if target_kib >= _WRAPPED:
-        target_kib -= 2 * _WRAPPED
-    return Driver(balloon.current_kib, target_kib, balloon.ballooned_kib)
+    return Driver(balloon.current_kib, balloon.target_kib, balloon.ballooned_kib)
 
 
 def may_hot_add(snapshot: Snapshot) -> bool:

@@ -481,18 +481,6 @@ def test_more_than_twice_the_map_of_dom0_is_no_limit(more_kib: int, limited: boo
 
 
 @pytest.mark.parametrize(
-    ("shown_kib", "target_kib"),
-    [(0, 0), ((1 << 63) - 4, (1 << 63) - 4), (1 << 63, -(1 << 63)), ((1 << 64) - 4, -4)],
-)
-def test_a_target_below_zero_shows_as_one_beyond_half_of_64_bits(
-    shown_kib: int, target_kib: int
-) -> None:
-    driver = driver_of(BalloonReading(current_kib=8, target_kib=shown_kib, low_kib=0))
-    assert driver
-    assert driver.target_kib == target_kib
-
-
-@pytest.mark.parametrize(
     ("target_kib", "grows"), [(524284, False), (524288, False), (524292, True)]
 )
 def test_a_guest_at_its_target_does_not_grow(target_kib: int, grows: bool) -> None:
