@@ -189,14 +189,12 @@ def _counts(request: PlanRequest, firmware: MemoryMap) -> tuple[int, int, int]:
     the offset off once more, which has the video memory in it again (watch_target in
     drivers/xen/xen-balloon.c).
     """
+    regime = regime_of(request.kernel)
     if request.is_pv:
-        reach_pages = reachable_pages(request.shape(), regime_of(request.kernel).clamp)
-        reach_kib = reach_pages * PAGE_KIB
+        reach_kib = reachable_pages(request.shape(), regime.clamp) * PAGE_KIB
         return reach_kib, 0, min(request.memory_kib, reach_kib)
     present_kib = (firmware.ram_pages - firmware.page_zero_pages) * PAGE_KIB
-    offset_kib = 0
-    if regime_of(request.kernel).target_diff:
-        offset_kib = request.maxmem_kib - present_kib
+    offset_kib = request.maxmem_kib - present_kib if regime.target_diff else 0
     target_kib = request.memory_kib - request.videoram_kib
     if request.domain_type == "hvm" and request.maxmem_kib > request.memory_kib:
         target_kib -= HVM_FUDGE_KIB
@@ -213,6 +211,5 @@ def _holder(request: PlanRequest) -> tuple[Holder, bool]:
     regime = regime_of(request.kernel)
     certain = regime.extra_memory != "either"
     known = regime if certain else REGIMES[REGIMES.index(regime) - 1]
-    return (
-        "unpopulated-alloc" if known.extra_memory == "unpopulated-alloc" else "balloon"
-    ), certain
+    holder: Holder = "balloon" if known.extra_memory == "balloon" else "unpopulated-alloc"
+    return holder, certain

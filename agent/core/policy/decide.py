@@ -169,11 +169,8 @@ def _broken_promise(target_kib: int | None, seen: View) -> tuple[Reason, str, fl
         return "observing", "Mode observe changes nothing.", seen.look_s()
     if seen.now_s < seen.history.retry_s:
         return "refused-before", "The kernel refused a moment ago.", seen.history.retry_s
-    return None if target_kib is None else _breaks_promise(target_kib, seen)
-
-
-def _breaks_promise(target_kib: int, seen: View) -> tuple[Reason, str, float] | None:
-    """Of a target: static-max, the floor, and the cooldown for all but protection."""
+    if target_kib is None:
+        return None
     had_kib = max(seen.current_kib, seen.history.own_kib or 0)
     if seen.most_kib is not None and target_kib > max(seen.most_kib, had_kib):
         most = format_kib(seen.most_kib)
@@ -183,6 +180,5 @@ def _breaks_promise(target_kib: int, seen: View) -> tuple[Reason, str, float] | 
         return "below-floor", f"The guest needs {floor}.", max(seen.look_s(), seen.now_s + 5.0)
     ready_s = seen.history.wrote_s + seen.settings.cooldown_s
     protects = seen.target_kib < target_kib <= had_kib
-    if seen.now_s < ready_s and not protects:
-        return "cooldown", "The last write was a moment ago.", ready_s
-    return None
+    waits = seen.now_s < ready_s and not protects
+    return ("cooldown", "The last write was a moment ago.", ready_s) if waits else None
