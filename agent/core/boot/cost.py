@@ -73,15 +73,11 @@ MEASURED: Final = (LINUX_5_10, LINUX_6_1, LINUX_6_12, LINUX_7_2)
 FALLBACK_KERNEL: Final = LINUX_6_12  # of a kernel that tells no release
 
 
-def kernel_cost(release: KernelRelease, *, own_build: bool = False) -> Kernel:
-    """The figures for a release: measured, or those of the newest measured one before it.
-
-    `own_build`: a distribution's own build of it, other than Debian's, which was measured.
-    """
+def kernel_cost(release: KernelRelease) -> Kernel:
+    """The figures for a release: measured, or those of the newest measured one before it."""
     before = [kernel for kernel in MEASURED if kernel.release <= release]
     nearest = before[-1] if before else MEASURED[0]
-    same_series = nearest.release[:2] == release[:2]
-    return nearest._replace(release=release, measured=same_series and not own_build)
+    return nearest._replace(release=release, measured=nearest.release[:2] == release[:2])
 
 
 class CostPart(NamedTuple):

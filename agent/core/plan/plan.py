@@ -63,7 +63,7 @@ class Plan(NamedTuple):
         beyond_kib: RAM of the map without memory behind it; held by `holder`, which is certain or
             depends on what the distribution carried back.
         costs: parts of current_kib - mem_total_kib; the last few KiB are rounding to pages.
-        measured: the kernel's own share was measured with this series (64 bits), not borrowed.
+        measured: the kernel's own share was measured with Debian's of this series, not borrowed.
     """
 
     request: PlanRequest
@@ -135,7 +135,7 @@ def plan(request: PlanRequest) -> Plan:
     check_request(request)
     regime = regime_of(request.kernel)
     firmware = memory_map(build_map(request.shape(), regime.clamp))
-    kernel = kernel_cost(request.kernel, own_build=request.own_build)
+    kernel = kernel_cost(request.kernel)
     present_kib, offset_kib, current_kib = _counts(request, firmware)
     reach_kib = present_kib - request.videoram_kib
     costs = boot_cost(
@@ -178,7 +178,7 @@ def plan(request: PlanRequest) -> Plan:
         boots=verdict.boots,
         obstacle=verdict.code,
         reason=verdict.reason,
-        measured=kernel.measured and request.bits == 64,
+        measured=kernel.measured and request.bits == 64 and not request.own_build,
     )
 
 
