@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 from sim_backend.xenstore.errors import XenstoreError
@@ -68,24 +67,15 @@ def remove_subtree(view: View, path: str) -> None:
     view.write(above, directory._replace(children=others))
 
 
-def _children_first(view: View, path: str) -> Iterator[tuple[str, Node]]:
+def _children_first(view: View, path: str) -> list[tuple[str, Node]]:
     """Every node below `path` and at last that one; without recursion, for a tree may be deep."""
-    node = _existing(view, path)
-    stack = [(path, node, iter(node.children))]
-    while stack:
-        place, node, names = stack[-1]
-        name = next(names, None)
-        if name is None:
-            stack.pop()
-            yield place, node
-        else:
-            below = child_of(place, name)
-            child = _existing(view, below)
-            stack.append((below, child, iter(child.children)))
-
-
-def _existing(view: View, path: str) -> Node:
-    node = view.read(path)
-    if node is None:
-        raise XenstoreError("EIO")
-    return node
+    found: list[tuple[str, Node]] = []
+    places = [path]
+    while places:
+        place = places.pop()
+        node = view.read(place)
+        if node is None:
+            raise XenstoreError("EIO")
+        found.append((place, node))
+        places += [child_of(place, name) for name in node.children]
+    return found[::-1]
