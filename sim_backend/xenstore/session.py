@@ -183,7 +183,8 @@ class Session:
 
     def watch(self, path: str, token: str) -> None:
         """Hear of every change of a node and below it, and once right now."""
-        self.announce(self.add_watch(path, token))
+        added = self.add_watch(path, token)
+        added.tell(added.path)
 
     def add_watch(self, path: str, token: str) -> Watch:
         """Enter a watch, without the event that comes first."""
@@ -200,10 +201,6 @@ class Session:
         self._store.watches.add(watch)
         self._domain.watches += 1
         return watch
-
-    def announce(self, watch: Watch) -> None:
-        """The first event of a watch: it is set."""
-        self.deliver(watch.path_as_seen(watch.path), watch.token)
 
     def unwatch(self, path: str, token: str) -> None:
         """Take a watch back; events that wait already still come."""

@@ -212,7 +212,7 @@ class Store:
         """
         for watch in self.watches.concerned(path, exact=exact):
             if self._may_know(watch, path, node, old_permissions):
-                watch.deliver(watch.path_as_seen(path), watch.token)
+                watch.tell(path)
 
     def _may_know(
         self, watch: Watch, path: str, node: Node | None, old: Permissions | None
@@ -232,7 +232,7 @@ class Store:
     def _fire_special(self, path: str) -> None:
         for watch in self.watches.concerned(path, exact=True):
             if self.access(watch.domid, self._special[path]) & READ:
-                watch.deliver(path, watch.token)
+                watch.tell(path)
 
     def set_special_permissions(self, domid: int, path: str, permissions: Permissions) -> None:
         """Let domains other than dom0 watch @introduceDomain or @releaseDomain.

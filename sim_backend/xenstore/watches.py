@@ -26,9 +26,9 @@ class Watch(NamedTuple):
     token: str
     prefix_chars: int
 
-    def path_as_seen(self, path: str) -> str:
-        """A changed path as the owner is told it: relative when the watch is."""
-        return path[self.prefix_chars :]
+    def tell(self, path: str) -> None:
+        """Deliver an event: to its owner a changed path is relative when the watch is."""
+        self.deliver(path[self.prefix_chars :], self.token)
 
 
 class WatchTable:

@@ -142,7 +142,7 @@ class Connection:
         reply = packet._replace(kind=kind, payload=payload)
         self._put(_Outgoing(reply.encode(), cause, is_event=False))
         if watch is not None:
-            self.session.announce(watch)
+            watch.tell(watch.path)
 
     def _event(self, path: str, token: str) -> None:
         payload = packets.join_strings([path, token])
