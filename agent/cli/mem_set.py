@@ -91,12 +91,18 @@ def mem_set(
     Control-C, or SIGTERM, leaves the guest at a whole step; a second one ends this at once.
     """
     request = steps.Request(size, force, timeout)
+    end: steps.End | None
+    asked_mib: list[int] = []
     with ThisHost(which) as host:
         found = _the_guest(host, guest)
         _must_be_ours(host, found, size)
-        if dry_run:
-            return _show_plan(found, request, as_json=as_json)
-        end, asked_mib = _carry_out(host, found, request, quiet=as_json)
+        way = steps.begin(found, request)
+        if isinstance(way, steps.End):
+            end = way
+        elif dry_run:
+            return _show_plan(found, request, way, as_json=as_json)
+        else:
+            end, asked_mib = _carry_out(host, found, request, way, quiet=as_json)
     _tell(end, asked_mib, found, as_json=as_json)
     return exit_codes.INTERRUPTED if end is None else _STATUS[end.how]
 
@@ -134,15 +140,12 @@ def _must_be_ours(host: ThisHost, guest: Guest, size_mib: int) -> None:
 
 
 def _carry_out(
-    host: ThisHost, guest: Guest, request: steps.Request, *, quiet: bool
+    host: ThisHost, guest: Guest, request: steps.Request, way: steps.Way, *, quiet: bool
 ) -> tuple[steps.End | None, list[int]]:
     """Step by step, each whole; where xenstore is lost on the way the guest is left at one, too.
 
     How it ended, None after an interrupt; and the sizes that were asked for, in MiB.
     """
-    way = steps.begin(guest, request)
-    if isinstance(way, steps.End):
-        return way, []
     asked: list[int] = []
 
     def ask(mib: int) -> None:
@@ -239,13 +242,10 @@ def _tell(end: steps.End | None, asked_mib: list[int], guest: Guest, *, as_json:
         outcome, sentence = "interrupted", f"interrupted: {at}."
     else:
         outcome, sentence = end.how, end.sentence
-    if as_json:
-        _write_json(guest, outcome, sentence, asked_mib)
-    else:
-        click.echo(sentence)
+    _say(guest, outcome, sentence, asked_mib, as_json=as_json)
 
 
-def _write_json(guest: Guest, outcome: str, sentence: str, asked_mib: list[int]) -> None:
+def _say(guest: Guest, outcome: str, sentence: str, asked_mib: list[int], *, as_json: bool) -> None:
     found = {
         "schema": 1,
         "domid": guest.domid,
@@ -254,25 +254,18 @@ def _write_json(guest: Guest, outcome: str, sentence: str, asked_mib: list[int])
         "sentence": sentence,
         "asked_kib": [mib * MIB_KIB for mib in asked_mib],
     }
-    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    click.echo(json.dumps(found, indent=2) if as_json else sentence)
 
 
-def _show_plan(guest: Guest, request: steps.Request, *, as_json: bool) -> int:
+def _show_plan(guest: Guest, request: steps.Request, way: steps.Way, *, as_json: bool) -> int:
     """What would be asked for, if the guest went on as it says it does."""
-    started = steps.begin(guest, request)
-    if isinstance(started, steps.End):
-        _tell(started, [], guest, as_json=as_json)
-        return _STATUS[started.how]
     planned = steps.planned_mib(guest, request)
-    last_mib = planned[-1] if planned else started.began_mib
+    last_mib = planned[-1] if planned else way.began_mib
     there = f"{label(guest)} would have {format_kib(last_mib * MIB_KIB)}"
     short = "" if last_mib == request.wanted_mib else f", short of {request.wanted_mib} MiB"
     then = "it is heard again after each step" if planned else "nothing would be asked of it"
-    sentence = f"{there}{short}; {then}."
-    if as_json:
-        _write_json(guest, "planned", sentence, planned)
-        return exit_codes.OK
-    for mib in planned:
-        click.echo(f"xl mem-set {guest.domid} {mib}m")
-    click.echo(sentence)
+    if not as_json:
+        for mib in planned:
+            click.echo(f"xl mem-set {guest.domid} {mib}m")
+    _say(guest, "planned", f"{there}{short}; {then}.", planned, as_json=as_json)
     return exit_codes.OK
