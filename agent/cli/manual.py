@@ -15,7 +15,6 @@ import click
 
 from agent.cli.application import application
 
-FILE: Final = "docs/balloon-agent.1"
 _ROFF: Final = str.maketrans({"\\": "\\e", "-": "\\-", "~": "\\(ti", "^": "\\(ha", "'": "\\(aq"})
 _VERBATIM: Final = "\b"  # click's mark for a paragraph that is not to be filled
 

@@ -62,9 +62,9 @@ def metrics(which: WhichDomain, *, output: str | None, http: bool, guests: bool)
 
 
 def _text(which: WhichDomain, *, guests: bool) -> str:
-    try:
-        from agent.report.host_metrics_text import host_metrics_text  # noqa: PLC0415 - they need
-        from agent.report.metrics_text import metrics_text  # noqa: PLC0415 - what may be missing
+    try:  # they need a package which need not be there
+        from agent.report.host_metrics_text import host_metrics_text  # noqa: PLC0415
+        from agent.report.metrics_text import metrics_text  # noqa: PLC0415
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "prometheus_client":
             raise

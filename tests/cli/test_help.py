@@ -14,9 +14,10 @@ import pytest
 
 from agent.cli.application import COMMANDS, application
 from agent.cli.main import main
-from agent.cli.manual import FILE, manual
+from agent.cli.manual import manual
 
 ROOT = Path(__file__).parents[2]
+PAGE = "docs/balloon-agent.1"
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -41,15 +42,15 @@ def test_each_option_is_explained_in_a_sentence(name: str) -> None:
 
 
 def test_the_manual_page_is_that_of_this_version() -> None:
-    kept = (ROOT / FILE).read_text(encoding="utf-8")
-    assert manual() == kept, f"python3 -m agent.cli.manual > {FILE}"
+    kept = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert manual() == kept, f"python3 -m agent.cli.manual > {PAGE}"
 
 
 def test_the_manual_page_renders_without_a_warning() -> None:
     groff = shutil.which("groff")
     if groff is None:
         pytest.skip("groff is not there: apt-get install groff-base")
-    command = [groff, "-man", "-ww", "-Tascii", "-z", str(ROOT / FILE)]
+    command = [groff, "-man", "-ww", "-Tascii", "-z", str(ROOT / PAGE)]
     rendered = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (rendered.returncode, rendered.stdout, rendered.stderr) == (0, "", "")
 
