@@ -40,6 +40,7 @@ WATCH_FOR_MOTION_S: Final = 0.3
 _OF_A_MOVE: Final = ("info/current_kb", "target_kb", "info/low_kb", "info/high_kb")
 
 _WRAPPED_32_KIB: Final = 1 << 32
+_WRAPPED_32_BYTES: Final = 1 << 44  # `target` has the 64 bits of a size, computed of 32 of pages
 _MOST_32_KIB: Final = 64 * GIB_KIB
 
 Numbers = dict[str, Optional[int]]
@@ -164,11 +165,14 @@ def _watch(root: SystemRoot, numbers: Numbers, sleep: Callable[[float], None] | 
 
 
 def _reading(numbers: Numbers, moving: bool, motion: Motion) -> BalloonReading:
-    scrub = numbers["scrub_pages"]
+    scrub, target_bytes = numbers["scrub_pages"], numbers["target"]
+    target_kib = _of_32_bits(numbers["target_kb"], numbers["info/current_kb"])
+    if target_bytes is not None and target_kib != numbers["target_kb"]:
+        target_bytes -= _WRAPPED_32_BYTES
     return BalloonReading(
         current_kib=numbers["info/current_kb"],
-        target_kib=_of_32_bits(numbers["target_kb"], numbers["info/current_kb"]),
-        target_bytes=numbers["target"],
+        target_kib=target_kib,
+        target_bytes=target_bytes,
         low_kib=numbers["info/low_kb"],
         high_kib=numbers["info/high_kb"],
         schedule_delay_s=numbers["schedule_delay"],

@@ -26,6 +26,7 @@ _CALIBRATED: Final = (
 )
 _STEPS: Final = "agent/core/host/mem_set.py"
 _SETS: Final = "tests/core/host/test_mem_set.py"
+_RULES: Final = "tests/core/findings/test_rules.py"
 _KILLED: Final = f"{_PROTECTS}::test_nothing_is_killed_however_the_host_asks"
 
 
@@ -88,6 +89,17 @@ FIXES: Final = (
             ),
         ),
         ("tests/sources/test_bounds.py::test_a_target_beyond_any_machine_is_no_target",),
+    ),
+    Reverted(
+        "a target below zero is not what the file beside it says",
+        (
+            Undo(
+                "agent/core/findings/units_trap.py",
+                "balloon.target_kib * KIB == balloon.target_bytes",
+                "balloon.target_kib * KIB % (1 << 64) == balloon.target_bytes",
+            ),
+        ),
+        (f"{_RULES}::test_a_target_below_zero_or_beyond_measure_is_the_same_in_both[-4--4096]",),
     ),
     Reverted(
         "a driver that is being woken is not held",

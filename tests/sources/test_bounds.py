@@ -73,6 +73,22 @@ def test_the_drivers_target_below_zero_is_read_as_what_it_is(shown: int, is_kib:
     assert parse_target_bytes(f"{shown * 1024 % (1 << 64)}\n") <= LARGEST_KIB * 1024
 
 
+@pytest.mark.parametrize(
+    ("target_kb", "target"), [((1 << 64) - 4, (1 << 64) - 4096), ((1 << 32) - 4, (1 << 44) - 4096)]
+)
+def test_a_target_below_zero_is_the_same_in_both_files_whatever_the_kernels_bits(
+    target_kb: int, target: int, tmp_path: Path
+) -> None:
+    """As drivers/xen/xen-balloon.c prints a target_pages of -1: one wraps before, one after."""
+    for name, value in {"info/current_kb": 4096, "target_kb": target_kb, "target": target}.items():
+        path = tmp_path / DIRECTORY / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{value}\n")
+    reading, _ = read_xen_memory(SystemRoot(str(tmp_path)))
+    assert reading
+    assert (reading.target_kib, reading.target_bytes) == (-4, -4096)
+
+
 def test_a_size_of_the_driver_beyond_any_machine_is_malformed(tmp_path: Path) -> None:
     for name, value in {"info/current_kb": 1 << 43, "target_kb": 1 << 43}.items():
         path = tmp_path / DIRECTORY / name

@@ -17,6 +17,7 @@ from agent.core.account.boot_facts import LARGEST_USUAL_KIB
 from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.boot.verdict import MEM_TOTAL_NO_KIB
+from agent.core.facts.bounds import LARGEST_KIB
 from agent.core.facts.units import GIB_KIB, KIB, MIB_KIB, format_kib
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, Fix, known
@@ -159,9 +160,10 @@ def _file_differs(seen: Examination) -> Finding | None:
     balloon = seen.snapshot.balloon
     if balloon is None or balloon.target_bytes is None or balloon.target_kib is None:
         return None
-    shown = balloon.target_kib * KIB % (1 << 64)
-    if balloon.motion != "still" or shown == balloon.target_bytes:
+    if balloon.motion != "still" or balloon.target_kib * KIB == balloon.target_bytes:
         return None
+    if abs(balloon.target_kib) == LARGEST_KIB:
+        return None  # beyond what either file was read to
     return Finding(
         severity="info",
         summary="The driver's file target does not hold target_kb in bytes.",

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from agent.core.account.situation import understand
+from agent.core.facts.bounds import LARGEST_KIB
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.facts.memory_map import Region, memory_map
 from agent.core.facts.snapshot import BootRecord, MemoryBlocks, Snapshot
@@ -519,6 +520,15 @@ def test_a_number_written_in_the_guest_in_another_unit_is_one_finding() -> None:
 def test_a_target_file_that_is_not_in_bytes_is_worth_knowing() -> None:
     found = assess(a_pv_guest(balloon={"target_bytes": 131072, "motion": "still"})).findings
     assert [f.severity for f in found if f.code == "units-trap"] == ["info"]
+
+
+@pytest.mark.parametrize(("target_kib", "target_bytes"), [(-4, -4096), (LARGEST_KIB, 0)])
+def test_a_target_below_zero_or_beyond_measure_is_the_same_in_both(
+    target_kib: int, target_bytes: int
+) -> None:
+    balloon = {"target_kib": target_kib, "target_bytes": target_bytes, "motion": "still"}
+    found = assess(a_pv_guest(balloon=balloon, host={"target_kib": None})).findings
+    assert "units-trap" not in {f.code for f in found}
 
 
 def test_a_driver_that_gave_up_downwards_is_not_sent_for_more() -> None:
