@@ -15,7 +15,7 @@ from agent.core.plan.plan import Plan, TargetName
 from agent.core.plan.target import Advice
 from agent.core.plan.waterfall import planned_waterfall
 from agent.report.styled import Line, Span, beside, heading, line, wrapped
-from agent.report.top import MARKS, banner_lines, coded
+from agent.report.top import banner_lines, coded, marked_lines
 from agent.report.waterfall_text import waterfall_lines
 
 VERDICTS: Final[dict[Boots, Verdict]] = {"yes": "ok", "risky": "warning", "no": "critical"}
@@ -31,7 +31,7 @@ _TARGETS: Final[dict[TargetName, str]] = {
 def plan_lines(made: Plan, width: int) -> list[Line]:
     """The whole screen for a guest that has not booted."""
     return [
-        *_marked(made.boots, _headline(made), width),
+        *marked_lines(VERDICTS[made.boots], _headline(made), width),
         *wrapped(_who(made), width, indent="  ", style="dim"),
         (),
         *waterfall_lines(planned_waterfall(made), width),
@@ -51,7 +51,7 @@ def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]
     kib, mib = advice.target_kib, advice.target_kib // MIB_KIB
     exactly, for_xl = (f"{kib} KiB", f"{kib}k") if kib % MIB_KIB else (f"{mib} MiB", f"{mib}")
     lines = [*banner_lines(situation, width)]
-    lines += _marked(advice.answer, f"{exactly} {words}.", width)
+    lines += marked_lines(VERDICTS[advice.answer], f"{exactly} {words}.", width)
     lines.append(())
     for reason in advice.reasons:
         lines += wrapped(reason, width, indent="  ")
@@ -73,12 +73,6 @@ def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]
         command = f"xl mem-set DOMAIN {for_xl}"
         lines += [(), line(Span("On the host  ", "heading"), command)]
     return lines
-
-
-def _marked(answer: Boots, sentence: str, width: int) -> list[Line]:
-    verdict = VERDICTS[answer]
-    body = wrapped(sentence, width, indent="  ", style="heading")
-    return [(Span(MARKS[verdict], verdict), Span(body[0][0].text[1:], "heading")), *body[1:]]
 
 
 def _headline(made: Plan) -> str:

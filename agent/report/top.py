@@ -15,18 +15,20 @@ from agent.core.account.situation import Situation
 from agent.core.findings.finding import RANK, Finding
 from agent.report.styled import Line, Span, heading, labelled, line, wrapped
 
-MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"}
+_MARKS: Final = {"ok": "●", "warning": "▲", "critical": "╳", "unknown": "?"}
+
+
+def marked_lines(verdict: str, sentence: str, width: int) -> list[Line]:
+    """A mark, and a sentence that needs no other word."""
+    body = wrapped(sentence, width, indent="  ", style="heading")
+    return [(Span(_MARKS[verdict], verdict), Span(body[0][0].text[1:], "heading")), *body[1:]]
 
 
 def judged_lines(verdict: str, sentence: str, width: int) -> list[Line]:
     """A mark, the verdict in a word, and the sentence that answers."""
-    body = wrapped(f"{verdict.upper()}: {sentence}", width, indent="  ", style="heading")
-    first = body[0][0].text
-    end = 2 + len(verdict) + 1
-    return [
-        (Span(MARKS[verdict], verdict), Span(first[1:end], verdict), Span(first[end:], "heading")),
-        *body[1:],
-    ]
+    (mark, first), *rest = marked_lines(verdict, f"{verdict.upper()}: {sentence}", width)
+    end = 1 + len(verdict) + 1
+    return [(mark, Span(first.text[:end], verdict), Span(first.text[end:], "heading")), *rest]
 
 
 def gravest_codes(findings: Sequence[Finding]) -> str:
