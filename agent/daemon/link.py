@@ -24,6 +24,7 @@ from agent.sources.xenstore.errors import (
     DeviceMissing,
     XenstoreError,
     XenstoreLost,
+    XenstoreRefused,
     XenstoreUnreachable,
 )
 from agent.sources.xenstore.key_store import SessionKeys
@@ -231,9 +232,7 @@ class Link:
     def _read_target(self) -> None:
         try:
             raw = Outcome(self.session.read(_TARGET), OK)
-        except XenstoreLost:
-            raise
-        except XenstoreError as error:
+        except XenstoreRefused as error:
             raw = Outcome(None, error.status)
         target = parsed(raw, key_kib)
         garbled = raw.value if target.value is None else None

@@ -30,7 +30,7 @@ class Ownership:
 
     def __init__(self) -> None:
         self.left: dict[str, str] = {}
-        self.made: list[str] = []
+        self.made: set[str] = set()
 
     def look(self, session: XenstoreSession) -> None:
         """What an earlier daemon made.
@@ -68,14 +68,7 @@ class Ownership:
 
     def _yield(self, name: str, why: str) -> None:
         self.left[name] = why
-        self.lost(name)
-
-    def wrote(self, name: str) -> None:
-        if name not in self.made:
-            self.made.append(name)
-
-    def lost(self, name: str) -> None:
-        self.made = [one for one in self.made if one != name]
+        self.made.discard(name)
 
     @property
     def record(self) -> str:
@@ -83,10 +76,10 @@ class Ownership:
         return " ".join(sorted(name.rpartition("/")[2] for name in self.made))
 
 
-def made_before(session: XenstoreSession) -> list[str]:
+def made_before(session: XenstoreSession) -> set[str]:
     """The shared keys that this agent has made, by its own record."""
     words = (value_of(session, MADE) or b"").decode("ascii", "replace").split(" ")
-    return [name for name in BY_NAME if is_shared(name) and name.rpartition("/")[2] in words]
+    return {name for name in BY_NAME if is_shared(name) and name.rpartition("/")[2] in words}
 
 
 def value_of(session: XenstoreSession, name: str) -> bytes | None:

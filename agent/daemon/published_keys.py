@@ -83,7 +83,7 @@ def _balloon_keys(
     numbers: dict[str, int | None] = {
         k.ASKED: snapshot.host.target_kib,
         k.HELD: balloon.target_kib if balloon else None,
-        k.ACTUAL: balloon.current_kib if balloon else None,
+        k.ACTUAL: current_kib,
         k.BALLOONED: balloon.ballooned_kib if balloon else None,
         k.BEYOND: situation.boot.beyond_kib,
         k.FLOOR: floor_kib if mode in HOLDING_MODES else None,

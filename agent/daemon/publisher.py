@@ -110,8 +110,7 @@ class Publisher:
         this = _Round(session, now_s, [])
         left = dict(self.ownership.left)
         written = sum(self._remove(key, this) for key in gone)
-        for key in changed:
-            written += self._write(key, keys[key], this)
+        written += sum(self._write(key, keys[key], this) for key in changed)
         told = k.UPDATED in keys and k.UPDATED in self.sent and k.UPDATED not in changed
         if told and _FIGURES_OF_MEMORY & set(changed):
             written += self._write(k.UPDATED, keys[k.UPDATED], this)
@@ -162,7 +161,7 @@ class Publisher:
         ownership = self.ownership
         ours = ownership.may_write(this.session, key, self.sent)
         if ours:
-            ownership.wrote(key)
+            ownership.made.add(key)
         else:
             self.sent.pop(key, None)
         # What is ours is recorded before it is there, and no longer than it is ours.
@@ -174,18 +173,17 @@ class Publisher:
             return 0
         written = self._put(key, value, this)
         if not written:
-            ownership.lost(key)
+            ownership.made.discard(key)
         return written
 
     def _put(self, key: str, value: str, this: _Round) -> int:
         try:
             this.session.write(key, value.encode("ascii"))
-        except KeyDenied as error:
-            self.denied.add(key)
-            this.refused.append((key, error.errno_name))
-            return 0
         except XenstoreRefused as error:
-            self._paused_until_s[key] = this.now_s + REFUSED_PAUSE_S
+            if isinstance(error, KeyDenied):
+                self.denied.add(key)
+            else:
+                self._paused_until_s[key] = this.now_s + REFUSED_PAUSE_S
             this.refused.append((key, error.errno_name))
             return 0
         self.sent[key] = value
