@@ -47,7 +47,11 @@ def rest(daemon: Daemon, parts: Parts, started: Started) -> None:
         )
         handed = _descriptors(leaves)
         state = packed(leaves)
-        opened = [_memory_file("waiter", _compiled()), _memory_file("state", state)]
+        for name, content in (("waiter", _compiled()), ("state", state)):
+            opened.append(_memory_file(name))
+            with open(opened[-1], "wb", closefd=False) as file:
+                file.write(content)
+            os.lseek(opened[-1], 0, os.SEEK_SET)
         os.stat(f"/proc/self/fd/{opened[0]}")
         for descriptor in handed:
             os.set_inheritable(descriptor, True)
@@ -83,18 +87,13 @@ def _compiled() -> bytes:
     return MAGIC_NUMBER + bytes(12) + marshal.dumps(loader.get_code(_WAITER))
 
 
-def _memory_file(name: str, content: bytes) -> int:
+def _memory_file(name: str) -> int:
     """A file that is nowhere but in memory, and goes with its last descriptor."""
     called = f"balloon-agent-{name}"
     try:
-        descriptor = os.memfd_create(called, _NOEXEC_SEAL)
+        return os.memfd_create(called, _NOEXEC_SEAL)
     except OSError:  # an older kernel knows no such flag
-        descriptor = os.memfd_create(called, 0)
-    left = memoryview(content)
-    while left:
-        left = left[os.write(descriptor, left) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+        return os.memfd_create(called, 0)
 
 
 def _timeout_ms(daemon: Daemon) -> int:
