@@ -79,13 +79,10 @@ class Observer:
         from agent.sources.memory_blocks import read_memory_blocks  # noqa: PLC0415
         from agent.sources.zoneinfo import read_zoneinfo  # noqa: PLC0415
 
-        firmware_map = read_firmware_memmap(self._root)
-        blocks = read_memory_blocks(self._root)
-        zones = read_zoneinfo(self._root)
         return snapshot._replace(
-            firmware_map=firmware_map.value or snapshot.firmware_map,
-            blocks=blocks.value or snapshot.blocks,
-            zones=zones.value or snapshot.zones,
+            firmware_map=read_firmware_memmap(self._root).value or snapshot.firmware_map,
+            blocks=read_memory_blocks(self._root).value or snapshot.blocks,
+            zones=read_zoneinfo(self._root).value or snapshot.zones,
         )
 
     def _with_motion(

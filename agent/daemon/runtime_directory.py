@@ -2,7 +2,8 @@
 """The daemon's directory below /run: its lock, and files that are replaced in one step.
 
 Everything goes through a descriptor of the directory, and no symlink is followed: what somebody
-planted there is replaced, never written through.  Without a usable directory the daemon goes on.
+planted there is replaced, never written through.  A directory in which others can plant files is
+not used.  Without a usable one the daemon goes on.
 """
 
 from __future__ import annotations
@@ -37,15 +38,12 @@ class RuntimeDirectory:
             os.makedirs(path, mode=0o755, exist_ok=True)
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
             self._directory = os.open(path, flags)
-            self._distrust(os.fstat(self._directory))
+            found = os.fstat(self._directory)
+            if found.st_uid not in (0, os.geteuid()) or found.st_mode & _OTHERS_WRITE:
+                self.problem = f"{path}: others than its owner can write there"
+                self.close()
         except OSError as error:
             self.problem = f"{path}: {error.strerror}"
-
-    def _distrust(self, found: os.stat_result) -> None:
-        """A directory in which others can plant files is not used."""
-        if found.st_uid not in (0, os.geteuid()) or found.st_mode & _OTHERS_WRITE:
-            self.problem = f"{self.path}: others than its owner can write there"
-            self.close()
 
     def lock(self) -> None:
         """Make sure that this is the only daemon, as far as the directory can be used.
