@@ -256,6 +256,13 @@ FIXES: Final = (
         ),
     ),
     Reverted(
+        "a transaction of a number that no packet can carry",
+        (Undo("agent/sources/xenstore/requests.py", " and int(answer) < 1 << 32", ""),),
+        (
+            "tests/sources/xenstore/test_pyxs.py::test_a_transaction_without_a_number_is_no_transaction",
+        ),
+    ),
+    Reverted(
         "a xenstored that died is never missed",
         (Undo(_LOOP, "            link.ask(now_s)\n", ""),),
         (

@@ -64,7 +64,8 @@ class Requests:
         if sent.op in _ACKNOWLEDGED and answer != b"OK":
             self.router.terminate()
             raise XenstoreLost(f"{describe(sent)} was answered by something else than OK")
-        if sent.op == Op.TRANSACTION_START and not (answer.isdigit() and len(answer) <= 10):
+        is_number = len(answer) <= 10 and answer.isdigit() and int(answer) < 1 << 32
+        if sent.op == Op.TRANSACTION_START and not is_number:
             self.router.terminate()
             raise XenstoreLost(f"{describe(sent)} was answered by something else than a number")
         return answer
