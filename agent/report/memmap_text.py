@@ -42,7 +42,8 @@ def memmap_lines(situation: Situation, width: int) -> list[Line]:
 def rows(situation: Situation) -> list[Row]:
     """All ranges of both sources in address order, a range that both have only once."""
     snapshot = situation.snapshot
-    firmware = snapshot.firmware_map.regions if snapshot.firmware_map else ()
+    firmware_map = None if _is_of_arm(situation) else snapshot.firmware_map
+    firmware = firmware_map.regions if firmware_map else ()
     kernel = snapshot.iomem.regions if snapshot.iomem else ()
     added = frozenset(added_since(snapshot, situation.boot))
     names = {(region.start, region.end): region.kind for region in kernel}
@@ -62,10 +63,18 @@ def _table(situation: Situation, width: int) -> list[Line]:
     lines = _wide_table(shown, width) if width >= _NARROW else _narrow_table(shown, width)
     for name, source in (("firmware-map", "/sys/firmware/memmap"), ("iomem", "/proc/iomem")):
         status = situation.snapshot.sources.get(name, "ok")
-        if status != "ok":
+        if name == "firmware-map" and _is_of_arm(situation):
+            lines += wrapped(f"There is no {source} on ARM.", width, style="dim")
+        elif status != "ok":
             why = ": addresses are shown to root only" if status == "hidden" else ""
             lines += wrapped(f"{source} is {status}{why}", width, style="warning")
     return lines
+
+
+def _is_of_arm(situation: Situation) -> bool:
+    """Whether /proc/iomem stands in for a map that no firmware has there."""
+    firmware_map = situation.snapshot.firmware_map
+    return firmware_map is not None and firmware_map.is_of_arm
 
 
 def _wide_table(shown: list[Row], width: int) -> list[Line]:

@@ -125,7 +125,9 @@ def _addresses(situation: Situation, width: int) -> list[Line]:
     holes = firmware_map.holes()
     holes_kib = sum(hole.stop - hole.start for hole in holes) // KIB
     words = "with a hole" if len(holes) == 1 else f"with {len(holes)} holes, together"
-    note = f"RAM by address (E820 map), {words} of {format_kib(holes_kib)}"
+    words = f"{words} of {format_kib(holes_kib)}" if holes else "without a hole"
+    source = "/proc/iomem" if firmware_map.is_of_arm else "E820 map"
+    note = f"RAM by address ({source}), {words}"
     return [*strip, *wrapped(note, width, style="dim"), ()]
 
 

@@ -90,6 +90,13 @@ def _sum(terms: list[Term]) -> int:
     return sum(term.kib for term in terms)
 
 
+def map_source(snapshot: Snapshot) -> str:
+    """Where the map was read: on ARM, where no firmware tells of one, it is the kernel's own."""
+    firmware_map = snapshot.firmware_map
+    from_iomem = firmware_map is None or firmware_map.is_of_arm
+    return "/proc/iomem" if from_iomem else FIRMWARE_MAP
+
+
 def _given(snapshot: Snapshot) -> tuple[DomainType, MemoryMap, BalloonReading] | str:
     """What the sum is made of, or what keeps it from being made, in a sentence."""
     balloon, firmware_map = snapshot.balloon, snapshot.firmware_map or snapshot.iomem
@@ -106,8 +113,7 @@ def _given(snapshot: Snapshot) -> tuple[DomainType, MemoryMap, BalloonReading] |
 
 def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap) -> list[Term]:
     """The RAM of the map, and its pages that are counted on one side only."""
-    domain, from_iomem = snapshot.domain, snapshot.firmware_map is None
-    source = "/proc/iomem" if from_iomem else FIRMWARE_MAP
+    domain, source = snapshot.domain, map_source(snapshot)
     ram_kib = firmware_map.ram_kib
     terms = [Term("e820-ram", ram_kib, source, "all ranges of the map that are System RAM")]
     partial_kib = ram_kib - pages_to_kib(firmware_map.ram_pages)
@@ -120,7 +126,7 @@ def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap) -> list[Term]:
         terms.append(Term("isa-hole", isa_kib, f"{source}, a0000-fffff", why))
     zero_kib = pages_to_kib(firmware_map.page_zero_pages)
     if domain.is_pv:
-        if from_iomem and not zero_kib:
+        if snapshot.firmware_map is None and not zero_kib:
             why = "populated like the rest, but /proc/iomem does not call it RAM"
             terms.append(Term("page-zero", pages_to_kib(1), source, why))
         return terms
