@@ -198,9 +198,6 @@ class Link:
         if not self.session.connected:
             raise XenstoreLost(self.statuses.get("xenstore", "connection lost"))
 
-    def close(self) -> None:
-        self.session.close()
-
     def _try_again(self, now_s: float) -> None:
         try:
             self.connect(now_s)

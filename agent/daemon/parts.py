@@ -46,7 +46,7 @@ class Parts(NamedTuple):
         """Give everything back: the process ends."""
         self.wakeups.close()
         self.runtime.close()
-        self.link.close()
+        self.link.session.close()
 
     def say(self, priority: int, kind: str, text: str, burst: int = 1) -> None:
         """A line for the journal, now."""

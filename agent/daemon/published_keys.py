@@ -80,7 +80,7 @@ def _balloon_keys(
     spare_kib = None
     if floor_kib is not None and current_kib is not None:
         spare_kib = max(0, current_kib - floor_kib)
-    numbers: dict[str, int | None] = {
+    values: dict[str, int | str | None] = {
         k.ASKED: snapshot.host.target_kib,
         k.HELD: balloon.target_kib if balloon else None,
         k.ACTUAL: current_kib,
@@ -89,15 +89,13 @@ def _balloon_keys(
         k.FLOOR: floor_kib if mode in HOLDING_MODES else None,
         k.SPARE: spare_kib,
         k.AVAILABLE: snapshot.memory.available_kib if snapshot.memory else None,
+        k.STATE: situation.state,
+        k.PRESSURE: pressure_word(snapshot),
+        k.MODE: mode,
+        k.VERSION: __version__,
+        k.FINDING: finding,
     }
-    keys = {name: str(kib) for name, kib in numbers.items() if kib is not None}
-    keys[k.STATE] = situation.state
-    keys[k.PRESSURE] = pressure_word(snapshot)
-    keys[k.MODE] = mode
-    keys[k.VERSION] = __version__
-    if finding is not None:
-        keys[k.FINDING] = finding
-    return keys
+    return {name: str(value) for name, value in values.items() if value is not None}
 
 
 def parting_keys(

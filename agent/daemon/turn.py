@@ -101,8 +101,7 @@ class Turn:
                 break  # after blocks went online the host and signals are heard first
         self.situation, self.decision = situation, decision
         seen = situation.snapshot
-        short = "pressure" in causes or shortage(seen.memory, seen.pressure) != "none"
-        if short:
+        if "pressure" in causes or shortage(seen.memory, seen.pressure) != "none":
             self._short_s = now_s
         self.peek_s = next_peek_s(self.history, now_s)
         return situation

@@ -57,7 +57,7 @@ def test_looks_and_connections_leave_no_descriptor_open(root: Path, config: Path
             for number in range(LOOKS):
                 assert daemon.turn({"timer"})
                 if number % (LOOKS // CONNECTIONS) == 0:
-                    link.close()
+                    link.session.close()
                     link.connect(time.monotonic())
                     assert link.is_up
             for _ in range(20):
@@ -65,7 +65,7 @@ def test_looks_and_connections_leave_no_descriptor_open(root: Path, config: Path
             assert link.connections == CONNECTIONS + 1
             assert opened() == before
         finally:
-            link.close()
+            link.session.close()
             give_back(parts.wakeups)
             parts.runtime.close()
             os.close(journal)
