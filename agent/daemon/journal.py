@@ -44,8 +44,8 @@ class Journal:
         self._said: dict[str, _Kind] = {}
         self._dropped = 0
 
-    def say(self, priority: int, kind: str, text: str, now_s: float, burst: int = 1) -> bool:
-        """Tell something of a kind that may have `burst` lines per window; whether it was told."""
+    def say(self, priority: int, kind: str, text: str, now_s: float, burst: int = 1) -> None:
+        """Tell something of a kind that may have `burst` lines per window."""
         if len(self._said) >= _MOST_KINDS:
             self._said.clear()
         known = self._said.get(kind, _Kind(now_s))
@@ -53,12 +53,11 @@ class Journal:
             known = _Kind(now_s, untold=known.untold)
         if known.told_in_a_row >= burst or known.told >= EVENT_BURST:
             self._said[kind] = known._replace(untold=known.untold + 1)
-            return False
+            return
         self._said[kind] = _Kind(known.since_s, known.told + 1, known.told_in_a_row + 1)
         untold = known.untold
         more = f" (and {untold} more like it since the last time)" if untold else ""
         self._write(priority, text + more)
-        return True
 
     def settled(self, kind: str) -> None:
         """A fault is over: should it come again, it is told again."""
