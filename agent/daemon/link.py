@@ -106,8 +106,7 @@ class Link:
     @property
     def descriptor(self) -> int | None:
         """What shows that there is something to hear; None while that is of no interest."""
-        listens = isinstance(self.state, Up) and self.state.hears_at_s is None
-        return self.session.fileno() if listens and self.session.connected else None
+        return self.session.fileno() if self.is_up and self.due_s is None else None
 
     def serve(self, now_s: float, *, shows: bool) -> bool:
         """Whatever is due: another try, or what the host has said; it shows in `news`.
@@ -131,7 +130,7 @@ class Link:
 
         So it is with those that came while a request was made.
         """
-        if not self.is_up or self.due_s is not None:
+        if self.descriptor is None:
             return False
         try:
             return self.session.has_events()
