@@ -27,6 +27,7 @@ _CALIBRATED: Final = (
 _STEPS: Final = "agent/core/host/mem_set.py"
 _SETS: Final = "tests/core/host/test_mem_set.py"
 _RULES: Final = "tests/core/findings/test_rules.py"
+_FOLLOW: Final = "tests/core/policy/test_follow_rules.py"
 _KILLED: Final = f"{_PROTECTS}::test_nothing_is_killed_however_the_host_asks"
 
 
@@ -166,7 +167,7 @@ FIXES: Final = (
     ),
     Reverted(
         "a write that fails for ever is tried for ever as fast",
-        (Undo(_HISTORY, "2.0 ** min(history.refusals, 20)", "1.0"),),
+        (Undo(_HISTORY, "2.0 ** min(times, 60)", "1.0"),),
         (
             f"{_PROTECTS}::test_a_write_that_is_refused_is_tried_again_at_once_and_then_less_and_less_often",
         ),
@@ -593,6 +594,14 @@ FIXES: Final = (
         (Undo("agent/core/policy/looks.py", "WATCHED_S: Final = 6.0", "WATCHED_S: Final = 0.0"),),
         (
             "tests/daemon/test_published_floor.py::test_who_has_asked_for_less_hears_what_programs_take_for_a_moment_and_for_6_s_only[follow]",
+        ),
+    ),
+    Reverted(
+        "a driver that gave up, or a target that is ignored, for more than a week: no decision",
+        (Undo(_HISTORY, "min(times, 60)", "times"),),
+        (
+            f"{_FOLLOW}::test_a_driver_that_gave_up_is_woken_less_and_less_often[9999-600]",
+            f"{_FOLLOW}::test_a_target_that_is_ignored_again_and_again_is_written_less_and_less_often[9999-600]",
         ),
     ),
 )

@@ -18,6 +18,7 @@ from typing import Final
 from agent.core.account.boot_facts import added_since
 from agent.core.facts.units import KIB, MIB_KIB, PAGE_KIB, format_kib
 from agent.core.policy.decision import Decision, Reason, nothing, write_target
+from agent.core.policy.history import backed_off_s
 from agent.core.policy.view import View
 
 # A cancelled driver and one that is between two batches look the same; hot-adding pauses for 1.5 s.
@@ -100,7 +101,7 @@ def target_ignored(view: View) -> Decision | None:
     since_s = max(view.history.host_since_s, view.history.target_since_s)
     due_s = since_s + view.settings.grace_s
     if view.history.rewrites:
-        wait_s = min(REWRITE_LAST_S, view.settings.grace_s * 2.0**view.history.rewrites)
+        wait_s = backed_off_s(view.settings.grace_s, REWRITE_LAST_S, view.history.rewrites)
         due_s = max(due_s, view.history.wrote_s + wait_s)
     elif view.target_kib < view.aim_kib and (
         view.target_kib < view.floor_kib or (view.short and not view.kernel_has_time)
@@ -201,7 +202,7 @@ def cancelled(view: View) -> Decision | None:
         return None
     wait_s = STEADY_S
     if view.history.wakes:
-        wait_s = min(WAKE_LAST_S, WAKE_FIRST_S * 2.0 ** (view.history.wakes - 1))
+        wait_s = backed_off_s(WAKE_FIRST_S, WAKE_LAST_S, view.history.wakes - 1)
     due_s = max(view.history.unchanged_since_s + STEADY_S, view.history.wrote_s + wait_s)
     if view.now_s < due_s:
         return nothing("given-up", "The driver seems to have given up.", view.numbers(), due_s)

@@ -234,8 +234,13 @@ def remembered(history: History, decision: Decision, now_s: float) -> History:
 
 def refused(history: History, now_s: float) -> History:
     """The history after a write that the kernel refused: tried again at once, then less often."""
-    delay_s = min(REFUSED_LAST_S, REFUSED_FIRST_S * 2.0 ** min(history.refusals, 20))
+    delay_s = backed_off_s(REFUSED_FIRST_S, REFUSED_LAST_S, history.refusals)
     return history._replace(refusals=history.refusals + 1, retry_s=now_s + delay_s)
+
+
+def backed_off_s(first_s: float, last_s: float, times: int) -> float:
+    """How long to wait after so many more times in vain: each time twice as long."""
+    return min(last_s, first_s * 2.0 ** min(times, 60))  # no float holds 2.0 ** 1024: a week of it
 
 
 def moved(history: History) -> History:
