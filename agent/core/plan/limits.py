@@ -121,7 +121,7 @@ def _hot_add_only(made: Plan) -> Limit | None:
 
 def _page_structs(made: Plan) -> Limit | None:
     structs_kib = made.cost_kib("struct-pages")
-    share = structs_kib * 100 / made.current_kib
+    share = structs_kib * 100 / made.current_kib if made.current_kib else 0.0
     if share <= STRUCT_SHARE_TOLD_PERCENT:
         return None
     return Limit(

@@ -137,7 +137,7 @@ def plan(request: PlanRequest) -> Plan:
     firmware = memory_map(build_map(request.shape(), regime.clamp))
     kernel = kernel_cost(request.kernel)
     present_kib, offset_kib, current_kib = _counts(request, firmware)
-    reach_kib = present_kib - request.videoram_kib
+    reach_kib = max(0, present_kib - request.videoram_kib)
     costs = boot_cost(
         BootShape(
             request.domain_type,
@@ -198,7 +198,7 @@ def _counts(request: PlanRequest, firmware: MemoryMap) -> tuple[int, int, int]:
     target_kib = request.memory_kib - request.videoram_kib
     if request.domain_type == "hvm" and request.maxmem_kib > request.memory_kib:
         target_kib -= HVM_FUDGE_KIB
-    return present_kib, offset_kib, min(present_kib, target_kib - offset_kib)
+    return present_kib, offset_kib, max(0, min(present_kib, target_kib - offset_kib))
 
 
 def _holder(request: PlanRequest) -> tuple[Holder, bool]:

@@ -407,6 +407,14 @@ def test_only_a_map_that_unpopulated_alloc_holds_grows_by_hot_adding() -> None:
     assert a_plan(512, 1024, kernel=KernelRelease(5, 17)).grows_by_hot_add
 
 
+@pytest.mark.parametrize("kernel", [KernelRelease(4, 4), LINUX_6_1])
+def test_a_guest_that_its_video_memory_takes_all_from_does_not_boot(kernel: KernelRelease) -> None:
+    made = a_plan(9, 10, "hvm", kernel=kernel, videoram_kib=8 * MIB)
+    assert (made.current_kib, made.reachable_max_kib, made.boots) == (0, 0, "no")
+    limit = plan_limits(made)[0]
+    assert (limit.code, limit.severity) == ("memory-too-small", "critical")
+
+
 def test_64_gib_are_not_too_much_for_32_bits() -> None:
     assert a_plan(1024, 65536, "hvm", kernel=LINUX_6_1, bits=32).request.maxmem_kib == 65536 * MIB
 
