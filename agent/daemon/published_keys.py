@@ -17,6 +17,7 @@ from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import Snapshot, Toolstack
 from agent.core.facts.units import MIB_KIB
+from agent.core.policy.decide import is_left_alone
 from agent.core.policy.guard import DEAD_BAND_KIB
 from agent.core.policy.history import is_at
 from agent.core.policy.settings import HOLDING_MODES, Mode, PolicySettings
@@ -112,8 +113,7 @@ def parting_keys(
     keys = {key.name: key.last_word for key in said} | {k.PROFILE: profile, k.VERSION: __version__}
     balloon = situation.snapshot.balloon
     target_kib = balloon.target_kib if balloon else None
-    dom0 = situation.snapshot.domain.is_dom0
-    sets_targets = settings.mode in HOLDING_MODES and (settings.act_in_dom0 or not dom0)
+    sets_targets = settings.mode in HOLDING_MODES and not is_left_alone(situation, settings)
     if not sets_targets or aim_kib is None or target_kib is None or is_at(target_kib, aim_kib):
         return keys
     return keys | {k.HELD: str(target_kib), k.FOLLOW: str(aim_kib)}

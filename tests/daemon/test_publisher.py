@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from agent.core.account.situation import understand
+from agent.core.facts.snapshot import Snapshot
 from agent.core.facts.units import MIB_KIB
 from agent.core.policy.settings import PolicySettings
 from agent.daemon.key_table import BALLOON, MADE, SEQUENCE, SPARE, UPDATED
@@ -21,7 +22,7 @@ from agent.daemon.published_keys import (
 from agent.daemon.publisher import BURST, Publisher
 from agent.sources.xenstore.errors import KeyAbsent, KeyDenied, QuotaExceeded, XenstoreLost
 from agent.sources.xenstore.session import XenstoreSession
-from tests.support.snapshots import CALM, STALLED, a_pv_guest
+from tests.support.snapshots import CALM, STALLED, a_dom0, a_pv_guest
 
 STATE = f"{BALLOON}/state"
 
@@ -118,6 +119,25 @@ def test_a_target_of_the_agents_own_stays_with_the_one_that_would_follow_the_hos
     assert (said["target_kb"], said["follow_kb"]) == (str(own_kib.target_kib), "1024")
     assert "follow_kb" not in parting("guard", own_kib.target_kib)
     assert "follow_kb" not in parting("guard", None)
+
+
+@pytest.mark.parametrize(
+    ("guest", "of_drivers", "acts", "sets"),
+    [
+        (a_pv_guest(), False, False, True),
+        (a_pv_guest(), True, False, False),
+        (a_pv_guest(), True, True, True),
+        (a_dom0(), False, False, False),
+        (a_dom0(), False, True, True),
+        (a_pv_guest(kernel_options=("elfcorehdr=0x7000000",)), False, True, False),
+    ],
+)
+def test_where_the_agent_sets_no_target_none_is_called_its_own_at_the_end(
+    guest: Snapshot, of_drivers: bool, acts: bool, sets: bool
+) -> None:
+    settings = PolicySettings(mode="guard", driver_domain=of_drivers, act_in_dom0=acts)
+    keys = parting_keys("libxl", understand(guest), settings, 1024)
+    assert (f"{BALLOON}/target_kb" in keys, f"{BALLOON}/follow_kb" in keys) == (sets, sets)
 
 
 def test_a_refused_key_is_told_once_and_never_tried_again() -> None:

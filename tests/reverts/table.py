@@ -103,6 +103,19 @@ FIXES: Final = (
         (f"{_RULES}::test_a_target_below_zero_or_beyond_measure_is_the_same_in_both[-4--4096]",),
     ),
     Reverted(
+        "a driver domain's target is called the agent's own when it stops",
+        (
+            Undo(
+                "agent/daemon/published_keys.py",
+                "not is_left_alone(situation, settings)",
+                "not situation.snapshot.domain.is_dom0",
+            ),
+        ),
+        (
+            "tests/daemon/test_publisher.py::test_where_the_agent_sets_no_target_none_is_called_its_own_at_the_end[guest1-True-False-False]",
+        ),
+    ),
+    Reverted(
         "a driver that is being woken is not held",
         (
             Undo(

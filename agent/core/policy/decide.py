@@ -120,14 +120,18 @@ def _proposed(seen: View) -> Decision:
     return next(decision for decision in proposals if decision is not None)
 
 
+def is_left_alone(situation: Situation, settings: PolicySettings) -> bool:
+    """Whether the domain's memory is not the agent's business unless somebody says so."""
+    is_hosts = situation.snapshot.domain.is_dom0 or settings.driver_domain
+    return situation.in_crash_kernel or (is_hosts and not settings.act_in_dom0)
+
+
 def _hands_off(seen: View) -> Decision | None:
-    """Domains whose memory is not the agent's business unless somebody says so."""
+    if not is_left_alone(seen.situation, seen.settings):
+        return None
     if seen.situation.in_crash_kernel:
         return nothing("crash-kernel", "This is a crash kernel; nothing is changed.")
-    dom0 = seen.snapshot.domain.is_dom0
-    if not (dom0 or seen.settings.driver_domain) or seen.settings.act_in_dom0:
-        return None
-    kind = "dom0" if dom0 else "a driver domain"
+    kind = "dom0" if seen.snapshot.domain.is_dom0 else "a driver domain"
     return follow.released_pages(seen) or nothing(
         "dom0",
         f"This is {kind}: nothing is changed unless act_in_dom0 is set.",
