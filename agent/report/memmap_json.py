@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from agent.core.account.situation import Situation
-from agent.core.facts.units import KIB
 from agent.report.memmap_text import rows
 from agent.report.status_json import SCHEMA, holes_object, regions_object
 
@@ -25,7 +24,7 @@ def memmap_object(situation: Situation) -> dict[str, Any]:
             {
                 "start": f"{row.region.start:#x}",
                 "end": f"{row.region.end:#x}",
-                "kib": row.region.size_bytes // KIB,
+                "kib": row.region.kib,
                 "firmware": row.firmware,
                 "iomem": row.iomem,
                 "hot_added": row.note == "hot-added",

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from agent.core.account.boot_facts import added_since
 from agent.core.account.situation import Situation
 from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region
-from agent.core.facts.units import KIB, format_kib
+from agent.core.facts.units import format_kib
 from agent.report.picture import addresses_picture
 from agent.report.styled import Line, Span, cut, heading, line, wrapped
 from agent.report.top import banner_lines
@@ -85,7 +85,7 @@ def _wide_table(shown: list[Row], width: int) -> list[Line]:
     room = width - len(head) - 17
     for row in shown:
         start, end = (f"{address:>{digits}x}" for address in (row.region.start, row.region.end))
-        size = format_kib(row.region.size_bytes // KIB)
+        size = format_kib(row.region.kib)
         note = f"  {row.note}" if row.note else ""
         kinds = f"{cut(row.firmware or '—', 16):<16} {cut(row.iomem or '—', room - len(note))}"
         lines.append(line(Span(f"{start} {end} {size:>9}  {kinds}{note}", _style(row))))
@@ -98,7 +98,7 @@ def _narrow_table(shown: list[Row], width: int) -> list[Line]:
     if shown:
         lines = [heading("first-last size"), heading("  firmware map | /proc/iomem")]
     for row in shown:
-        size = format_kib(row.region.size_bytes // KIB)
+        size = format_kib(row.region.kib)
         note = f"  {row.note}" if row.note else ""
         kinds = f"  {row.firmware or '—'} | {row.iomem or '—'}{note}"
         span = f"{row.region.start:x}-{row.region.end:x} {size}"
@@ -139,8 +139,7 @@ def _holes(firmware_map: MemoryMap) -> str:
     if not holes:
         return ", without a hole."
     shown = ", ".join(
-        f"{hole.start:x}-{hole.stop - 1:x} ({format_kib((hole.stop - hole.start) // KIB)})"
-        for hole in holes[:4]
+        f"{hole.start:x}-{hole.stop - 1:x} ({format_kib(hole.kib)})" for hole in holes[:4]
     )
     more = f" and {len(holes) - 4} more" if len(holes) > 4 else ""
     return f"; holes: {shown}{more}."

@@ -54,7 +54,6 @@ def amount_parts(situation: Situation) -> list[Part]:
 def amount_marks(situation: Situation) -> list[tuple[str, int]]:
     """Targets and limits by name, in KiB on the kernel's scale."""
     balloon = situation.snapshot.balloon
-    offset_kib = situation.offset.kib if situation.offset else 0
     marks: list[tuple[str, int]] = []
     if balloon is not None and balloon.target_kib is not None:
         marks.append(("target", balloon.target_kib))
@@ -63,7 +62,7 @@ def amount_marks(situation: Situation) -> list[tuple[str, int]]:
         marks.append(("host target", max(0, wanted_kib)))
     most_kib = limit_kib(situation.snapshot)
     if most_kib is not None:
-        marks.append(("maximum", most_kib - offset_kib))
+        marks.append(("maximum", most_kib - situation.offset_kib))
     return marks
 
 
@@ -106,8 +105,7 @@ def _beyond_map_kib(situation: Situation) -> int:
     most_kib, firmware_map = limit_kib(snapshot), snapshot.firmware_map
     if most_kib is None or firmware_map is None:
         return 0
-    offset_kib = situation.offset.kib if situation.offset else 0
-    return most_kib - offset_kib - mapped_kib(firmware_map, snapshot.domain.domain_type)
+    return most_kib - situation.offset_kib - mapped_kib(firmware_map, snapshot.domain.domain_type)
 
 
 def _columns(sizes_kib: list[int], width: int) -> list[int]:

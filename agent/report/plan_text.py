@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.core.account.situation import Situation
 from agent.core.boot.verdict import Boots
-from agent.core.facts.units import KIB, MIB_KIB, format_kib
+from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.assessment import Verdict
 from agent.core.plan.config import plan_config
 from agent.core.plan.limits import plan_limits
@@ -107,7 +107,7 @@ def _targets(made: Plan, width: int) -> list[Line]:
 def _map(made: Plan, width: int) -> list[Line]:
     lines = [heading("Map")]
     for region in made.firmware.regions:
-        size = format_kib(region.size_bytes // KIB)
+        size = format_kib(region.kib)
         lines += beside(line(f"  {region.start:#011x}  {size:>9}"), region.kind, width)
     return [*lines, ()]
 

@@ -55,11 +55,7 @@ def holes_object(memory_map: MemoryMap | None) -> list[dict[str, Any]] | None:
     if memory_map is None:
         return None
     return [
-        {
-            "start": f"{hole.start:#x}",
-            "end": f"{hole.stop - 1:#x}",
-            "kib": (hole.stop - hole.start) // KIB,
-        }
+        {"start": f"{hole.start:#x}", "end": f"{hole.stop - 1:#x}", "kib": hole.kib}
         for hole in memory_map.holes()
     ]
 

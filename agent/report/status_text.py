@@ -209,7 +209,7 @@ def _host_words(situation: Situation) -> str:
     if host.target_text is not None:
         words = f"memory/target is not a number: {host.target_text}"
     elif host.target_kib is None:
-        status = sources.get("xenstore.memory/target", sources.get("xenstore", "absent"))
+        status = sources.get("xenstore.memory/target", "absent")
         words = f"memory/target is {status}"
         if status == "absent" and situation.snapshot.domain.is_dom0:
             words += " (normal in dom0 until a toolstack writes one)"
@@ -218,8 +218,8 @@ def _host_words(situation: Situation) -> str:
     most_kib = limit_kib(situation.snapshot)
     if most_kib is not None:
         words += f"; maximum {format_kib(most_kib)}"
-    if situation.offset is not None and situation.offset.kib:
-        words += f"; the kernel aims {situation.offset.kib} KiB below it, by design"
+    if situation.offset_kib:
+        words += f"; the kernel aims {situation.offset_kib} KiB below it, by design"
     return words
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from agent.core.facts.memory_map import SYSTEM_RAM, MemoryMap, Region, Span, memory_map
 from agent.core.facts.snapshot import MemoryBlocks
-from agent.core.facts.units import KIB, pages_to_kib
+from agent.core.facts.units import pages_to_kib
 
 
 def hot_added_regions(
@@ -31,7 +31,7 @@ def hot_added_regions(
         found = 0
         while found < len(candidates) and surplus_kib > 0:
             found += 1
-            surplus_kib -= candidates[-found].size_bytes // KIB
+            surplus_kib -= candidates[-found].kib
         return candidates[len(candidates) - found :] if surplus_kib == 0 else ()
     return candidates[_first_that_stands_apart(candidates, firmware_map) :]
 
@@ -46,7 +46,7 @@ def without(firmware_map: MemoryMap, added: tuple[Region, ...]) -> MemoryMap:
 
 def hot_added_kib(regions: tuple[Region, ...]) -> int:
     """What they add to the RAM of the map."""
-    return sum(region.size_bytes for region in regions) // KIB
+    return sum(region.kib for region in regions)
 
 
 def offline_kib(firmware_map: MemoryMap, blocks: MemoryBlocks) -> int:

@@ -74,6 +74,11 @@ class Situation(_Needed):
         return refused_by(self.snapshot, self.state)
 
     @property
+    def offset_kib(self) -> int:
+        """What the kernel aims at less than its host; 0 where that is not known."""
+        return self.offset.kib if self.offset else 0
+
+    @property
     def host_target_on_kernel_scale_kib(self) -> int | None:
         """What target_kb should be if the kernel follows the host: whole pages, less the offset."""
         host_kib = self.snapshot.host.target_kib

@@ -63,7 +63,7 @@ class Waterfall(NamedTuple):
 
 def waterfall(situation: Situation) -> Waterfall:
     """All levels that can be told; never raises."""
-    snapshot, offset = situation.snapshot, situation.offset
+    snapshot = situation.snapshot
     current_kib = snapshot.balloon.current_kib if snapshot.balloon else None
     memory = snapshot.memory
     levels: list[Level] = []
@@ -73,7 +73,7 @@ def waterfall(situation: Situation) -> Waterfall:
     terms = situation.reconciliation.terms
     if terms:
         mapped_kib = sum(term.kib for term in terms if term.name in _MAP_TERMS)
-        _add(levels, "map", mapped_kib, _to_map(levels, mapped_kib, offset.kib if offset else 0))
+        _add(levels, "map", mapped_kib, _to_map(levels, mapped_kib, situation.offset_kib))
     if current_kib is not None:
         steps = _to_current(levels, current_kib, situation.reconciliation)
         _add(levels, "current", current_kib, steps)

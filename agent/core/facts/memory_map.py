@@ -35,12 +35,20 @@ class Region(NamedTuple):
     def size_bytes(self) -> int:
         return self.end - self.start + 1
 
+    @property
+    def kib(self) -> int:
+        return self.size_bytes // KIB
+
 
 class Span(NamedTuple):
     """A half-open range of addresses, `start` up to but without `stop`."""
 
     start: int
     stop: int
+
+    @property
+    def kib(self) -> int:
+        return (self.stop - self.start) // KIB
 
 
 class MemoryMap(NamedTuple):

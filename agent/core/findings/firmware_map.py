@@ -68,7 +68,7 @@ def maxmem_unreachable(seen: Examination) -> Finding | None:
     if snapshot.domain.is_dom0 or snapshot.host.hotplug_max_kib is not None:
         return None  # Qubes means what lies beyond the map to be hot-added
     can_hotplug = snapshot.hotplug_unpopulated is not None
-    reach_kib += situation.offset.kib if situation.offset else 0
+    reach_kib += situation.offset_kib
     if not can_hotplug:
         reach_kib -= _held_elsewhere_kib(situation)
     missing_kib = most_kib - reach_kib

@@ -51,7 +51,7 @@ def _within(seen: Examination, most_kib: int) -> Fix:
     note = "or give the domain a larger maximum first"
     if driver is None or room.reach_kib is None:
         return set_memory(seen.snapshot, most_kib, note)
-    within_kib = most_kib - (situation.offset.kib if situation.offset else 0)
+    within_kib = most_kib - situation.offset_kib
     if room.floor_kib is not None and within_kib < room.floor_kib:
         return Fix("host", note="give the domain a larger maximum: it uses more than this one")
     reached_kib = min(within_kib, driver.current_kib + room.reach_kib)
@@ -137,7 +137,7 @@ def _write_again(seen: Examination) -> Fix:
         return Fix("host", note="write memory/target again: KiB, digits only")
     least_kib = max(LEAST_KIB, seen.situation.headroom.floor_kib or 0)
     kib = driver.target_kib if driver.target_kib >= least_kib else driver.current_kib
-    kib += seen.situation.offset.kib if seen.situation.offset else 0
+    kib += seen.situation.offset_kib
     command = f"xenstore-write /local/domain/{domid}/memory/target {kib}"
     return Fix("host", (command,), note="KiB, digits only")
 

@@ -119,7 +119,7 @@ def _as_meant(seen: Examination, meant_kib: int) -> Fix:
     situation, driver, room = seen.situation, seen.driver, seen.situation.headroom
     if driver is None:
         return set_memory(seen.snapshot, meant_kib)
-    meant_kib -= situation.offset.kib if situation.offset else 0
+    meant_kib -= situation.offset_kib
     if room.floor_kib is not None and meant_kib < room.floor_kib:
         return hold_at(situation, driver.current_kib, "it uses more than seems to be meant")
     most_kib = meant_kib if room.reach_kib is None else driver.current_kib + room.reach_kib
