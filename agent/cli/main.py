@@ -8,6 +8,7 @@ time click would be a third.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is documented in `balloon-agent --help`."""
     words = take_apart(sys.argv[1:] if arguments is None else arguments, DOMAIN_OPTIONS)
-    _open_missing_outputs()
+    _prepare_outputs()
     if words.lacking is None and words.rest[:1] == ["run"]:
         if not {"--help", "-h"} & set(words.rest):
             return _run_daemon(words)
@@ -58,8 +59,14 @@ def _plain_status(root: str | None, *, as_json: bool) -> int:
     return ended(lambda: show(WhichDomain(root)))
 
 
-def _open_missing_outputs() -> None:
-    """Give a command that was started without standard output or error somewhere to write."""
+def _prepare_outputs() -> None:
+    """Give a command that was started without standard output or error somewhere to write.
+
+    What an output's encoding does not have is spelled out, as on standard error: names of files
+    may hold any byte.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - stays open
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")

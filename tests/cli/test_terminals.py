@@ -163,6 +163,15 @@ def test_a_closed_standard_output_is_no_traceback(guest: Path, words: tuple[str,
     assert ended.stderr == b""
 
 
+def test_a_path_of_any_bytes_is_spelled_out(tmp_path: Path) -> None:
+    where = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    where.mkdir()
+    ended = run(where, "check", PYTHONIOENCODING="utf-8:strict")  # as any locale but C has it
+    assert (ended.returncode, ended.stderr) == (3, b"")
+    assert ended.stdout.startswith(b"BALLOON UNKNOWN - ")
+    assert b"/\\udcff is not a capture" in ended.stdout
+
+
 def test_a_full_disk_is_one_sentence(guest: Path) -> None:
     with open("/dev/full", "wb") as full:
         ended = subprocess.run(
