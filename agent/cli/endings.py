@@ -46,7 +46,8 @@ def ended(command: Callable[[], Any], explain: Callable[[BaseException], int] | 
     try:
         result = command()
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # click exits where a pipe breaks
+    except (BrokenPipeError, ConnectionResetError, SystemExit):
+        # Who was to read it is gone: a pipe breaks (click exits then), or a peer resets.
         silence_output()
         return exit_codes.OK
     except (Exception, KeyboardInterrupt) as error:

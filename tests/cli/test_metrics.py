@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -170,6 +171,28 @@ def test_a_request_without_an_end_is_cut() -> None:
 
 def test_a_peer_that_hangs_up_is_answered_all_the_same() -> None:
     assert asked((*SIMULATED, "--http"), request=b"GE", close=True).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("sent", [b"GE", b"GET /metrics HTTP/1.1\r\n\r\n"])
+def test_a_peer_that_resets_the_connection_is_no_error(sent: bytes) -> None:
+    """As a port scanner does, or a balancer that only asks whether somebody is there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    at_once = struct.pack("ii", 1, 0)
+    with ours, theirs:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        ours.sendall(sent)
+        ours.close()
+        command = [sys.executable, "-m", "agent", *SIMULATED, "--http"]
+        ended = subprocess.run(
+            command,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_a_peer_that_stays_silent_is_sent_away(
