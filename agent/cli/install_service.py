@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from shlex import quote
 
@@ -121,11 +122,11 @@ def _install(into: str, init: str, *, metrics: bool) -> int:
     config = placed.whole(files.CONFIG_FILE)
     keeps = os.path.lexists(config) and not placed.config_is_as_written()
     for path in placed.put(to_write, None if keeps else files.config_file()):
-        click.echo(f"wrote  {path}")
+        _say(f"wrote  {path}")
     if keeps:
-        click.echo(f"kept   {config}")
+        _say(f"kept   {config}")
     names = " balloon-agent" + (" balloon-agent-metrics.socket" if metrics else "")
-    click.echo(f"Next: {_NEXT[init]}{names if init == 'systemd' else ''}")
+    _say(f"Next: {_NEXT[init]}{names if init == 'systemd' else ''}")
     return exit_codes.OK
 
 
@@ -136,18 +137,18 @@ def _remove(into: str, which: WhichDomain) -> int:
     placed = Placed(into)
     ours = placed.ours()
     if not ours:
-        click.echo("Nothing here is from this command.")
+        _say("Nothing here is from this command.")
         return exit_codes.OK
     _require_no_service(placed, into, ours)
     if into == "/":
         take_back(which)
     for path in placed.take_back():
-        click.echo(f"removed {path}")
+        _say(f"removed {path}")
     config = placed.whole(files.CONFIG_FILE)
     if os.path.lexists(config):
-        click.echo(f"kept    {config}, which is not as this command wrote it")
+        _say(f"kept    {config}, which is not as this command wrote it")
     if f"{files.UNIT_DIRECTORY}/{AGENT_UNITS[0]}" in ours and into == "/":
-        click.echo("Next: systemctl daemon-reload")
+        _say("Next: systemctl daemon-reload")
     return exit_codes.OK
 
 
@@ -158,6 +159,12 @@ def take_back(which: WhichDomain) -> None:
         from agent.daemon.main import main  # noqa: PLC0415 - as `run` loads it
 
         main(("--forget",), which.root, which.xenstore)
+
+
+def _say(text: str) -> None:
+    """A line of output; that nobody reads it any more is no reason to leave the rest undone."""
+    with contextlib.suppress(OSError):
+        click.echo(text)
 
 
 def _require_root() -> None:

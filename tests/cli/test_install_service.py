@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -175,6 +176,17 @@ def test_what_it_makes_is_for_everybody_to_read_whatever_the_umask(image: Path) 
             continue
         assert path.stat().st_mode & 0o044 == 0o044, path
         assert path.is_file() or path.stat().st_mode & 0o011 == 0o011, path
+
+
+def test_a_reader_that_goes_away_leaves_nothing_half_done(image: Path) -> None:
+    for options, there in (((), ALL), (("--remove",), set())):
+        ours, theirs = os.pipe()
+        os.close(ours)
+        with open(theirs, "wb") as output:
+            command = [sys.executable, "-m", "agent", "install-service", "--into", image, *options]
+            ended = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, check=False)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+        assert files(image) == there
 
 
 def test_broken_off_it_leaves_no_half_file_and_all_can_be_taken_back(
