@@ -60,7 +60,7 @@ def _rest(snapshot: Snapshot, left_kib: int, *, moving: bool) -> tuple[OverheadT
     domain_type, release = snapshot.domain.domain_type, snapshot.domain.kernel
     if domain_type is None or release is None or not moving:
         return (OverheadTerm("kernel", left_kib, why, inferred=True),)
-    usual_kib = kernel_cost(release).base_kib(domain_type)
+    usual_kib = kernel_cost(release).base_kib(domain_type, bits=snapshot.domain.bits)
     moved = "the balloon moved between reading current_kb and MemTotal"
     return (
         OverheadTerm("kernel", usual_kib, f"{why}, as usual for this release", inferred=True),
@@ -83,6 +83,7 @@ def _computed(snapshot: Snapshot, boot: BootFacts) -> tuple[CostPart, ...]:
         kernel,
         firmware,
         populated_kib,
+        snapshot.domain.bits,
         pci_possible=any(region.kind == "Unusable memory" for region in firmware.regions),
     )
     return tuple(part for part in boot_cost(shape) if part.name not in ("kernel", "per-cpu"))

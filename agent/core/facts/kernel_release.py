@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from agent.core.facts.pattern import Pattern
 
@@ -14,7 +14,9 @@ _DEBIAN_BUILD = Pattern(
     r"(?:(?:[-+][a-z0-9.~]{1,16}){0,3}-(?:amd64|686-pae|686|arm64))?"
 )
 
-_I386_BUILD = Pattern(r"[-.](?:i?[3-6]86|pae|PAE)(?:-pae|\.PAE)?$")
+_I386_ENDS: Final = frozenset(
+    {"386", "486", "586", "686", "i386", "i486", "i586", "i686", "pae", "PAE"}
+)
 
 
 class KernelRelease(NamedTuple):
@@ -52,4 +54,4 @@ def is_own_build(text: str) -> bool:
 
 def bits_of(text: str) -> int:
     """32 where `uname -r` names a build for i386 (`6.1.0-13-686-pae`, `4.4.0-21-generic-pae`)."""
-    return 32 if _I386_BUILD.search(text.strip()) else 64
+    return 32 if text.strip().replace("-", ".").rpartition(".")[2] in _I386_ENDS else 64

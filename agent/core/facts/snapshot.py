@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from agent.core.facts.kernel_release import KernelRelease
+from agent.core.facts.kernel_release import KernelRelease, bits_of
 from agent.core.facts.memory_map import MemoryMap
 from agent.core.facts.units import PAGE_KIB
 
@@ -46,6 +46,11 @@ class DomainFacts(NamedTuple):
     @property
     def is_dom0(self) -> bool:
         return is_dom0(self.domain_type)
+
+    @property
+    def bits(self) -> int:
+        """The kernel's, as far as its name tells."""
+        return bits_of(self.kernel_text or "")
 
     def whole_pages_kib(self, kib: int) -> int:
         """What the kernel makes of a size that the host writes: whole pages of its own."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
-from agent.core.boot.cost import struct_pages_kib
+from agent.core.boot.cost import STRUCT_PAGE_BYTES, struct_pages_kib
 from agent.core.facts.kernel_regimes import regime_of
 from agent.core.facts.units import MIB_KIB, format_kib, kib_to_pages, pages_to_kib
 from agent.core.findings.examination import Examination
@@ -144,7 +144,8 @@ def page_struct_overhead(seen: Examination) -> Finding | None:
     firmware_map, driver = seen.snapshot.firmware_map, seen.driver
     if firmware_map is None or driver is None or driver.current_kib <= 0:
         return None
-    structs_kib = struct_pages_kib(firmware_map)
+    bits = seen.snapshot.domain.bits
+    structs_kib = struct_pages_kib(firmware_map, bits=bits)
     share = structs_kib * 100 / driver.current_kib
     if share <= STRUCT_SHARE_TOLD_PERCENT:
         return None
@@ -156,8 +157,8 @@ def page_struct_overhead(seen: Examination) -> Finding | None:
             "current_kib": driver.current_kib,
             "share_percent": round(share, 1),
         },
-        cause="Linux makes 64 bytes of page structure for each page of the map at boot, ballooned "
-        "or not, out of what the guest has.",
+        cause=f"Linux makes {STRUCT_PAGE_BYTES[bits]} bytes of page structure for each page of the "
+        "map at boot, ballooned or not, out of what the guest has.",
         # The map of dom0 is the host's, whatever it may have.
         fixes=()
         if seen.snapshot.domain.is_dom0

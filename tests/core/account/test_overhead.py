@@ -51,6 +51,11 @@ def test_only_a_pv_guest_has_a_p2m_and_maps_its_memory_in_small_pages() -> None:
     assert pvh["page-tables"] == 4
 
 
+def test_a_kernel_of_32_bits_has_smaller_structures_and_tables() -> None:
+    found = parts(a_pv_guest(domain={"kernel_text": "4.19.0-27-686-pae"}))
+    assert (found["struct-pages"], found["p2m"]) == (GIB * 40 // 4096, 1025)
+
+
 def test_memory_that_is_hot_added_costs_nothing_of_what_the_boot_reserved() -> None:
     added = guest_map(GIB, (1 << 32, (1 << 32) + BLOCK - 1))
     assert parts(a_pv_guest(firmware_map=added)) == parts(a_pv_guest())

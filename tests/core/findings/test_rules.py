@@ -111,6 +111,11 @@ def of_size(maxmem_kib: int) -> Snapshot:
     )
 
 
+def of_32_bits(maxmem_kib: int) -> Snapshot:
+    guest = of_size(maxmem_kib)
+    return guest._replace(domain=guest.domain._replace(kernel_text="4.19.0-27-686-pae"))
+
+
 def phantom(kernel: KernelRelease) -> Snapshot:
     """A full guest whose driver misses 97 pages."""
     numbers = {"current_kib": 524288 - 388, "target_kib": 524288, "motion": "still"}
@@ -313,6 +318,7 @@ CASES: Final = (
     ),
     Case("page-struct-overhead", "info", of_size(4 * GIB // 2), of_size(3 * GIB // 2)),
     Case("page-struct-overhead", "info", of_size(4 * GIB), of_size(GIB)),
+    Case("page-struct-overhead", "info", of_32_bits(4 * GIB), of_32_bits(4 * GIB // 2)),
     Case("pressure-after-deflate", "warning", short(13 * MIB), short(14 * MIB)),
     Case(
         "pressure-after-deflate", "critical",
