@@ -101,7 +101,8 @@ KEYS: Final = (
     Key(BEYOND, _ALL, "RAM of the boot's map that was not populated", _TOOLS),
     Key(
         FLOOR, _ALL,
-        "in the modes `guard` and `self`: how far the host may go, within 16 MiB; see below",
+        "in the modes `guard` and `self`, where the agent may set targets: how far the host "
+        "may go, within 16 MiB; see below",
         _TOOLS,
     ),
     Key(

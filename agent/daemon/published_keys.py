@@ -17,10 +17,10 @@ from agent.core.account.shortage import shortage
 from agent.core.account.situation import Situation
 from agent.core.facts.snapshot import Snapshot, Toolstack
 from agent.core.facts.units import MIB_KIB
-from agent.core.policy.decide import is_left_alone
+from agent.core.policy.decide import sets_targets
 from agent.core.policy.guard import DEAD_BAND_KIB
 from agent.core.policy.history import is_at
-from agent.core.policy.settings import HOLDING_MODES, Mode, PolicySettings
+from agent.core.policy.settings import PolicySettings
 from agent.daemon import key_table as k
 
 Keys = Mapping[str, str]
@@ -40,7 +40,7 @@ def profile_for(configured: str, toolstack: Toolstack | None) -> str:
 def keys_for(
     profile: str,
     situation: Situation,
-    mode: Mode,
+    settings: PolicySettings,
     floor_kib: int | None,
     *,
     finding: str | None = None,
@@ -61,7 +61,7 @@ def keys_for(
     keys: dict[str, str] = {}
     if profile == "xapi":
         keys[k.ACTIVE] = "1" if in_motion else "0"  # first: xenopsd may be about to save
-    keys |= _balloon_keys(situation, mode, floor_kib, finding)
+    keys |= _balloon_keys(situation, settings, floor_kib, finding)
     keys[k.PROFILE] = profile
     memory = situation.snapshot.memory
     if memory is not None and profile == "xapi":
@@ -74,7 +74,7 @@ def keys_for(
 
 
 def _balloon_keys(
-    situation: Situation, mode: Mode, floor_kib: int | None, finding: str | None
+    situation: Situation, settings: PolicySettings, floor_kib: int | None, finding: str | None
 ) -> dict[str, str]:
     snapshot, balloon = situation.snapshot, situation.snapshot.balloon
     current_kib = balloon.current_kib if balloon else None
@@ -87,12 +87,12 @@ def _balloon_keys(
         k.ACTUAL: current_kib,
         k.BALLOONED: balloon.ballooned_kib if balloon else None,
         k.BEYOND: situation.boot.beyond_kib,
-        k.FLOOR: floor_kib if mode in HOLDING_MODES else None,
+        k.FLOOR: floor_kib if sets_targets(situation, settings) else None,
         k.SPARE: spare_kib,
         k.AVAILABLE: snapshot.memory.available_kib if snapshot.memory else None,
         k.STATE: situation.state,
         k.PRESSURE: pressure_word(snapshot),
-        k.MODE: mode,
+        k.MODE: settings.mode,
         k.VERSION: __version__,
         k.FINDING: finding,
     }
@@ -113,8 +113,8 @@ def parting_keys(
     keys = {key.name: key.last_word for key in said} | {k.PROFILE: profile, k.VERSION: __version__}
     balloon = situation.snapshot.balloon
     target_kib = balloon.target_kib if balloon else None
-    sets_targets = settings.mode in HOLDING_MODES and not is_left_alone(situation, settings)
-    if not sets_targets or aim_kib is None or target_kib is None or is_at(target_kib, aim_kib):
+    own = sets_targets(situation, settings)
+    if not own or aim_kib is None or target_kib is None or is_at(target_kib, aim_kib):
         return keys
     return keys | {k.HELD: str(target_kib), k.FOLLOW: str(aim_kib)}
 

@@ -109,7 +109,7 @@ class Reporter:
         keys = keys_for(
             profile,
             situation,
-            settings.mode,
+            settings,
             floor,
             finding=self._finding,
             came_to_rest=self.came_to_rest,

@@ -132,12 +132,14 @@ def test_a_target_of_the_agents_own_stays_with_the_one_that_would_follow_the_hos
         (a_pv_guest(kernel_options=("elfcorehdr=0x7000000",)), False, True, False),
     ],
 )
-def test_where_the_agent_sets_no_target_none_is_called_its_own_at_the_end(
+def test_where_the_agent_sets_no_target_no_floor_and_none_of_its_own_are_told(
     guest: Snapshot, of_drivers: bool, acts: bool, sets: bool
 ) -> None:
     settings = PolicySettings(mode="guard", driver_domain=of_drivers, act_in_dom0=acts)
     keys = parting_keys("libxl", understand(guest), settings, 1024)
     assert (f"{BALLOON}/target_kb" in keys, f"{BALLOON}/follow_kb" in keys) == (sets, sets)
+    told = keys_for("libxl", understand(guest), settings, 1024, came_to_rest=True)
+    assert (f"{BALLOON}/floor_kb" in told) == sets
 
 
 def test_a_refused_key_is_told_once_and_never_tried_again() -> None:
@@ -211,7 +213,14 @@ def keys_of(
     situation = understand(a_pv_guest())
     floor_kib = 100 * 1024
     return dict(
-        keys_for(profile, situation, mode, floor_kib, came_to_rest=rested, time_of_day=time_of_day)
+        keys_for(
+            profile,
+            situation,
+            PolicySettings(mode=mode),
+            floor_kib,
+            came_to_rest=rested,
+            time_of_day=time_of_day,
+        )
     )
 
 

@@ -106,13 +106,13 @@ FIXES: Final = (
         "a driver domain's target is called the agent's own when it stops",
         (
             Undo(
-                "agent/daemon/published_keys.py",
+                _DECIDE,
                 "not is_left_alone(situation, settings)",
                 "not situation.snapshot.domain.is_dom0",
             ),
         ),
         (
-            "tests/daemon/test_publisher.py::test_where_the_agent_sets_no_target_none_is_called_its_own_at_the_end[guest1-True-False-False]",
+            "tests/daemon/test_publisher.py::test_where_the_agent_sets_no_target_no_floor_and_none_of_its_own_are_told[guest1-True-False-False]",
         ),
     ),
     Reverted(

@@ -108,10 +108,9 @@ def decide(
         return nothing("no-driver", "This kernel has no balloon driver."), history
     history = _with_calm(history, seen)
     seen = seen._replace(history=history)
-    hands_off = _hands_off(seen)
-    holds = hands_off is None and settings.mode in HOLDING_MODES
+    holds = sets_targets(situation, settings)
     history = history._replace(hold_kib=guard.held_kib(seen) if holds else None)
-    return _admitted(hands_off or _proposed(seen), seen), history
+    return _admitted(_hands_off(seen) or _proposed(seen), seen), history
 
 
 def _proposed(seen: View) -> Decision:
@@ -124,6 +123,11 @@ def is_left_alone(situation: Situation, settings: PolicySettings) -> bool:
     """Whether the domain's memory is not the agent's business unless somebody says so."""
     is_hosts = situation.snapshot.domain.is_dom0 or settings.driver_domain
     return situation.in_crash_kernel or (is_hosts and not settings.act_in_dom0)
+
+
+def sets_targets(situation: Situation, settings: PolicySettings) -> bool:
+    """Whether targets of the agent's own may be in force."""
+    return settings.mode in HOLDING_MODES and not is_left_alone(situation, settings)
 
 
 def _hands_off(seen: View) -> Decision | None:
