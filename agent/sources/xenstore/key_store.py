@@ -93,8 +93,8 @@ class SessionKeys(KeyStore):
 
 
 def _may_write(entries: list[str], domid: str) -> bool:
-    if not entries:
-        raise MalformedError("no owner")
+    if not entries or "" in entries:
+        raise MalformedError("no owner, or an entry that says nothing")
     letter = next((entry[0] for entry in entries[1:] if entry[1:] == domid), entries[0][0])
     return entries[0][1:] == domid or letter in "wb"
 

@@ -88,6 +88,25 @@ def test_a_session_that_cannot_be_opened_is_never_asked() -> None:
     assert session.asked == 0
 
 
+@pytest.mark.parametrize(
+    ("entries", "writable"),
+    [
+        (["n0", "b5"], True),
+        (["w0"], True),
+        (["n0", "r5"], False),
+        ([], None),
+        (["", "n0"], None),
+        (["n0", ""], None),
+    ],
+)
+def test_who_may_write_is_told_by_whole_entries_alone(
+    entries: list[str], writable: bool | None
+) -> None:
+    session = Scripted(KEYS)
+    session.permissions = lambda _: entries  # type: ignore[attr-defined]
+    assert SessionKeys(session).may_write("control").value is writable
+
+
 def test_without_xenstore_every_key_is_absent_and_so_is_xenstore() -> None:
     facts, statuses = read_host(NoKeys())
     assert facts.memory.target_kib is None
