@@ -96,7 +96,7 @@ def firmware_is_xens(root: SystemRoot) -> bool:
 
 
 def _line(root: SystemRoot, name: str) -> Outcome[str]:
-    return parsed(root.read(f"{DIRECTORY}/{name}"), lambda text: text.strip()[:64])
+    return root.read_line(f"{DIRECTORY}/{name}", 64)
 
 
 def _version(root: SystemRoot) -> str | None:

@@ -52,7 +52,7 @@ def read_uptime(root: SystemRoot) -> Outcome[float]:
 
 def read_release(root: SystemRoot) -> Outcome[str]:
     """The kernel's release as it names itself."""
-    return parsed(root.read(RELEASE_FILE), lambda text: text.strip()[:128])
+    return root.read_line(RELEASE_FILE, 128)
 
 
 def read_memory_options(root: SystemRoot) -> Outcome[tuple[str, ...]]:

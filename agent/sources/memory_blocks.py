@@ -47,5 +47,5 @@ def read_memory_blocks(root: SystemRoot) -> Outcome[MemoryBlocks]:
     for number in numbers:
         state = (root.read(state_file(number)).value or "").strip()
         (offline if state == "offline" else online).append(number)
-    auto = parsed(root.read(f"{DIRECTORY}/auto_online_blocks"), lambda text: text.strip()[:32])
+    auto = root.read_line(f"{DIRECTORY}/auto_online_blocks", 32)
     return Outcome(MemoryBlocks(size.value, tuple(online), tuple(offline), auto.value), OK)

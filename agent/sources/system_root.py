@@ -15,7 +15,7 @@ import stat
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from agent.core.facts.numbers import MalformedError
+from agent.core.facts.numbers import MalformedError, shown
 from agent.sources.outcome import ABSENT, DENIED, OK, Outcome, malformed, parsed
 
 T = TypeVar("T")
@@ -38,6 +38,12 @@ def status_of_error(error: OSError | ValueError) -> str:
     if error.errno in _DENIED_ERRNOS:
         return DENIED
     return malformed(error.strerror or "input/output error")
+
+
+def _printable(line: str) -> str:
+    if not line.isprintable():
+        raise MalformedError(f"{shown(line)} is not one printable line")
+    return line
 
 
 class NotXenError(Exception):
@@ -63,6 +69,10 @@ class SystemRoot:
         """The text of a file; longer than `limit_bytes` is malformed, not cut."""
         content = self.read_bytes(relative, limit_bytes)
         return parsed(content, lambda raw: raw.decode("utf-8", "backslashreplace"))
+
+    def read_line(self, relative: str, most_chars: int) -> Outcome[str]:
+        """The one line of a file, without its end and cut; malformed where it is not printable."""
+        return parsed(self.read(relative), lambda text: _printable(text.strip()[:most_chars]))
 
     def read_bytes(self, relative: str, limit_bytes: int = SMALL_LIMIT_BYTES) -> Outcome[bytes]:
         """The content of a file that is no text; as `read`."""

@@ -34,6 +34,15 @@ def test_bytes_that_are_no_utf_8_are_escaped(tmp_path: Path) -> None:
     assert root_with(tmp_path, b"\xff5").read("file").value == "\\xff5"
 
 
+def test_a_line_is_cut_and_of_printable_letters_or_malformed(tmp_path: Path) -> None:
+    assert root_with(tmp_path, b" 6.1.0-56\n").read_line("file", 5) == Outcome("6.1.0", OK)
+    (tmp_path / "root" / "file").write_bytes(b"6.1\x1b]0;gotcha\x07\n")
+    line = SystemRoot(str(tmp_path / "root")).read_line("file", 64)
+    assert line.value is None
+    assert line.status.startswith("malformed: ")
+    assert line.status.isprintable()
+
+
 @pytest.mark.parametrize(
     "missing", ["nothing", "directory/nothing", "file/below", "nothing/at/all"]
 )

@@ -284,6 +284,13 @@ def test_a_target_that_is_no_number_is_kept_to_be_shown_and_made_harmless(quick_
     assert statuses["xenstore.memory/target"].isprintable()
 
 
+def test_a_version_that_no_terminal_survives_is_none(pv_guest: Path) -> None:
+    put(pv_guest, "proc/sys/kernel/osrelease", "6.1\x1b]0;gotcha\x07\n")
+    put(pv_guest, "sys/hypervisor/version/major", "4\x1b[31m\n")
+    domain = gathered(pv_guest).domain
+    assert (domain.kernel_text, domain.xen_version) == (None, None)
+
+
 def test_a_domain_is_known_by_its_files_when_the_hypervisor_says_little(pv_guest: Path) -> None:
     """Before Linux 4.13 there is no guest_type: the features tell."""
     (pv_guest / "sys/hypervisor/guest_type").unlink()
