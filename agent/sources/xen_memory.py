@@ -186,5 +186,8 @@ def _reading(numbers: Numbers, moving: bool, motion: Motion) -> BalloonReading:
 
 
 def read_target_kib(root: SystemRoot) -> int | None:
-    """The kernel's target alone: one small file."""
-    return parsed(root.read(TARGET_FILE), parse_target_kib).value
+    """The kernel's target alone: one small file, and another where it may be one below zero."""
+    target_kib = parsed(root.read(TARGET_FILE), parse_target_kib).value
+    if target_kib is None or target_kib < _WRAPPED_32_KIB - _MOST_32_KIB:
+        return target_kib
+    return _of_32_bits(target_kib, read_current_kib(root))

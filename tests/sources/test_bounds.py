@@ -19,6 +19,7 @@ from agent.sources.xen_memory import (
     DIRECTORY,
     parse_target_bytes,
     parse_target_kib,
+    read_target_kib,
     read_xen_memory,
 )
 from agent.sources.xenstore.key_store import CapturedKeys
@@ -87,6 +88,7 @@ def test_a_target_below_zero_is_the_same_in_both_files_whatever_the_kernels_bits
     reading, _ = read_xen_memory(SystemRoot(str(tmp_path)))
     assert reading
     assert (reading.target_kib, reading.target_bytes) == (-4, -4096)
+    assert read_target_kib(SystemRoot(str(tmp_path))) == -4
 
 
 def test_a_size_of_the_driver_beyond_any_machine_is_malformed(tmp_path: Path) -> None:
