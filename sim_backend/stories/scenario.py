@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from agent.core.facts.numbers import is_digits
 from agent.core.policy.settings import Mode
 from sim_backend.clock import Clock
 from sim_backend.guest.config import GuestConfig
@@ -78,7 +79,7 @@ class Stage:
         self.samples.append(
             Sample(
                 when_s=round(self.clock.now_s - self.start_s, 3),
-                host_target_kib=int(host_target) if host_target.isdecimal() else None,
+                host_target_kib=int(host_target) if is_digits(host_target) else None,
                 target_kib=domain.target_kib,
                 current_kib=domain.current_kib,
                 total_kib=domain.memory.managed_kib,

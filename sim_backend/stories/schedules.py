@@ -16,6 +16,7 @@ from itertools import product
 from random import Random
 from typing import Final
 
+from agent.core.facts.numbers import is_digits
 from agent.core.facts.snapshot import DomainType
 from agent.core.facts.units import format_kib
 from sim_backend.guest.config import MIB, GuestConfig
@@ -249,7 +250,7 @@ def variation(name: str) -> Scenario:
     """
     what, _, who = name.partition("@")
     family, _, number = what.rpartition("-")
-    if not number.isdecimal() or len(number) > MOST_DIGITS:
+    if not is_digits(number, MOST_DIGITS):
         raise KeyError(name)
     if family == "random" and not who:
         return random_story(int(number))

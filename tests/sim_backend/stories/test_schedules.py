@@ -59,7 +59,7 @@ def test_each_has_a_name_to_be_played_by() -> None:
     assert load("steps-3").name == "steps-3@pv-512"
     assert load("same-value-0@pvh-2048-late").name == "same-value-0@pvh-2048-late"
     assert load("random-17").name == "random-17"
-    for name in ("steps-99", "steps-3@pv-7", "random-17@pv-512", "random-x", "steps-²", "-1"):
+    for name in ("steps-99", "steps-3@pv-7", "random-17@pv-512", "random-x", "steps-²", "steps-٣"):
         with pytest.raises(KeyError):
             load(name)
 
