@@ -173,6 +173,7 @@ class Machine:
         if self.alive:
             self.alive = False
             self.driver.stop()
+            self.memory.stop()
             self.tell("killed", why)
 
     def moved(self, host: Host, domid: int) -> None:
@@ -203,6 +204,7 @@ class Machine:
         self.booted_at_s = self.clock.now_s
         self.kernel_said.clear()
         self.driver.stop()
+        self.memory.stop()
         self._build_kernel()
         self.tell("crash", f"the crash kernel runs in {reserved_kib} KiB")
         self._store_changed("memory/target")
@@ -215,9 +217,8 @@ class Machine:
             replace(self.config.workload),
             self.config.swap_kib,
             self.tell,
+            on_stall=self._stalled if self.config.image.release >= PRESSURE_TRIGGER_SINCE else None,
         )
-        if self.config.image.release >= PRESSURE_TRIGGER_SINCE:
-            self.memory.on_stall = self._stalled
         self.blocks = BlockTable(
             self.boot.map,
             self.config.image.auto_online,

@@ -56,15 +56,17 @@ class GuestMemory:
         workload: Workload,
         swap_kib: int = 0,
         on_event: Callable[[str, str], None] = lambda _kind, _text: None,
+        *,
+        on_stall: Callable[[], None] | None = None,
     ) -> None:
         self._clock = clock
         self._on_event = on_event
+        self.on_stall = on_stall
         self.gauge = PressureGauge(clock.now_s)
         self._oom_event: Event | None = None
         self._oom_after_s = 0.0
         self._trigger: Event | None = None
         self._triggered_s = float("-inf")
-        self.on_stall: Callable[[], None] | None = None
         self.managed_kib = managed_kib
         self.workload = workload
         self.swap_kib = swap_kib
@@ -130,6 +132,12 @@ class GuestMemory:
     def give(self, pages: int) -> None:
         self.managed_kib += pages * PAGE_KIB
         self._settle()
+
+    def stop(self) -> None:
+        """The kernel is no more: neither its OOM killer nor its trigger comes."""
+        for event in (self._oom_event, self._trigger):
+            if event is not None:
+                event.cancel()
 
     def reading(self) -> MemoryReading:
         """What /proc/meminfo shows."""

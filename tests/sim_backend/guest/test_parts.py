@@ -169,9 +169,14 @@ def test_the_kernel_hears_of_a_new_target_within_two_milliseconds() -> None:
 
 def test_a_pressure_trigger_fires_once_in_two_seconds_while_the_guest_stalls() -> None:
     clock = Clock()
-    memory = GuestMemory(clock, 512 * MIB, Workload(anon_kib=100 * MIB), swap_kib=1024 * MIB)
     fired: list[float] = []
-    memory.on_stall = lambda: fired.append(clock.now_s)
+    memory = GuestMemory(
+        clock,
+        512 * MIB,
+        Workload(anon_kib=100 * MIB),
+        swap_kib=1024 * MIB,
+        on_stall=lambda: fired.append(clock.now_s),
+    )
     clock.run_until(10)
     assert fired == []
     memory.change_workload(anon_kib=900 * MIB)
@@ -182,3 +187,33 @@ def test_a_pressure_trigger_fires_once_in_two_seconds_while_the_guest_stalls() -
     before = len(fired)
     clock.run_until(60)
     assert len(fired) == before
+
+
+def test_a_pressure_trigger_fires_also_where_the_guest_stalls_from_its_boot_on() -> None:
+    clock = Clock()
+    fired: list[float] = []
+    GuestMemory(
+        clock,
+        512 * MIB,
+        Workload(anon_kib=900 * MIB),
+        swap_kib=1024 * MIB,
+        on_stall=lambda: fired.append(clock.now_s),
+    )
+    clock.run_until(10)
+    assert len(fired) in (5, 6)
+
+
+@pytest.mark.parametrize("ends", ["destroyed", "crashed"])
+def test_the_memory_of_a_kernel_that_is_no_more_tells_nothing(ends: str) -> None:
+    """Neither of its OOM killer, which was about to come, nor of a stall."""
+    toolstack, domain = simple_guest()
+    domain.change_workload(anon_kib=600 * MIB)
+    stalls: list[float] = []
+    domain.stall_listeners.append(lambda: stalls.append(domain.now_s()))
+    if ends == "destroyed":
+        toolstack.destroy(domain)
+    else:
+        domain.crash(128 * MIB)
+    domain.advance_to(domain.now_s() + 60)
+    assert "oom-kill" not in {happening.kind for happening in domain.happenings}
+    assert stalls == []
