@@ -75,6 +75,7 @@ class Host:
     def __init__(self, memory_kib: int = 16 * GIB_KIB, xen_kib: int = 256 * MIB_KIB) -> None:
         self.total_pages = memory_kib // PAGE_KIB
         self.xen_pages = xen_kib // PAGE_KIB
+        self.others_pages = 0  # what domains that are not simulated have taken
         self.free_pages = self.total_pages - self.xen_pages
         self.reservations: dict[int, Reservation] = {}
 
@@ -110,16 +111,16 @@ class Host:
         """Another domain starts and takes what it can get of `kib`; the KiB it got."""
         pages = max(0, min(kib // PAGE_KIB, self.free_pages))
         self.free_pages -= pages
-        self.xen_pages += pages
+        self.others_pages += pages
         return pages * PAGE_KIB
 
     def return_from_another(self, kib: int) -> None:
         """That other domain gives `kib` back, at most what was taken."""
-        pages = min(kib // PAGE_KIB, self.xen_pages)
-        self.xen_pages -= pages
+        pages = min(kib // PAGE_KIB, self.others_pages)
+        self.others_pages -= pages
         self.free_pages += pages
 
     def accounted_pages(self) -> int:
         """Every page of the host, counted at its holder; always `total_pages`."""
         held = sum(reservation.pages for reservation in self.reservations.values())
-        return self.free_pages + self.xen_pages + held
+        return self.free_pages + self.xen_pages + self.others_pages + held

@@ -17,6 +17,7 @@ from sim_backend.guest.memory import GuestMemory, Workload
 from sim_backend.guest.pressure import PressureGauge
 from sim_backend.guest.store import DomainStore
 from sim_backend.host.libxl import simple_guest
+from sim_backend.hypervisor import Host
 from sim_backend.stories.attendance import reaction_s
 from tests.support.fleet import Fleet, FleetPlan
 
@@ -217,3 +218,13 @@ def test_the_memory_of_a_kernel_that_is_no_more_tells_nothing(ends: str) -> None
     domain.advance_to(domain.now_s() + 60)
     assert "oom-kill" not in {happening.kind for happening in domain.happenings}
     assert stalls == []
+
+
+def test_another_domain_gives_back_at_most_what_it_took() -> None:
+    """Xen's own memory is nobody's to give."""
+    host = Host()
+    free_kib = host.free_kib
+    taken_kib = host.take_for_another(1024 * MIB)
+    host.return_from_another(1 << 40)
+    assert (taken_kib, host.free_kib) == (1024 * MIB, free_kib)
+    assert host.accounted_pages() == host.total_pages
