@@ -57,13 +57,12 @@ def kstrtoul(text: str) -> int:
 
 
 def kstrtobool(text: str) -> None:
-    """Yes or no, as `scrub_pages` takes it.
+    """Yes or no, as `scrub_pages` takes it: the first character tells, after an `o` the second.
 
     Raises:
         ValueError: EINVAL.
     """
-    word = text.strip().lower()
-    if word not in ("on", "off") and not word.startswith(tuple("1yt0nf")):
+    if not text.lower().startswith(("1", "y", "t", "on", "0", "n", "f", "of")):
         raise ValueError(f"{text!r} is neither yes nor no")
 
 

@@ -78,6 +78,8 @@ def test_back_off_attributes_print_in_hexadecimal_without_a_prefix() -> None:
         ("max_retry_count", "-1", errno.EINVAL),
         ("max_retry_count", "9" * 20, errno.ERANGE),
         ("scrub_pages", "maybe", errno.EINVAL),
+        ("scrub_pages", " 1", errno.EINVAL),
+        ("scrub_pages", "o", errno.EINVAL),
         ("retry_count", "1", errno.EACCES),
         ("info/current_kb", "1", errno.EACCES),
         ("no_such_file", "1", errno.ENOENT),
@@ -119,3 +121,10 @@ def test_a_plain_number_is_read_by_all_alike(number: int) -> None:
     text = str(number)
     assert kernel_text.simple_strtoull(text) == (number, "")
     assert kernel_text.kstrtoul(text) == kernel_text.scan_u64(text) == number
+
+
+@pytest.mark.parametrize("text", ["1", "Yes", "true", "on", "ONE", "0\n", "no", "False", "of"])
+def test_the_first_character_says_yes_or_no_and_after_an_o_the_second(text: str) -> None:
+    """lib/kstrtox.c, kstrtobool; what follows is not looked at."""
+    _, domain = simple_guest()
+    domain.write_file(f"{BALLOON}/scrub_pages", text)
