@@ -33,7 +33,7 @@ from collections.abc import Callable, Sequence
 from agent.core.facts.units import MIB_KIB
 from sim_backend.host.libxl import ToolstackError
 from sim_backend.published.domain import PublishedDomain
-from sim_backend.published.standard_input import CommandLines, ending_signals
+from sim_backend.published.standard_input import CommandLines, ending_signals, speed_factor
 from sim_backend.stories import catalogue
 from sim_backend.stories.scenario import Stage
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m sim_backend.published")
     parser.add_argument("scenario")
     parser.add_argument("directory")
-    parser.add_argument("--speed", type=float, default=1.0)
+    parser.add_argument("--speed", type=speed_factor, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--held", action="store_true")
     options = parser.parse_args(arguments)
@@ -51,8 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scenario = catalogue.load(options.scenario)
     except KeyError:
         parser.error(f"no such scenario; there are: {', '.join(catalogue.scenario_names())}")
-    if not options.speed > 0:
-        parser.error("the speed must be above 0")
     ended = ending_signals()
     stage = scenario.build(options.seed)
     try:

@@ -36,7 +36,7 @@ from sim_backend.guest.memory import Workload
 from sim_backend.host.libxl import Libxl, ToolstackError
 from sim_backend.hypervisor import Host
 from sim_backend.published.domain import PublishedDomain
-from sim_backend.published.standard_input import CommandLines, ending_signals
+from sim_backend.published.standard_input import CommandLines, ending_signals, speed_factor
 from sim_backend.published.xl import PublishedXl
 from sim_backend.xenstore.server import Server
 from sim_backend.xenstore.store import Store
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Publish the host until told to end."""
     parser = argparse.ArgumentParser(prog="python3 -m sim_backend.published.host")
     parser.add_argument("directory")
-    parser.add_argument("--speed", type=float, default=1.0)
+    parser.add_argument("--speed", type=speed_factor, default=1.0)
     parser.add_argument("--without-agents", action="store_true")
     parser.add_argument("--show", action="store_true", help="play the two commands and end")
     options = parser.parse_args(arguments)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tells a program that publishes something: lines on standard input, and signals to end."""
+"""What a program that publishes something is told: its speed, lines on standard input, its end."""
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
 import select
 import signal
@@ -44,3 +46,15 @@ def ending_signals() -> list[int]:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     return ended
+
+
+def speed_factor(text: str) -> float:
+    """The value of --speed: how much faster than real time a story passes.
+
+    Raises:
+        ArgumentTypeError, ValueError: at that speed it does not, or would be over at once.
+    """
+    factor = float(text)
+    if not 0 < factor < math.inf:
+        raise argparse.ArgumentTypeError("the speed must be above 0, and finite")
+    return factor

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -71,7 +72,8 @@ class PublishedXl:
 
     def _answer(self) -> None:
         connection, _ = self._socket.accept()
-        with connection:
+        # Who has hung up, or says nothing in time, gets no answer.
+        with connection, contextlib.suppress(OSError):
             connection.settimeout(5.0)
             words = b""
             while len(words) < _MOST_BYTES and (some := connection.recv(_MOST_BYTES)):

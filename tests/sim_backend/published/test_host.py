@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
 import pytest
 
-from sim_backend.published.xl import mem_size_kib
+from sim_backend.host.libxl import simple_guest
+from sim_backend.published import host
+from sim_backend.published.__main__ import main as published_main
+from sim_backend.published.xl import PublishedXl, mem_size_kib
 
 
 @pytest.mark.parametrize(
@@ -17,3 +23,34 @@ from sim_backend.published.xl import mem_size_kib
 def test_a_size_is_read_as_xl_reads_it(text: str, kib: int | None) -> None:
     """tools/xl/xl_parse.c, parse_mem_size_kb: strtoll, then at most one letter."""
     assert mem_size_kib(text) == kib
+
+
+def test_an_xl_that_hangs_up_before_its_answer_does_not_end_the_host(tmp_path: Path) -> None:
+    toolstack, domain = simple_guest()
+    path = str(tmp_path / "xl.sock")
+    published = PublishedXl(toolstack, {"guest": domain}, str(tmp_path / "xl"), path)
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(path)
+        caller.sendall(b"info")
+    published.serve()
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(path)
+        caller.sendall(b"info")
+        caller.shutdown(socket.SHUT_WR)
+        published.serve()
+        assert caller.recv(4096).startswith(b"0\ntotal_memory")
+    published.close()
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "fast"])
+def test_a_speed_at_which_no_story_passes_is_a_mistake_in_the_command(
+    speed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, program in (
+        ([str(tmp_path)], host.main),
+        (["leak", str(tmp_path)], published_main),
+    ):
+        with pytest.raises(SystemExit) as end:
+            program([*arguments, "--speed", speed])
+        assert end.value.code == 2
+        assert "--speed" in capsys.readouterr().err
