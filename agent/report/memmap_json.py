@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.core.account.situation import Situation
-from agent.report.memmap_text import rows
+from agent.report.memmap_text import is_of_arm, rows
 from agent.report.status_json import SCHEMA, holes_object, regions_object
 
 
@@ -18,7 +18,7 @@ def memmap_object(situation: Situation) -> dict[str, Any]:
         "schema": SCHEMA,
         "source": snapshot.origin._asdict(),
         "sources": {name: snapshot.sources.get(name, "absent") for name in names},
-        "firmware": regions_object(snapshot.firmware_map),
+        "firmware": None if is_of_arm(situation) else regions_object(snapshot.firmware_map),
         "iomem": regions_object(snapshot.iomem),
         "ranges": [
             {
@@ -27,7 +27,7 @@ def memmap_object(situation: Situation) -> dict[str, Any]:
                 "kib": row.region.kib,
                 "firmware": row.firmware,
                 "iomem": row.iomem,
-                "hot_added": row.note == "hot-added",
+                "hot_added": row.hot_added,
             }
             for row in rows(situation)
         ],

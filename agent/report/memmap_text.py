@@ -22,7 +22,7 @@ class Row(NamedTuple):
     region: Region
     firmware: str | None
     iomem: str | None
-    note: str = ""
+    hot_added: bool
 
 
 def memmap_lines(situation: Situation, width: int) -> list[Line]:
@@ -42,17 +42,19 @@ def memmap_lines(situation: Situation, width: int) -> list[Line]:
 def rows(situation: Situation) -> list[Row]:
     """All ranges of both sources in address order, a range that both have only once."""
     snapshot = situation.snapshot
-    firmware_map = None if _is_of_arm(situation) else snapshot.firmware_map
+    firmware_map = None if is_of_arm(situation) else snapshot.firmware_map
     firmware = firmware_map.regions if firmware_map else ()
     kernel = snapshot.iomem.regions if snapshot.iomem else ()
     added = frozenset(added_since(snapshot, situation.boot))
     names = {(region.start, region.end): region.kind for region in kernel}
-    found = []
-    for region in firmware:
-        kind = names.pop((region.start, region.end), None)
-        found.append(Row(region, region.kind, kind, "hot-added" if region in added else ""))
+    found = [
+        Row(region, region.kind, names.pop((region.start, region.end), None), region in added)
+        for region in firmware
+    ]
     found += [
-        Row(region, None, region.kind) for region in kernel if (region.start, region.end) in names
+        Row(region, None, region.kind, region in added)
+        for region in kernel
+        if (region.start, region.end) in names
     ]
     return sorted(found, key=lambda row: (row.region.start, row.region.end))
 
@@ -63,7 +65,7 @@ def _table(situation: Situation, width: int) -> list[Line]:
     lines = _wide_table(shown, width) if width >= _NARROW else _narrow_table(shown, width)
     for name, source in (("firmware-map", "/sys/firmware/memmap"), ("iomem", "/proc/iomem")):
         status = situation.snapshot.sources.get(name, "ok")
-        if name == "firmware-map" and _is_of_arm(situation):
+        if name == "firmware-map" and is_of_arm(situation):
             lines += wrapped(f"There is no {source} on ARM.", width, style="dim")
         elif status != "ok":
             why = ": addresses are shown to root only" if status == "hidden" else ""
@@ -71,7 +73,7 @@ def _table(situation: Situation, width: int) -> list[Line]:
     return lines
 
 
-def _is_of_arm(situation: Situation) -> bool:
+def is_of_arm(situation: Situation) -> bool:
     """Whether /proc/iomem stands in for a map that no firmware has there."""
     firmware_map = situation.snapshot.firmware_map
     return firmware_map is not None and firmware_map.is_of_arm
@@ -86,7 +88,7 @@ def _wide_table(shown: list[Row], width: int) -> list[Line]:
     for row in shown:
         start, end = (f"{address:>{digits}x}" for address in (row.region.start, row.region.end))
         size = format_kib(row.region.kib)
-        note = f"  {row.note}" if row.note else ""
+        note = "  hot-added" if row.hot_added else ""
         kinds = f"{cut(row.firmware or '—', 16):<16} {cut(row.iomem or '—', room - len(note))}"
         lines.append(line(Span(f"{start} {end} {size:>9}  {kinds}{note}", _style(row))))
     return lines
@@ -99,7 +101,7 @@ def _narrow_table(shown: list[Row], width: int) -> list[Line]:
         lines = [heading("first-last size"), heading("  firmware map | /proc/iomem")]
     for row in shown:
         size = format_kib(row.region.kib)
-        note = f"  {row.note}" if row.note else ""
+        note = "  hot-added" if row.hot_added else ""
         kinds = f"  {row.firmware or '—'} | {row.iomem or '—'}{note}"
         span = f"{row.region.start:x}-{row.region.end:x} {size}"
         lines.append(line(Span(span, _style(row))))

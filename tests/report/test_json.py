@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from agent.core.facts.snapshot import Snapshot
+from agent.core.facts.memory_map import SYSTEM_RAM, Region, memory_map
+from agent.core.facts.snapshot import MemoryBlocks, Snapshot
 from agent.report.memmap_json import memmap_object
 from agent.report.status_json import status_object
 from tests import captures
@@ -180,6 +181,24 @@ def test_memmap_lists_each_range_once_with_what_both_sources_call_it() -> None:
     ]
     spans = [(one["start"], one["end"]) for one in found["ranges"]]
     assert len(spans) == len(set(spans))
+
+
+def test_memmap_of_an_arm_guest_has_no_firmware_map_and_tells_what_was_hot_added() -> None:
+    """/proc/iomem stands in for a map that no firmware has there."""
+    iomem = memory_map(
+        [
+            Region(0x40000000, 0x5FFFFFFF, SYSTEM_RAM),
+            Region(0x60000000, 0x67FFFFFF, SYSTEM_RAM),  # would have been merged at boot
+        ]
+    )
+    guest = a_pv_guest(
+        domain={"domain_type": "pvh"}, firmware_map=iomem, iomem=iomem, hotplug_unpopulated=True,
+        blocks=MemoryBlocks(128 << 20, (), ()),
+    )  # fmt: skip
+    found = memmap_object(assess(guest).situation)
+    assert found["firmware"] is None
+    assert found["iomem"] is not None
+    assert [one["hot_added"] for one in found["ranges"]] == [False, True]
 
 
 def test_memmap_of_a_guest_without_a_map_is_null_and_says_so() -> None:
