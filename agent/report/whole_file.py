@@ -55,5 +55,8 @@ def write_whole(path: str, text: str, mode: int | None = None) -> None:
 
 
 def is_device(path: str) -> bool:
-    """Whether a path is of the system's devices, as /dev/null and /dev/stdout are."""
-    return os.path.realpath(os.path.dirname(path)) == DEVICES
+    """Whether a path is of the system's devices, as /dev/null and /dev/stdout are.
+
+    What this process has open is among them: a shell's `>(command)` is a /dev/fd/63.
+    """
+    return os.path.realpath(os.path.dirname(path)) in (DEVICES, os.path.realpath("/dev/fd"))

@@ -124,6 +124,15 @@ def test_a_device_is_written_to_and_never_replaced(
     assert (devices / "stdout").is_symlink()
 
 
+def test_what_a_shell_has_opened_is_written_to(tmp_path: Path) -> None:
+    """As `--plot >(rsvg-convert -o leak.png)`."""
+    out = tmp_path / "out"
+    with out.open("w") as file:
+        assert main(["simulate", "leak", "--plot", f"/dev/fd/{file.fileno()}"]) == 0
+    assert out.read_text().startswith("<svg ")
+    assert os.listdir(tmp_path) == ["out"]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "hint"),
     [
