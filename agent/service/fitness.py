@@ -26,7 +26,7 @@ def unfit(paths: tuple[str, ...], status: Callable[[str], os.stat_result] = os.s
     if not _PLAIN_PATH.fullmatch(executable):
         return f"The path {executable} has characters that systemd would not take literally."
     for path in paths:
-        if path.startswith(_HIDDEN):
+        if path.startswith(_HIDDEN) or os.path.realpath(path).startswith(_HIDDEN):
             return (
                 f"{path} is where the service could not see it: its sandbox hides home and "
                 "temporary directories. Install balloon-agent into /opt/balloon-agent, say."

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from agent import exit_codes
 from agent.cli.main import main
 from agent.daemon.config.text import default_text
 from agent.service import fitness
+from tests.support.captured import QUICK
 
 UNIT = "etc/systemd/system/balloon-agent.service"
 SCRIPT = "etc/init.d/balloon-agent"
@@ -366,6 +368,15 @@ def test_an_interpreter_where_no_service_could_run_it_is_refused(
     executable: str, says: str
 ) -> None:
     assert says in (fitness.unfit((executable,), Owned({})) or "")
+
+
+@pytest.mark.skipif(QUICK is None, reason="there is no /dev/shm")
+def test_an_environment_that_a_link_leads_to_is_looked_for_where_it_is() -> None:
+    with tempfile.TemporaryDirectory(dir=QUICK) as directory:
+        link = Path(directory, "balloon-agent")
+        link.symlink_to("/root/venv")
+        why = fitness.unfit(("/usr/bin/python3", str(link)), Owned({}))
+    assert "sandbox hides home" in (why or "")
 
 
 @pytest.mark.parametrize("path", [PREFIX, PYTHON, f"{PREFIX}/bin", "/opt"])
