@@ -147,6 +147,8 @@ def _check_kind(request: PlanRequest) -> None:
         )
     if request.is_dom0 and request.memory_kib < DOM0_LEAST_KIB:
         raise PlanError("dom0 needs at least 128M (xl refuses less): raise memory.")
+    if request.e820_host and request.domain_type != "pv":
+        raise PlanError("Only a PV guest takes e820_host: leave out --e820-host.")
     if request.host_memory_kib is not None and not request.is_dom0:
         raise PlanError("--host-memory is for --type dom0: leave it out.")
     if request.host_memory_kib is not None and request.host_memory_kib < request.maxmem_kib:

@@ -261,6 +261,7 @@ def test_a_missing_max_of_dom0_is_priced_where_the_host_is_known() -> None:
         (PlanRequest("pv", 512 * MIB, 512 * MIB, KernelRelease(5, 9), 32), "since 5.9"),
         (PlanRequest("pv", 512 * MIB, 512 * MIB, KernelRelease(2, 4, 1)), "no Xen balloon"),
         (PlanRequest("pv", 512 * MIB, 512 * MIB, videoram_kib=8), "leave out --videoram"),
+        (PlanRequest("hvm", 512 * MIB, 512 * MIB, e820_host=True), "leave out --e820-host"),
         (PlanRequest("hvm", 8 * MIB, 8 * MIB, videoram_kib=8 * MIB), "raise memory"),
         (PlanRequest("dom0-pv", 64 * MIB, 64 * MIB), "at least 128M"),
         (PlanRequest("pv", 512 * MIB, 512 * MIB, host_memory_kib=1), "leave it out"),
