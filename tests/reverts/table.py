@@ -642,4 +642,17 @@ FIXES: Final = (
             f"{_FOLLOW}::test_a_target_that_is_ignored_again_and_again_is_written_less_and_less_often[9999-600]",
         ),
     ),
+    Reverted(
+        "a kernel that cuts targets to 2 MiB is told the same a thousand times a second",
+        (
+            Undo(
+                "agent/core/policy/self_balloon.py",
+                "view.history.sinks_below(next_kib, view.target_kib)",
+                "view.target_kib < next_kib",
+            ),
+        ),
+        (
+            f"{_PROTECTS}::test_nor_is_a_kernel_that_cuts_targets_to_2_mib_told_the_same_again_and_again[self]",
+        ),
+    ),
 )

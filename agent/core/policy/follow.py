@@ -214,7 +214,8 @@ def cancelled(view: View) -> Decision | None:
             view.numbers(floor_kib=view.floor_kib),
             view.now_s + max(WAKE_FIRST_S, wait_s),
         )
-    nudged_kib = view.target_kib + (PAGE_KIB if shrinks else -PAGE_KIB)
+    page_kib = view.snapshot.domain.page_kib
+    nudged_kib = view.target_kib + (page_kib if shrinks else -page_kib)
     return write_target(
         nudged_kib,
         "wake",

@@ -88,7 +88,8 @@ def guarded_shrink(view: View) -> Decision | None:
     goes_on = view.history.asks.air_kib(view.now_s) > 0  # the air melts away with each second
     band_kib = max(DEAD_BAND_KIB, view.settings.guard_step_kib) if goes_on else DEAD_BAND_KIB
     worth_it = view.target_kib - next_kib >= band_kib or next_kib == asked_kib
-    if view.target_kib < next_kib or (view.target_kib > next_kib and worth_it and not held):
+    too_low = view.history.sinks_below(next_kib, view.target_kib)
+    if too_low or (view.target_kib > next_kib and worth_it and not held):
         return write_target(
             next_kib,
             "follow" if next_kib == view.aim_kib else "guard",

@@ -101,7 +101,8 @@ def take_back(view: View) -> Decision | None:
         wanted_kib = max(goal, grown_kib)
     next_kib = min(view.aim_kib, wanted_kib // PAGE_KIB * PAGE_KIB)
     band_kib = PAGE_KIB if tight else view.settings.self_dead_band_kib
-    if next_kib - view.target_kib < band_kib:
+    too_low = view.history.sinks_below(next_kib, view.target_kib)
+    if not too_low or next_kib - view.target_kib < band_kib:
         return None
     return write_target(
         next_kib,

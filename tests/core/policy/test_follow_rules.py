@@ -131,14 +131,19 @@ def test_a_driver_that_gave_up_is_woken_less_and_less_often(wakes: int, wait_s: 
             assert decision.look_again_s == pytest.approx(NOW_S + 0.1)
 
 
-@pytest.mark.parametrize(("target_mib", "aside_kib"), [(768, -4), (256, 4)])
-def test_the_target_is_moved_a_page_towards_what_the_guest_has(
-    target_mib: int, aside_kib: int
+@pytest.mark.parametrize("page_kib", [4, 64])
+@pytest.mark.parametrize(("target_mib", "sign"), [(768, -1), (256, 1)])
+def test_the_target_is_moved_a_page_of_the_kernels_towards_what_the_guest_has(
+    target_mib: int, sign: int, page_kib: int
 ) -> None:
-    seen = looked(history={"moved_s": NOW_S - 3}, balloon={"target_kib": target_mib * MIB})
+    seen = looked(
+        history={"moved_s": NOW_S - 3},
+        balloon={"target_kib": target_mib * MIB},
+        domain={"page_kib": page_kib},
+    )
     decision = follow.cancelled(seen)
     assert decision is not None
-    assert decision.target_kib == target_mib * MIB + aside_kib
+    assert decision.target_kib == target_mib * MIB + sign * page_kib
     assert decision.nudge_to_kib == target_mib * MIB
     assert decision.look_again_s == NOW_S + FOLLOW.cooldown_s
     too_early = follow.cancelled(seen._replace(now_s=NOW_S - 0.1))

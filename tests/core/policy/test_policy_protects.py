@@ -26,6 +26,7 @@ from agent.core.policy.history import (
 )
 from agent.core.policy.reflex import CLOSE_EVERY_S, next_peek_s, reacted, reflex
 from agent.core.policy.view import view
+from sim_backend.guest.kernel_images import image_of
 from sim_backend.host.libxl import simple_guest
 from tests.core.policy.test_policy_runs import FOLLOW, GUARD, MIB, SELF, Story
 from tests.daemon.test_whole_runs import Run
@@ -123,6 +124,16 @@ def test_what_the_kernel_cuts_off_to_whole_units_is_not_written_again(less_kib: 
     assert reflex(wrote, 446 * MIB - less_kib, 10.0) is None
     assert reflex(wrote, 446 * MIB - UNIT_KIB, 10.0) is not None
     assert reflex(HELD, 446 * MIB - less_kib, 10.0) is not None
+
+
+@pytest.mark.parametrize("mode", ["follow", "guard", "self"])
+def test_nor_is_a_kernel_that_cuts_targets_to_2_mib_told_the_same_again_and_again(
+    mode: str,
+) -> None:
+    guest = {"image": image_of("2.6.32"), "cmdline": "balloon_hugepages"}
+    run = held(mode, lambda run: asks(run, 0.0, 451), **guest)
+    assert run.domain.target_kib == 450 * MIB
+    assert len(run.virtual.root.writes) <= 10
 
 
 @pytest.mark.parametrize(
