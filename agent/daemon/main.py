@@ -140,8 +140,8 @@ def _forget(journal: Journal, root: SystemRoot, xenstore_path: str | None) -> No
 
     runtime = RuntimeDirectory(_runtime_path(root))
     runtime.lock()
-    path = xenstore_path if xenstore_path is not None else _device(root)
     try:
+        path = xenstore_path if xenstore_path is not None else _device(root)
         with XenstoreSession(path) as session:
             forget(session, root, journal)
     finally:
