@@ -91,10 +91,14 @@ class SimulatedKeys:
         return Outcome(None, ABSENT) if text is None else Outcome(text.encode(), OK)
 
     def names(self, key: str) -> Outcome[tuple[str, ...]]:
+        if self._store.silent:
+            return Outcome(None, SILENT)
         return _names_below(key, self._store.items())
 
     def may_write(self, key: str) -> Outcome[bool]:
         """Whether the toolstack gave it to the guest."""
+        if self._store.silent:
+            return Outcome(None, SILENT)
         return Outcome(self._store.guest_may_write(key), OK)
 
 
