@@ -24,6 +24,7 @@ from agent.core.facts.numbers import (
     key_kib,
 )
 from agent.core.host.guests import WORD_CHARS, Claims, Guest, bounded
+from agent.sources.host_keys import vm_uuid
 from agent.sources.outcome import ABSENT, OK, Outcome, parsed
 from agent.sources.xenstore.errors import KeyAbsent
 
@@ -44,7 +45,6 @@ _WORDS: Final[Mapping[str, re.Pattern[bytes]]] = {
     "finding": re.compile(rb"[a-z0-9][a-z0-9-]{0,39}"),
 }
 _OF_GUEST: Final = (*_FIGURES, "seq", *(word for word in _WORDS if word != "state"))
-_UUID: Final = re.compile(rb"/vm/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _NAME_CHARS: Final = 64
 
 
@@ -130,17 +130,15 @@ def _each(
 
 def a_guest_of(domid: int, keys: Mapping[str, Outcome[bytes]], claims: Claims) -> Guest:
     """A guest from what the toolstack wrote (`OF_HOST`), and what it claims."""
-    vm = _UUID.fullmatch(keys["vm"].value or b"")
     static_max_kib = _kib(keys["memory/static-max"])
-    videoram_kib = _kib(keys["memory/videoram"])  # -1 of a PV guest is none
     refused = [read.status for read in keys.values() if read.status not in (OK, ABSENT)]
     return Guest(
         domid=domid,
         name=_name(keys["name"].value),
-        uuid=vm.group(1).decode("ascii") if vm else None,
+        uuid=vm_uuid(keys["vm"].value),
         target_kib=_kib(keys["memory/target"]),
         static_max_kib=static_max_kib,
-        videoram_kib=videoram_kib or 0,
+        videoram_kib=_kib(keys["memory/videoram"]) or 0,  # -1 of a PV guest is none
         uncooperative=keys["memory/uncooperative"].value is not None,
         claims=bounded(claims, static_max_kib),
         problem=refused[0] if refused else None,

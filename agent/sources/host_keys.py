@@ -63,7 +63,7 @@ def read_host(store: KeyStore) -> tuple[HostFacts, dict[str, str]]:
         toolstack=_toolstack(names),
         name=_text(who["name"].value),
         domid=_domid(who["domid"]),
-        uuid=_vm_uuid(who["vm"].value),
+        uuid=vm_uuid(who["vm"].value),
     )
     return facts, dict(statuses)  # the daemon hands it on over its rest
 
@@ -93,6 +93,7 @@ def _domid(read: Outcome[bytes]) -> int | None:
     return number if number is not None and number <= LARGEST_DOMID else None
 
 
-def _vm_uuid(raw: bytes | None) -> str | None:
+def vm_uuid(raw: bytes | None) -> str | None:
+    """The UUID in the value of a domain's key `vm`."""
     match = _UUID.fullmatch(_text(raw) or "")
     return match.group(1) if match else None

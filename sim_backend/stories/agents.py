@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from agent.core.policy.settings import MODES, PolicySettings
+from agent.core.policy.settings import MODES, Mode, PolicySettings
 from sim_backend.guest.domain import SimulatedDomain
 from sim_backend.stories.policy_agent import Cause, PolicyAgent
 
@@ -45,8 +45,6 @@ def agent(name: str, *, keeps_record: bool = False) -> Agent:
     """
     if name == NOBODY:
         return NoAgent()
-    for mode in MODES:
-        if mode == name:
-            settings = PolicySettings(mode=mode, act_in_dom0=True)
-            return PolicyAgent(settings, keeps_record=keeps_record)
-    raise KeyError(name)
+    modes: dict[str, Mode] = {mode: mode for mode in MODES}
+    settings = PolicySettings(mode=modes[name], act_in_dom0=True)
+    return PolicyAgent(settings, keeps_record=keeps_record)

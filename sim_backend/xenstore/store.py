@@ -117,9 +117,7 @@ class Store:
         return (
             permissions[0],
             *(
-                entry
-                if entry.ignored or self._knew(entry.domid, generation)
-                else entry._replace(ignored=True)
+                entry._replace(ignored=entry.ignored or not self._knew(entry.domid, generation))
                 for entry in permissions[1:]
             ),
         )
