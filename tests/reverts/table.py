@@ -655,4 +655,33 @@ FIXES: Final = (
             f"{_PROTECTS}::test_nor_is_a_kernel_that_cuts_targets_to_2_mib_told_the_same_again_and_again[self]",
         ),
     ),
+    Reverted(
+        "a path of bytes that are no UTF-8, on a standard output that is strict: a traceback",
+        (Undo("agent/cli/main.py", 'errors="backslashreplace"', 'errors="strict"'),),
+        ("tests/cli/test_terminals.py::test_a_path_of_any_bytes_is_spelled_out",),
+    ),
+    Reverted(
+        "a port scanner's reset, which metrics --http reported as an internal error",
+        (
+            Undo(
+                "agent/cli/endings.py",
+                "(BrokenPipeError, ConnectionResetError, SystemExit)",
+                "(BrokenPipeError, SystemExit)",
+            ),
+        ),
+        ("tests/cli/test_metrics.py::test_a_peer_that_resets_the_connection_is_no_error[GE]",),
+    ),
+    Reverted(
+        "half a service, where nobody reads what install-service says",
+        (
+            Undo(
+                "agent/cli/install_service.py",
+                "contextlib.suppress(OSError)",
+                "contextlib.suppress(KeyError)",
+            ),
+        ),
+        (
+            "tests/cli/test_install_service.py::test_a_reader_that_goes_away_leaves_nothing_half_done",
+        ),
+    ),
 )
