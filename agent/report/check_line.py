@@ -34,7 +34,8 @@ class Threshold(NamedTuple):
     percent: float | None = None
 
     def of(self, whole_kib: int) -> int:
-        return self.kib if self.percent is None else int(whole_kib * self.percent / 100)
+        """In KiB; of a whole below zero there is no share."""
+        return self.kib if self.percent is None else int(max(0, whole_kib) * self.percent / 100)
 
 
 class Thresholds(NamedTuple):
@@ -138,12 +139,12 @@ def _level(warns: bool, is_critical: bool) -> Level:
 
 def _of(threshold: Threshold | None, whole_kib: int, without_kib: int) -> int:
     """The threshold in KiB, or what stands for none."""
-    return without_kib if threshold is None else threshold.of(max(0, whole_kib))
+    return without_kib if threshold is None else threshold.of(whole_kib)
 
 
 def _limit(threshold: Threshold | None, whole_kib: int, end: str = "") -> str:
     """The threshold as performance data have it."""
-    return "" if threshold is None else f"{threshold.of(max(0, whole_kib)) * KIB}{end}"
+    return "" if threshold is None else f"{threshold.of(whole_kib) * KIB}{end}"
 
 
 def _performance(situation: Situation, thresholds: Thresholds) -> str:

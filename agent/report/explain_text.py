@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from agent.core.facts.daemon_record import DaemonRecord, RecordedDecision
-from agent.core.facts.units import format_kib
+from agent.core.facts.units import format_exactly, format_kib
 from agent.report.styled import Line, Span, line, wrapped
 from agent.report.top import judged_lines, titled
 
@@ -36,7 +36,7 @@ def explain_lines(record: DaemonRecord, now_s: float, width: int) -> list[Line]:
         wanted_kib = decision.host_target_kib
         if wanted_kib is not None and wanted_kib != asked_kib:
             asked_kib = wanted_kib
-            wish = f"the host asks for {format_kib(wanted_kib)} ({wanted_kib} KiB)"
+            wish = f"the host asks for {format_exactly(wanted_kib)}"
             lines += wrapped(f"{_when(decision)}  {wish}", width, style="info")
         lines += _decision_lines(decision, width)
     return lines

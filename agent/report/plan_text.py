@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.core.account.situation import Situation
 from agent.core.boot.verdict import Boots
-from agent.core.facts.units import MIB_KIB, format_kib
+from agent.core.facts.units import MIB_KIB, format_exactly, format_kib
 from agent.core.findings.assessment import Verdict
 from agent.core.plan.config import plan_config
 from agent.core.plan.limits import plan_limits
@@ -67,8 +67,7 @@ def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]
         ("Safe to", advice.safe_to_kib),
     ):
         if size_kib is not None:
-            size = f"{format_kib(size_kib)} ({size_kib} KiB)"
-            lines.append(line(Span(f"{name:<10}", "heading"), size))
+            lines.append(line(Span(f"{name:<10}", "heading"), format_exactly(size_kib)))
     if advice.answer == "yes" and now_kib != advice.kernel_target_kib:
         command = f"xl mem-set DOMAIN {for_xl}"
         lines += [(), line(Span("On the host  ", "heading"), command)]

@@ -14,7 +14,7 @@ from agent.core.account.headroom import limit_kib
 from agent.core.account.reconcile import Term
 from agent.core.account.situation import Situation
 from agent.core.account.waterfall import waterfall
-from agent.core.facts.units import KIB, format_kib, kib_to_pages, pages_to_kib
+from agent.core.facts.units import KIB, format_exactly, format_kib, kib_to_pages, pages_to_kib
 from agent.core.findings.assessment import Assessment
 from agent.report.picture import addresses_picture, amounts_picture
 from agent.report.styled import Line, Span, heading, labelled, line, without_end, wrapped
@@ -187,11 +187,11 @@ def _balloon_words(situation: Situation) -> str:
     balloon = situation.snapshot.balloon
     if balloon is None or balloon.current_kib is None or balloon.target_kib is None:
         return "no driver"
-    words = f"{situation.state}: current {_both(balloon.current_kib)}"
+    words = f"{situation.state}: current {format_exactly(balloon.current_kib)}"
     if balloon.target_kib == balloon.current_kib:
         words += ", which is its target"
     else:
-        words += f", target {_both(balloon.target_kib)}"
+        words += f", target {format_exactly(balloon.target_kib)}"
     if balloon.retry_count is not None and balloon.retry_count > 1:
         attempts = f" of {balloon.max_retry_count}" if balloon.max_retry_count else ""
         words += f"; attempt {balloon.retry_count}{attempts}"
@@ -214,7 +214,7 @@ def _host_words(situation: Situation) -> str:
         if status == "absent" and situation.snapshot.domain.is_dom0:
             words += " (normal in dom0 until a toolstack writes one)"
     else:
-        words = f"asks for {_both(host.target_kib)}"
+        words = f"asks for {format_exactly(host.target_kib)}"
     most_kib = limit_kib(situation.snapshot)
     if most_kib is not None:
         words += f"; maximum {format_kib(most_kib)}"
@@ -299,8 +299,3 @@ def _privileges(situation: Situation, width: int) -> list[Line]:
         return []
     text = f"As root, status would also read: {', '.join(closed)}."
     return wrapped(text, width, style="dim")
-
-
-def _both(kib: int) -> str:
-    """A size to read and the exact number."""
-    return f"{format_kib(kib)} ({kib} KiB)"

@@ -69,6 +69,11 @@ def format_kib(kib: int) -> str:
     return f"{sign}{size} KiB"
 
 
+def format_exactly(kib: int) -> str:
+    """A size to read and the exact number."""
+    return f"{format_kib(kib)} ({kib} KiB)"
+
+
 def format_apart(kib: int, other_kib: int) -> str:
     """The same, in KiB where the other size would read alike."""
     text = format_kib(kib)

@@ -19,7 +19,7 @@ from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import MIB_KIB, format_kib
+from agent.core.facts.units import MIB_KIB, format_exactly, format_kib
 from agent.core.findings.finding import Fix
 
 _PLAIN_NAME: Final = Pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -100,7 +100,7 @@ def _as_aimed_kib(situation: Situation) -> int:
 def set_memory(snapshot: Snapshot, kib: int, note: str = "") -> Fix:
     """The host asks for `kib`, as the host counts it."""
     toolstack, domid = snapshot.domain.toolstack, snapshot.domain.domid
-    size = f"set its memory to {format_kib(kib)} ({kib} KiB)"
+    size = f"set its memory to {format_exactly(kib)}"
     if toolstack in ("xapi", "qubes"):
         return Fix("host", note=f"{size}, by what sets its target there")
     if toolstack not in ("libxl", "xend") or domid is None:
