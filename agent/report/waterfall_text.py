@@ -24,7 +24,7 @@ _LABELS: Final[dict[LevelName, str]] = {
     "available": "available",
 }
 _NAME_COLUMNS: Final = 22
-_SIZE_COLUMNS: Final = 13
+_SIZE_COLUMNS: Final = 13  # at least
 _LEAST_BAR_COLUMNS: Final = 12
 _LEVEL: Final = ("█", "populated")
 _STEP: Final = ("▒", "ballooned")
@@ -34,20 +34,22 @@ def waterfall_lines(fall: Waterfall, width: int) -> list[Line]:
     """A section of a screen; nothing where less than two levels are known."""
     if len(fall.levels) < 2:
         return []
-    bars = width - _NAME_COLUMNS - _SIZE_COLUMNS - 5
-    whole_kib = max(level.kib for level in fall.levels)
-    lines = titled("Waterfall", "from the maximum to what programs can use, in KiB", width)
+    rows: list[tuple[str, str, str, list[int], tuple[str, str]]] = []
     for level in fall.levels:
         reached_kib = level.kib - sum(step.kib for step in level.steps)
         for step in level.steps:
             size = ("≈ " if step.inferred else "") + f"{step.kib:+,d}"
             stretch = sorted((reached_kib, reached_kib + step.kib))
-            lines.append(
-                (Span(_text(f"  {step.name}", size)), *_bar(stretch, whole_kib, bars, _STEP))
-            )
+            rows.append((f"  {step.name}", size, "", stretch, _STEP))
             reached_kib += step.kib
-        label = Span(_text(_LABELS[level.name], f"{level.kib:,d}"), "heading")
-        lines.append((label, *_bar([0, level.kib], whole_kib, bars, _LEVEL)))
+        rows.append((_LABELS[level.name], f"{level.kib:,d}", "heading", [0, level.kib], _LEVEL))
+    columns = max(_SIZE_COLUMNS, *(len(size) for _, size, *_ in rows))
+    bars = width - _NAME_COLUMNS - columns - 5
+    whole_kib = max(level.kib for level in fall.levels)
+    lines = titled("Waterfall", "from the maximum to what programs can use, in KiB", width)
+    for name, size, style, stretch, look in rows:
+        text = f"  {name:<{_NAME_COLUMNS}}{size.replace(',', ' '):>{columns}}"
+        lines.append((Span(text, style), *_bar(stretch, whole_kib, bars, look)))
     return [*lines, *wrapped(_note(fall), width, indent="  ", style="dim"), ()]
 
 
@@ -59,10 +61,6 @@ def _note(fall: Waterfall) -> str:
     if fall.free_kib is not None and fall.cache_kib is not None:
         words.append(f"Available: {fall.free_kib} KiB free, {fall.cache_kib} KiB of cache.")
     return " ".join(words)
-
-
-def _text(name: str, size: str) -> str:
-    return f"  {name:<{_NAME_COLUMNS}}{size.replace(',', ' '):>{_SIZE_COLUMNS}}"
 
 
 def _bar(stretch_kib: list[int], whole_kib: int, bars: int, look: tuple[str, str]) -> Line:

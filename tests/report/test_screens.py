@@ -13,10 +13,12 @@ from typing import Final
 
 import pytest
 
+from agent.core.account.waterfall import waterfall
 from agent.core.findings.assessment import Assessment
 from agent.report.memmap_text import memmap_lines
 from agent.report.status_text import status_lines
 from agent.report.styled import Line, plain
+from agent.report.waterfall_text import waterfall_lines
 from sim_backend.stories import catalogue
 from tests import captures
 from tests.support.captured import assessed
@@ -78,6 +80,19 @@ def test_no_line_is_wider_than_the_terminal_but_a_command_to_paste(width: int) -
             lines = plain(show(assessed(name), width)).splitlines()
             wide = [line for line in lines if len(line) > width and "Fix:" not in line]
             assert not wide, (name, wide)
+
+
+def test_the_figures_of_a_large_guest_have_room_beside_their_bars() -> None:
+    """Those of one of 100 GiB, as far as they are inferred, and of one of a TiB all the same."""
+    sizes = {"current_kib": 100 << 20, "target_kib": 100 << 20}
+    for most_kib in (200 << 20, 2 << 30):
+        guest_ = a_pv_guest(
+            firmware_map=None, iomem=None, balloon=sizes, host={"static_max_kib": most_kib}
+        )
+        shown = plain(waterfall_lines(waterfall(assess(guest_).situation), 80)).splitlines()
+        assert "  not-populated" in "".join(shown)
+        assert len({row.index("█") for row in shown if "█" in row}) == 1
+        assert max(map(len, shown)) <= 80
 
 
 @pytest.mark.parametrize("screen", SCREENS)
