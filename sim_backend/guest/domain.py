@@ -8,8 +8,6 @@ shares its part of xenstore (`store`).
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Mapping
 
 from agent.core.facts.snapshot import Snapshot
@@ -32,14 +30,8 @@ class SimulatedDomain(Machine):
         """Write target_kb, as the agent does.
 
         Raises:
-            OSError: the domain refuses (`write_refusal`), is gone, or has no driver.
+            OSError: as `set_target_pages`.
         """
-        refusal = self.write_refusal or (None if self.alive else errno.EIO)
-        if refusal is None and not self.config.image.balloon:
-            refusal = errno.ENOENT
-        if refusal is not None:
-            self.refused_writes += 1
-            raise OSError(refusal, os.strerror(refusal), "target_kb")
         self.set_target_pages(target_kib // PAGE_KIB)
 
     def now_s(self) -> float:

@@ -18,7 +18,7 @@ from sim_backend.guest import kernel_text
 from sim_backend.guest.kernel_log import kernel_log, version_line
 from sim_backend.guest.kernel_text import pages_as_kib
 from sim_backend.guest.machine import Machine
-from sim_backend.guest.readings import iomem_of, zones_of
+from sim_backend.guest.readings import GUEST_TYPE_SINCE, iomem_of, zones_of
 
 BALLOON: Final = "sys/devices/system/xen_memory/xen_memory0"
 BLOCKS: Final = "sys/devices/system/memory"
@@ -66,7 +66,8 @@ def write(domain: Machine, path: str, text: str) -> None:
     """Write `text` to a file, as root.
 
     Raises:
-        OSError: EINVAL or ERANGE for what the kernel refuses, EACCES for a read-only file, ENOENT.
+        OSError: EINVAL or ERANGE for what the kernel refuses, EACCES for a read-only file, ENOENT;
+            and as `Machine.set_target_pages`.
     """
     driver = domain.driver
     name = path.removeprefix(f"{BALLOON}/")
@@ -161,7 +162,7 @@ def _hypervisor(domain: Machine) -> dict[str, str]:
         "properties/features": f"{_FEATURES[config.domain_type]}\n",
         "properties/pagesize": "1000\n",
     }
-    if config.image.release >= (4, 13, 0):
+    if config.image.release >= GUEST_TYPE_SINCE:
         shown["guest_type"] = config.domain_type.removeprefix("dom0-").upper() + "\n"
     return {f"sys/hypervisor/{name}": text for name, text in shown.items()}
 

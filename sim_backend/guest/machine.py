@@ -7,6 +7,8 @@ as others see it, with both, is `domain.SimulatedDomain`.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -121,7 +123,17 @@ class Machine:
             self.clock.step()
 
     def set_target_pages(self, pages: int) -> None:
-        """Somebody in the guest has written a target."""
+        """Somebody in the guest writes a target.
+
+        Raises:
+            OSError: the domain refuses (`write_refusal`), is gone, or has no driver.
+        """
+        refusal = self.write_refusal or (None if self.alive else errno.EIO)
+        if refusal is None and not self.config.image.balloon:
+            refusal = errno.ENOENT
+        if refusal is not None:
+            self.refused_writes += 1
+            raise OSError(refusal, os.strerror(refusal), "target_kb")
         target_kib = pages_as_kib(pages)
         self.target_writes.append((self.clock.now_s, target_kib))
         self.tell("guest-target", f"target_kb set to {target_kib} KiB in the guest")

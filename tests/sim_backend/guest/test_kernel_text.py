@@ -128,3 +128,19 @@ def test_the_first_character_says_yes_or_no_and_after_an_o_the_second(text: str)
     """lib/kstrtox.c, kstrtobool; what follows is not looked at."""
     _, domain = simple_guest()
     domain.write_file(f"{BALLOON}/scrub_pages", text)
+
+
+@pytest.mark.parametrize("name", ["target_kb", "target"])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_domain_that_refuses_a_target_or_is_gone_refuses_it_in_its_files_too(
+    name: str, gone: bool
+) -> None:
+    toolstack, domain = simple_guest()
+    if gone:
+        toolstack.destroy(domain)
+    else:
+        domain.write_refusal = errno.EIO
+    with pytest.raises(OSError, match=r"target_kb") as refusal:
+        domain.write_file(f"{BALLOON}/{name}", "393216\n")
+    assert refusal.value.errno == errno.EIO
+    assert (domain.target_kib, domain.target_writes) == (524288, [])
