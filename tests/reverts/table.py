@@ -684,4 +684,15 @@ FIXES: Final = (
             "tests/cli/test_install_service.py::test_a_reader_that_goes_away_leaves_nothing_half_done",
         ),
     ),
+    Reverted(
+        "a kernel that cannot hot-add is told a hundred times a second to have more than there is",
+        (
+            Undo(
+                "agent/core/policy/self_balloon.py",
+                "min(aim_kib, driver.current_kib + driver.ballooned_kib)",
+                "aim_kib",
+            ),
+        ),
+        (f"{_PROTECTS}::test_nor_is_a_kernel_that_cannot_hot_add_told_to_have_more_than_there_is",),
+    ),
 )

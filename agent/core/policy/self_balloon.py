@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from agent.core.account.driver import may_hot_add
 from agent.core.facts.units import MIB_KIB, PAGE_KIB, format_kib
 from agent.core.policy.decision import Decision, nothing, write_target
 from agent.core.policy.view import View
@@ -99,7 +100,7 @@ def take_back(view: View) -> Decision | None:
     elif tight:
         grown_kib = view.current_kib + max(_GROW_LEAST_KIB, view.current_kib // _GROW_SHARE)
         wanted_kib = max(goal, grown_kib)
-    next_kib = min(view.aim_kib, wanted_kib // PAGE_KIB * PAGE_KIB)
+    next_kib = min(_within_reach_kib(view, view.aim_kib), wanted_kib // PAGE_KIB * PAGE_KIB)
     band_kib = PAGE_KIB if tight else view.settings.self_dead_band_kib
     too_low = view.history.sinks_below(next_kib, view.target_kib)
     if not too_low or next_kib - view.target_kib < band_kib:
@@ -112,6 +113,18 @@ def take_back(view: View) -> Decision | None:
         "allows.",
         view.numbers(goal_kib=goal, available_kib=view.available_kib),
     )
+
+
+def _within_reach_kib(view: View, aim_kib: int) -> int:
+    """What of it the kernel can have.
+
+    One that cannot hot-add takes a target back at once that is beyond what its balloon holds
+    (drivers/xen/balloon.c, reserve_additional_memory): it would be told so again and again.
+    """
+    driver = view.situation.driver
+    if driver is None or may_hot_add(view.snapshot):
+        return aim_kib
+    return min(aim_kib, driver.current_kib + driver.ballooned_kib)
 
 
 def give_back(view: View) -> Decision | None:

@@ -26,7 +26,7 @@ from agent.core.policy.history import (
 )
 from agent.core.policy.reflex import CLOSE_EVERY_S, next_peek_s, reacted, reflex
 from agent.core.policy.view import view
-from sim_backend.guest.kernel_images import image_of
+from sim_backend.guest.kernel_images import DEBIAN_12, image_of
 from sim_backend.host.libxl import simple_guest
 from tests.core.policy.test_policy_runs import FOLLOW, GUARD, MIB, SELF, Story
 from tests.daemon.test_whole_runs import Run
@@ -133,6 +133,16 @@ def test_nor_is_a_kernel_that_cuts_targets_to_2_mib_told_the_same_again_and_agai
     guest = {"image": image_of("2.6.32"), "cmdline": "balloon_hugepages"}
     run = held(mode, lambda run: asks(run, 0.0, 451), **guest)
     assert run.domain.target_kib == 450 * MIB
+    assert len(run.virtual.root.writes) <= 10
+
+
+def test_nor_is_a_kernel_that_cannot_hot_add_told_to_have_more_than_there_is() -> None:
+    def larger(run: Run) -> None:
+        told(run, 0.0, lambda: run.toolstack.mem_max(run.domain, 1024 * MIB))
+        asks(run, 0.1, 1000)
+
+    run = held("self", larger, maxmem_kib=512 * MIB, image=DEBIAN_12._replace(hotplug=False))
+    assert run.domain.target_kib == run.domain.current_kib == 512 * MIB
     assert len(run.virtual.root.writes) <= 10
 
 
