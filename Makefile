@@ -51,8 +51,8 @@ format: $(VENV)/develops ## bring the source into shape
 pictures: $(VENV)/develops ## make the documents' pictures anew
 	$(BIN)/python -m tests.pictures
 
-man: $(VENV)/runs ## make the manual page anew from what --help says
-	$(BIN)/python -m agent.cli.manual > docs/balloon-agent.1
+man: $(VENV)/develops ## make the manual page anew from what --help says
+	$(BIN)/python -m tests.manual > docs/balloon-agent.1
 
 xenstored: ## fetch Debian's real xenstored and its tools, for the tests that want them
 	tests/support/xenstored/fetch.sh .cache/xenstored

@@ -14,7 +14,7 @@ import pytest
 
 from agent.cli.application import COMMANDS, application
 from agent.cli.main import main
-from agent.cli.manual import manual
+from tests.manual.page import manual
 
 ROOT = Path(__file__).parents[2]
 PAGE = "docs/balloon-agent.1"
@@ -43,7 +43,7 @@ def test_each_option_is_explained_in_a_sentence(name: str) -> None:
 
 def test_the_manual_page_is_that_of_this_version() -> None:
     kept = (ROOT / PAGE).read_text(encoding="utf-8")
-    assert manual() == kept, f"python3 -m agent.cli.manual > {PAGE}"
+    assert manual() == kept, f"python3 -m tests.manual > {PAGE}"
 
 
 def test_the_manual_page_renders_without_a_warning() -> None:

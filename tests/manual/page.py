@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The manual page, made from what --help shows: `python3 -m agent.cli.manual > docs/...1`.
+"""The manual page, made from what --help shows: `python3 -m tests.manual`.
 
 The text of every command, option and example is written once, in the commands themselves.  What
 a page has beyond that (files, environment, completion) is here.
@@ -8,7 +8,6 @@ a page has beyond that (files, environment, completion) is here.
 from __future__ import annotations
 
 import re
-import sys
 from typing import Final
 
 import click
@@ -74,7 +73,7 @@ def manual() -> str:
     about = _first_sentence(application.help or "")
     lines = [
         '.\\" SPDX-License-Identifier: GPL-2.0-or-later',
-        '.\\" Made by python3 -m agent.cli.manual; change the commands, not this file.',
+        '.\\" Made by python3 -m tests.manual; change the commands, not this file.',
         '.TH BALLOON\\-AGENT 1 "" "balloon\\-agent" "User Commands"',
         ".SH NAME",
         f"balloon\\-agent \\- {_escaped(about[0].lower() + about[1:].rstrip('.'))}",
@@ -189,7 +188,3 @@ def _escaped(text: str) -> str:
     """Plain text for roff: nothing in it is a request or an escape."""
     text = text.translate(_ROFF)
     return f"\\&{text}" if text.startswith(".") else text
-
-
-if __name__ == "__main__":
-    sys.stdout.write(manual())
