@@ -65,11 +65,15 @@ class RuntimeDirectory:
             pass
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.read(descriptor, 16).decode("ascii", "replace").strip()
             os.close(descriptor)
             pid = f" (pid {holder})" if holder.isdigit() else ""
             raise AlreadyRunningError(f"another balloon-agent{pid} runs here already") from None
+        except OSError as error:  # a file system that has no locks
+            os.close(descriptor)
+            self.problem = f"{self.path}/lock: {error.strerror}"
+            return
         self.lock_descriptor = descriptor
         try:
             os.ftruncate(descriptor, 0)
