@@ -77,13 +77,14 @@ KILLS: Final = (
     *(f"Out of memory: {k}ill" for k in "Kk"),
     *(f"Out of memory (oom_kill_allocating_task): {k}ill" for k in "Kk"),
 )
+_OF_A_KILL: Final = (*GROUP_KILLS, GROUP_CONSTRAINT, *KILLS)
 # What is kept of a log, by words that are looked for as they are: a pattern that may begin
 # anywhere takes time with the square of a line.
 _RELEVANT_WORDS: Final = (
     "Memory: ", "Freeing ", "eleased ", "Remapped ", "Populating ",
     "xen:balloon", "xen_balloon", "xen-balloon", "xen/balloon", "nitial ballooning",
     "add_memory() failed", "System RAM resource", "arch/x86/xen/p2m",
-    *GROUP_KILLS, GROUP_CONSTRAINT, *KILLS,
+    *_OF_A_KILL,
 )  # fmt: skip
 
 
@@ -213,7 +214,7 @@ def is_relevant(line: str) -> bool:
 def without_names(line: str) -> str:
     """A relevant line as it may be shown to others: of a kill, not who was killed."""
     line = line[:_LONGEST_LINE]
-    for kill in (*GROUP_KILLS, GROUP_CONSTRAINT):
+    for kill in _OF_A_KILL:
         head, found, _ = line.partition(kill)
         if found:
             return head + found

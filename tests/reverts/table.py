@@ -284,6 +284,17 @@ FIXES: Final = (
         ),
     ),
     Reverted(
+        "a capture names the program that the OOM killer took",
+        (
+            Undo(
+                "agent/sources/kernel_log.py",
+                "for kill in _OF_A_KILL:",
+                "for kill in (*GROUP_KILLS, GROUP_CONSTRAINT):",
+            ),
+        ),
+        ("tests/sources/test_kernel_log.py::test_a_capture_does_not_tell_who_was_killed",),
+    ),
+    Reverted(
         "a capture's kernel writes to the terminal, in its release",
         (Undo("agent/sources/system_root.py", "if not line.isprintable():", "if False:"),),
         ("tests/sources/test_trees.py::test_a_version_that_no_terminal_survives_is_none",),
