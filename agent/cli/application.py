@@ -159,7 +159,7 @@ def _explain_as_check(error: BaseException) -> int:
         sentence = error.sentence
     else:
         sentence = f"{type(error).__name__}: {error}"
-    click.echo(unknown_line(sentence))
+    ended(lambda: click.echo(unknown_line(sentence)))  # whether or not somebody reads it
     return exit_codes.OF_LEVEL["UNKNOWN"]
 
 

@@ -8,7 +8,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from agent import exit_codes
 
@@ -48,7 +48,7 @@ def ended(command: Callable[[], Any], explain: Callable[[BaseException], int] | 
         sys.stdout.flush()
     except (BrokenPipeError, ConnectionResetError, SystemExit):
         # Who was to read it is gone: a pipe breaks (click exits then), or a peer resets.
-        silence_output()
+        silence(sys.stdout)
         return exit_codes.OK
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("BALLOON_AGENT_DEBUG"):
@@ -65,7 +65,7 @@ def explained(error: BaseException) -> int:
         complain(error.sentence)
         return error.status
     if isinstance(error, OSError) and is_of_the_output(error):
-        silence_output()
+        silence(sys.stdout)
         complain(f"the output could not be written: {error.strerror}.")
         return exit_codes.CANNOT_CREATE
     complain(
@@ -80,9 +80,9 @@ def is_of_the_output(error: OSError) -> bool:
     return error.errno in _OUTPUT_ERRNOS and error.filename is None
 
 
-def silence_output() -> None:
-    """Let nothing more be written, not even what is still buffered when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def silence(stream: TextIO) -> None:
+    """Let nothing more be written there, not even what is still buffered when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def as_sentence(text: str) -> str:
@@ -91,8 +91,16 @@ def as_sentence(text: str) -> str:
 
 
 def complain(sentence: str) -> None:
-    """One line on standard error."""
-    sys.stderr.write(f"balloon-agent: {sentence}\n")
+    """What went wrong, in one line on standard error."""
+    remark(f"balloon-agent: {sentence}")
+
+
+def remark(text: str) -> None:
+    """One line on standard error; that nobody can have it ends nothing and changes no status."""
+    try:
+        sys.stderr.write(f"{text}\n")
+    except OSError:
+        silence(sys.stderr)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

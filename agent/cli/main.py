@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_daemon(words: Words) -> int:
     if "--sim" in words.given:
-        sys.stderr.write(
-            "balloon-agent: --sim does not go with run; --root DIR --xenstore PATH do.\n"
-        )
+        from agent.cli.endings import complain  # noqa: PLC0415 - not of the daemon
+
+        complain("--sim does not go with run; --root DIR --xenstore PATH do.")
         return exit_codes.USAGE
     from agent.lean import stay_lean  # noqa: PLC0415 - not for the commands
 

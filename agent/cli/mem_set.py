@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -15,7 +13,7 @@ import click
 
 from agent import exit_codes
 from agent.cli.completion import guests_beginning_with
-from agent.cli.endings import CommandError
+from agent.cli.endings import CommandError, remark
 from agent.cli.host import ThisHost
 from agent.cli.interrupts import Interrupts
 from agent.cli.values import Parsed, Seconds
@@ -156,8 +154,7 @@ def _carry_out(
             raise
         asked.append(mib)
         if not quiet:
-            with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop
-                sys.stderr.write(f"asked for {format_kib(mib * MIB_KIB)}\n")
+            remark(f"asked for {format_kib(mib * MIB_KIB)}")
 
     end: steps.End | None
     try:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import click
 
 from agent import exit_codes
+from agent.cli.endings import complain
 from agent.cli.options import Output, with_output
 from agent.cli.values import SIZE, Parsed
 from agent.cli.which_domain import WhichDomain
@@ -153,10 +154,9 @@ def _target(which: WhichDomain, target_kib: int, output: Output) -> int:
     situation = understand(which.snapshot())
     advice = advise(situation, target_kib)
     if advice is None:
-        click.echo(
-            "balloon-agent: nothing can be said: the balloon's current_kb or /proc/meminfo could "
-            "not be read. See balloon-agent status.",
-            err=True,
+        complain(
+            "nothing can be said: the balloon's current_kb or /proc/meminfo could not be read. "
+            "See balloon-agent status."
         )
         return exit_codes.UNKNOWN
     output.show(

@@ -185,6 +185,27 @@ def test_a_full_disk_is_one_sentence(guest: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("status",), 69),
+        (("memmap",), 69),
+        (("nosuch",), 64),
+        (("check",), 3),
+        (("run", "--sim=x"), 64),
+    ],
+)
+def test_an_error_keeps_its_status_where_nobody_can_be_told(
+    tmp_path: Path, words: tuple[str, ...], status: int
+) -> None:
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            agent(tmp_path, *words), stdout=full, stderr=full, env=environment(),
+            timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+    assert ended.returncode == status
+
+
 def test_watching_refreshes_in_place_until_it_is_interrupted(guest: Path) -> None:
     """It ends with the status of the last verdict."""
     screen = Screen(agent(guest, "status", "--watch", "--interval", "0.1"))
