@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from agent.core.facts.pattern import Pattern
@@ -41,7 +41,7 @@ def memory_options(cmdline: str) -> tuple[str, ...]:
     return tuple(word for word in cmdline.split() if word.startswith(_OPTIONS))
 
 
-def crash_kernel_kib(options: Iterable[str], ram_kib: int) -> int | None:
+def crash_kernel_kib(options: Sequence[str], ram_kib: int) -> int | None:
     """What crashkernel= sets aside of that much RAM; None where it names no size.
 
         crashkernel=256M@16M    crashkernel=1G-4G:192M,4G-64G:256M    crashkernel=512M,high
@@ -56,7 +56,7 @@ def crash_kernel_kib(options: Iterable[str], ram_kib: int) -> int | None:
     return sizes["high"] + crash_low_kib(options, ram_kib)
 
 
-def crash_low_kib(options: Iterable[str], ram_kib: int) -> int:
+def crash_low_kib(options: Sequence[str], ram_kib: int) -> int:
     """What is set aside below 4 GiB beside a crash kernel that lies above.
 
     Without crashkernel=SIZE,low that is 256 MiB (crash_low_size_default).
@@ -67,7 +67,7 @@ def crash_low_kib(options: Iterable[str], ram_kib: int) -> int:
     return sizes.get("low", _USUAL_LOW_KIB)
 
 
-def _crash_sizes(options: Iterable[str], ram_kib: int) -> dict[str, int]:
+def _crash_sizes(options: Sequence[str], ram_kib: int) -> dict[str, int]:
     """The last size of each kind: "plain", "high", "low"; KiB."""
     sizes: dict[str, int] = {}
     for option in options:

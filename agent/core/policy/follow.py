@@ -135,11 +135,10 @@ def settled(view: View) -> Decision | None:
 
 def blocks_offline(view: View) -> Decision | None:
     """The target needs more than the balloon holds, and hot-added memory is offline."""
-    blocks, balloon = view.snapshot.blocks, view.snapshot.balloon
-    held_kib = balloon.ballooned_kib if balloon else None
-    if held_kib is None or blocks is None or not blocks.offline:
+    blocks, driver = view.snapshot.blocks, view.situation.driver
+    if driver is None or blocks is None or not blocks.offline:
         return None
-    lacking_kib = view.target_kib - view.current_kib - held_kib
+    lacking_kib = driver.way_kib - driver.ballooned_kib
     if lacking_kib <= 0:
         return None
     if not view.settings.online_blocks:
@@ -258,8 +257,7 @@ def released_pages(view: View) -> Decision | None:
     nr_pages, log = view.situation.boot.nr_pages, view.snapshot.boot_log
     if not view.settings.reclaim_released or log is None or nr_pages is None:
         return None
-    balloon = view.snapshot.balloon
-    held_kib = (balloon.ballooned_kib or 0) if balloon else 0
+    held_kib = view.situation.driver.ballooned_kib if view.situation.driver else 0
     there_kib = min(nr_pages.pages * PAGE_KIB, view.current_kib + held_kib)
     limits = (there_kib, view.aim_kib, view.most_kib)
     goal_kib = min(kib for kib in limits if kib is not None)
