@@ -9,7 +9,6 @@ from agent.core.facts.units import MIB_KIB, format_kib
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, Fix, known
 from agent.core.findings.guest_commands import service
-from agent.core.findings.host_commands import host_name_of
 from agent.core.findings.registry import check
 
 _WRITES_XAPI_KEYS: Final = frozenset({"xe-daemon", "xen-guest-agent"})
@@ -188,6 +187,6 @@ def migrated(seen: Examination) -> Finding | None:
         "yet.",
         evidence={"published_domid": then, "domid": now},
         cause="It was migrated, or suspended and resumed; limits may be those of another host. "
-        f"On the host it is number {host_name_of(seen.snapshot)}.",
+        f"On the host it is number {now}.",
         fixes=(service(seen, "restart", "balloon-agent", "reads everything anew"),),
     )

@@ -26,12 +26,6 @@ _PLAIN_NAME: Final = Pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ASK: Final = "ask whoever runs the host"
 
 
-def host_name_of(snapshot: Snapshot) -> str:
-    """What xl calls this domain: its number, or a word to replace."""
-    domid = snapshot.domain.domid
-    return "DOMAIN" if domid is None else str(domid)
-
-
 def hold_at(situation: Situation, kib: int, note: str = "") -> Fix:
     """The host asks for what the guest has: ends a wish that cannot be fulfilled."""
     toolstack = situation.snapshot.domain.toolstack
