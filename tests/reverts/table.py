@@ -726,4 +726,15 @@ FIXES: Final = (
         ),
         (f"{_PROTECTS}::test_nor_is_a_kernel_that_cannot_hot_add_told_to_have_more_than_there_is",),
     ),
+    Reverted(
+        "mode self gives memory back and takes it again, where the kernel cuts its targets",
+        (
+            Undo(
+                "agent/core/policy/self_balloon.py",
+                "view.history.is_own(view.target_kib) or",
+                "view.history.own_kib == view.target_kib or",
+            ),
+        ),
+        (f"{_PROTECTS}::test_what_the_kernel_cut_of_the_agents_own_target_is_its_own_still",),
+    ),
 )

@@ -63,7 +63,7 @@ def release(view: View) -> Decision | None:
     own_kib, aim_kib = view.history.own_kib, view.aim_kib
     if aim_kib is None or aim_kib < view.current_kib or own_kib is None:
         return None
-    if view.target_kib != own_kib or view.at_host_target:
+    if not view.history.is_own(view.target_kib) or view.at_host_target:
         return None
     return write_target(
         aim_kib,

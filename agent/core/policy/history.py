@@ -100,6 +100,13 @@ class History(NamedTuple):
         cut = self.wrote_kib == hold_kib and hold_kib - target_kib < UNIT_KIB
         return target_kib < hold_kib and not cut
 
+    def is_own(self, target_kib: int) -> bool:
+        """Whether a target is the agent's own, or what the kernel cut that to."""
+        own_kib = self.own_kib
+        if own_kib is None or target_kib > own_kib:
+            return False
+        return not self.sinks_below(own_kib, target_kib)
+
 
 EMPTY: Final = History()
 
@@ -177,7 +184,7 @@ def _with_target(
         if history.nudge and target_kib != history.nudge.written_kib:
             history = history._replace(nudge=None)  # somebody else has set it: theirs counts
     if aim_kib is None:
-        ours = target_kib in (history.own_kib, history.wrote_kib)
+        ours = history.is_own(target_kib) or target_kib == history.wrote_kib
         return history if ours else history._replace(unread_kib=target_kib)
     if is_at(target_kib, aim_kib):
         history = history._replace(followed=True)

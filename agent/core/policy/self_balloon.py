@@ -156,7 +156,7 @@ def stay(view: View) -> Decision | None:
     """At its own target, below the host's: nothing to do for the moment."""
     if view.aim_kib is None or view.aim_kib < view.current_kib:
         return None
-    if view.history.own_kib != view.target_kib and not view.at_host_target:
+    if not (view.history.is_own(view.target_kib) or view.at_host_target):
         return None
     if view.situation.state not in ("settled", "moving"):
         return None

@@ -136,6 +136,25 @@ def test_nor_is_a_kernel_that_cuts_targets_to_2_mib_told_the_same_again_and_agai
     assert len(run.virtual.root.writes) <= 10
 
 
+def test_what_the_kernel_cut_of_the_agents_own_target_is_its_own_still() -> None:
+    run = Run(SELF, image=image_of("2.6.32"), cmdline="balloon_hugepages")
+    run.virtual.start()
+    run.virtual.run(run.began_s + 300.0)
+    targets_kib = [write.target_kib for write in run.virtual.root.writes]
+    assert targets_kib == sorted(targets_kib, reverse=True)
+    assert run.domain.current_kib < 400 * MIB
+
+
+@pytest.mark.parametrize(
+    ("less_kib", "is_own"), [(-4, False), (0, True), (UNIT_KIB - 4, True), (UNIT_KIB, False)]
+)
+def test_a_target_is_its_own_as_far_as_the_kernel_may_have_cut_it(
+    less_kib: int, is_own: bool
+) -> None:
+    wrote = HELD._replace(wrote_kib=446 * MIB)
+    assert wrote.is_own(446 * MIB - less_kib) is is_own
+
+
 def test_nor_is_a_kernel_that_cannot_hot_add_told_to_have_more_than_there_is() -> None:
     def larger(run: Run) -> None:
         told(run, 0.0, lambda: run.toolstack.mem_max(run.domain, 1024 * MIB))
