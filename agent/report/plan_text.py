@@ -9,6 +9,7 @@ from agent.core.account.situation import Situation
 from agent.core.boot.verdict import Boots
 from agent.core.facts.units import MIB_KIB, format_exactly, format_kib
 from agent.core.findings.assessment import Verdict
+from agent.core.findings.host_commands import set_memory
 from agent.core.plan.config import plan_config
 from agent.core.plan.limits import plan_limits
 from agent.core.plan.plan import Plan, TargetName
@@ -47,9 +48,9 @@ def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]
     words = {"yes": "would not hurt", "risky": "is risky", "no": "would hurt"}[advice.answer]
     if advice.answer == "no" and advice.reasons[0].startswith("The host refuses"):
         words = "is not possible"
-    # Not rounded for the eye; and as xl reads it, where a bare number is MiB.
+    # Not rounded for the eye.
     kib, mib = advice.target_kib, advice.target_kib // MIB_KIB
-    exactly, for_xl = (f"{kib} KiB", f"{kib}k") if kib % MIB_KIB else (f"{mib} MiB", f"{mib}")
+    exactly = f"{kib} KiB" if kib % MIB_KIB else f"{mib} MiB"
     lines = [*banner_lines(situation, width)]
     lines += marked_lines(VERDICTS[advice.answer], f"{exactly} {words}.", width)
     lines.append(())
@@ -60,7 +61,7 @@ def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]
     now_kib = balloon.current_kib if balloon else None
     for name, size_kib in (
         ("Now", now_kib),
-        ("Then", advice.kernel_target_kib),
+        ("Then", max(0, advice.kernel_target_kib)),
         ("MemTotal", advice.mem_total_kib),
         ("Available", advice.available_kib),
         ("Safe from", advice.safe_from_kib),
@@ -69,9 +70,17 @@ def advice_lines(advice: Advice, situation: Situation, width: int) -> list[Line]
         if size_kib is not None:
             lines.append(line(Span(f"{name:<10}", "heading"), format_exactly(size_kib)))
     if advice.answer == "yes" and now_kib != advice.kernel_target_kib:
-        command = f"xl mem-set DOMAIN {for_xl}"
-        lines += [(), line(Span("On the host  ", "heading"), command)]
+        lines += [(), line(Span("On the host  ", "heading"), _on_the_host(situation, kib))]
     return lines
+
+
+def _on_the_host(situation: Situation, kib: int) -> str:
+    """What sets that size there; xl takes a bare number for MiB."""
+    snapshot = situation.snapshot
+    if snapshot.domain.toolstack == "libxl":
+        return f"xl mem-set DOMAIN {f'{kib}k' if kib % MIB_KIB else kib // MIB_KIB}"
+    fix = set_memory(snapshot, kib)
+    return "; ".join(fix.commands) or fix.note
 
 
 def _headline(made: Plan) -> str:

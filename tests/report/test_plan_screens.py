@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from agent.core.account.situation import understand
 from agent.core.facts.kernel_release import KernelRelease
 from agent.core.plan.plan import plan
 from agent.core.plan.request import PlanRequest
@@ -22,6 +23,7 @@ from agent.report.plan_text import advice_lines, plan_lines
 from agent.report.styled import Line, plain
 from tests.support.captured import assessed
 from tests.support.golden import check_reviewed
+from tests.support.snapshots import a_pv_guest, an_hvm_guest
 
 GOLDEN: Final = Path(__file__).parent / "golden_plan"
 MIB: Final = 1024
@@ -107,6 +109,30 @@ def test_the_waterfall_of_a_plan_adds_up(name: str) -> None:
         size_kib += sum(step["kib"] for step in level["steps"])
         assert size_kib == level["kib"]
     assert size_kib == found["mem_total_at_boot_kib"]
+
+
+@pytest.mark.parametrize(
+    ("toolstack", "line"),
+    [
+        ("libxl", "xl mem-set DOMAIN 384"),
+        ("xend", "xm mem-set 5 384"),
+        ("xapi", "set its memory to 384 MiB (393216 KiB), by what sets its target there"),
+        ("qubes", "set its memory to 384 MiB (393216 KiB), by what sets its target there"),
+        (None, "ask whoever runs the host to set its memory to 384 MiB (393216 KiB)"),
+    ],
+)
+def test_a_size_is_set_by_what_runs_on_the_host(toolstack: str | None, line: str) -> None:
+    situation = understand(a_pv_guest(domain={"toolstack": toolstack}))
+    advice = advise(situation, 384 * MIB)
+    assert advice
+    assert f"On the host  {line}" in plain(advice_lines(advice, situation, 80))
+
+
+def test_a_size_below_what_the_host_counts_for_itself_leaves_no_less_than_nothing() -> None:
+    situation = understand(an_hvm_guest())
+    advice = advise(situation, 100)
+    assert advice
+    assert "Then      0 KiB (0 KiB)" in plain(advice_lines(advice, situation, 80))
 
 
 def test_the_json_of_an_advice_says_how_far_is_safe() -> None:

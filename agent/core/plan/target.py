@@ -59,7 +59,7 @@ def advise(situation: Situation, target_kib: int) -> Advice | None:
     below_kib = on_host_scale_kib(situation, 0)  # target_kb, below what `xl mem-set` is told
     kernel_kib = snapshot.domain.whole_pages_kib(target_kib) - below_kib
     change_kib, held_kib = kernel_kib - balloon.current_kib, balloon.ballooned_kib or 0
-    floor_kib = needed_kib(balloon.current_kib, memory)
+    now_kib, floor_kib = balloon.current_kib + below_kib, needed_kib(balloon.current_kib, memory)
     if change_kib < 0:
         in_use_kib = balloon.current_kib - memory.available_kib
         found = _shrink(snapshot, memory, in_use_kib, floor_kib, kernel_kib)
@@ -73,8 +73,8 @@ def advise(situation: Situation, target_kib: int) -> Advice | None:
         kernel_kib,
         max(0, memory.total_kib + change_kib),
         max(0, memory.available_kib + change_kib),
-        -(-(floor_kib + below_kib) // MIB_KIB) * MIB_KIB,
-        _safe_to_kib(snapshot, balloon.current_kib + held_kib + below_kib),
+        min(now_kib, -(-(floor_kib + below_kib) // MIB_KIB) * MIB_KIB),
+        _safe_to_kib(snapshot, now_kib, held_kib),
         tuple(verdict.reason for verdict in found),
     )
 
@@ -128,11 +128,21 @@ def _grow(snapshot: Snapshot, target_kib: int, change_kib: int, held_kib: int) -
     most_kib = _most_asked_kib(snapshot)
     if most_kib is not None and target_kib > most_kib:
         refuses = f"The host refuses more than its limit ({format_kib(most_kib)})"
-        return [_Verdict("no", f"{refuses}: raise it with xl mem-max first.")]
+        return [_Verdict("no", f"{refuses}: {_how_to_raise(snapshot)}.")]
     grows = _Verdict("yes", f"The balloon holds {format_kib(held_kib)} to grow from.")
     if change_kib > held_kib:
         grows = _hot_add(snapshot, change_kib - held_kib)
     return [grows, _Verdict("yes", "Whether the host has the memory cannot be seen from inside.")]
+
+
+def _how_to_raise(snapshot: Snapshot) -> str:
+    """The limit, by what set it."""
+    return {
+        "libxl": "raise it with xl mem-max first",
+        "xend": "raise it with xm mem-max first",
+        "xapi": "static-max can be raised while the VM is shut down",
+        "qubes": "the qube's maxmem can be raised for its next start",
+    }.get(snapshot.domain.toolstack or "", "ask whoever runs the host to raise it")
 
 
 def _most_asked_kib(snapshot: Snapshot) -> int | None:
@@ -176,12 +186,17 @@ def _state(situation: Situation) -> list[_Verdict]:
     return []
 
 
-def _safe_to_kib(snapshot: Snapshot, held_to_kib: int) -> int:
-    """How far up without harm: what the balloon holds, or the limit where memory comes online."""
-    most_kib = _most_asked_kib(snapshot)
+def _safe_to_kib(snapshot: Snapshot, now_kib: int, held_kib: int) -> int:
+    """How far up without harm: what the balloon holds, or the limit where memory comes online.
+
+    The balloon may hold more than the host lets it have; what the guest has now is safe.
+    """
+    most_kib, reach_kib = _most_asked_kib(snapshot), now_kib + held_kib
+    if most_kib is None:
+        return reach_kib
     online = snapshot.blocks is not None and (snapshot.blocks.auto_online or "").startswith(
         "online"
     )
-    if online and snapshot.hotplug_unpopulated is not None and most_kib is not None:
-        return most_kib
-    return held_to_kib
+    if online and snapshot.hotplug_unpopulated is not None:
+        reach_kib = most_kib
+    return max(now_kib, min(reach_kib, most_kib))

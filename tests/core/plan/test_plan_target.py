@@ -92,6 +92,41 @@ def test_more_than_static_max_is_refused_by_the_host() -> None:
     assert "xl mem-max" in advice.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("toolstack", "says"),
+    [
+        ("xend", "xm mem-max"),
+        ("xapi", "while the VM is shut down"),
+        ("qubes", "the qube's maxmem"),
+        (None, "ask whoever runs the host"),
+    ],
+)
+def test_a_limit_is_raised_by_what_set_it(toolstack: str | None, says: str) -> None:
+    advice = about(a_pv_guest(domain={"toolstack": toolstack}), GIB + MIB)
+    assert says in advice.reasons[0]
+    assert "xl " not in advice.reasons[0]
+
+
+@pytest.mark.parametrize("auto_online", ["offline", "online"])
+def test_nothing_beyond_the_limit_is_safe_but_what_the_guest_has(auto_online: str) -> None:
+    """The balloon holds 512 MiB, of which the host lets it have 256, or less than none."""
+    blocks = {"auto_online": auto_online}
+    lowered = a_pv_guest(host={"static_max_kib": 768 * MIB}, blocks=blocks)
+    assert about(lowered, 512 * MIB).safe_to_kib == 768 * MIB
+    assert about(lowered, 768 * MIB).answer == "yes"
+    below = a_pv_guest(host={"static_max_kib": 256 * MIB}, blocks=blocks)
+    assert about(below, 512 * MIB).safe_to_kib == 512 * MIB
+
+
+def test_what_the_guest_has_is_safe_in_both_directions() -> None:
+    """A floor that is all it has, and no whole number of MiB."""
+    guest = a_pv_guest(
+        balloon={"current_kib": 524284, "target_kib": 524284}, memory={"available_kib": 4096}
+    )
+    advice = about(guest, 524284)
+    assert (advice.safe_from_kib, advice.safe_to_kib) == (524284, GIB - 4)
+
+
 def test_growing_by_hot_add_is_as_good_as_the_policy_for_new_blocks() -> None:
     offline = an_unpopulated_guest()
     assert about(offline, 700 * MIB).answer == "risky"
