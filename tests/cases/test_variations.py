@@ -81,6 +81,27 @@ RELATIVES: Final[dict[str, Relative]] = {
         must_not_say=("163840k",),
         status="warning",
     ),
+    "a guest that is short is not told to aim at more than it may have": Relative(
+        "pvh-512-1024/boot",
+        {
+            **host(target=97888898139),
+            "proc/meminfo": "MemTotal: 459592 kB\nMemFree: 8000 kB\nMemAvailable: 9000 kB\n",
+            "proc/pressure/memory": "some avg10=70.00 avg60=50.00 avg300=9.00 total=99999999\n"
+            "full avg10=50.00 avg60=30.00 avg300=5.00 total=9999999\n",
+        },
+        codes=("pressure-after-deflate", "target-beyond-static-max"),
+        says=("echo 1048188 > ",),
+        must_not_say=("echo 97888897",),
+        status="critical",
+    ),
+    "a target in the wrong unit is not mended with one beyond the maximum": Relative(
+        PV,
+        {**host(target=2097152), **driver(524288, 1000, 524288)},
+        codes=("units-trap",),
+        says=("echo 1048576 > ",),
+        must_not_say=("echo 2097152",),
+        status="critical",
+    ),
     "a target a page beyond the maximum is told with figures that differ": Relative(
         PV,
         {**host(target=1048580), **driver(1048576, 1048576, 0)},

@@ -47,7 +47,7 @@ def give_more(seen: Examination, driver: Driver, up_kib: int) -> Fix:
     """A quarter more; or what the host gives already, where the kernel aims at less."""
     wanted_kib = seen.situation.host_target_on_kernel_scale_kib
     if wanted_kib is not None and wanted_kib > max(driver.target_kib, driver.current_kib):
-        return aim_at(wanted_kib, "what the host gives")
+        return aim_at(min(wanted_kib, driver.current_kib + up_kib), "what the host gives")
     quarter_kib = driver.current_kib // 4 // MIB_KIB * MIB_KIB
     larger_kib = max(wanted_kib or 0, driver.current_kib + quarter_kib)
     return give_at_least(seen.situation, min(driver.current_kib + up_kib, larger_kib))

@@ -147,8 +147,10 @@ def _guest_wrote(seen: Examination) -> Finding | None:
 
 
 def follow_or_ask(seen: Examination, wanted_kib: int) -> Fix:
-    """Nobody is told to paste a target below what the guest uses."""
+    """Nobody is told to paste a target below what the guest uses, or beyond what it may have."""
     driver, floor_kib = seen.driver, seen.situation.headroom.floor_kib
+    if (limit := limit_kib(seen.snapshot)) is not None:
+        wanted_kib = min(wanted_kib, limit - seen.situation.offset_kib)
     if driver is not None and wanted_kib < max(LEAST_KIB, floor_kib or 0):
         most_kib = driver.current_kib + (seen.situation.headroom.reach_kib or 0)
         kib = max(min(driver.target_kib, most_kib), floor_kib or driver.current_kib)
