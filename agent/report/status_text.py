@@ -14,7 +14,7 @@ from agent.core.account.headroom import limit_kib
 from agent.core.account.reconcile import Term
 from agent.core.account.situation import Situation
 from agent.core.account.waterfall import waterfall
-from agent.core.facts.units import KIB, format_exactly, format_kib, kib_to_pages, pages_to_kib
+from agent.core.facts.units import KIB, format_exactly, format_kib, format_pages, pages_to_kib
 from agent.core.findings.assessment import Assessment
 from agent.report.picture import addresses_picture, amounts_picture
 from agent.report.styled import Line, Span, heading, labelled, line, without_end, wrapped
@@ -147,7 +147,7 @@ def _reconciliation(situation: Situation, width: int) -> list[Line]:
     style = "warning" if left_kib else "ok" if result.proof == "checked" else "heading"
     lines += _figure("unexplained", f"{left_kib:,d}", width, style)
     if left_kib:
-        lines += wrapped(f"= {kib_to_pages(left_kib)} pages", width, indent="    ", style=style)
+        lines += wrapped(f"= {format_pages(left_kib)}", width, indent="    ", style=style)
     return [*lines, ()]
 
 

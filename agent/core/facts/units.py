@@ -69,6 +69,12 @@ def format_kib(kib: int) -> str:
     return f"{sign}{size} KiB"
 
 
+def format_pages(kib: int) -> str:
+    """Whole Xen pages, as a number with its noun."""
+    pages = kib_to_pages(kib)
+    return f"{pages} page" if abs(pages) == 1 else f"{pages} pages"
+
+
 def format_exactly(kib: int) -> str:
     """A size to read and the exact number."""
     return f"{format_kib(kib)} ({kib} KiB)"

@@ -9,7 +9,7 @@ from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.boot.cost import STRUCT_PAGE_BYTES, struct_pages_kib
 from agent.core.facts.kernel_regimes import regime_of
-from agent.core.facts.units import MIB_KIB, format_kib, kib_to_pages, pages_to_kib
+from agent.core.facts.units import MIB_KIB, format_kib, format_pages, pages_to_kib
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, Fix
 from agent.core.findings.guest_commands import boot_options
@@ -39,9 +39,11 @@ def unexplained(seen: Examination) -> Finding | None:
     left_kib = seen.situation.reconciliation.unexplained_kib
     if not left_kib:
         return None
+    size = f"{format_kib(abs(left_kib))} ({format_pages(abs(left_kib))})"
     return Finding(
-        summary=f"{format_kib(left_kib)} ({kib_to_pages(left_kib)} pages) of the map are in no "
-        "count.",
+        summary=f"{size} of the map are in no count."
+        if left_kib > 0
+        else f"{size} more are counted than the map has.",
         evidence={term.name: term.kib for term in seen.situation.reconciliation.terms},
         cause="An identity that held on every guest tried does not hold on this one.",
         remark="balloon-agent capture guest.tar.gz, and report it with this file",

@@ -310,6 +310,7 @@ CASES: Final = (
         an_hvm_guest(balloon=None), an_hvm_guest(balloon=None, host={"target_kib": 1048576}),
     ),
     Case("unexplained", "warning", a_pv_guest(balloon={"low_kib": 524280}), a_pv_guest()),
+    Case("unexplained", "warning", a_pv_guest(balloon={"low_kib": 524292}), a_pv_guest()),
     Case("maxmem-unreachable", "info", a_pv_guest(host={"static_max_kib": 2 * GIB}), a_pv_guest()),
     Case(
         "maxmem-unreachable", "warning",
