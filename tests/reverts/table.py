@@ -737,4 +737,15 @@ FIXES: Final = (
         ),
         (f"{_PROTECTS}::test_what_the_kernel_cut_of_the_agents_own_target_is_its_own_still",),
     ),
+    Reverted(
+        "what the kernel cut of a step of the agent's own counts as another ask of the host's",
+        (
+            Undo(
+                _HISTORY,
+                "history.sinks_below(history.own_kib or 0, balloon.target_kib)",
+                "balloon.target_kib < (history.own_kib or 0)",
+            ),
+        ),
+        (f"{_PROTECTS}::test_what_the_kernel_cut_of_a_step_is_no_ask_of_the_hosts[guard]",),
+    ),
 )

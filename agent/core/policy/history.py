@@ -160,7 +160,7 @@ def noticed(history: History, situation: Situation, now_s: float, *, asked: bool
     history = _with_offset(history, situation, balloon)
     aim_kib = wanted_kib(situation, history)
     changed = balloon.target_kib != history.target_kib
-    overruled = changed and balloon.target_kib < (history.own_kib or 0)
+    overruled = changed and history.sinks_below(history.own_kib or 0, balloon.target_kib)
     history = _with_target(history, balloon.target_kib, balloon.current_kib, aim_kib, now_s)
     less = balloon.target_kib if aim_kib is None else aim_kib
     asks_less = aim_kib is None or garbled or less < balloon.current_kib

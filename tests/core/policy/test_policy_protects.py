@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -143,6 +144,18 @@ def test_what_the_kernel_cut_of_the_agents_own_target_is_its_own_still() -> None
     targets_kib = [write.target_kib for write in run.virtual.root.writes]
     assert targets_kib == sorted(targets_kib, reverse=True)
     assert run.domain.current_kib < 400 * MIB
+
+
+@pytest.mark.parametrize("mode", ["guard", "self"])
+def test_what_the_kernel_cut_of_a_step_is_no_ask_of_the_hosts(mode: Any) -> None:
+    run = Run(GUARD._replace(mode=mode))
+    run.domain.change_workload(anon_kib=100 * MIB)
+    run.domain.driver._start = replace(run.domain.driver._start, unit_pages=16)  # 64 KiB a page
+    run.virtual.start()
+    run.virtual.run(run.began_s + 20.0)
+    asks(run, 0.0, 200)
+    run.virtual.run(run.began_s + 400.0)
+    assert run.virtual.daemon._turn.history.asks.many == 1
 
 
 @pytest.mark.parametrize(
