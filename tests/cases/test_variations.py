@@ -264,6 +264,15 @@ RELATIVES: Final[dict[str, Relative]] = {
         must_not_say=("hypervisor refuses",),
         status="warning",
     ),
+    "an EC2 instance whose target was written in MiB, which is more than 24 MiB as KiB": Relative(
+        "ec2-30g-no-static-max",
+        {**host(target=31231), **driver(31981172, 30835, 0)},
+        codes=("units-trap", "not-seen-moving"),
+        says=("asks for 30.5 MiB and seems to mean 30.5 GiB", "and 31231 looks like MiB"),
+        must_not=("target-overridden",),
+        must_not_say=("5.29 GiB (",),
+        status="critical",
+    ),
     "an HVM guest of an old kernel that has the fix of newer ones": Relative(
         "ubuntu1604-hvm-2g-vr8",
         {

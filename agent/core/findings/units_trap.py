@@ -27,6 +27,8 @@ from agent.core.findings.registry import DRIVER, check
 
 # No Linux lives in less, so nobody means it.
 LEAST_KIB: Final = MEM_TOTAL_NO_KIB
+# Nor in less than the kernel's page structures take: a 64th of the map, of 32 bits a 128th.
+_STRUCTS_SHARE: Final = 128
 _LARGER_UNITS_KIB: Final = (("MiB", MIB_KIB), ("GiB", GIB_KIB))
 # Bytes for KiB make 1024 times as much; a guest is seldom meant to have less than an 8th.
 _BYTES_FROM_TIMES: Final = 128
@@ -49,9 +51,9 @@ class Misread(NamedTuple):
 def units_trap(seen: Examination) -> Finding | None:
     """A target in the wrong unit.
 
-    `memory/target` in MiB, GiB or bytes instead of KiB; `target_kb` below 24 MiB because somebody
-    in the guest wrote another unit. Info: the file `target` is not in bytes, as it is in every
-    kernel known.
+    `memory/target` in MiB, GiB or bytes instead of KiB; `target_kb` below 24 MiB, or a
+    128th of the map, because somebody in the guest wrote another unit. Info: the file `target` is
+    not in bytes, as it is in every kernel known.
     """
     misread = misread_host_target(seen.situation)
     if misread is not None:
@@ -72,12 +74,17 @@ def misread_host_target(situation: Situation) -> Misread | None:
     if number >= most_kib * _BYTES_FROM_TIMES:
         meant_kib = number // KIB
         return Misread(number, "bytes", meant_kib) if LEAST_KIB <= meant_kib <= most_kib else None
-    if number >= LEAST_KIB:
+    if number >= _least_lived_in_kib(situation):
         return None
     for unit, unit_kib in _LARGER_UNITS_KIB:
         if LEAST_KIB <= number * unit_kib <= most_kib:
             return Misread(number, unit, number * unit_kib)
     return None
+
+
+def _least_lived_in_kib(situation: Situation) -> int:
+    """The smallest target that any guest with this map can live at."""
+    return max(LEAST_KIB, (situation.boot.ram_kib or 0) // _STRUCTS_SHARE)
 
 
 def _most_kib(situation: Situation) -> int | None:
@@ -133,7 +140,9 @@ def _as_meant(seen: Examination, meant_kib: int) -> Fix:
 def _guest_wrote(seen: Examination) -> Finding | None:
     """target_kb is less than anybody means, and not because the host said so."""
     driver, wanted_kib = seen.driver, seen.situation.host_target_on_kernel_scale_kib
-    if driver is None or wanted_kib is None or not driver.target_kib < LEAST_KIB <= wanted_kib:
+    if driver is None or wanted_kib is None:
+        return None
+    if not driver.target_kib < _least_lived_in_kib(seen.situation) <= wanted_kib:
         return None
     return Finding(
         severity="critical",

@@ -111,6 +111,26 @@ def of_size(maxmem_kib: int) -> Snapshot:
     )
 
 
+@pytest.mark.parametrize(
+    ("map_kib", "target_kib", "finds"),
+    [
+        (32 * GIB, 32 * MIB - 1, True),
+        (24 << 30, 20 << 20, True),
+        (32 * GIB, 256 * MIB, False),  # a 128th: as little as the structures of 32 bits take
+        (32 * GIB, 33 * MIB, False),  # more than it may have, as MiB
+        (24 << 30, 200 << 20, False),
+    ],
+)
+def test_a_large_guest_is_not_meant_to_have_less_than_its_page_structures_take(
+    map_kib: int, target_kib: int, *, finds: bool
+) -> None:
+    """Its size in MiB is more than the least that any Linux lives in, taken for KiB."""
+    guest = of_size(map_kib)
+    asked = changed(guest, host={"target_kib": target_kib}, balloon={"target_kib": target_kib})
+    found = findings(asked).get("units-trap")
+    assert (found is not None and found.severity == "critical") is finds
+
+
 def of_32_bits(maxmem_kib: int) -> Snapshot:
     guest = of_size(maxmem_kib)
     return guest._replace(domain=guest.domain._replace(kernel_text="4.19.0-27-686-pae"))
