@@ -94,6 +94,13 @@ RELATIVES: Final[dict[str, Relative]] = {
         must_not_say=("echo 97888897",),
         status="critical",
     ),
+    "a guest on its way to nothing, as the host asks, is not told that all is well": Relative(
+        "pv-512-1024-moving/moving-1024-to-384",
+        {**host(target=0), **driver(800768, 0, 247808)},
+        codes=("units-trap",),
+        says=("The host asks for 0 KiB, which this guest cannot live in", "800768k #"),
+        status="critical",
+    ),
     "a target in the wrong unit is not mended with one beyond the maximum": Relative(
         PV,
         {**host(target=2097152), **driver(524288, 1000, 524288)},

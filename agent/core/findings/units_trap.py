@@ -52,13 +52,13 @@ def units_trap(seen: Examination) -> Finding | None:
     """A target in the wrong unit.
 
     `memory/target` in MiB, GiB or bytes instead of KiB; `target_kb` below 24 MiB, or a
-    128th of the map, because somebody in the guest wrote another unit. Info: the file `target` is
-    not in bytes, as it is in every kernel known.
+    128th of the map, because somebody in the guest wrote another unit, or because the host asks for
+    so little in any. Info: the file `target` is not in bytes, as it is in every kernel known.
     """
     misread = misread_host_target(seen.situation)
     if misread is not None:
         return _host_wrote(seen, misread)
-    return _guest_wrote(seen) or _file_differs(seen)
+    return _guest_wrote(seen) or _host_wrote_too_little(seen) or _file_differs(seen)
 
 
 def misread_host_target(situation: Situation) -> Misread | None:
@@ -152,6 +152,25 @@ def _guest_wrote(seen: Examination) -> Finding | None:
         cause="Somebody in the guest wrote target_kb, which is in KiB, or target, which is in "
         "bytes although its documentation says pages, in another unit.",
         fixes=(follow_or_ask(seen, wanted_kib),),
+    )
+
+
+def _host_wrote_too_little(seen: Examination) -> Finding | None:
+    """The kernel follows a target that is less than anybody means, in whatever unit."""
+    number, driver = seen.snapshot.host.target_kib, seen.driver
+    if number is None or driver is None or driver.way_kib >= 0:
+        return None
+    if driver.target_kib != seen.situation.host_target_on_kernel_scale_kib:
+        return None
+    if number >= _least_lived_in_kib(seen.situation):
+        return None
+    return Finding(
+        severity="critical",
+        summary=f"The host asks for {format_kib(number)}, which this guest cannot live in.",
+        evidence={"memory/target_kib": number, "target_kib": driver.target_kib},
+        cause="memory/target was written by hand or by a script; the kernel gives away all it can, "
+        "until nothing is left to run on.",
+        fixes=(hold_at(seen.situation, driver.current_kib, "what it has"),),
     )
 
 

@@ -117,7 +117,7 @@ def of_size(maxmem_kib: int) -> Snapshot:
         (32 * GIB, 32 * MIB - 1, True),
         (24 << 30, 20 << 20, True),
         (32 * GIB, 256 * MIB, False),  # a 128th: as little as the structures of 32 bits take
-        (32 * GIB, 33 * MIB, False),  # more than it may have, as MiB
+        (32 * GIB, 33 * MIB, True),  # too little, and as MiB too much
         (24 << 30, 200 << 20, False),
     ],
 )
