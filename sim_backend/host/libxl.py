@@ -144,14 +144,15 @@ class Libxl:
         What an HVM or PVH guest still has on demand only is backed up to the new size.
 
         Raises:
-            ToolstackError: less its video memory it is above static-max, or memory/target is no
-                number any more, or the host cannot back what is on demand.
+            ToolstackError: less its video memory it is above static-max or below zero, or
+                memory/target is no number any more, or the host cannot back what is on demand.
         """
         self._must_be_alive(domain)
         static_max_kib = self._number(domain, "memory/static-max")
         self._number(domain, "memory/target")
         videoram_kib = _atoi(domain.store.read("memory/videoram"))
-        if memory_kib - videoram_kib > static_max_kib:
+        # new_target_memkb is unsigned: below zero it is more than any maximum.
+        if not 0 <= memory_kib - videoram_kib <= static_max_kib:
             raise ToolstackError(
                 "memory_dynamic_max must be less than or equal to memory_static_max"
             )

@@ -350,6 +350,7 @@ cannot set domid 1 dynamic max memory to : 2048
     ("words", "said"),
     [
         ("mem-set 1 2048", TOO_MUCH),
+        ("mem-set 1 -5", TOO_MUCH.replace("2048", "-5")),
         ("mem-set db lots", "invalid memory size: lots\n"),
         ("mem-set nobody 100", "nobody is an invalid domain identifier (rc=-6)\n"),
         ("mem-set ² 100", "² is an invalid domain identifier (rc=-6)\n"),

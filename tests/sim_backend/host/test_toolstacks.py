@@ -219,6 +219,18 @@ def test_a_toolstack_that_forgets_maxmem_builds_a_small_map() -> None:
     assert domain.blocks.firmware.ram_kib == 512 * MIB - 384
 
 
+def test_mem_set_below_the_video_memory_is_refused_as_too_much_and_changes_nothing() -> None:
+    toolstack, domain = under(Libxl)
+    domain.store.write("memory/videoram", str(8 * MIB))
+    had = domain.store.read("memory/target"), domain.reservation.max_pages
+    for memory_kib in (-5 * MIB, 8 * MIB - 1):
+        with pytest.raises(ToolstackError, match="less than or equal to memory_static_max"):
+            toolstack.mem_set(domain, memory_kib)
+    assert (domain.store.read("memory/target"), domain.reservation.max_pages) == had
+    toolstack.mem_set(domain, 8 * MIB)
+    assert domain.store.read("memory/target") == "0"
+
+
 def test_a_migrated_domain_keeps_its_memory_and_its_limit() -> None:
     toolstack, domain = under(Libxl)
     toolstack.mem_set(domain, 768 * MIB)
