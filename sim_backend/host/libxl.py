@@ -182,9 +182,12 @@ class Libxl:
         """Save here, resume on `there` with a new domid; memory and limit stay.
 
         Raises:
-            ToolstackError: the domain is gone.
+            ToolstackError: the domain is gone, or there is no room; then it goes on here.
         """
         self._must_be_alive(domain)
+        pages = domain.reservation.pages
+        if pages > there.free_pages + (pages if there is domain.host else 0):
+            raise ToolstackError(f"the host has no {pages * PAGE_KIB} KiB free")
         self.domains.pop(domain.domid, None)
         number = domain.domid + 1
         while number in there.reservations or number in self.domains:

@@ -246,6 +246,18 @@ def test_a_migrated_domain_keeps_its_memory_and_its_limit() -> None:
     assert domain.current_kib == 768 * MIB
 
 
+def test_a_domain_goes_on_at_its_source_where_the_destination_has_no_room() -> None:
+    toolstack, domain = under(Libxl)
+    here, reservation = domain.host, domain.reservation
+    with pytest.raises(ToolstackError, match="the host has no 524288 KiB free"):
+        toolstack.migrate(domain, Host(512 * MIB))
+    assert toolstack.domains == {1: domain}
+    assert here.reservations == {1: reservation}
+    toolstack.mem_set(domain, 768 * MIB)
+    domain.settle()
+    assert domain.current_kib == 768 * MIB
+
+
 def test_a_domain_saved_and_restored_on_its_own_host_only_changes_its_domid() -> None:
     toolstack, domain = under(Libxl, GuestConfig("pvh", 512 * MIB, 1024 * MIB))
     before = domain.snapshot()
