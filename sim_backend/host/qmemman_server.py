@@ -155,7 +155,7 @@ class Qmemman:
             self._list_is_old = False
         state = self.states.get(domid)
         if state is not None:
-            state.used_kib = int(text) if text.isascii() and text.isdigit() else None
+            state.used_kib = int(text) if is_digits(text) else None
             yield from self._round()
 
     def _new_list(self) -> Job:

@@ -90,7 +90,7 @@ def test_a_guest_that_says_nothing_is_left_alone() -> None:
     assert given_mib(speaking) > 1500
 
 
-@pytest.mark.parametrize("text", ["", "abc", "-5", "1e6", "\u0661"])
+@pytest.mark.parametrize("text", ["", "abc", "-5", "1e6", "\u0661", "9" * 400], ids=ascii)
 def test_what_is_no_number_says_nothing(text: str) -> None:
     qubes = host_with(4000)
     domain = guest(qubes, speaks=False)
