@@ -41,9 +41,8 @@ def goal_kib(view: View) -> int | None:
 def reserve_kib(view: View) -> int:
     """What is to stay available: a share of what the host allows, so it does not shrink as well."""
     allowed_kib = view.aim_kib or view.current_kib
-    return max(
-        view.settings.self_reserve_kib, allowed_kib * view.settings.self_reserve_percent // 100
-    )
+    share_kib = int(allowed_kib * view.settings.self_reserve_percent // 100)
+    return max(view.settings.self_reserve_kib, share_kib)
 
 
 def is_urgent(view: View) -> bool:

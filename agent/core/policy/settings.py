@@ -39,7 +39,7 @@ class PolicySettings(NamedTuple):
     cooldown_s: float = 1.0
     guard_step_kib: int = 16 * MIB_KIB
     guard_stall_percent: float = 5.0
-    self_reserve_percent: int = 25
+    self_reserve_percent: float = 25.0
     self_reserve_kib: int = 64 * MIB_KIB
     self_dead_band_kib: int = 32 * MIB_KIB
     self_interval_s: float = 10.0

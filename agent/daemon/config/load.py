@@ -161,7 +161,7 @@ def _policy(values: Mapping[str, Any]) -> PolicySettings:
         cooldown_s=values["timing.cooldown"],
         guard_step_kib=values["guard.step"],
         guard_stall_percent=values["guard.stall"],
-        self_reserve_percent=int(values["self.reserve_percent"]),
+        self_reserve_percent=values["self.reserve_percent"],
         self_reserve_kib=values["self.reserve"],
         self_dead_band_kib=values["self.dead_band"],
         self_interval_s=values["self.interval"],

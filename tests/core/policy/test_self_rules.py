@@ -41,6 +41,11 @@ def test_the_reserve_is_a_quarter_and_64_mib_at_least(allowed_mib: int, reserve_
     assert self_balloon.reserve_kib(small) == reserve_mib * MIB
 
 
+def test_the_reserve_is_of_a_fraction_of_a_percent_as_well() -> None:
+    of_1000_mib = looked(SELF._replace(self_reserve_percent=12.5), host={"target_kib": 1000 * MIB})
+    assert self_balloon.reserve_kib(of_1000_mib) == 125 * MIB
+
+
 def test_without_a_target_of_the_hosts_there_is_no_goal() -> None:
     assert self_balloon.goal_kib(looked(SELF, host={"target_kib": None})) is None
 

@@ -41,7 +41,7 @@ def test_every_kind_of_value_is_understood(tmp_path: Path) -> None:
         tmp_path,
         'mode = "guard"\nfloor = "1.5 GiB"\nonline_blocks = false\n'
         '[timing]\ngrace = "500ms"\ncooldown = "1min"\n[guard]\nstall = 2.5\n'
-        '[publish]\nprofile = "qubes"\n',
+        '[self]\nreserve_percent = 5.7\n[publish]\nprofile = "qubes"\n',
     )
     config = load_config(directory=str(tmp_path))
 
@@ -50,6 +50,7 @@ def test_every_kind_of_value_is_understood(tmp_path: Path) -> None:
     assert config.policy.online_blocks is False
     assert (config.policy.grace_s, config.policy.cooldown_s) == (0.5, 60.0)
     assert config.policy.guard_stall_percent == 2.5
+    assert config.policy.self_reserve_percent == 5.7
     assert config.profile == "qubes"
 
 
