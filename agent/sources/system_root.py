@@ -55,8 +55,9 @@ class SystemRoot:
 
     def __init__(self, path: str = "/") -> None:
         self.path = os.path.abspath(path)
-        self.is_live = self.path == "/"
         self._real_prefix = os.path.realpath(self.path).rstrip("/") + "/"
+        # /proc/PID/root says it leads to `/` even where it is a container's.
+        self.is_live = self._real_prefix == "/" and os.path.samefile(self.path, "/")
         # Every read goes through the same page; a fresh one each time would scatter the heap of a
         # daemon that reads for months.
         self._page = memoryview(bytearray(SMALL_LIMIT_BYTES))

@@ -22,6 +22,21 @@ def root_with(tmp_path: Path, content: bytes = b"5\n") -> SystemRoot:
     return SystemRoot(str(inside))
 
 
+def test_this_machine_is_known_by_whatever_name_and_nothing_else_is(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("/")
+    for name in ("/", "//", "/tmp/..", str(link)):
+        assert SystemRoot(name).is_live
+    for name in (str(tmp_path), str(tmp_path / "nothing"), "/proc"):
+        assert not SystemRoot(name).is_live
+
+
+def test_what_only_says_that_it_leads_to_the_root_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /proc/PID/root of a container does."""
+    monkeypatch.setattr(os.path, "realpath", lambda _: "/")
+    assert not SystemRoot("/proc").is_live
+
+
 def test_a_file_is_read_as_text(tmp_path: Path) -> None:
     assert root_with(tmp_path).read("file") == Outcome("5\n", OK)
 
