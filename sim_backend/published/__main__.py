@@ -59,9 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.directory}: {error}", file=sys.stderr)  # noqa: T201
         return 1
     published.is_held = options.held
-    lines = CommandLines(sys.stdin.fileno())
+    lines = CommandLines(sys.stdin)
     if lines.is_read:
-        published.wake_on(sys.stdin.fileno())
+        published.wake_on(lines.fd)
     print(json.dumps(published.paths()), flush=True)  # noqa: T201
     while not ended and not lines.ended:
         published.step()

@@ -28,6 +28,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from agent.core.facts.numbers import is_digits
 from agent.core.facts.snapshot import DomainType
 from agent.core.facts.units import MIB_KIB, PAGE_KIB
 from sim_backend.clock import Clock
@@ -45,6 +46,7 @@ DOM0_KIB: Final = 512 * MIB_KIB
 HOST_KIB: Final = 4096 * MIB_KIB
 XEN_KIB: Final = 128 * MIB_KIB
 _AGENTS_START_STEPS: Final = 1000  # some 30 s
+_COMMANDS: Final = {"workload": "workload NAME MIB", "destroy": "destroy NAME"}
 
 
 def _guest(
@@ -140,18 +142,24 @@ class PublishedHost:
         """A command of standard input.
 
         Raises:
-            KeyError, ValueError: there is no such guest or command.
+            ValueError: there is no such command or guest, or its words are not as they must be.
             ToolstackError: it was refused.
         """
-        if words[:1] == ["workload"]:
-            _, name, mib = words
-            self.guests[name].change_workload(anon_kib=int(mib) * MIB_KIB)
-        elif words[:1] == ["destroy"]:
-            _, name = words
+        usage = _COMMANDS.get(words[0])
+        if usage is None:
+            raise ValueError(f"no such command: {' '.join(words)}")
+        if len(words) != len(usage.split()):
+            raise ValueError(f"{' '.join(words)}: write {usage}")
+        name = words[1]
+        if name not in self.guests:
+            raise ValueError(f"no such guest: {name}; there are: {', '.join(self.guests)}")
+        if words[0] == "destroy":
             self.toolstack.destroy(self.guests[name])
             self._published[name].destroyed()
+        elif is_digits(words[2]):
+            self.guests[name].change_workload(anon_kib=int(words[2]) * MIB_KIB)
         else:
-            raise ValueError(f"no such command: {' '.join(words)}")
+            raise ValueError(f"not a number of MiB: {words[2]}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -174,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _show(host)
         else:
             print(json.dumps(host.paths()), flush=True)  # noqa: T201
-            _serve(host, CommandLines(sys.stdin.fileno()), ended)
+            _serve(host, CommandLines(sys.stdin), ended)
     finally:
         for agent in agents:
             agent.terminate()
@@ -209,7 +217,7 @@ def _serve(host: PublishedHost, lines: CommandLines, ended: list[int]) -> None:
         for words in lines.taken():
             try:
                 host.do(words)
-            except (KeyError, ValueError, ToolstackError) as error:
+            except (ValueError, ToolstackError) as error:
                 print(error, file=sys.stderr)  # noqa: T201
 
 

@@ -11,24 +11,25 @@ import signal
 import stat
 from collections.abc import Iterator
 from types import FrameType
+from typing import TextIO
 
 _MOST_BYTES = 4096
 
 
 class CommandLines:
-    """The lines of a descriptor, as far as it is a pipe, a socket or a terminal."""
+    """The lines of a stream, as far as it is a pipe, a socket or a terminal; None: it is closed."""
 
-    def __init__(self, fd: int) -> None:
-        mode = os.fstat(fd).st_mode
-        self.is_read = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)
+    def __init__(self, stream: TextIO | None) -> None:
+        self.fd = -1 if stream is None else stream.fileno()
+        mode = 0 if stream is None else os.fstat(self.fd).st_mode
+        self.is_read = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(self.fd)
         self.ended = False
-        self._fd = fd
         self._pending = b""
 
     def taken(self) -> Iterator[list[str]]:
         """The words of each line that has come, if it has any; does not wait for one."""
-        while self.is_read and not self.ended and select.select([self._fd], [], [], 0)[0]:
-            data = os.read(self._fd, _MOST_BYTES)
+        while self.is_read and not self.ended and select.select([self.fd], [], [], 0)[0]:
+            data = os.read(self.fd, _MOST_BYTES)
             self.ended = not data
             *lines, self._pending = (self._pending + data).split(b"\n")
             for line in lines:

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -54,3 +58,38 @@ def test_a_speed_at_which_no_story_passes_is_a_mistake_in_the_command(
             program([*arguments, "--speed", speed])
         assert end.value.code == 2
         assert "--speed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["published", "balloon-up"], ["published.host", "--without-agents"]], ids=str
+)
+def test_a_closed_standard_input_is_one_that_says_nothing(words: list[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="closed-") as directory:
+        module, *arguments = words
+        python = [sys.executable, "-m", f"sim_backend.{module}", *arguments, directory]
+        closed = ["sh", "-c", 'exec "$0" "$@" <&-', *python]
+        with subprocess.Popen(closed, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("{")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("workload nobody 5", "no such guest: nobody; there are: db, web, old"),
+        ("workload db", "workload db: write workload NAME MIB"),
+        ("destroy", "destroy: write destroy NAME"),
+        ("workload db much", "not a number of MiB: much"),
+        ("dance db", "no such command: dance db"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_said_in_a_sentence(line: str, said: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="lines-") as directory:
+        published = host.PublishedHost(directory, 1.0)
+        try:
+            with pytest.raises(ValueError, match=f"^{said}$"):
+                published.do(line.split())
+        finally:
+            published.close()
