@@ -82,7 +82,6 @@ class Machine:
         self.stall_listeners: list[Callable[[], None]] = []
         self.hears_s = HEARS_S
         self._next_watch_s = clock.now_s
-        self._foreign_pages = 0
         self.reservation: Reservation = host.create(
             domid, self.boot.xen_pages, self.boot.max_pages, self.boot.on_demand_pages
         )
@@ -223,6 +222,7 @@ class Machine:
 
     def _build_kernel(self) -> None:
         regime = self.config.image.regime
+        self._foreign_pages = 0
         self.memory = GuestMemory(
             self.clock,
             self.boot.mem_total_kib,

@@ -196,6 +196,14 @@ def test_since_5_9_foreign_pages_are_mapped_over_address_space_and_cost_no_memor
     assert "Xen scratch" in domain.files()["proc/iomem"]
 
 
+def test_a_crash_kernel_has_mapped_no_foreign_page_yet() -> None:
+    _, domain = simple_guest(GuestConfig("pvh", 1024 * MIB, 1024 * MIB))
+    domain.map_foreign(40000)
+    domain.crash(256 * MIB)
+    domain.map_foreign(100)
+    assert domain.blocks.scratch_pages == 32768
+
+
 @pytest.mark.parametrize(
     ("maxmem_mib", "current_below_kib", "ballooned_kib"),
     [(1536, 0, 512 * MIB - 4000), (1024, 4000, 0)],
