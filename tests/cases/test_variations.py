@@ -330,6 +330,17 @@ RELATIVES: Final[dict[str, Relative]] = {
         must_not_say=("change the VM's dynamic range",),
         status="warning",
     ),
+    "a guest under XAPI that uses more than its range lets it have": Relative(
+        "xapi-target-overridden",
+        {
+            **host(target=1048576, dynamic_min=1048576, dynamic_max=1048576),
+            **driver(2097152, 1048184, 2096760, retries=3),
+        },
+        codes=("target-retrying",),
+        says=("raise the VM's dynamic-max (1 GiB) and dynamic-min to 2 GiB, which it uses",),
+        must_not_say=("where the host is short",),
+        status="warning",
+    ),
     "a guest under XAPI that is asked for more than its map": Relative(
         XAPI,
         {

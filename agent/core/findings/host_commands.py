@@ -19,7 +19,7 @@ from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.facts.pattern import Pattern
 from agent.core.facts.snapshot import Snapshot
-from agent.core.facts.units import MIB_KIB, format_exactly, format_kib
+from agent.core.facts.units import MIB_KIB, format_apart, format_exactly, format_kib
 from agent.core.findings.finding import Fix
 
 _PLAIN_NAME: Final = Pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -41,6 +41,12 @@ def hold_at(situation: Situation, kib: int, note: str = "") -> Fix:
 
 def _xapi_holds(situation: Situation, host_kib: int) -> str:
     """Squeezed sets the target, between limits that are the administrator's."""
+    most_kib = situation.snapshot.host.dynamic_max_kib
+    if situation.refused_by == "guest-memory" and most_kib is not None and most_kib < host_kib:
+        return (
+            f"raise the VM's dynamic-max ({format_apart(most_kib, host_kib)}) and dynamic-min to "
+            f"{format_apart(host_kib, most_kib)}, which it uses: squeezed takes it down to them"
+        )
     if situation.refused_by == "guest-memory":
         return (
             f"raise the VM's dynamic-min to {format_kib(host_kib)}, which it uses; squeezed takes "

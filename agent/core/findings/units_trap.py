@@ -123,13 +123,14 @@ def _as_meant(seen: Examination, meant_kib: int) -> Fix:
 
     `meant_kib` is of memory/target; mem-set takes the video memory off what it is told.
     """
-    situation, driver, room = seen.situation, seen.driver, seen.situation.headroom
-    if driver is None:
+    situation, balloon, room = seen.situation, seen.snapshot.balloon, seen.situation.headroom
+    current_kib = balloon.current_kib if balloon else None
+    if current_kib is None:
         return set_memory(seen.snapshot, meant_kib)
     meant_kib -= situation.offset_kib
     if room.floor_kib is not None and meant_kib < room.floor_kib:
-        return hold_at(situation, driver.current_kib, "it uses more than seems to be meant")
-    most_kib = meant_kib if room.reach_kib is None else driver.current_kib + room.reach_kib
+        return hold_at(situation, current_kib, "it uses more than seems to be meant")
+    most_kib = meant_kib if room.reach_kib is None else current_kib + room.reach_kib
     return set_memory(
         seen.snapshot,
         on_host_scale_kib(situation, min(meant_kib, most_kib)),

@@ -536,6 +536,14 @@ def test_the_unit_that_was_meant_is_named_where_only_one_makes_sense(
         assert "target-beyond-static-max" not in found
 
 
+@pytest.mark.parametrize("lacking", ["low_kib", "target_kib"])
+def test_less_than_the_guest_uses_is_not_what_was_meant_whatever_could_not_be_read(
+    lacking: str,
+) -> None:
+    trap = findings(changed(aims_at(100), balloon={lacking: None}))["units-trap"]
+    assert trap.fixes[0].commands == ("xl mem-set 5 524288k",)
+
+
 def test_a_number_written_in_the_guest_in_another_unit_is_one_finding() -> None:
     found = {f.code: f for f in assess(aims_at(524288, kernel_kib=512)).findings}
     assert found["units-trap"].severity == "critical"
