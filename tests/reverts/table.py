@@ -748,4 +748,26 @@ FIXES: Final = (
         ),
         (f"{_PROTECTS}::test_what_the_kernel_cut_of_a_step_is_no_ask_of_the_hosts[guard]",),
     ),
+    Reverted(
+        "a fraction of a percent shown and not used",
+        (
+            Undo(
+                "agent/daemon/config/load.py",
+                'values["self.reserve_percent"]',
+                'int(values["self.reserve_percent"])',
+            ),
+        ),
+        ("tests/daemon/config/test_config.py::test_every_kind_of_value_is_understood",),
+    ),
+    Reverted(
+        "this machine under another name read as a capture",
+        (
+            Undo(
+                "agent/sources/system_root.py",
+                'self._real_prefix == "/" and os.path.samefile(self.path, "/")',
+                'self.path == "/"',
+            ),
+        ),
+        ("tests/sources/test_system_root.py::test_this_machine_is_known_by_any_name",),
+    ),
 )

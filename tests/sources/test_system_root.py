@@ -22,7 +22,7 @@ def root_with(tmp_path: Path, content: bytes = b"5\n") -> SystemRoot:
     return SystemRoot(str(inside))
 
 
-def test_this_machine_is_known_by_whatever_name_and_nothing_else_is(tmp_path: Path) -> None:
+def test_this_machine_is_known_by_any_name(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("/")
     for name in ("/", "//", "/tmp/..", str(link)):
