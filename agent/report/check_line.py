@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 from agent.core.account.situation import Situation
-from agent.core.facts.units import KIB, format_kib, parse_size_kib
+from agent.core.facts.units import KIB, format_apart, format_kib, parse_size_kib
 from agent.core.findings.assessment import Assessment, Verdict, why_unknown
 from agent.report.top import gravest_codes
 
@@ -118,12 +118,16 @@ def _judge_balloon(situation: Situation, thresholds: Thresholds) -> CheckResult:
         return CheckResult("OK", "")
     if balloon.current_kib is None or balloon.target_kib is None:
         return CheckResult("UNKNOWN", "the balloon's numbers not readable")
-    at = format_kib(situation.populated_kib or balloon.current_kib)
+    at_kib = situation.populated_kib or balloon.current_kib
+    at = format_kib(at_kib)
     if situation.state not in _STUCK:
         if situation.state == "settled":
             return CheckResult("OK", f"settled at {at}")
         word = "moving" if situation.state == "moving" else "not seen moving"
-        return CheckResult("OK", f"{word} from {at} to {format_kib(balloon.target_kib)}")
+        whence = format_apart(at_kib, balloon.target_kib)
+        return CheckResult(
+            "OK", f"{word} from {whence} to {format_apart(balloon.target_kib, at_kib)}"
+        )
     distance_kib = abs(balloon.target_kib - balloon.current_kib)
     level = _level(
         distance_kib >= _of(thresholds.distance_warning, balloon.target_kib, distance_kib + 1),

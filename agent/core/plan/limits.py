@@ -86,7 +86,8 @@ def _map_clamped(made: Plan) -> Limit | None:
 def _what_ends_the_map(made: Plan) -> tuple[str, str]:
     """Why the kernel's map ends before maxmem, and the setting that changes it."""
     request = made.request
-    lower = f"lower maxmem to {made.reachable_max_kib // MIB_KIB}M"
+    both = "memory and " if request.memory_kib > made.reachable_max_kib else ""
+    lower = f"lower {both}maxmem to {made.reachable_max_kib // MIB_KIB}M"
     most = format_kib(request.most_kib)
     if request.bits == 32 and request.maxmem_kib > request.most_kib:
         return f"A 32-bit kernel addresses {most}", f"take a 64-bit kernel, or {lower}"
