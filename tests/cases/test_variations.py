@@ -390,6 +390,17 @@ RELATIVES: Final[dict[str, Relative]] = {
         must_not_say=("The guest has no", "the guest that has no"),
         status="warning",
     ),
+    "a dom0 of which much goes to page structures is not called a guest": Relative(
+        "dom0-pvh-k612/boot",
+        {
+            **host(target=1048572),
+            "proc/meminfo": "MemTotal: 875540 kB\nMemFree: 9000 kB\nMemAvailable: 12000 kB\n",
+        },
+        codes=("page-struct-overhead", "less-than-configured", "memory-short"),
+        says=("of what dom0 has now", "less than dom0 was given", "dom0 is short of memory ("),
+        must_not_say=("the guest has now", "the guest was given", "The guest is short"),
+        status="warning",
+    ),
     "a log that is of another kernel than the one that runs": Relative(
         "ubuntu1604-pv-1g-2g", release("4.4.0-98-generic"),
         says=("(nr_pages 262144, not exact, from kernel-log)",),

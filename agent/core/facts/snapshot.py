@@ -52,6 +52,12 @@ class DomainFacts(NamedTuple):
         """The kernel's, as far as its name tells."""
         return bits_of(self.kernel_text or "")
 
+    def called(self, *, first: bool = False) -> str:
+        """What a sentence calls it; `first`: at its beginning."""
+        if self.is_dom0:
+            return "dom0"
+        return "The guest" if first else "the guest"
+
     def whole_pages_kib(self, kib: int) -> int:
         """What the kernel makes of a size that the host writes: whole pages of its own."""
         return kib // self.page_kib * self.page_kib

@@ -85,7 +85,7 @@ def headline_of(situation: Situation) -> str:
     snapshot = situation.snapshot
     if snapshot.balloon is None or snapshot.balloon.current_kib is None:
         return "This Xen domain has no balloon driver: the host cannot change its memory."
-    who = "dom0" if snapshot.domain.is_dom0 else "The guest"
+    who = snapshot.domain.called(first=True)
     if situation.in_crash_kernel:
         who = "A crash kernel"
     return f"{who} has {_has(situation)}; {_doing(situation)}."

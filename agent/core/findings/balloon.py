@@ -88,7 +88,7 @@ def _lacks_its_offset(situation: Situation) -> bool:
 
 def _why_refused(seen: Examination) -> str:
     situation, by = seen.situation, seen.situation.refused_by
-    who = "dom0" if seen.snapshot.domain.is_dom0 else "the guest"
+    who = seen.snapshot.domain.called()
     if _lacks_its_offset(situation):
         return (
             f"What is missing ({format_kib(situation.snapshot.host.memory_offset_kib or 0)}) is "
@@ -127,7 +127,7 @@ def target_retrying(seen: Examination) -> Finding | None:
         return None
     if counted_beyond_kib(seen.snapshot) is not None:
         return None  # harmless; hvm-aims-beyond or hotplug-refused says so
-    who = "dom0" if seen.snapshot.domain.is_dom0 else "The guest"
+    who = seen.snapshot.domain.called(first=True)
     refusals: dict[str | None, str] = {
         "hypervisor": "The hypervisor refused more memory; the kernel keeps trying.",
         "guest-memory": f"{who} has no free memory to give back; the kernel keeps trying.",
@@ -171,8 +171,8 @@ def not_seen_moving(seen: Examination) -> Finding | None:
         "empty-balloon": "Its balloon is empty, so the hypervisor was not asked for the rest.",
     }.get(situation.refused_by or "", "It may be moving, or the kernel has given up.")
     return Finding(
-        summary=f"The guest is {format_kib(abs(driver.way_kib))} off its target and was not seen "
-        f"to move. {waits}",
+        summary=f"{seen.snapshot.domain.called(first=True)} is "
+        f"{format_kib(abs(driver.way_kib))} off its target and was not seen to move. {waits}",
         evidence=driver_numbers(seen),
         cause="A driver that has given up shows the same numbers as one between two steps.",
         remark="balloon-agent doctor, in the guest itself: it watches for some seconds",

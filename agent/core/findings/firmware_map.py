@@ -153,14 +153,14 @@ def page_struct_overhead(seen: Examination) -> Finding | None:
         return None
     return Finding(
         summary=f"Page structures for the whole map take {format_kib(structs_kib)}, {share:.0f} % "
-        "of what the guest has now.",
+        f"of what {seen.snapshot.domain.called()} has now.",
         evidence={
             "struct_pages_kib": structs_kib,
             "current_kib": driver.current_kib,
             "share_percent": round(share, 1),
         },
         cause=f"Linux makes {STRUCT_PAGE_BYTES[bits]} bytes of page structure for each page of the "
-        "map at boot, ballooned or not, out of what the guest has.",
+        f"map at boot, ballooned or not, out of what {seen.snapshot.domain.called()} has.",
         # The map of dom0 is the host's, whatever it may have.
         fixes=()
         if seen.snapshot.domain.is_dom0

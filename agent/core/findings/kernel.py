@@ -179,10 +179,13 @@ def less_than_configured(seen: Examination) -> Finding | None:
         "options": " ".join(options) or None,
     }
     structs = any(t.name == "struct-pages" and 2 * t.kib > parts.kib for t in parts.terms)
-    smaller = "; a smaller maxmem= makes it less" if structs and driver.ballooned_kib else ""
+    domain = seen.snapshot.domain
+    # The map of dom0 is the host's, whatever it may have.
+    by_maxmem = structs and driver.ballooned_kib and not domain.is_dom0
+    smaller = "; a smaller maxmem= makes it less" if by_maxmem else ""
     return Finding(
-        summary=f"MemTotal is {format_kib(parts.kib)} ({share:.0f} %) less than the guest was "
-        "given.",
+        summary=f"MemTotal is {format_kib(parts.kib)} ({share:.0f} %) less than {domain.called()} "
+        "was given.",
         evidence=what_is_known(evidence),
         cause="MemTotal is what is left when the kernel has taken its own code and tables, page "
         "structures for the whole map, and what its options reserve.",

@@ -34,11 +34,12 @@ def pressure_after_deflate(seen: Examination) -> Finding | None:
         return None
     return Finding(
         severity="critical" if _shortage(seen) == "stalled" else "warning",
-        summary=f"The guest is short of memory ({format_kib(memory.available_kib)} available) "
-        f"while the host could still give {format_kib(up_kib)}.",
+        summary=f"{seen.snapshot.domain.called(first=True)} is short of memory "
+        f"({format_kib(memory.available_kib)} available) while the host could still give "
+        f"{format_kib(up_kib)}.",
         evidence=_shortness(memory, seen.snapshot.pressure),
-        cause="The target is below what the guest uses; the Xen balloon gives nothing back by "
-        "itself when memory runs short.",
+        cause=f"The target is below what {seen.snapshot.domain.called()} uses; the Xen balloon "
+        "gives nothing back by itself when memory runs short.",
         fixes=(give_more(seen, driver, up_kib),),
     )
 
@@ -69,8 +70,8 @@ def memory_short(seen: Examination) -> Finding | None:
     held_kib = seen.driver.ballooned_kib if seen.driver else 0
     return Finding(
         severity="critical" if _shortage(seen) == "stalled" else "warning",
-        summary=f"The guest is short of memory ({format_kib(memory.available_kib)} "
-        "available), and has all that the host lets it have.",
+        summary=f"{seen.snapshot.domain.called(first=True)} is short of memory "
+        f"({format_kib(memory.available_kib)} available), and has all that the host lets it have.",
         evidence=_shortness(memory, seen.snapshot.pressure),
         cause="Its programs need more than the guest was made for"
         + (
