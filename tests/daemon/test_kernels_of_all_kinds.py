@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from agent.core.policy.settings import HOLDING_MODES, Mode, PolicySettings
-from sim_backend.guest.kernel_images import DEBIAN_12, KernelImage, image_of
+from sim_backend.guest.kernel_images import DEBIAN_11, DEBIAN_12, KernelImage, image_of
 from tests.daemon.test_whole_runs import Run
 
 MIB = 1024
@@ -62,3 +62,19 @@ def test_a_kernel_of_any_kind_is_told_few_targets(mode: Mode, kernel: str) -> No
     assert virtual.daemon._failed_turns == 0
     assert run.domain.memory.oom_kills == 0
     assert run.domain.store.read("data/balloon/target_kb") == str(run.domain.target_kib)
+
+
+@pytest.mark.parametrize("image", [DEBIAN_11, DEBIAN_12], ids=["5.10", "6.1"])
+def test_a_guest_that_xen_keeps_below_its_own_target_is_told_it_less_and_less_often(
+    image: KernelImage,
+) -> None:
+    """Somebody writes memory/target without xl: the limit that mem-set lowered stays."""
+    run = Run(PolicySettings(mode="self"), domain_type="pvh", image=image)
+    run.plan(61.0, "xenstored-silent", True)
+    run.at(62.0, lambda: run.toolstack.mem_set(run.domain, 319 * MIB))
+    run.plan(75.0, "host-asks", 512)
+    run.plan(80.0, "xenstored-silent", False)
+    run.virtual.start()
+    run.virtual.run(run.began_s + LASTS_S)
+    assert run.domain.current_kib < 320 * MIB < run.domain.target_kib < 500 * MIB
+    assert run.virtual.root.all_writes <= 20

@@ -15,6 +15,7 @@ from typing import Final
 from agent.core.account.driver import may_hot_add
 from agent.core.facts.units import MIB_KIB, PAGE_KIB, format_kib
 from agent.core.policy.decision import Decision, nothing, write_target
+from agent.core.policy.follow import blocks_offline, cancelled, on_its_way
 from agent.core.policy.view import View
 
 _DOWN_SHARE: Final = 8
@@ -152,19 +153,29 @@ def give_back(view: View) -> Decision | None:
 
 
 def stay(view: View) -> Decision | None:
-    """At its own target, below the host's: nothing to do for the moment."""
+    """At its own target, below the host's: nothing to do for the moment.
+
+    A guest that cannot get its own target does not get the host's, which is larger: the kernel goes
+    on trying, and is woken where it gave up.
+    """
     if view.aim_kib is None or view.aim_kib < view.current_kib:
         return None
-    if not (view.history.is_own(view.target_kib) or view.at_host_target):
+    is_own = view.history.is_own(view.target_kib)
+    if not (is_own or view.at_host_target):
         return None
     if view.situation.state not in ("settled", "moving"):
-        return None
+        grows = is_own and view.current_kib < view.target_kib
+        return _on_its_way(view) if grows else None
     return nothing(
         "self-stays",
         "The guest has what it needs.",
         view.numbers(goal_kib=goal_kib(view), available_kib=view.available_kib),
         view.now_s + _patience_s(view),
     )
+
+
+def _on_its_way(view: View) -> Decision:
+    return blocks_offline(view) or cancelled(view) or on_its_way(view)
 
 
 def _patience_s(view: View) -> float:

@@ -180,6 +180,24 @@ def test_at_its_own_target_below_the_hosts_it_stays_and_looks_by_how_fast_its_us
     assert looks_s(1.0, RESERVE // 2) == 0.5
 
 
+@pytest.mark.parametrize(
+    ("more_kib", "motion", "reason"),
+    [
+        (65536, "moved", "self-stays"),
+        (65536, "unknown", "unclear"),
+        (65536, "still", "driver-gave-up"),
+        (-65536, "still", None),
+    ],
+)
+def test_on_its_way_up_to_its_own_target_it_is_not_given_the_hosts(
+    more_kib: int, motion: str, reason: str | None
+) -> None:
+    balloon = {"target_kib": HAS + more_kib, "motion": motion}
+    seen = of_own_mind(history={"own_kib": HAS + more_kib}, balloon=balloon)
+    stays = self_balloon.stay(seen)
+    assert (stays.reason if stays else None) == reason
+
+
 def test_a_guest_that_has_just_what_the_host_allows_stays_there() -> None:
     at_it = looked(SELF, history={"own_kib": HAS})
     assert self_balloon.stay(at_it) is not None
