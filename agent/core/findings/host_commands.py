@@ -18,7 +18,7 @@ from agent.core.account.boot_facts import LARGEST_USUAL_KIB
 from agent.core.account.headroom import limit_kib
 from agent.core.account.situation import Situation
 from agent.core.facts.pattern import Pattern
-from agent.core.facts.snapshot import Snapshot
+from agent.core.facts.snapshot import Snapshot, Toolstack
 from agent.core.facts.units import MIB_KIB, format_apart, format_exactly, format_kib
 from agent.core.findings.finding import Fix
 
@@ -144,13 +144,22 @@ def configure(snapshot: Snapshot, advice: str, qubes: str = "") -> Fix:
         name = snapshot.domain.name or ""
         if qubes and _PLAIN_NAME.fullmatch(name):
             return Fix("host", (f"qvm-prefs {name} {qubes}",), "next-boot", "then restart the qube")
-        words = advice.replace("maxmem=", "the qube's maxmem").replace("memory=", "its memory")
+        words = in_words_of(toolstack, advice)
     elif toolstack == "xapi":
-        words = advice.replace("maxmem=", "static-max").replace("memory=", "dynamic-max")
-        words = f"with the VM shut down: {words}"
+        words = f"with the VM shut down: {in_words_of(toolstack, advice)}"
     elif toolstack in ("libxl", "xend"):
         words = f"{advice}, in the domain's configuration"
     else:
-        words = advice.replace("maxmem=", "maximum").replace("memory=", "memory at the start")
-        words = f"{_ASK}: {words}"
+        words = f"{_ASK}: {in_words_of(toolstack, advice)}"
     return Fix("host", (), "next-boot", words)
+
+
+def in_words_of(toolstack: Toolstack | None, advice: str) -> str:
+    """Advice that speaks of memory= and maxmem=, in the words of who made the domain."""
+    if toolstack in ("libxl", "xend"):
+        return advice
+    maximum, memory = {
+        "qubes": ("the qube's maxmem", "its memory"),
+        "xapi": ("static-max", "dynamic-max"),
+    }.get(toolstack or "", ("maximum", "memory at the start"))
+    return advice.replace("maxmem=", maximum).replace("memory=", memory)

@@ -11,7 +11,7 @@ from agent.core.facts.units import MIB_KIB, format_kib, pages_to_kib
 from agent.core.findings.examination import Examination
 from agent.core.findings.finding import Finding, what_is_known
 from agent.core.findings.guest_commands import always_online, newer_kernel
-from agent.core.findings.host_commands import configure, hold_at
+from agent.core.findings.host_commands import configure, hold_at, in_words_of
 from agent.core.findings.quirks import AIMS_BEYOND
 from agent.core.findings.registry import DRIVER, check
 
@@ -182,7 +182,9 @@ def less_than_configured(seen: Examination) -> Finding | None:
     domain = seen.snapshot.domain
     # The map of dom0 is the host's, whatever it may have.
     by_maxmem = structs and driver.ballooned_kib and not domain.is_dom0
-    smaller = "; a smaller maxmem= makes it less" if by_maxmem else ""
+    smaller = (
+        in_words_of(domain.toolstack, "; a smaller maxmem= makes it less") if by_maxmem else ""
+    )
     return Finding(
         summary=f"MemTotal is {format_kib(parts.kib)} ({share:.0f} %) less than {domain.called()} "
         "was given.",

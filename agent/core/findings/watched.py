@@ -90,7 +90,8 @@ def memory_stalls(seen: Examination) -> Finding | None:
     if not busy and not since_boot:
         return None
     summary = (
-        "The guest is short of memory right now: it kills or swaps while the host could give more."
+        f"{seen.snapshot.domain.called(first=True)} is short of memory right now: it kills or "
+        "swaps while the host could give more."
         if busy
         else f"{_processes(since_boot)} killed for want of memory since the boot, and the host "
         f"could give {format_kib(up_kib)} more."
@@ -99,8 +100,9 @@ def memory_stalls(seen: Examination) -> Finding | None:
         severity="critical" if busy else "warning",
         summary=summary,
         evidence=evidence,
-        cause="The target is, or was, below what the guest needs; the Xen balloon does not "
-        "deflate by itself before the OOM killer comes." + _what_the_log_forgot(seen),
+        cause=f"The target is, or was, below what {seen.snapshot.domain.called()} needs; the Xen "
+        "balloon does not deflate by itself before the OOM killer comes."
+        + _what_the_log_forgot(seen),
         # What was killed long ago is no reason to paste anything now.
         fixes=(give_more(seen, driver, up_kib),) if busy else (),
         remark=_should_it_come_again(seen.snapshot.domain),

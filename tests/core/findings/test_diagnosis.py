@@ -606,6 +606,27 @@ def test_a_smaller_maximum_is_offered_where_page_structures_are_most_of_what_is_
     assert ("a smaller maxmem=" in remark) is told
 
 
+@pytest.mark.parametrize(
+    ("toolstack", "maximum"),
+    [
+        ("libxl", "maxmem="),
+        ("xapi", "static-max"),
+        ("qubes", "the qube's maxmem"),
+        (None, "maximum"),
+    ],
+)
+def test_a_smaller_maximum_is_called_what_the_toolstack_calls_it(
+    toolstack: str | None, maximum: str
+) -> None:
+    numbers = {"current_kib": 204800, "target_kib": 204800}
+    guest = a_pv_guest(
+        balloon=numbers, memory={"total_kib": 204800 - 32764}, domain={"toolstack": toolstack}
+    )
+    found = diagnose(examined(guest)).findings
+    remark = next(f.remark for f in found if f.code == "less-than-configured")
+    assert f"; a smaller {maximum} makes it less" in remark
+
+
 def test_every_check_has_its_case() -> None:
     own = {module.__name__ for module in MODULES if module not in OF_A_SNAPSHOT}
     assert {case.code for case in CASES} == {
