@@ -159,7 +159,7 @@ def in_words_of(toolstack: Toolstack | None, advice: str) -> str:
     if toolstack in ("libxl", "xend"):
         return advice
     maximum, memory = {
-        "qubes": ("the qube's maxmem", "its memory"),
+        "qubes": ("maxmem of the qube", "its memory"),
         "xapi": ("static-max", "dynamic-max"),
     }.get(toolstack or "", ("maximum", "memory at the start"))
     return advice.replace("maxmem=", maximum).replace("memory=", memory)

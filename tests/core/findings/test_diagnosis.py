@@ -611,7 +611,7 @@ def test_a_smaller_maximum_is_offered_where_page_structures_are_most_of_what_is_
     [
         ("libxl", "maxmem="),
         ("xapi", "static-max"),
-        ("qubes", "the qube's maxmem"),
+        ("qubes", "maxmem of the qube"),
         (None, "maximum"),
     ],
 )
