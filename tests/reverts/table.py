@@ -746,8 +746,8 @@ FIXES: Final = (
         (
             Undo(
                 "agent/core/policy/self_balloon.py",
-                "view.history.is_own(view.target_kib) or",
-                "view.history.own_kib == view.target_kib or",
+                "is_own = view.history.is_own(view.target_kib)",
+                "is_own = view.history.own_kib == view.target_kib",
             ),
         ),
         (f"{_PROTECTS}::test_what_the_kernel_cut_of_the_agents_own_target_is_its_own_still",),
