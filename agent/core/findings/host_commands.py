@@ -91,9 +91,9 @@ def on_host_scale_kib(situation: Situation, kib: int) -> int:
 def _as_aimed_kib(situation: Situation) -> int:
     """Where nothing else tells the offset: by how much the kernel aims below the host now."""
     host_kib, driver = situation.snapshot.host.target_kib, situation.driver
-    below_kib = 0
-    if host_kib is not None and driver is not None:
-        below_kib = situation.snapshot.domain.whole_pages_kib(host_kib) - driver.target_kib
+    if host_kib is None or driver is None:
+        return 0
+    below_kib = situation.snapshot.domain.whole_pages_kib(host_kib) - driver.target_kib
     return below_kib if 0 <= below_kib <= LARGEST_USUAL_KIB else 0
 
 

@@ -59,6 +59,22 @@ def test_a_vm_that_can_take_no_more_is_not_given_another_dynamic_range() -> None
         assert words in hold_at(understand(guest), 524288).note
 
 
+@pytest.mark.parametrize(
+    ("most_kib", "words"),
+    [
+        (None, "raise the VM's dynamic-min to 512 MiB, which it uses"),
+        (524288, "raise the VM's dynamic-min to 512 MiB, which it uses"),
+        (524287, "and dynamic-min to 524288 KiB, which it uses"),
+    ],
+)
+def test_a_vm_that_uses_what_it_is_to_give_keeps_it_by_its_dynamic_range(
+    most_kib: int | None, words: str
+) -> None:
+    balloon = {"target_kib": 262144, "retry_count": 3, "motion": "still"}
+    guest = changed(guest_under("xapi"), balloon=balloon, host={"dynamic_max_kib": most_kib})
+    assert words in hold_at(understand(guest), 524288).note
+
+
 @pytest.mark.parametrize("toolstack", ["xapi", "qubes", None])
 def test_where_a_balancer_owns_the_target_or_nobody_is_known_no_command_sets_it(
     toolstack: str | None,
