@@ -566,6 +566,11 @@ def test_a_target_below_zero_or_beyond_measure_is_the_same_in_both(
     assert "units-trap" not in {f.code for f in found}
 
 
+def test_where_no_map_can_be_read_static_max_is_not_said_to_have_moved() -> None:
+    seen = a_pvh_guest(host={"static_max_kib": 2 * GIB}, firmware_map=None, iomem=None)
+    assert "static-max-moved" not in {f.code for f in assess(seen).findings}
+
+
 def test_a_driver_that_gave_up_downwards_is_not_sent_for_more() -> None:
     snapshot = off_target(262144)
     fix = next(f.fix for f in assess(snapshot).findings if f.code == "target-cancelled")
