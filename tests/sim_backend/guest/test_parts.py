@@ -168,16 +168,23 @@ def test_the_kernel_hears_of_a_new_target_within_two_milliseconds() -> None:
     assert domain.target_kib == 384 * MIB
 
 
-def test_a_pressure_trigger_fires_once_in_two_seconds_while_the_guest_stalls() -> None:
-    clock = Clock()
+def stalls_told(clock: Clock, anon_kib: int) -> tuple[GuestMemory, list[float]]:
+    """A guest with so much in use, and when its pressure trigger fires."""
     fired: list[float] = []
+    workload = Workload(anon_kib=anon_kib)
     memory = GuestMemory(
         clock,
         512 * MIB,
-        Workload(anon_kib=100 * MIB),
+        workload,
         swap_kib=1024 * MIB,
         on_stall=lambda: fired.append(clock.now_s),
     )
+    return memory, fired
+
+
+def test_a_pressure_trigger_fires_once_in_two_seconds_while_the_guest_stalls() -> None:
+    clock = Clock()
+    memory, fired = stalls_told(clock, 100 * MIB)
     clock.run_until(10)
     assert fired == []
     memory.change_workload(anon_kib=900 * MIB)
@@ -192,14 +199,7 @@ def test_a_pressure_trigger_fires_once_in_two_seconds_while_the_guest_stalls() -
 
 def test_a_pressure_trigger_fires_also_where_the_guest_stalls_from_its_boot_on() -> None:
     clock = Clock()
-    fired: list[float] = []
-    GuestMemory(
-        clock,
-        512 * MIB,
-        Workload(anon_kib=900 * MIB),
-        swap_kib=1024 * MIB,
-        on_stall=lambda: fired.append(clock.now_s),
-    )
+    _, fired = stalls_told(clock, 900 * MIB)
     clock.run_until(10)
     assert len(fired) in (5, 6)
 
