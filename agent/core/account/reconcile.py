@@ -90,7 +90,7 @@ def _sum(terms: list[Term]) -> int:
     return sum(term.kib for term in terms)
 
 
-def map_source(snapshot: Snapshot) -> str:
+def _map_source(snapshot: Snapshot) -> str:
     """Where the map was read: on ARM, where no firmware tells of one, it is the kernel's own."""
     firmware_map = snapshot.firmware_map
     from_iomem = firmware_map is None or firmware_map.is_of_arm
@@ -113,7 +113,7 @@ def _given(snapshot: Snapshot) -> tuple[DomainType, MemoryMap, BalloonReading] |
 
 def _map_terms(snapshot: Snapshot, firmware_map: MemoryMap) -> list[Term]:
     """The RAM of the map, and its pages that are counted on one side only."""
-    domain, source = snapshot.domain, map_source(snapshot)
+    domain, source = snapshot.domain, _map_source(snapshot)
     ram_kib = firmware_map.ram_kib
     terms = [Term("e820-ram", ram_kib, source, "all ranges of the map that are System RAM")]
     partial_kib = ram_kib - pages_to_kib(firmware_map.ram_pages)
